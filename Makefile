@@ -1,0 +1,77 @@
+# The one list of commands. `make help` prints it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What a proto change is compared with: the newest release, or the last commit while there is none.
+BREAKING_BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo HEAD)
+PYTEST := $(BIN)/python -m pytest
+BENCH ?= all
+
+.DEFAULT_GOAL := help
+.PHONY: help install gen format lint types walls protos-check k8s-check test test-fast check demo run bench fuzz simulate clean
+
+help: ## Print this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(VENV)/.installed ## Install everything into .venv, at the exact versions of requirements.lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+gen: gen/.stamp ## Generate gen/farebox from protos/
+
+gen/.stamp: $(VENV)/.installed $(shell find protos -name '*.proto') protos/generate.py
+	$(BIN)/python protos/generate.py
+	@touch $@
+
+format: install ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w protos
+
+lint: install ## Check style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: gen ## Check types (mypy strict)
+	$(BIN)/mypy services gateway
+
+walls: gen ## Check which room imports which (import-linter)
+	$(BIN)/lint-imports
+
+protos-check: install ## Check the protos: style, comments, and that nothing breaks older callers
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against '.git#ref=$(BREAKING_BASE),subdir=protos'
+
+k8s-check: install ## Render the Kubernetes manifests and check them against the API's schemas
+	$(BIN)/python k8s/check.py
+
+test: gen ## Run every tier: unit, property, contract, integration, end-to-end
+	$(PYTEST)
+
+test-fast: gen ## Run the tiers without I/O
+	$(PYTEST) tests/unit tests/property tests/contract
+
+check: lint types walls protos-check k8s-check test ## Everything that CI checks
+
+demo: gen ## Play the story: from usage events to an invoice and its margin
+	$(BIN)/python examples/demo.py $(DEMO_FLAGS)
+
+run: gen ## Keep the whole suite up on this machine; Ctrl-C ends it
+	@$(BIN)/python -m services.chassis.stack
+
+bench: gen ## Measure: make bench BENCH=ingest|rating|…
+	$(BIN)/python -m benchmarks $(BENCH)
+
+fuzz: gen ## Throw a million hostile inputs at the ingest decoder
+	$(BIN)/python -m benchmarks.fuzz_ingest
+
+simulate: gen ## Five years of 1,000 subscriptions: no gap, no overlap, no double-billed second
+	$(BIN)/python -m benchmarks.simulate $(SIMULATE_FLAGS)
+
+clean: ## Remove what the other commands made, the demo's data included
+	rm -rf $(VENV) gen .farebox .mypy_cache .ruff_cache .hypothesis .import_linter_cache
