@@ -1,0 +1,38 @@
+"""Identifiers: one NewType per thing; all are UUIDs as text, time-ordered (RFC 9562 version 7) for local indexes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from typing import NewType
+
+OrganizationId = NewType("OrganizationId", str)
+CustomerId = NewType("CustomerId", str)
+SubscriptionId = NewType("SubscriptionId", str)
+BillableMetricId = NewType("BillableMetricId", str)
+PlanId = NewType("PlanId", str)
+ChargeId = NewType("ChargeId", str)
+FeeId = NewType("FeeId", str)
+InvoiceId = NewType("InvoiceId", str)
+
+_UUID7_RANDOM_BITS = 74
+_VERSION_7 = 0x7 << 76
+_VARIANT_RFC = 0b10 << 62
+
+
+def new_id() -> str:
+    """A fresh UUIDv7: 48 bits of Unix milliseconds, then randomness. Never a time that anything is billed by."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(_UUID7_RANDOM_BITS)
+    high, low = random >> 62, random & ((1 << 62) - 1)
+    return str(uuid.UUID(int=(milliseconds << 80) | _VERSION_7 | (high << 64) | _VARIANT_RFC | low))
+
+
+def uuid_or_none(text: str) -> uuid.UUID | None:
+    """The UUID that `text` writes in its canonical form, or None; for ids that come from strangers."""
+    try:
+        parsed = uuid.UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text.lower() else None

@@ -1,0 +1,135 @@
+"""Exact numbers. A float never enters: the decimal context of every thread traps it.
+
+Rates, quantities and precise amounts are `Decimal` in major currency units; what is invoiced is an integer of minor
+units (`_amount_cents`). Rounding happens once, in `to_minor`, half away from zero (docs: semantics, charge models).
+"""
+
+from __future__ import annotations
+
+import decimal
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from services.kernel.errors import InvalidArgumentError
+
+# 50 digits hold 38 digits of input, times a price of 12 decimals, without rounding.
+PRECISION = 50
+# What strangers may send: PostgreSQL's NUMERIC and every peer hold 38 digits; an exponent beyond 30 would only
+# serve to make text of a million characters out of nine bytes (1E+1000000).
+MAX_DIGITS = 38
+MAX_EXPONENT = 30
+# Longest text worth parsing: 38 digits, 30 zeros, sign, point and exponent mark.
+MAX_TEXT = 80
+
+decimal.DefaultContext.prec = PRECISION
+decimal.DefaultContext.rounding = ROUND_HALF_UP
+decimal.DefaultContext.traps[decimal.FloatOperation] = True
+decimal.setcontext(decimal.DefaultContext.copy())
+
+ZERO = Decimal(0)
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+
+
+def is_within_limits(number: Decimal) -> bool:
+    """Whether a decimal from outside is finite and within the digits and exponent that Farebox keeps exactly."""
+    if not number.is_finite():
+        return False
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return False
+    adjusted = number.adjusted() if number else 0
+    return len(digits) <= MAX_DIGITS and abs(adjusted) <= MAX_EXPONENT and abs(exponent) <= MAX_EXPONENT + MAX_DIGITS
+
+
+def decimal_or_none(text: str) -> Decimal | None:
+    """The number that `text` writes (`12`, `1e3`, `+1`, `.5`), or None if it is not one or not within limits."""
+    if len(text) > MAX_TEXT or not _NUMBER.fullmatch(text):
+        return None
+    number = Decimal(text)
+    return number if is_within_limits(number) else None
+
+
+def parse_decimal(text: str, *, field: str) -> Decimal:
+    """As `decimal_or_none`, but an error that names the field."""
+    number = decimal_or_none(text)
+    if number is None:
+        raise InvalidArgumentError.of_field(
+            field, "invalid_number", f"needs a decimal number of at most {MAX_DIGITS} digits"
+        )
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """The number as text without exponent or trailing zeros: `10`, `0.5`, `-3.25`."""
+    text = f"{number:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+@dataclass(frozen=True)
+class Currency:
+    """An ISO 4217 currency.
+
+    Attributes:
+        code: three upper-case letters.
+        exponent: how many decimals its minor unit has (USD 2, JPY 0, KWD 3).
+    """
+
+    code: str
+    exponent: int
+
+    def to_minor(self, amount: Decimal) -> int:
+        """Round a precise amount in major units to minor units, half away from zero. The one rounding of a fee."""
+        return int(amount.scaleb(self.exponent).to_integral_value(rounding=ROUND_HALF_UP))
+
+    def to_major(self, amount_cents: int) -> Decimal:
+        """The exact amount in major units of a number of minor units."""
+        return Decimal(amount_cents).scaleb(-self.exponent)
+
+
+# Active ISO 4217 codes; those whose minor unit does not have two decimals are listed with their exponent below.
+_CODES = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
+CLF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL
+HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL
+MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON
+RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
+UGX USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+"""
+_EXPONENTS = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    "CLF": 4,
+}
+CURRENCIES = {code: Currency(code, _EXPONENTS.get(code, 2)) for code in _CODES.split()}
+
+
+def currency(code: str, *, field: str = "currency") -> Currency:
+    """The currency with this ISO 4217 code, or an error that names the field."""
+    found = CURRENCIES.get(code.upper())
+    if found is None:
+        raise InvalidArgumentError.of_field(field, "value_is_invalid", f"{code[:8]!r} is not an ISO 4217 currency code")
+    return found
