@@ -1,0 +1,230 @@
+"""NATS JetStream: streams, publishing with acknowledgement, reading from a position. The only asyncio in the services.
+
+nats-py is asyncio only, so the bus owns one event-loop thread and offers plain functions to everybody else. NATS is
+transport: nothing here is believed to be durable (PostgreSQL is), and a stream that has vanished is simply made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+from services.chassis.config import Settings
+from services.chassis.log import logger
+from services.kernel.errors import UnavailableError
+
+T = TypeVar("T")
+log = logger(__name__)
+
+# nats-py's own first connect retries for minutes; a process should say soon that its bus is away.
+CONNECT_TIMEOUT_SECONDS = 5
+# A publish that is not acknowledged by then is sent again by the outbox; duplicates are told apart by number.
+PUBLISH_TIMEOUT_SECONDS = 5
+# Messages on the way at once: beyond this JetStream gains nothing and memory grows.
+PUBLISH_WINDOW = 256
+# JetStream forgets a Nats-Msg-Id after this; only an optimisation, since consumers know the last number they applied.
+DUPLICATE_WINDOW_SECONDS = 120
+# An abandoned reader (its process died) is removed by the server after this.
+READER_INACTIVE_SECONDS = 60
+# Room for the outcome of a call into the loop beyond the call's own timeout.
+CALL_GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to publish.
+
+    Attributes:
+        subject: `<service>.<noun>.<past participle>`.
+        body: serialized protobuf.
+        headers: text by name; `Nats-Msg-Id` lets the server drop a quick repeat.
+    """
+
+    subject: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message that was read, with its place in the stream."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+    sequence: int
+
+
+@dataclass(frozen=True)
+class StreamPlace:
+    """What a stream looks like now: another `created` means that its store was lost and it was made anew."""
+
+    created: datetime
+    last_sequence: int
+
+
+class Reader:
+    """Reads one subject of a stream in order from a sequence on; nothing is acknowledged, the inbox is the position."""
+
+    def __init__(self, bus: Bus, subscription: JetStreamContext.PullSubscription) -> None:
+        self._bus = bus
+        self._subscription = subscription
+
+    def fetch(self, count: int, timeout: float) -> list[Incoming]:
+        """Up to `count` next messages, waiting at most `timeout` seconds for the first. Empty when there is none.
+
+        Raises:
+            UnavailableError: the reader is gone (server restarted, stream lost); open a new one from the position.
+        """
+        return self._bus.call(self._fetch(count, timeout), timeout)
+
+    async def _fetch(self, count: int, seconds: float) -> list[Incoming]:
+        try:
+            # 2 or more: nats-py's single fetch never returns early on a lost consumer, its batch fetch does.
+            messages = await self._subscription.fetch(max(2, count), timeout=seconds)
+        except nats.errors.TimeoutError:
+            await self._require_alive()
+            return []
+        return [Incoming(m.subject, m.data, dict(m.headers or {}), m.metadata.sequence.stream) for m in messages]
+
+    async def _require_alive(self) -> None:
+        try:
+            await self._subscription.consumer_info()
+        except NotFoundError as error:
+            raise UnavailableError("BUS_READER_LOST", "the stream's reader is gone") from error
+
+    def close(self) -> None:
+        """Stop reading; the server forgets the reader by itself."""
+        with contextlib.suppress(UnavailableError):
+            self._bus.call(self._subscription.unsubscribe(), CALL_GRACE_SECONDS)
+
+
+class Bus:
+    """A connection to JetStream, with its own event-loop thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="bus", daemon=True)
+        self._thread.start()
+        self._connecting = threading.Lock()
+        self._client: Client | None = None
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run a coroutine on the loop and wait for it; every failure of NATS becomes UnavailableError."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout + CALL_GRACE_SECONDS)
+        except (nats.errors.Error, OSError, TimeoutError, asyncio.CancelledError) as error:
+            future.cancel()
+            raise UnavailableError("BUS_UNAVAILABLE", f"NATS: {type(error).__name__}: {error}") from error
+
+    def _jetstream(self) -> JetStreamContext:
+        with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = self.call(self._connect(), CONNECT_TIMEOUT_SECONDS)
+            return self._client.jetstream(timeout=PUBLISH_TIMEOUT_SECONDS)
+
+    async def _connect(self) -> Client:
+        async def on_error(error: Exception) -> None:
+            log.warning("bus_error", error=repr(error))
+
+        return await asyncio.wait_for(
+            nats.connect(
+                self._settings.nats_url,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,
+                error_cb=on_error,
+                pending_size=64 * 1024 * 1024,
+            ),
+            CONNECT_TIMEOUT_SECONDS,
+        )
+
+    def ensure_stream(self, name: str, subjects: Sequence[str]) -> StreamPlace:
+        """Make the stream if it is not there, and say where it stands."""
+        return self.call(self._ensure_stream(self._jetstream(), name, subjects), PUBLISH_TIMEOUT_SECONDS)
+
+    async def _ensure_stream(self, js: JetStreamContext, name: str, subjects: Sequence[str]) -> StreamPlace:
+        try:
+            info = await js.stream_info(name)
+        except NotFoundError:
+            info = await js.add_stream(
+                StreamConfig(
+                    name=name,
+                    subjects=list(subjects),
+                    retention=RetentionPolicy.LIMITS,
+                    discard=DiscardPolicy.NEW,
+                    max_bytes=self._settings.stream_max_bytes,
+                    max_age=self._settings.stream_max_age_seconds,
+                    duplicate_window=DUPLICATE_WINDOW_SECONDS,
+                )
+            )
+        if info.created is None:
+            raise UnavailableError("BUS_UNAVAILABLE", f"stream {name} does not say when it was created")
+        return StreamPlace(info.created, info.state.last_seq)
+
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Publish in order and wait until the server has acknowledged all.
+
+        Raises:
+            UnavailableError: some may not have arrived; publish all of them again.
+        """
+        if messages:
+            self.call(self._publish(self._jetstream(), messages), PUBLISH_TIMEOUT_SECONDS)
+
+    async def _publish(self, js: JetStreamContext, messages: Sequence[Outgoing]) -> None:
+        for start in range(0, len(messages), PUBLISH_WINDOW):
+            window = messages[start : start + PUBLISH_WINDOW]
+            await asyncio.gather(*(js.publish(m.subject, m.body, headers=m.headers or None) for m in window))
+
+    def open_reader(self, stream: str, subject: str, *, after_sequence: int) -> Reader:
+        """Read `subject` of `stream` from the message after `after_sequence` (0: from the first one kept)."""
+        subscription = self.call(
+            self._open_reader(self._jetstream(), stream, subject, after_sequence), PUBLISH_TIMEOUT_SECONDS
+        )
+        return Reader(self, subscription)
+
+    async def _open_reader(
+        self, js: JetStreamContext, stream: str, subject: str, after_sequence: int
+    ) -> JetStreamContext.PullSubscription:
+        start = (
+            {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": after_sequence + 1}
+            if after_sequence
+            else {"deliver_policy": DeliverPolicy.ALL}
+        )
+        info = await js.add_consumer(
+            stream,
+            ConsumerConfig(
+                ack_policy=AckPolicy.NONE,
+                filter_subject=subject,
+                inactive_threshold=READER_INACTIVE_SECONDS,
+                mem_storage=True,
+                **start,
+            ),
+        )
+        return await js.pull_subscribe_bind(consumer=info.name, stream=stream)
+
+    def close(self) -> None:
+        """Close the connection and stop the loop."""
+        client, self._client = self._client, None
+        if client is not None and not client.is_closed:
+            with contextlib.suppress(UnavailableError):
+                self.call(client.close(), CALL_GRACE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CALL_GRACE_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()

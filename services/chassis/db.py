@@ -1,0 +1,126 @@
+"""The database unit of work: one transaction, in one of two roles.
+
+The request role is under row-level security and sees one organization; the worker role serves consumers, jobs and the
+batch writer, whose transactions span organizations (ADR 0004). Both are reached from the service's login role, so one
+`DATABASE_URL` is enough; a transaction that names no organization cannot read any (it fails closed).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, make_url
+
+from services.chassis.config import Settings
+from services.kernel.ids import OrganizationId
+
+T = TypeVar("T")
+
+# A black-holed connection hung over 20 s without these and 5.4 s with them (design: reliability).
+CONNECT_TIMEOUT_SECONDS = 2
+TCP_USER_TIMEOUT_MS = 3000
+KEEPALIVE_SECONDS = 2
+# Waiting longer than this for a row means that somebody holds it across something slow: better fail and retry.
+LOCK_TIMEOUT_MS = 10_000
+# A caller that waits longer than this for a connection has given up by its own deadline.
+POOL_TIMEOUT_SECONDS = 5
+# A command loses a race at most this often in a row before its caller hears of it.
+MAX_ATTEMPTS = 4
+
+_RETRYABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+class Database:
+    """One service's database, through two pools: the request role's and the worker role's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+        self._settings = settings
+        self._request = self._engine("request")
+        self._worker = self._engine("worker")
+        self.committed = threading.Event()
+        """Set after every commit in this process, so that the outbox relay need not poll to be quick."""
+
+    def _engine(self, role: str) -> sa.Engine:
+        options = (
+            f"-c role={self._url.username}_{role} -c statement_timeout={self._settings.statement_timeout_ms} "
+            f"-c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+        )
+        return sa.create_engine(
+            self._url,
+            pool_size=self._settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={
+                "options": options,
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+                "keepalives_idle": KEEPALIVE_SECONDS,
+                "prepare_threshold": 3,
+            },
+        )
+
+    @contextmanager
+    def transaction(self, organization: OrganizationId) -> Iterator[Connection]:
+        """A transaction of the request role that sees this organization's rows and no other's."""
+        with self._request.begin() as connection:
+            connection.exec_driver_sql("SELECT set_config('farebox.organization_id', %s, true)", (organization,))
+            yield connection
+        self.committed.set()
+
+    @contextmanager
+    def worker_transaction(self) -> Iterator[Connection]:
+        """A transaction of the worker role, across organizations: consumers, jobs and the batch writer only."""
+        with self._worker.begin() as connection:
+            yield connection
+        self.committed.set()
+
+    @contextmanager
+    def worker_session(self) -> Iterator[Connection]:
+        """A connection of the worker role outside any transaction, for session-level locks."""
+        with self._worker.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close both pools."""
+        self._request.dispose()
+        self._worker.dispose()
+
+
+def driver_connection(tx: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection beneath a transaction, for COPY and pipelines."""
+    connection = tx.connection.driver_connection
+    if not isinstance(connection, psycopg.Connection):
+        raise TypeError(f"expected a psycopg connection, got {type(connection).__name__}")
+    return connection
+
+
+def lost_a_race(error: BaseException) -> bool:
+    """Whether an error means that a concurrent transaction won and the same command may simply be tried again."""
+    return isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, _RETRYABLE)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error means that the database is away, not that the statement is wrong."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if not isinstance(error, sa.exc.DBAPIError):
+        return isinstance(error, psycopg.OperationalError)
+    return error.connection_invalidated or isinstance(error.orig, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
+def retrying(body: Callable[[], T]) -> T:
+    """Run a command again when it lost a race, at most `MAX_ATTEMPTS` times. The command must be one transaction."""
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return body()
+        except sa.exc.DBAPIError as error:
+            if not lost_a_race(error):
+                raise
+    return body()

@@ -1,0 +1,168 @@
+"""Requests that are safe to repeat: a `request_id` is answered once, in the transaction of its effect.
+
+    return idempotency.answer_once(
+        db, organization, request, pb.CreatePlanResponse, lambda tx: pb.CreatePlanResponse(plan=…create_plan(tx, …)))
+
+The row of a request is inserted before the work and holds its answer after it, so a concurrent repeat waits for the
+first and then gets the same answer. The same id with another payload is an error, never silence. A request without an
+id, and one that only validates, leaves no row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from sqlalchemy.engine import Connection
+
+from services.chassis import schema
+from services.chassis.db import Database
+from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
+from services.kernel.ids import OrganizationId
+
+M = TypeVar("M", bound=Message)
+
+# A UUID or a hash in hexadecimal fits several times; longer text is not an id.
+MAX_REQUEST_ID = 255
+# A caller that has not heard an answer tries again within hours; the answers of a month are kept.
+KEEP = timedelta(days=30)
+# Rows removed at a time, so that pruning never holds a long transaction.
+PRUNE_BATCH = 5000
+
+
+def table(metadata: sa.MetaData) -> sa.Table:
+    """The answered requests; every service with commands mirrors it in its tables."""
+    return sa.Table(
+        "requests",
+        metadata,
+        sa.Column("organization_id", sa.Uuid(as_uuid=False), primary_key=True),
+        sa.Column("method", sa.Text, primary_key=True),
+        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("payload_digest", sa.LargeBinary, nullable=False),
+        sa.Column("answer", sa.LargeBinary),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Index("requests_by_age", "created_at"),
+    )
+
+
+def create_table(op: Any) -> None:
+    """Create the table in a migration; `op` is alembic's operations."""
+    op.execute(
+        """
+        CREATE TABLE requests (
+            organization_id uuid,
+            method text,
+            request_id text,
+            payload_digest bytea NOT NULL,
+            answer bytea,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, method, request_id)
+        )
+        """
+    )
+    op.execute("CREATE INDEX requests_by_age ON requests (created_at)")
+    schema.tenant_table(op, "requests")
+
+
+def answer_once(
+    db: Database, organization: OrganizationId, request: M, answer_type: type[Any], work: Callable[[Connection], Any]
+) -> Any:
+    """Run a command in one transaction of the organization and answer it; a repeat gets the first answer.
+
+    Args:
+        db: the service's database.
+        organization: whose call it is.
+        request: the message; its `request_id` may be empty, its `validate_only`, where it has one, undoes everything.
+        answer_type: class of the answer.
+        work: the command, which packs its answer.
+
+    Raises:
+        AlreadyExistsError: `REQUEST_ID_REUSED`, the id came before with another payload.
+    """
+    with db.transaction(organization) as tx:
+        return once(tx, organization, request, answer_type, work)
+
+
+def once(
+    tx: Connection,
+    organization: OrganizationId,
+    request: Any,
+    answer_type: type[Any],
+    work: Callable[[Connection], Any],
+) -> Any:
+    """As `answer_once`, in a transaction that is already open."""
+    if getattr(request, "validate_only", False):
+        return undone(tx, work)
+    known = claim(tx, organization, request)
+    if known is not None:
+        return answer_type.FromString(known)
+    answer = work(tx)
+    keep(tx, organization, request, answer.SerializeToString())
+    return answer
+
+
+def undone(tx: Connection, work: Callable[[Connection], M]) -> M:
+    """What a command would answer: it runs as ever, and nothing of it stays."""
+    savepoint = tx.begin_nested()
+    try:
+        return work(tx)
+    finally:
+        savepoint.rollback()
+
+
+def claim(tx: Connection, organization: OrganizationId, request: Any) -> bytes | None:
+    """Take a request's id for this transaction; the kept answer of an earlier one, None for a first.
+
+    An earlier one that kept no answer gives empty bytes. Waits for a concurrent transaction with the same id.
+    """
+    if not request.request_id:
+        return None
+    if len(request.request_id) > MAX_REQUEST_ID:
+        raise InvalidArgumentError.of_field(
+            "request_id", "value_is_invalid", f"has at most {MAX_REQUEST_ID} characters"
+        )
+    key = _key(organization, request)
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+    taken = tx.exec_driver_sql(
+        "INSERT INTO requests (organization_id, method, request_id, payload_digest) VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT DO NOTHING RETURNING true",
+        (*key, digest),
+    ).first()
+    if taken:
+        return None
+    row = tx.exec_driver_sql(
+        "SELECT payload_digest, answer FROM requests WHERE organization_id = %s AND method = %s AND request_id = %s",
+        key,
+    ).one()
+    if bytes(row.payload_digest) != digest:
+        raise AlreadyExistsError(
+            "REQUEST_ID_REUSED", "this request_id came before with another payload", request_id=request.request_id
+        )
+    return bytes(row.answer or b"")
+
+
+def keep(tx: Connection, organization: OrganizationId, request: Any, answer: bytes) -> None:
+    """Keep the answer of a claimed request; one without an id keeps nothing."""
+    if request.request_id:
+        tx.exec_driver_sql(
+            "UPDATE requests SET answer = %s WHERE organization_id = %s AND method = %s AND request_id = %s",
+            (answer, *_key(organization, request)),
+        )
+
+
+def prune(tx: Connection, now: datetime) -> int:
+    """Forget answers older than `KEEP`, at most `PRUNE_BATCH`, in a worker transaction; how many they were."""
+    return tx.exec_driver_sql(
+        "DELETE FROM requests WHERE (organization_id, method, request_id) IN ("
+        "SELECT organization_id, method, request_id FROM requests WHERE created_at < %s ORDER BY created_at LIMIT %s)",
+        (now - KEEP, PRUNE_BATCH),
+    ).rowcount
+
+
+def _key(organization: OrganizationId, request: Any) -> tuple[str, str, str]:
+    """An id counts for one method: the full name of its request message."""
+    return organization, request.DESCRIPTOR.full_name, request.request_id

@@ -1,0 +1,131 @@
+"""Leases: of all replicas of a service, one reads each log at a time, and replicas share the logs evenly.
+
+A lease only decides who does the work, never whether it is right: a holder that was declared dead too early can do no
+harm, because the inbox position is locked and checked with every effect (chassis.follower).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from services.chassis.db import Database
+from services.chassis.log import logger
+from services.kernel.ids import new_id
+
+log = logger(__name__)
+
+# A dead replica's logs move on after this; recovery is promised within 10 s.
+LEASE_SECONDS = 5.0
+# Three tries fit into a lease, so that one slow statement does not lose it.
+RENEW_SECONDS = 1.5
+
+
+def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
+    """Who is alive, and who reads what; every consuming service's migrations create both."""
+    members = sa.Table(
+        "consumer_members",
+        metadata,
+        sa.Column("holder", sa.Text, primary_key=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    )
+    leases = sa.Table(
+        "consumer_leases",
+        metadata,
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("holder", sa.Text),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
+    )
+    return members, leases
+
+
+class Leases:
+    """Keeps this process's fair share of the named leases and says when one is won or lost."""
+
+    def __init__(
+        self,
+        db: Database,
+        names: Sequence[str],
+        *,
+        on_won: Callable[[str], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self._db = db
+        self._names = list(names)
+        self._on_won = on_won
+        self._on_lost = on_lost
+        self._holder = new_id()
+        self._held: set[str] = set()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take part."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give every lease back, so that another replica takes over at once."""
+        self._stopping.set()
+        self._thread.join()
+        self._settle(set())
+        try:
+            with self._db.worker_transaction() as tx:
+                tx.exec_driver_sql("UPDATE consumer_leases SET expires_at = now() WHERE holder = %s", (self._holder,))
+                tx.exec_driver_sql("DELETE FROM consumer_members WHERE holder = %s", (self._holder,))
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("leases_expire_by_themselves", error=repr(error))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._settle(self._renew())
+            except sa.exc.SQLAlchemyError as error:
+                # Until the database answers nobody can apply anything either: the position is stored there.
+                log.warning("leases_not_renewed", error=repr(error))
+            self._stopping.wait(RENEW_SECONDS)
+
+    def _settle(self, held: set[str]) -> None:
+        before, self._held = self._held, held
+        for name in sorted(before - held):
+            self._on_lost(name)
+        for name in sorted(held - before):
+            self._on_won(name)
+
+    def _renew(self) -> set[str]:
+        """Say that we live, give back what is beyond our share, renew the rest, take what is free up to our share."""
+        with self._db.worker_transaction() as tx:
+            tx.exec_driver_sql(
+                "INSERT INTO consumer_members VALUES (%s, now()) "
+                "ON CONFLICT (holder) DO UPDATE SET seen_at = excluded.seen_at",
+                (self._holder,),
+            )
+            tx.exec_driver_sql(
+                "DELETE FROM consumer_members WHERE seen_at < now() - make_interval(secs => %s)",
+                (LEASE_SECONDS,),
+            )
+            members = tx.exec_driver_sql("SELECT count(*) FROM consumer_members").scalar_one()
+            share = -(-len(self._names) // members)
+            tx.exec_driver_sql(
+                "INSERT INTO consumer_leases (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+                (self._names,),
+            )
+            return set(
+                tx.exec_driver_sql(
+                    """
+                    WITH mine AS (
+                        SELECT name FROM consumer_leases
+                        WHERE name = ANY(%(names)s) AND (holder = %(holder)s OR coalesce(expires_at, now()) <= now())
+                        ORDER BY (holder IS NOT DISTINCT FROM %(holder)s) DESC, name
+                        LIMIT %(share)s FOR UPDATE SKIP LOCKED),
+                    given_back AS (
+                        UPDATE consumer_leases SET expires_at = now()
+                        WHERE holder = %(holder)s AND name <> ALL(SELECT name FROM mine))
+                    UPDATE consumer_leases SET holder = %(holder)s,
+                        expires_at = now() + make_interval(secs => %(seconds)s)
+                    WHERE name IN (SELECT name FROM mine) RETURNING name
+                    """,
+                    {"names": self._names, "holder": self._holder, "share": share, "seconds": LEASE_SECONDS},
+                ).scalars()
+            )

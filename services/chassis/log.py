@@ -1,0 +1,52 @@
+"""Structured logs: readable on a terminal, one JSON object a line otherwise.
+
+Each call ends in one canonical line (chassis.rpc) that says who, what, how long and how it ended; other lines are for
+what no call causes: starts, stops, retries, dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def _to_json(event: dict[str, Any], **_: Any) -> str:
+    return _encoder.encode(event).decode()
+
+
+def configure(service: str, level: str) -> None:
+    """Set up logging for a process; call once, before the first line.
+
+    Args:
+        service: name every line carries.
+        level: least level that is written: debug, info, warning, error.
+    """
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer(serializer=_to_json)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def logger(name: str) -> Any:
+    """A logger whose lines name the module they come from."""
+    return structlog.get_logger(module=name)

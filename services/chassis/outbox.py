@@ -1,0 +1,198 @@
+"""Transactional outbox: a domain event is a row in the same transaction as the change it tells of.
+
+The relay numbers the rows of a service without gaps, in an order in which no cause comes after its effect, and
+publishes them. Numbers are given by one relay at a time right after the commit, so that writers never wait for each
+other (numbering inside the writers' transactions would serialise them). Consumers apply number after number
+(chassis.follower), so a message that is published twice, or out of order after a lost connection, has its effect once.
+
+A stream that was lost with NATS's store shows another creation time; the relay then announces everything it still
+keeps, and consumers pass over what they have.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from services.chassis import metrics
+from services.chassis.bus import Bus, Outgoing
+from services.chassis.db import Database
+from services.chassis.log import logger
+from services.chassis.streams import Stream
+from services.kernel.clock import Clock, SystemClock
+from services.kernel.errors import FareboxError
+
+log = logger(__name__)
+
+# Rows numbered and published at a time: a few MB of messages at most, and a short transaction.
+BATCH = 500
+# How long an idle relay sleeps when nobody wakes it; other replicas' commits are seen after this.
+IDLE_SECONDS = 0.05
+# How often the relay makes sure that its stream is still the one it published to.
+STREAM_CHECK_SECONDS = 2.0
+# After a failure (NATS or PostgreSQL away) the relay waits this long before it tries again.
+RETRY_SECONDS = 0.5
+# Announced rows are kept this long, so that a lost NATS store can be filled again.
+KEEP = timedelta(days=30)
+# Rows removed at a time, so that pruning never holds a long transaction.
+PRUNE_BATCH = 5000
+PRUNE_EVERY_SECONDS = 60.0
+
+NUMBER_HEADER = "Farebox-Number"
+LAST_NUMBER_HEADER = "Farebox-Last-Number"
+
+
+def numbered(subject: str, stream: str, body: bytes, first: int, last: int) -> Outgoing:
+    """A message of a numbered log: its numbers travel as headers, so that the chassis need not read the body."""
+    headers = {
+        "Nats-Msg-Id": f"{stream}-{subject}-{first}-{last}",
+        NUMBER_HEADER: str(first),
+        LAST_NUMBER_HEADER: str(last),
+    }
+    return Outgoing(subject, body, headers)
+
+
+def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
+    """The outbox and its head; every service's migrations create both."""
+    outbox = sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("number", sa.BigInteger, unique=True),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("published_at", sa.DateTime(timezone=True)),
+        sa.Index("outbox_unpublished", "id", postgresql_where=sa.text("published_at IS NULL")),
+    )
+    head = sa.Table(
+        "outbox_head",
+        metadata,
+        sa.Column("singleton", sa.Boolean, primary_key=True, server_default=sa.true()),
+        sa.Column("last_number", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("stream_created_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint("singleton", name="outbox_head_is_one_row"),
+    )
+    return outbox, head
+
+
+def announce(tx: Connection, subject: str, body: bytes) -> None:
+    """Write a domain event into the outbox, in the caller's transaction."""
+    tx.exec_driver_sql("INSERT INTO outbox (subject, body) VALUES (%s, %s)", (subject, body))
+
+
+_NUMBER_SQL = """
+WITH head AS (SELECT last_number FROM outbox_head WHERE singleton FOR UPDATE),
+     fresh AS (
+        SELECT id, row_number() OVER (ORDER BY id) AS place FROM outbox
+        WHERE number IS NULL AND published_at IS NULL ORDER BY id LIMIT %s),
+     given AS (
+        UPDATE outbox SET number = head.last_number + fresh.place FROM head, fresh
+        WHERE outbox.id = fresh.id RETURNING outbox.number)
+UPDATE outbox_head SET last_number = GREATEST(last_number, (SELECT max(number) FROM given))
+WHERE singleton AND EXISTS (SELECT 1 FROM given)
+"""
+_WAITING_SQL = """
+SELECT number, subject, body FROM outbox
+WHERE published_at IS NULL AND number IS NOT NULL ORDER BY number LIMIT %s
+"""
+
+
+class Relay:
+    """Publishes a service's outbox to its stream; of several replicas one is at work at a time."""
+
+    def __init__(self, db: Database, bus: Bus, *, stream: Stream, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._db = db
+        self._bus = bus
+        self._stream = stream.name
+        self._subjects = stream.subjects
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
+        self._next_check = datetime.min.replace(tzinfo=UTC)
+        self._next_prune = datetime.min.replace(tzinfo=UTC)
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch at hand and stop."""
+        self._stopping.set()
+        self._db.committed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._lead()
+            except (FareboxError, sa.exc.SQLAlchemyError) as error:
+                log.warning("outbox_relay_waits", stream=self._stream, error=repr(error))
+                self._stopping.wait(RETRY_SECONDS)
+
+    def _lead(self) -> None:
+        """Publish for as long as this process holds the relay's lock; the lock dies with the process's connection."""
+        with self._db.worker_session() as session:
+            leading = session.exec_driver_sql(
+                "SELECT pg_try_advisory_lock(hashtextextended('farebox.outbox', 0))"
+            ).scalar_one()
+            if not leading:
+                self._stopping.wait(RETRY_SECONDS)
+                return
+            while not self._stopping.is_set():
+                session.exec_driver_sql("SELECT 1")
+                self._check_stream()
+                self._prune()
+                if self.publish_waiting() == 0:
+                    self._db.committed.wait(IDLE_SECONDS)
+                    self._db.committed.clear()
+
+    def publish_waiting(self) -> int:
+        """Number and publish one batch; how many messages that were. Publishing happens outside any transaction."""
+        with self._db.worker_transaction() as tx:
+            tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
+            rows = tx.exec_driver_sql(_WAITING_SQL, (BATCH,)).all()
+        metrics.OUTBOX_WAITING.set(len(rows))
+        if not rows:
+            return 0
+        self._bus.publish(
+            [numbered(subject, self._stream, bytes(body), number, number) for number, subject, body in rows]
+        )
+        with self._db.worker_transaction() as tx:
+            tx.exec_driver_sql(
+                "UPDATE outbox SET published_at = now() WHERE number = ANY(%s)", ([row[0] for row in rows],)
+            )
+        metrics.PUBLISHED.labels(self._stream).inc(len(rows))
+        return len(rows)
+
+    def _check_stream(self) -> None:
+        """Announce everything again where the stream is not the one that was published to."""
+        now = self._clock.now()
+        if now < self._next_check:
+            return
+        self._next_check = now + timedelta(seconds=STREAM_CHECK_SECONDS)
+        place = self._bus.ensure_stream(self._stream, self._subjects)
+        with self._db.worker_transaction() as tx:
+            tx.exec_driver_sql("INSERT INTO outbox_head DEFAULT VALUES ON CONFLICT DO NOTHING")
+            known = tx.exec_driver_sql(
+                "SELECT stream_created_at FROM outbox_head WHERE singleton FOR UPDATE"
+            ).scalar_one()
+            if known == place.created:
+                return
+            again = tx.exec_driver_sql("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL").rowcount
+            tx.exec_driver_sql("UPDATE outbox_head SET stream_created_at = %s WHERE singleton", (place.created,))
+        log.info("stream_is_new", stream=self._stream, announced_again=again)
+
+    def _prune(self) -> None:
+        now = self._clock.now()
+        if now < self._next_prune:
+            return
+        self._next_prune = now + timedelta(seconds=PRUNE_EVERY_SECONDS)
+        with self._db.worker_transaction() as tx:
+            tx.exec_driver_sql(
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_at < %s ORDER BY id LIMIT %s)",
+                (now - KEEP, PRUNE_BATCH),
+            )

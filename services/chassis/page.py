@@ -1,0 +1,59 @@
+"""Pages of a list: opaque keyset tokens, so that a page costs the same wherever it stands."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+import msgspec
+
+from services.kernel.errors import InvalidArgumentError
+
+DEFAULT_PAGE_SIZE = 100
+# A page of 1,000 invoices with their fees stays below the 4 MiB of a gRPC message.
+MAX_PAGE_SIZE = 1000
+MAX_SKIP = 1_000_000
+# Longest token worth decoding: two keys of 255 characters in JSON and base64.
+MAX_TOKEN = 2048
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list is wanted.
+
+    Attributes:
+        size: most rows to return.
+        after: keys of the last row of the page before, as the list is ordered; empty for the first page.
+        skip: rows to pass over first.
+    """
+
+    size: int = DEFAULT_PAGE_SIZE
+    after: tuple[str, ...] = ()
+    skip: int = 0
+
+
+def read_page(page_size: int, page_token: str, skip: int = 0) -> Page:
+    """The page that a request asks for, or an error that names the field."""
+    if not 0 <= page_size <= MAX_PAGE_SIZE:
+        raise InvalidArgumentError.of_field("page.page_size", "value_is_invalid", f"must be 0 to {MAX_PAGE_SIZE}")
+    if not 0 <= skip <= MAX_SKIP:
+        raise InvalidArgumentError.of_field("page.skip", "value_is_invalid", f"must be 0 to {MAX_SKIP}")
+    return Page(page_size or DEFAULT_PAGE_SIZE, _read_token(page_token), skip)
+
+
+def write_token(*keys: str) -> str:
+    """The token of the page that follows the row with these keys."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(keys)).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[str, ...]:
+    if not token:
+        return ()
+    try:
+        raw = base64.urlsafe_b64decode(token[:MAX_TOKEN] + "=" * (-len(token[:MAX_TOKEN]) % 4))
+        return tuple(msgspec.json.decode(raw, type=list[str]))
+    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+        raise InvalidArgumentError.of_field(
+            "page.page_token", "value_is_invalid", "is not a token of this list"
+        ) from error

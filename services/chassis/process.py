@@ -1,0 +1,68 @@
+"""The life of a process: start what it is made of, say ready, wait for SIGTERM, drain in reverse order."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from services.chassis import metrics
+from services.chassis.config import Settings
+from services.chassis.log import configure, logger
+from services.chassis.rpc import Server
+
+S = TypeVar("S", bound=Settings)
+log = logger(__name__)
+
+
+class Worker(Protocol):
+    """Something that runs beside the server: a relay, a follower, a job."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Finish what is at hand and end."""
+
+
+class Parts(Protocol):
+    """What a service is made of, as its `main.build` returns it.
+
+    Attributes:
+        server: the gRPC server with its servicers.
+        service_names: full names of the gRPC services, for reflection.
+        workers: started before the server, stopped after it, in reverse order.
+        close: closes pools and connections at the very end.
+    """
+
+    server: Server
+    service_names: Sequence[str]
+    workers: Sequence[Worker]
+    close: Callable[[], None]
+
+
+def run(service: str, settings_type: type[S], build: Callable[[S], Parts]) -> None:
+    """Run a service until SIGTERM or SIGINT; `--print-config` prints its settings instead, secrets hidden."""
+    settings = settings_type()
+    if "--print-config" in sys.argv:
+        sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
+        return
+    configure(service, settings.log_level)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    parts = build(settings)
+    metrics.serve(settings.metrics_bind)
+    for worker in parts.workers:
+        worker.start()
+    parts.server.start(parts.service_names)
+    log.info("ready", port=parts.server.port)
+    stop.wait()
+    log.info("draining")
+    parts.server.drain()
+    for worker in reversed(parts.workers):
+        worker.stop()
+    parts.close()
+    log.info("stopped")

@@ -1,0 +1,334 @@
+"""The whole suite on one machine: PostgreSQL, NATS, every service and the gateway, each a process of its own.
+
+    python -m services.chassis.stack          (`make run`)
+
+The demo, the benchmarks and the tests use the class. Whatever ends this process, kill -9 included, ends the
+others with it (see `child`); the data directory is locked by the kernel, so no lock file can be left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from services.chassis import log
+from services.chassis.local_nats import LocalNats
+from services.chassis.local_postgres import LocalPostgres
+from services.chassis.managed import ManagedProcess
+from services.chassis.ports import Port
+from services.chassis.provision import SERVICES
+from services.chassis.readiness import grpc_is_serving, http_is_healthy
+from services.chassis.stack_options import GATEWAY, HTTP_PORT, StackOptions, database_variable, grpc_target
+from services.chassis.stack_parts import STOP_SECONDS, Part, Server, lock_directory
+from services.chassis.unprivileged import OPEN_MODE, make_directories
+from services.kernel.errors import FailedPreconditionError, NotFoundError
+
+# Below a second per service measured; a migration that fills a column of a large table takes as long as it
+# takes.
+MIGRATE_SECONDS = 600.0
+# How soon `make run` notices that a process ended; nothing waits for it.
+WATCH_SECONDS = 0.5
+# A process that ends this often is broken, and starting it again only hides why.
+MAX_RESTARTS = 5
+# What asks `make run` to end: Ctrl-C, a supervisor, a closed terminal.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stack:
+    """One running suite; start it once, as a context manager or by `start` and `stop`.
+
+    Attributes:
+        options: what it should be.
+        data_dir: everything it stores.
+        postgres: its own server; None if all databases are elsewhere.
+        nats: its own server; None if NATS is elsewhere.
+    """
+
+    def __init__(self, options: StackOptions | None = None) -> None:
+        self.options = options or StackOptions()
+        self.data_dir = self.options.data_dir.absolute()
+        self.postgres: LocalPostgres | None = None
+        self.nats: LocalNats | None = None
+        self._ports: dict[str, Port] = {}
+        self._servers: dict[str, Server] = {}
+        # Undoes, in reverse order, what was started so far.
+        self._undo = ExitStack()
+
+    @classmethod
+    @contextmanager
+    def temporary(cls, **changes: Any) -> Iterator[Stack]:
+        """A started stack on free ports, stopped and deleted at the end; `changes` as in StackOptions."""
+        parent = Path(tempfile.mkdtemp(prefix="farebox-"))
+        # Open to all because PostgreSQL may run as nobody; its data directory inside stays closed.
+        parent.chmod(OPEN_MODE)
+        stack = cls(replace(StackOptions(ports={}), data_dir=parent / "data", **changes))
+        try:
+            with stack:
+                yield stack
+        finally:
+            if stack.postgres is not None:
+                stack.postgres.files.discard()
+            shutil.rmtree(parent)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything in order; what was started is stopped again if any of it fails.
+
+        Raises:
+            FailedPreconditionError: another stack uses the data directory.
+            ProcessFailedError: a process did not become ready; the message shows the end of its log.
+            UnavailableError: a fixed port is in use.
+        """
+        began = time.monotonic()
+        try:
+            self._undo.callback(os.close, lock_directory(self.data_dir))
+            make_directories(self.data_dir / "logs")
+            self._start_stores()
+            if self.options.migrate and self.options.services:
+                self._migrate()
+            self._start_services()
+            if self.options.gateway:
+                self._start_gateway()
+        except BaseException:
+            self.stop()
+            raise
+        log.logger(__name__).info("stack started", seconds=round(time.monotonic() - began, 2))
+
+    def stop(self) -> None:
+        """Stop everything in reverse order; harmless when done twice."""
+        self._undo.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all processes, in the order they started."""
+        return list(self._parts())
+
+    @property
+    def http_url(self) -> str:
+        """Where the gateway answers."""
+        return f"http://{self._ports[GATEWAY].address}"
+
+    @property
+    def nats_url(self) -> str:
+        """The URL of NATS, ours or the one elsewhere."""
+        return self.nats.url if self.nats is not None else str(self.options.external_nats())
+
+    def database_url(self, service: str) -> str:
+        """The URL of a service's database, ours or the one elsewhere."""
+        external = self.options.external_database(service)
+        if external is not None:
+            return external
+        if self.postgres is None:
+            raise FailedPreconditionError("STACK_NOT_STARTED", "the stack was not started")
+        return self.postgres.service_url(service)
+
+    def address(self, service: str) -> str:
+        """The gRPC target that reaches all processes of a service."""
+        return grpc_target([self._ports[name] for name in self.options.names(service)])
+
+    def process(self, name: str) -> ManagedProcess:
+        """The process called `name`, e.g. `postgres`, `nats`, `gateway`, `ingest-1`."""
+        return self._part(name).process
+
+    def log_path(self, name: str) -> Path:
+        """Where a process writes its log."""
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def kill(self, name: str) -> None:
+        """End a process by kill -9, as a crash would."""
+        self._part(name).kill9()
+
+    def restart(self, name: str) -> None:
+        """Stop a process if it runs, start it on the same port and wait until it is ready."""
+        part = self._part(name)
+        part.stop()
+        part.start()
+
+    def watch(self) -> None:
+        """Start again whatever ends, until something ends too often; never returns.
+
+        Raises:
+            ProcessFailedError: a process ended more than `MAX_RESTARTS` times.
+        """
+        restarts: Counter[str] = Counter()
+        while True:
+            time.sleep(WATCH_SECONDS)
+            for name, part in self._parts().items():
+                if part.process.running:
+                    continue
+                restarts[name] += 1
+                if restarts[name] > MAX_RESTARTS:
+                    raise part.process.failure(f"{name} ended {restarts[name]} times")
+                log.logger(__name__).warning("process ended", name=name, exit_code=part.process.exit_code)
+                part.start()
+
+    def _part(self, name: str) -> Part:
+        parts = self._parts()
+        if name not in parts:
+            raise NotFoundError("PROCESS_UNKNOWN", f"no process {name!r}; there are {', '.join(parts)}", name=name)
+        return parts[name]
+
+    def _parts(self) -> dict[str, Part]:
+        stores: dict[str, Part | None] = {"nats": self.nats, "postgres": self.postgres}
+        return {**{name: part for name, part in stores.items() if part is not None}, **self._servers}
+
+    def _start_stores(self) -> None:
+        """NATS and PostgreSQL side by side, and the databases."""
+        ports = self.options.ports
+        if self.options.external_nats() is None:
+            self.nats = LocalNats(
+                self.data_dir / "nats",
+                port=ports.get("nats", 0),
+                monitor_port=ports.get("nats-monitor", 0),
+                log_path=self._fresh_log("nats"),
+            )
+            self._undo.callback(self.nats.close)
+            self.nats.process.launch()
+        own = [service for service in self.options.services if self.options.external_database(service) is None]
+        if own:
+            self.postgres = LocalPostgres(
+                self.data_dir / "postgres",
+                port=ports.get("postgres", 0),
+                log_path=self._fresh_log("postgres"),
+            )
+            self._undo.callback(self.postgres.close)
+            self.postgres.start()
+            self.postgres.provision(own)
+        if self.nats is not None:
+            self.nats.wait_ready()
+
+    def _migrate(self) -> None:
+        """One process for all services: most of its time goes into importing Alembic."""
+        services = self.options.services
+        urls = {database_variable(service): self.database_url(service) for service in services}
+        process = ManagedProcess(
+            "migrate",
+            [sys.executable, "-m", "services.chassis.migrate", *services],
+            log_path=self._fresh_log("migrate"),
+            env={**self.options.environment(), **urls},
+        )
+        self._undo.callback(process.kill)
+        process.launch()
+        process.wait_stopped(grace=MIGRATE_SECONDS)
+        if process.exit_code != 0:
+            raise process.failure(f"the migrations ended with exit code {process.exit_code}")
+
+    def _start_services(self) -> None:
+        """All at once: each needs its stores only, and finds the others when it calls them."""
+        for service in self.options.services:
+            for name in self.options.names(service):
+                self._reserve(name)
+        self._undo.callback(self._stop_services)
+        for service in self.options.services:
+            told = {"DATABASE_URL": self.database_url(service), **self._addresses()}
+            for name in self.options.names(service):
+                port = self._ports[name]
+                bind = {"GRPC_BIND": port.address, "METRICS_BIND": self._ports[f"{name}-metrics"].address}
+                self._launch(name, service, {**told, **bind}, partial(grpc_is_serving, port.number))
+        for server in self._servers.values():
+            server.wait_ready()
+
+    def _start_gateway(self) -> None:
+        self._reserve(GATEWAY)
+        port = self._ports[GATEWAY]
+        bind = {"HTTP_BIND": port.address, "METRICS_BIND": self._ports[f"{GATEWAY}-metrics"].address}
+        server = self._launch(GATEWAY, GATEWAY, {**self._addresses(), **bind}, partial(http_is_healthy, port.number))
+        self._undo.callback(server.stop)
+        server.wait_ready()
+
+    def _launch(self, name: str, service: str, told: dict[str, str], is_ready: Callable[[], bool]) -> Server:
+        env = self.options.process_environment(name, service, told)
+        process = ManagedProcess(name, self.options.command(service), log_path=self._fresh_log(name), env=env)
+        server = self._servers[name] = Server(process, is_ready)
+        process.launch()
+        return server
+
+    def _stop_services(self) -> None:
+        """All are asked first, so that they drain side by side."""
+        for server in self._servers.values():
+            server.process.send(signal.SIGTERM)
+        for server in self._servers.values():
+            server.process.wait_stopped(grace=STOP_SECONDS)
+
+    def _reserve(self, name: str) -> None:
+        """Reserve a process's port and its metrics port until the stack stops."""
+        for label in (name, f"{name}-metrics"):
+            self._ports[label] = self.options.port(label)
+            self._undo.callback(self._ports[label].release)
+
+    def _addresses(self) -> dict[str, str]:
+        targets = {f"{service.upper()}_ADDRESS": self.address(service) for service in self.options.services}
+        return {**targets, "NATS_URL": self.nats_url}
+
+    def _fresh_log(self, name: str) -> Path:
+        """An empty log; the last run's is kept beside it."""
+        path = self.log_path(name)
+        if path.exists():
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+
+def describe(stack: Stack) -> str:
+    """What a person needs to know to use a running stack."""
+    lines = [f"Farebox answers at {stack.http_url}" if stack.options.gateway else "Farebox runs without its gateway"]
+    key = stack.options.environment().get("FAREBOX_BOOTSTRAP_SECRET_KEY")
+    if key:
+        lines.append(f"secret key (test mode): {key}")
+    lines += [f"logs: {stack.log_path('*')}", "Ctrl-C stops everything; the data stays for the next start."]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a stack until a signal asks for its end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m services.chassis.stack", description="Run Farebox on this machine."
+    )
+    parser.add_argument("--data-dir", type=Path, default=StackOptions().data_dir, help="where everything is stored")
+    parser.add_argument("--http-port", type=int, default=HTTP_PORT, help="of the gateway; 0 for a free one")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of each service")
+    chosen = parser.parse_args(arguments)
+    replicas = dict.fromkeys(SERVICES, chosen.replicas)
+    stack = Stack(StackOptions(data_dir=chosen.data_dir, replicas=replicas, ports={GATEWAY: chosen.http_port}))
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _leave)
+    try:
+        stack.start()
+        sys.stdout.write(describe(stack) + "\n")
+        sys.stdout.flush()
+        stack.watch()
+    finally:
+        # The end is bounded and must be whole: an impatient second Ctrl-C would only leave it half done.
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        stack.stop()
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """A signal asked for the end: leave whatever runs now through its `finally`."""
+    sys.stderr.write(f"{signal.Signals(number).name}: stopping\n")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
