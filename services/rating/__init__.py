@@ -1,0 +1,1 @@
+"""Rating: catalog, subscriptions, aggregation of usage, charges, invoices."""

@@ -1,0 +1,63 @@
+"""The result of pricing: lines that a person can redo by hand, and their sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.kernel.money import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step of a price. Amounts are exact, in major currency units.
+
+    Attributes:
+        description: what the line prices, e.g. `tier 2 (11 to 20)`.
+        units: how many units it prices.
+        unit_amount: price of one.
+        flat_amount: what is due once, whatever the units.
+        amount: what the line adds to the sum.
+    """
+
+    description: str
+    units: Decimal
+    unit_amount: Decimal
+    flat_amount: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A price with its explanation.
+
+    Attributes:
+        lines: the steps, in order.
+        units: the units that were priced.
+        amount: exact sum of the lines' amounts, in major currency units, never below zero.
+    """
+
+    lines: tuple[Line, ...]
+    units: Decimal
+    amount: Decimal
+
+    @classmethod
+    def of(cls, lines: tuple[Line, ...], units: Decimal) -> Priced:
+        """The sum of the lines; below zero, a last line says that this much is not paid out."""
+        amount = ZERO
+        for line in lines:
+            amount += line.amount
+        if amount < 0:
+            floor = Line("below zero, not billed", ZERO, ZERO, -amount, -amount)
+            return cls((*lines, floor), units, ZERO)
+        return cls(lines, units, amount)
+
+    @property
+    def unit_amount(self) -> Decimal:
+        """The average price of a unit, zero without units."""
+        return self.amount / self.units if self.units else ZERO
+
+
+def unit_line(description: str, units: Decimal, unit_amount: Decimal, flat_amount: Decimal = ZERO) -> Line:
+    """A line of units times price plus a flat amount."""
+    return Line(description, units, unit_amount, flat_amount, units * unit_amount + flat_amount)

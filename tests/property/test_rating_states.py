@@ -1,0 +1,211 @@
+"""State machines never leave their table, whichever verbs are tried in whichever order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from services.kernel.cadence import Alignment
+from services.kernel.errors import FailedPreconditionError
+from services.kernel.ids import CustomerId, InvoiceId, SubscriptionId
+from services.kernel.money import CURRENCIES
+from services.kernel.period import Period
+from services.rating.domain import invoice as invoices
+from services.rating.domain.change import ChangeTiming, request_cancellation, request_change
+from services.rating.domain.charges import Line, Priced
+from services.rating.domain.fee import Fee, FeeKind
+from services.rating.domain.invoice import Invoice, InvoiceState, PaymentState, compute_totals
+from services.rating.domain.plan import Plan
+from services.rating.domain.subscription import (
+    Subscription,
+    SubscriptionState,
+    activate,
+    apply_change,
+    cancel,
+    withdraw_change,
+)
+
+EUR = CURRENCIES["EUR"]
+START = datetime(2024, 2, 10, 12, tzinfo=UTC)
+PLANS = [Plan(f"plan-{price}", EUR, base_amount=Decimal(price), in_advance=price % 2 == 0) for price in (10, 21, 32)]
+BY_CODE = {plan.code: plan for plan in PLANS}
+
+SUBSCRIPTION_MOVES = {
+    (SubscriptionState.PENDING, SubscriptionState.ACTIVE),
+    (SubscriptionState.PENDING, SubscriptionState.CANCELED),
+    (SubscriptionState.ACTIVE, SubscriptionState.TERMINATED),
+}
+INVOICE_MOVES = {(InvoiceState.DRAFT, InvoiceState.FINALIZED), (InvoiceState.FINALIZED, InvoiceState.VOIDED)}
+
+
+class SubscriptionLife(RuleBasedStateMachine):
+    """A customer's subscriptions under one external id, over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+        self.now = START - timedelta(days=1)
+        self.chain = [
+            Subscription(
+                SubscriptionId("0"),
+                "external",
+                CustomerId("c"),
+                PLANS[0].code,
+                1,
+                Alignment.ANNIVERSARY,
+                START,
+                START,
+                START,
+            )
+        ]
+
+    def attempt(self, verb: Callable[[Subscription], tuple[Subscription, Subscription | None]]) -> None:
+        """Try a verb on the newest subscription; a refusal changes nothing and says why."""
+        before = self.chain[-1]
+        try:
+            after, successor = verb(before)
+        except FailedPreconditionError as refused:
+            self.reasons.append(refused.reason)
+            return
+        assert before.state is after.state or (before.state, after.state) in SUBSCRIPTION_MOVES
+        self.chain[-1] = after
+        if successor is not None:
+            assert successor.previous_id == after.subscription_id
+            self.chain.append(successor)
+
+    @rule(hours=st.integers(1, 24 * 40))
+    def wait(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule()
+    def activate(self) -> None:
+        self.attempt(lambda each: (activate(each, at=self.now), None))
+
+    @rule()
+    def cancel(self) -> None:
+        self.attempt(lambda each: (cancel(each, at=self.now), None))
+
+    @rule()
+    def withdraw(self) -> None:
+        self.attempt(lambda each: (withdraw_change(each), None))
+
+    @rule()
+    def carry_out(self) -> None:
+        new_id = SubscriptionId(str(len(self.chain)))
+        self.attempt(lambda each: apply_change(each, new_id=new_id, at=self.now, timezone="Asia/Tokyo"))
+
+    @rule(plan=st.sampled_from(PLANS), timing=st.sampled_from(ChangeTiming))
+    def change(self, plan: Plan, timing: ChangeTiming) -> None:
+        def verb(each: Subscription) -> tuple[Subscription, Subscription | None]:
+            new_id = SubscriptionId(str(len(self.chain)))
+            effect = request_change(
+                each, BY_CODE[each.plan_code], plan, new_id=new_id, at=self.now, timezone="Asia/Tokyo", timing=timing
+            )
+            return effect.subscription, effect.successor
+
+        self.attempt(verb)
+
+    @rule(timing=st.sampled_from(ChangeTiming))
+    def end(self, timing: ChangeTiming) -> None:
+        def verb(each: Subscription) -> tuple[Subscription, None]:
+            plan = BY_CODE[each.plan_code]
+            effect = request_cancellation(each, plan, at=self.now, timezone="Asia/Tokyo", timing=timing)
+            return effect.subscription, None
+
+        self.attempt(verb)
+
+    @invariant()
+    def every_refusal_has_a_reason(self) -> None:
+        assert all(self.reasons)
+
+    @invariant()
+    def only_an_active_subscription_has_a_change_pending(self) -> None:
+        for each in self.chain:
+            assert each.pending_change is None or each.state is SubscriptionState.ACTIVE
+
+    @invariant()
+    def what_has_ended_says_when(self) -> None:
+        for each in self.chain:
+            assert (each.ended_at is not None) == (
+                each.state in {SubscriptionState.TERMINATED, SubscriptionState.CANCELED}
+            )
+            assert (each.base_ends_at is not None) == (each.state is SubscriptionState.TERMINATED)
+
+    @invariant()
+    def usage_has_one_owner(self) -> None:
+        for at in (self.now, *(each.starts_at for each in self.chain)):
+            assert sum(each.covers(at) for each in self.chain) <= 1
+        for old, new in zip(self.chain, self.chain[1:], strict=False):
+            assert old.ended_at == new.starts_at
+
+
+class InvoiceLife(RuleBasedStateMachine):
+    """One invoice, and every verb on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+        self.invoice = Invoice(InvoiceId("i"), CustomerId("c"), EUR, START)
+
+    def attempt(self, verb: Callable[[Invoice], Invoice]) -> None:
+        """Try a verb; a refusal changes nothing and says why."""
+        before = self.invoice
+        try:
+            after = verb(before)
+        except FailedPreconditionError as refused:
+            self.reasons.append(refused.reason)
+            return
+        assert before.state is after.state or (before.state, after.state) in INVOICE_MOVES
+        if before.state is not InvoiceState.DRAFT:
+            assert (after.fees, after.totals, after.number) == (before.fees, before.totals, before.number)
+        self.invoice = after
+
+    @rule(cents=st.integers(0, 1_000))
+    def refresh(self, cents: int) -> None:
+        amount = EUR.to_major(cents)
+        line = Line("amount", Decimal(1), amount, Decimal(0), amount)
+        period = Period(START, START + timedelta(days=1))
+        fee = Fee.of(FeeKind.ADD_ON, period, Priced.of((line,), Decimal(1)), EUR)
+        self.attempt(lambda each: invoices.refresh(each, [fee], compute_totals([fee], EUR)))
+
+    @rule()
+    def finalize(self) -> None:
+        self.attempt(lambda each: invoices.finalize(each, at=START, number="F-1", due_at=START))
+
+    @rule()
+    def void(self) -> None:
+        self.attempt(lambda each: invoices.void(each, at=START))
+
+    @rule(cents=st.integers(-1, 600))
+    def pay(self, cents: int) -> None:
+        self.attempt(lambda each: invoices.record_payment(each, cents))
+
+    @rule()
+    def fail(self) -> None:
+        self.attempt(invoices.record_failed_payment)
+
+    @invariant()
+    def every_refusal_has_a_reason(self) -> None:
+        assert all(self.reasons)
+
+    @invariant()
+    def it_is_numbered_once_it_is_final(self) -> None:
+        assert (self.invoice.number is None) == (self.invoice.state is InvoiceState.DRAFT)
+
+    @invariant()
+    def it_is_paid_when_all_of_it_is(self) -> None:
+        is_paid = self.invoice.payment_state is PaymentState.SUCCEEDED
+        if self.invoice.state is not InvoiceState.DRAFT:
+            assert is_paid == (self.invoice.paid_cents == self.invoice.totals.total_cents)
+        assert 0 <= self.invoice.paid_cents <= self.invoice.totals.total_cents
+
+
+TestSubscriptionLife = SubscriptionLife.TestCase
+TestInvoiceLife = InvoiceLife.TestCase
+TestSubscriptionLife.settings = settings(max_examples=200, stateful_step_count=30)
+TestInvoiceLife.settings = settings(max_examples=100, stateful_step_count=20)

@@ -1,0 +1,153 @@
+"""Aggregates: units, ties, removals, voids, and what recurring metrics carry over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from services.kernel.period import Period
+from services.rating.domain.aggregation import (
+    Count,
+    DailySum,
+    Latest,
+    Max,
+    Sum,
+    UniqueCount,
+    WeightedSum,
+    empty_aggregate,
+)
+from services.rating.domain.metric import Aggregation, Measurement
+
+START = datetime(2024, 2, 1, tzinfo=UTC)
+FEBRUARY = Period(START, datetime(2024, 3, 1, tzinfo=UTC))
+
+
+def at(
+    day: int, number: str = "1", *, event_id: str | None = None, text: str = "", removed: bool = False
+) -> Measurement:
+    """A measurement on a day of February 2024."""
+    instant = START + timedelta(days=day - 1)
+    return Measurement(event_id or f"{day}-{number}", instant, Decimal(number), text, removed)
+
+
+def test_empty_states_have_no_units() -> None:
+    """Whatever the aggregation, nothing is zero."""
+    for aggregation in Aggregation:
+        state = empty_aggregate(aggregation)
+        assert (state.units, state.events_count) == (0, 0)
+
+
+def test_units() -> None:
+    """Each aggregation on the same three events."""
+    events = [at(1, "5"), at(3, "-2"), at(2, "20")]
+    assert Count().add(events).units == 3
+    assert Sum().add(events).units == 23
+    assert Max().add(events).units == 20
+    assert Latest().add(events).units == 0
+    assert Latest().add(events[2:]).units == 20
+
+
+def test_the_largest_may_be_below_zero() -> None:
+    """Zero is the largest of nothing, not of negative numbers."""
+    assert Max().add([at(1, "-5"), at(2, "-3")]).units == -3
+
+
+def test_latest_breaks_ties_by_event_id() -> None:
+    """Two events of one instant have one answer, in whichever order they come."""
+    tied = [at(1, "7", event_id="b"), at(1, "9", event_id="a")]
+    assert Latest().add(tied).units == Latest().add(reversed(tied)).units == 7
+
+
+def test_a_sum_is_exact_whatever_its_magnitudes() -> None:
+    """Sixty digits apart, the small number survives the large one."""
+    events = [at(1, "1e30"), at(2, "1e-30"), at(3, "-1e30")]
+    assert Sum().add(events).units == Decimal("1e-30")
+    assert DailySum("UTC").add(events).units == DailySum("UTC").add(reversed(events)).units == Decimal("1e-30")
+
+
+def test_unique_values_come_and_go() -> None:
+    """The last word on a value decides; a removal alone adds nothing."""
+    seats = UniqueCount().add([at(1, text="a"), at(2, text="a"), at(2, text="b"), at(1, text="z", removed=True)])
+    assert (seats.units, seats.events_count) == (2, 4)
+    assert seats.add([at(3, text="a", removed=True)]).units == 1
+    assert UniqueCount().add([at(3, text="a", removed=True)]).merge(seats).units == 1
+
+
+def test_the_last_word_is_the_latest_in_time() -> None:
+    """Whatever the ids of the events; only at the same instant do these decide."""
+    early = at(1, text="a", event_id="z", removed=True)
+    assert UniqueCount().add([at(2, text="a", event_id="b"), early]).units == 1
+    assert UniqueCount().add([at(1, text="a", event_id="b"), early]).units == 0
+
+
+def test_weighted_sum_counts_what_is_held() -> None:
+    """Ten units from the 15th of 29 days, and half a period's carry when it is cut short."""
+    state = WeightedSum().add([at(15, "10")])
+    assert state.units_over(FEBRUARY, FEBRUARY) == Decimal(150) / 29
+    carried = state.carry()
+    assert carried.units == 10
+    half = Period(START, START + timedelta(days=14, hours=12))
+    assert carried.units_over(half, FEBRUARY) == 5
+
+
+def test_daily_sum_steps() -> None:
+    """Each day's net change counts for the days it is held; the carried value from the first."""
+    state = DailySum("UTC", carried=Decimal(29)).add(
+        [at(15, "4"), at(15, "-2", event_id="x"), at(29, "29"), at(3, "0")]
+    )
+    assert state.units == 60
+    assert [step.prorated_units for step in state.steps(FEBRUARY, FEBRUARY)] == [29, Decimal(30) / 29, 1]
+    cut = Period(START, datetime(2024, 2, 16, tzinfo=UTC))
+    assert [step.prorated_units for step in state.steps(cut, FEBRUARY)][:2] == [15, Decimal(2) / 29]
+
+
+def test_daily_sum_uses_local_days() -> None:
+    """Eleven at night in London is the next day in Paris."""
+    state = DailySum("Europe/Paris").add([Measurement("e", datetime(2024, 2, 1, 23, 30, tzinfo=UTC), Decimal(1))])
+    assert [day.day for day in state.days] == [2]
+
+
+@pytest.mark.parametrize("state", [Count(), Sum(), WeightedSum(), DailySum("UTC"), UniqueCount(), Max(), Latest()])
+def test_voiding_an_event_undoes_it(state: Sum) -> None:
+    """Without its event the state is as if it never came, or says that only the log can tell."""
+    kept, voided = at(2, "9", text="a"), at(1, "4", text="b")
+    assert state.add([kept, voided]).without(voided) in (state.add([kept]), _with_zero_day(state, kept, voided))
+    assert state.add([voided]).without(voided) in (state, _with_zero_day(state, voided))
+
+
+def _with_zero_day(state: Sum, kept: Measurement, voided: Measurement | None = None) -> object:
+    """A daily sum keeps a day whose changes cancel out."""
+    if not isinstance(state, DailySum):
+        return None
+    if voided is None:
+        return DailySum("UTC", 0, Decimal(0), {kept.at.date(): Decimal(0)})
+    return DailySum("UTC", 1, Decimal(0), {kept.at.date(): kept.number, voided.at.date(): Decimal(0)})
+
+
+def test_voiding_what_decided_needs_the_log() -> None:
+    """The second largest, the reading before the last and a value's former word are not kept."""
+    first, last = at(1, "4", text="a"), at(2, "9", text="a")
+    for state in (Max(), Latest(), UniqueCount()):
+        assert state.add([first, last]).without(last) is None  # type: ignore[attr-defined]
+        assert state.add([first, last]).without(first).events_count == 1  # type: ignore[attr-defined]
+
+
+def test_carried_values_survive_a_void() -> None:
+    """A seat carried over is still there when the event that removed it is voided."""
+    carried = UniqueCount().add([at(1, text="a"), at(1, text="b"), at(2, text="b", removed=True)]).carry()
+    assert (carried.units, carried.events_count) == (1, 0)
+    removal = at(5, text="a", removed=True)
+    assert carried.add([removal]).units == 0
+    assert carried.add([removal]).without(removal) == carried
+    assert carried.add([at(1, text="a")]).units == 1
+
+
+def test_what_carries_over() -> None:
+    """Recurring sums start from where they ended, the others from nothing."""
+    assert Sum().add([at(1, "4")]).carry() == Sum(carried=Decimal(4))
+    assert DailySum("UTC").add([at(1, "4")]).carry() == DailySum("UTC", carried=Decimal(4))
+    for state in (Count(), Max(), Latest()):
+        with pytest.raises(NotImplementedError):
+            state.carry()
