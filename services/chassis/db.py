@@ -57,6 +57,8 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            # The connection that was used last has its statements prepared and its caches warm.
+            pool_use_lifo=True,
             connect_args={
                 "options": options,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -75,17 +77,26 @@ class Database:
         self.committed.set()
 
     @contextmanager
-    def worker_transaction(self) -> Iterator[Connection]:
-        """A transaction of the worker role, across organizations: consumers, jobs and the batch writer only."""
+    def worker_transaction(self, *, quiet: bool = False) -> Iterator[Connection]:
+        """A transaction of the worker role, across organizations: consumers, jobs and the batch writer only.
+
+        Args:
+            quiet: whether its commit leaves the outbox relay asleep, because it announces nothing through it.
+        """
         with self._worker.begin() as connection:
             yield connection
-        self.committed.set()
+        if not quiet:
+            self.committed.set()
 
     @contextmanager
     def worker_session(self) -> Iterator[Connection]:
         """A connection of the worker role outside any transaction, for session-level locks."""
         with self._worker.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                # Its locks must not go back into the pool with it: they would shut everybody else out.
+                connection.invalidate()
 
     def dispose(self) -> None:
         """Close both pools."""

@@ -12,6 +12,7 @@ keeps, and consumers pass over what they have.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -84,6 +85,15 @@ def announce(tx: Connection, subject: str, body: bytes) -> None:
     tx.exec_driver_sql("INSERT INTO outbox (subject, body) VALUES (%s, %s)", (subject, body))
 
 
+def announce_all(tx: Connection, messages: Sequence[tuple[str, bytes]]) -> None:
+    """Write many domain events, subject and body, into the outbox in their order, by one statement."""
+    if messages:
+        tx.exec_driver_sql(
+            "INSERT INTO outbox (subject, body) SELECT * FROM unnest(%s::text[], %s::bytea[])",
+            ([subject for subject, _ in messages], [body for _, body in messages]),
+        )
+
+
 _NUMBER_SQL = """
 WITH head AS (SELECT last_number FROM outbox_head WHERE singleton FOR UPDATE),
      fresh AS (
@@ -152,7 +162,7 @@ class Relay:
 
     def publish_waiting(self) -> int:
         """Number and publish one batch; how many messages that were. Publishing happens outside any transaction."""
-        with self._db.worker_transaction() as tx:
+        with self._db.worker_transaction(quiet=True) as tx:
             tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
             rows = tx.exec_driver_sql(_WAITING_SQL, (BATCH,)).all()
         metrics.OUTBOX_WAITING.set(len(rows))
@@ -161,7 +171,7 @@ class Relay:
         self._bus.publish(
             [numbered(subject, self._stream, bytes(body), number, number) for number, subject, body in rows]
         )
-        with self._db.worker_transaction() as tx:
+        with self._db.worker_transaction(quiet=True) as tx:
             tx.exec_driver_sql(
                 "UPDATE outbox SET published_at = now() WHERE number = ANY(%s)", ([row[0] for row in rows],)
             )

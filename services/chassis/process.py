@@ -28,19 +28,23 @@ class Worker(Protocol):
 
 
 class Parts(Protocol):
-    """What a service is made of, as its `main.build` returns it.
+    """What a service is made of, as its `main.build` returns it; a frozen dataclass will do."""
 
-    Attributes:
-        server: the gRPC server with its servicers.
-        service_names: full names of the gRPC services, for reflection.
-        workers: started before the server, stopped after it, in reverse order.
-        close: closes pools and connections at the very end.
-    """
+    @property
+    def server(self) -> Server:
+        """The gRPC server with its servicers."""
 
-    server: Server
-    service_names: Sequence[str]
-    workers: Sequence[Worker]
-    close: Callable[[], None]
+    @property
+    def service_names(self) -> Sequence[str]:
+        """Full names of the gRPC services, for reflection."""
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """Started before the server, stopped after it, in reverse order."""
+
+    @property
+    def close(self) -> Callable[[], None]:
+        """Closes pools and connections at the very end."""
 
 
 def run(service: str, settings_type: type[S], build: Callable[[S], Parts]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -206,6 +207,8 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.draining = threading.Event()
+        """Set when the server begins to drain, so that streams without an end of their own end."""
         self._pool = ThreadPoolExecutor(settings.grpc_workers, thread_name_prefix="rpc")
         self.grpc = grpc.server(
             self._pool,
@@ -238,6 +241,7 @@ class Server:
 
     def drain(self) -> None:
         """Say NOT_SERVING, let callers notice, finish what runs, stop."""
+        self.draining.set()
         self._health.enter_graceful_shutdown()
         time.sleep(self._settings.drain_notice_seconds)
         self.grpc.stop(self._settings.drain_seconds).wait()

@@ -1,0 +1,1 @@
+"""Entitlements: what a customer may do now, counted against limits that are never overspent, and pushed at once."""

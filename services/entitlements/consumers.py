@@ -1,0 +1,69 @@
+"""Follow rating's log: one transaction for a batch of messages, taken in runs of one kind, announced at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.follower import Log, Message
+from services.chassis.streams import RATING
+from services.entitlements.commands import projection
+from services.entitlements.commands.changes import Batch, Changes
+from services.entitlements.convert import rating
+from services.entitlements.deps import Deps
+from services.entitlements.store import organization
+
+# The whole log is read, so that its position says everything; what is not listed here is passed over.
+SUBJECT = "rating.>"
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What is done with the messages of a subject.
+
+    Attributes:
+        read: the announcements in a body.
+        apply: takes over announcements, in order.
+        locks: whether they alter what is granted or what time it is, so that their organizations are locked first.
+    """
+
+    read: Callable[[bytes], list[Any]]
+    apply: Callable[[Batch, Sequence[Any]], None]
+    locks: bool
+
+
+HANDLERS = {
+    "rating.catalog.plan_changed": Handler(rating.plan_changed, projection.apply_plans, locks=True),
+    "rating.subscription.changed": Handler(rating.subscription_changed, projection.apply_subscriptions, locks=True),
+    "rating.usage.aggregated": Handler(rating.usage_aggregated, projection.apply_usage, locks=False),
+    "rating.test_clock.advanced": Handler(rating.test_clock_advanced, projection.apply_clocks, locks=True),
+}
+
+
+def rating_log(deps: Deps) -> Log:
+    """Rating's domain events, in their one order."""
+    return Log(
+        name="rating",
+        stream=RATING,
+        subject=SUBJECT,
+        apply=lambda tx, messages: apply(deps, tx, messages),
+    )
+
+
+def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
+    """Take over a batch in the follower's transaction; what it alters is announced once, with the state at its end."""
+    runs = [
+        (HANDLERS[subject], [one for message in run for one in HANDLERS[subject].read(message.body)])
+        for subject, run in groupby(messages, key=lambda message: message.subject)
+        if subject in HANDLERS
+    ]
+    # All at once and first: see the order of locks in store/__init__.
+    organization.lock(tx, (one.organization_id for handler, run in runs if handler.locks for one in run))
+    batch = Batch(deps, tx, Changes())
+    for handler, run in runs:
+        handler.apply(batch, run)
+    batch.changes.announce(deps, tx)

@@ -1,0 +1,175 @@
+"""Questions, answers and announcements on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from farebox.entitlements.v1 import access_service_pb2, domain_events_pb2, entitlement_pb2
+from services.entitlements.convert.common import (
+    decimal_from_pb,
+    decimal_to_pb,
+    instant_to_pb,
+    optional_decimal_to_pb,
+)
+from services.entitlements.domain.access import ONE, Access, Question, Reason
+from services.entitlements.domain.event import AccessChanged, DomainEvent, TestClockReached
+from services.entitlements.domain.feature import require_text
+from services.entitlements.domain.limits import (
+    DEFAULT_HOLD,
+    MAX_CODE,
+    MAX_HOLD,
+    MAX_WATCHED_CUSTOMERS,
+    MIN_HOLD,
+)
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import uuid_or_none
+
+_REASONS = {
+    Reason.WITHIN_LIMIT: entitlement_pb2.Access.REASON_WITHIN_LIMIT,
+    Reason.LIMIT_EXCEEDED: entitlement_pb2.Access.REASON_LIMIT_EXCEEDED,
+    Reason.FEATURE_NOT_IN_PLAN: entitlement_pb2.Access.REASON_FEATURE_NOT_IN_PLAN,
+    Reason.NO_SUBSCRIPTION: entitlement_pb2.Access.REASON_NO_SUBSCRIPTION,
+    Reason.SUBSCRIPTION_REQUIRED: entitlement_pb2.Access.REASON_SUBSCRIPTION_REQUIRED,
+    Reason.SUBSCRIPTION_INACTIVE: entitlement_pb2.Access.REASON_SUBSCRIPTION_INACTIVE,
+    Reason.OVERRIDE: entitlement_pb2.Access.REASON_OVERRIDE,
+    Reason.DEGRADED: entitlement_pb2.Access.REASON_DEGRADED,
+}
+
+Counted = access_service_pb2.ConsumeRequest | access_service_pb2.ReserveRequest
+Settling = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
+
+
+def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = "") -> Question:
+    """A question; absent units mean one.
+
+    Args:
+        request: the question.
+        prefix: path of the question in its request, for errors.
+
+    Raises:
+        InvalidArgumentError: names the field.
+    """
+    units = ONE
+    if request.HasField("units"):
+        units = decimal_from_pb(request.units, field=f"{prefix}units")
+    if units < 0:
+        raise InvalidArgumentError.of_field(f"{prefix}units", "value_is_out_of_range", "must not be negative")
+    if request.at_least_revision < 0:
+        raise InvalidArgumentError.of_field(
+            f"{prefix}at_least_revision", "value_is_out_of_range", "must not be negative"
+        )
+    return Question(
+        require_text(request.external_customer_id, f"{prefix}external_customer_id", MAX_CODE),
+        require_text(request.feature_code, f"{prefix}feature_code", MAX_CODE),
+        require_text(request.external_subscription_id, f"{prefix}external_subscription_id", MAX_CODE, mandatory=False),
+        units,
+        request.at_least_revision,
+    )
+
+
+def questions_from_pb(request: access_service_pb2.BatchCheckRequest) -> list[Question]:
+    """Several questions, or an InvalidArgumentError that names the first wrong field."""
+    return [question_from_pb(check, prefix=f"checks[{place}].") for place, check in enumerate(request.checks)]
+
+
+def counted_from_pb(request: Counted) -> Question:
+    """What to count or to hold.
+
+    Raises:
+        InvalidArgumentError: names the field.
+    """
+    require_text(request.request_id, "request_id", MAX_CODE)
+    units = decimal_from_pb(request.units, field="units")
+    if units <= 0:
+        raise InvalidArgumentError.of_field("units", "value_is_out_of_range", "must be more than 0")
+    return Question(
+        require_text(request.external_customer_id, "external_customer_id", MAX_CODE),
+        require_text(request.feature_code, "feature_code", MAX_CODE),
+        require_text(request.external_subscription_id, "external_subscription_id", MAX_CODE, mandatory=False),
+        units,
+    )
+
+
+def lifetime_from_pb(request: access_service_pb2.ReserveRequest) -> timedelta:
+    """How long a hold shall live, or an InvalidArgumentError on `lifetime`."""
+    if not request.HasField("lifetime"):
+        return DEFAULT_HOLD
+    seconds = request.lifetime.seconds
+    # Compared before it becomes a timedelta, which a stranger's number of seconds may not fit.
+    if not MIN_HOLD.total_seconds() <= seconds <= MAX_HOLD.total_seconds():
+        raise InvalidArgumentError.of_field("lifetime", "value_is_out_of_range", "lasts from 1 s to 24 h")
+    return min(MAX_HOLD, request.lifetime.ToTimedelta())
+
+
+def hold_id_from_pb(request: Settling) -> str:
+    """Which hold to settle, or an InvalidArgumentError."""
+    require_text(request.request_id, "request_id", MAX_CODE)
+    if uuid_or_none(request.reservation_id) is None:
+        raise InvalidArgumentError.of_field("reservation_id", "value_is_invalid", "is not the id of a reservation")
+    return request.reservation_id
+
+
+def used_units_from_pb(request: access_service_pb2.CommitRequest) -> Decimal:
+    """What was really used of a hold, or an InvalidArgumentError on `units`."""
+    units = decimal_from_pb(request.units, field="units")
+    if units < 0:
+        raise InvalidArgumentError.of_field("units", "value_is_out_of_range", "must not be negative")
+    return units
+
+
+def watched_from_pb(request: access_service_pb2.WatchRequest) -> Sequence[str]:
+    """Whom to watch; empty for all. An InvalidArgumentError where they are too many."""
+    if len(request.external_customer_ids) > MAX_WATCHED_CUSTOMERS:
+        raise InvalidArgumentError.of_field(
+            "external_customer_ids", "value_is_too_long", f"names at most {MAX_WATCHED_CUSTOMERS} customers"
+        )
+    if request.after_revision < 0:
+        raise InvalidArgumentError.of_field("after_revision", "value_is_out_of_range", "must not be negative")
+    return list(request.external_customer_ids)
+
+
+def access_to_pb(access: Access) -> entitlement_pb2.Access:
+    """An answer."""
+    return entitlement_pb2.Access(
+        allowed=access.allowed,
+        reason=_REASONS[access.reason],
+        feature_code=access.feature_code,
+        used=decimal_to_pb(access.used),
+        limit=optional_decimal_to_pb(access.limit),
+        remaining=optional_decimal_to_pb(access.remaining),
+        overage=decimal_to_pb(access.overage),
+        resets_at=instant_to_pb(access.resets_at),
+        revision=access.revision,
+        valid_until=instant_to_pb(access.valid_until),
+        external_subscription_id=access.external_subscription_id,
+        value=access.value,
+        hard=access.hard,
+    )
+
+
+def change_to_pb(change: AccessChanged, *, snapshot: bool) -> access_service_pb2.WatchResponse:
+    """One step of a watch."""
+    return access_service_pb2.WatchResponse(
+        external_customer_id=change.external_customer_id,
+        access=access_to_pb(change.access),
+        snapshot=snapshot,
+        removed=change.removed,
+    )
+
+
+def event_to_pb(event: DomainEvent) -> tuple[str, bytes]:
+    """Subject and body of a domain event."""
+    match event:
+        case AccessChanged():
+            return "entitlements.access.changed", domain_events_pb2.AccessChanged(
+                organization_id=event.organization_id,
+                external_customer_id=event.external_customer_id,
+                access=access_to_pb(event.access),
+                removed=event.removed,
+            ).SerializeToString()
+        case TestClockReached():
+            return "entitlements.test_clock.reached", domain_events_pb2.TestClockReached(
+                organization_id=event.organization_id, revision=event.revision, now=instant_to_pb(event.now)
+            ).SerializeToString()

@@ -1,0 +1,94 @@
+"""What rating announces, as this service understands it; a message that is not understood raises, and is set aside."""
+
+from __future__ import annotations
+
+from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
+from services.entitlements.convert.common import decimal_from_pb, instant_from_pb, period_from_pb
+from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
+from services.entitlements.domain.feature import FeatureType
+from services.entitlements.domain.grant import Grant, PlanGrant
+from services.entitlements.domain.subscription import PlanPeriods, Subscription, SubscriptionState
+from services.entitlements.domain.usage import UsageKey, UsageTotal
+from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow
+
+_MONTHS_PER_YEAR = 12
+_UNITS = {
+    plan_pb2.BillingInterval.UNIT_DAY: (CadenceUnit.DAY, 1),
+    plan_pb2.BillingInterval.UNIT_WEEK: (CadenceUnit.WEEK, 1),
+    plan_pb2.BillingInterval.UNIT_MONTH: (CadenceUnit.MONTH, 1),
+    plan_pb2.BillingInterval.UNIT_YEAR: (CadenceUnit.MONTH, _MONTHS_PER_YEAR),
+}
+_TYPES = {
+    plan_pb2.PlanEntitlement.KIND_GATE: FeatureType.GATE,
+    plan_pb2.PlanEntitlement.KIND_USAGE_LIMIT: FeatureType.USAGE_LIMIT,
+    plan_pb2.PlanEntitlement.KIND_CONFIGURATION: FeatureType.CONFIGURATION,
+}
+_RESETS = {
+    plan_pb2.PlanEntitlement.RESET_UNSPECIFIED: ResetWindow.BILLING_PERIOD,
+    plan_pb2.PlanEntitlement.RESET_BILLING_PERIOD: ResetWindow.BILLING_PERIOD,
+    plan_pb2.PlanEntitlement.RESET_DAY: ResetWindow.DAY,
+    plan_pb2.PlanEntitlement.RESET_WEEK: ResetWindow.WEEK,
+    plan_pb2.PlanEntitlement.RESET_MONTH: ResetWindow.MONTH,
+    plan_pb2.PlanEntitlement.RESET_NEVER: ResetWindow.NEVER,
+}
+_STATES = {
+    subscription_pb2.Subscription.STATE_PENDING: SubscriptionState.PENDING,
+    subscription_pb2.Subscription.STATE_ACTIVE: SubscriptionState.ACTIVE,
+    subscription_pb2.Subscription.STATE_TERMINATED: SubscriptionState.TERMINATED,
+    subscription_pb2.Subscription.STATE_CANCELED: SubscriptionState.CANCELED,
+}
+
+
+def plan_changed(body: bytes) -> list[PlanVersion]:
+    """`rating.catalog.plan_changed`."""
+    message = domain_events_pb2.PlanChanged.FromString(body)
+    plan = message.plan
+    unit, months = _UNITS[plan.interval.unit]
+    periods = PlanPeriods(Interval(unit, max(1, plan.interval.count) * months), plan.bill_charges_monthly)
+    grants = tuple(_plan_grant(one) for one in plan.entitlements)
+    return [PlanVersion(message.organization_id, plan.id, plan.code, plan.version, periods, grants)]
+
+
+def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
+    """`rating.subscription.changed`."""
+    message = domain_events_pb2.SubscriptionChanged.FromString(body)
+    one = message.subscription
+    anniversary = one.billing_time == subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY
+    subscription = Subscription(
+        id=one.id,
+        external_id=one.external_id,
+        external_customer_id=one.external_customer_id,
+        plan_id=one.plan_id,
+        state=_STATES[one.state],
+        timezone=message.timezone or "UTC",
+        alignment=Alignment.ANNIVERSARY if anniversary else Alignment.CALENDAR,
+        started_at=instant_from_pb(one.started_at),
+        ending_at=instant_from_pb(one.ending_at) if one.HasField("ending_at") else None,
+        current_period=period_from_pb(one.current_period) if one.HasField("current_period") else None,
+    )
+    return [SubscriptionMoved(message.organization_id, subscription)]
+
+
+def usage_aggregated(body: bytes) -> list[UsageTotal]:
+    """`rating.usage.aggregated`."""
+    return [
+        UsageTotal(
+            UsageKey(total.organization_id, total.subscription_id, total.metric_code),
+            period_from_pb(total.period),
+            decimal_from_pb(total.units, field="totals.units"),
+            total.revision,
+        )
+        for total in domain_events_pb2.UsageAggregated.FromString(body).totals
+    ]
+
+
+def test_clock_advanced(body: bytes) -> list[ClockMoved]:
+    """`rating.test_clock.advanced`."""
+    message = domain_events_pb2.TestClockAdvanced.FromString(body)
+    return [ClockMoved(message.organization_id, instant_from_pb(message.now), message.revision)]
+
+
+def _plan_grant(one: plan_pb2.PlanEntitlement) -> PlanGrant:
+    limit = decimal_from_pb(one.limit, field="entitlements.limit") if one.HasField("limit") else None
+    grant = Grant(one.enabled, limit, one.hard, _RESETS[one.reset], one.value)
+    return PlanGrant(one.feature_code, _TYPES[one.kind], one.metric_code, grant)

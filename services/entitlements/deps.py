@@ -1,0 +1,27 @@
+"""What commands, queries and servicers are given; built once in `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.db import Database
+from services.entitlements.domain.event import DomainEvent
+from services.kernel.clock import Clock
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What this service stands on.
+
+    Attributes:
+        db: its database.
+        clock: the machine's time; an organization with a test clock has its own.
+        announce: writes domain events, in their order, into the outbox, in the caller's transaction.
+    """
+
+    db: Database
+    clock: Clock
+    announce: Callable[[Connection, Sequence[DomainEvent]], None]

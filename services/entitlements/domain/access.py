@@ -1,0 +1,158 @@
+"""The decision: may this customer do this now? Pure, and the only place that says yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from services.entitlements.domain.feature import FeatureType
+from services.entitlements.domain.grant import Source
+from services.entitlements.domain.standing import Balance, Entitlement, Standing, balance
+from services.kernel.money import ZERO
+
+ONE = Decimal(1)
+
+
+class Reason(StrEnum):
+    """Why an answer is what it is."""
+
+    WITHIN_LIMIT = "within_limit"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    FEATURE_NOT_IN_PLAN = "feature_not_in_plan"
+    NO_SUBSCRIPTION = "no_subscription"
+    SUBSCRIPTION_REQUIRED = "subscription_required"
+    SUBSCRIPTION_INACTIVE = "subscription_inactive"
+    OVERRIDE = "override"
+    DEGRADED = "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May this customer use so many units of this feature?
+
+    Attributes:
+        external_customer_id: the customer.
+        feature_code: the feature.
+        external_subscription_id: the subscription, for customers with several; empty for the only one.
+        units: how many are about to be used.
+        at_least_revision: the answer must know everything up to this revision.
+    """
+
+    external_customer_id: str
+    feature_code: str
+    external_subscription_id: str = ""
+    units: Decimal = ONE
+    at_least_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The answer; it explains itself.
+
+    Attributes:
+        allowed: whether the customer may.
+        reason: why. A soft limit without room answers allowed with LIMIT_EXCEEDED.
+        feature_code: the feature.
+        revision: the state it was made from.
+        used: units used in the current window.
+        limit: units granted; None means unlimited.
+        remaining: units neither used nor on hold; None means unlimited.
+        overage: units used beyond the limit.
+        resets_at: when the window ends; None for never and for what is not counted.
+        valid_until: until when the answer holds if nothing else changes; None for no such instant.
+        external_subscription_id: the subscription that decided; empty where none did.
+        value: for a configuration, its value.
+        hard: whether the limit refuses usage beyond it.
+    """
+
+    allowed: bool
+    reason: Reason
+    feature_code: str
+    revision: int = 0
+    used: Decimal = ZERO
+    limit: Decimal | None = None
+    remaining: Decimal | None = None
+    overage: Decimal = ZERO
+    resets_at: datetime | None = None
+    valid_until: datetime | None = None
+    external_subscription_id: str = ""
+    value: str = ""
+    hard: bool = False
+
+
+def decide(question: Question, standings: Sequence[Standing], *, at: datetime, revision: int) -> Access:
+    """Answer a question from where the customer's subscriptions stand with the feature.
+
+    Args:
+        question: what is asked.
+        standings: one for each of the customer's subscriptions, or of those that carry the named id.
+        at: the organization's time.
+        revision: of the state the standings were read from.
+    """
+    chosen = choose(question, standings)
+    if isinstance(chosen, Reason):
+        return Access(allowed=False, reason=chosen, feature_code=question.feature_code, revision=revision)
+    return answer(question.feature_code, chosen, units=question.units, at=at, revision=revision)
+
+
+def choose(question: Question, standings: Sequence[Standing]) -> Standing | Reason:
+    """The standing that answers a question, or why none does."""
+    active = [standing for standing in standings if standing.subscription.is_active]
+    if question.external_subscription_id:
+        # An ended subscription's id may be given again, so the active one of several is meant.
+        if active:
+            return active[0]
+        return Reason.SUBSCRIPTION_INACTIVE if standings else Reason.NO_SUBSCRIPTION
+    if len(active) > 1:
+        return Reason.SUBSCRIPTION_REQUIRED
+    return active[0] if active else Reason.NO_SUBSCRIPTION
+
+
+def answer(feature_code: str, standing: Standing, *, units: Decimal, at: datetime, revision: int) -> Access:
+    """What one subscription is answered for `units` more of a feature."""
+    subscription, entitlement = standing.subscription, standing.entitlement
+    if entitlement is None or entitlement.removed:
+        return Access(
+            allowed=False,
+            reason=Reason.FEATURE_NOT_IN_PLAN,
+            feature_code=feature_code,
+            revision=revision,
+            external_subscription_id=subscription.external_id,
+        )
+    numbers = balance(standing, at)
+    allowed, reason = _verdict(entitlement, numbers, units)
+    return Access(
+        allowed=allowed,
+        reason=reason,
+        feature_code=feature_code,
+        revision=revision,
+        used=numbers.used,
+        limit=numbers.limit,
+        remaining=numbers.remaining,
+        overage=numbers.overage,
+        resets_at=numbers.window.end if numbers.window else None,
+        valid_until=_valid_until(standing, numbers, at),
+        external_subscription_id=subscription.external_id,
+        value=entitlement.right.grant.value if entitlement.right.type is FeatureType.CONFIGURATION else "",
+        hard=entitlement.right.grant.hard and entitlement.right.type is FeatureType.USAGE_LIMIT,
+    )
+
+
+def _verdict(entitlement: Entitlement, numbers: Balance, units: Decimal) -> tuple[bool, Reason]:
+    right = entitlement.right
+    overridden = right.source is Source.OVERRIDE
+    if right.type is FeatureType.USAGE_LIMIT and not numbers.has_room_for(units):
+        return not right.grant.hard, Reason.LIMIT_EXCEEDED
+    if right.type is FeatureType.GATE and not right.grant.enabled:
+        return False, Reason.OVERRIDE if overridden else Reason.FEATURE_NOT_IN_PLAN
+    return True, Reason.OVERRIDE if overridden else Reason.WITHIN_LIMIT
+
+
+def _valid_until(standing: Standing, numbers: Balance, at: datetime) -> datetime | None:
+    """The first instant at which the answer changes by time alone: the window, a hold or the subscription ends."""
+    window_end = numbers.window.end if numbers.window else None
+    known = (window_end, standing.held_until, standing.subscription.ending_at)
+    return min((instant for instant in known if instant is not None and instant > at), default=None)

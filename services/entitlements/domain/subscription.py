@@ -1,0 +1,123 @@
+"""A subscription as this service knows it from rating, and the windows its limits are counted in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+
+from services.kernel.cadence import (
+    MONTHLY,
+    Alignment,
+    Cadence,
+    CadenceUnit,
+    Interval,
+    ResetWindow,
+    clip,
+    monthly_charges,
+    period_containing,
+    reset_period,
+)
+from services.kernel.period import Period
+
+
+class SubscriptionState(StrEnum):
+    """Where a subscription stands, as rating says."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    TERMINATED = "terminated"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPeriods:
+    """How long the periods of a plan version are.
+
+    Attributes:
+        interval: the billing period's length.
+        charged_monthly: whether usage is billed, and therefore counted, by month within a longer period.
+    """
+
+    interval: Interval = MONTHLY
+    charged_monthly: bool = False
+
+
+# What is assumed of a plan that rating has not announced.
+MONTHLY_PLAN = PlanPeriods()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer on a plan version, as rating announced it.
+
+    Attributes:
+        id: Farebox id.
+        external_id: the organization's id of it.
+        external_customer_id: the customer.
+        plan_id: Farebox id of the plan version.
+        state: only an active one entitles.
+        timezone: IANA zone the customer's days are counted in.
+        alignment: what its billing periods follow.
+        started_at: when it starts or started.
+        ending_at: when it shall end by itself; None for never.
+        current_period: the billing period rating last announced; None before the first.
+    """
+
+    id: str
+    external_id: str
+    external_customer_id: str
+    plan_id: str
+    state: SubscriptionState
+    timezone: str
+    alignment: Alignment
+    started_at: datetime
+    ending_at: datetime | None = None
+    current_period: Period | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it entitles to anything."""
+        return self.state is SubscriptionState.ACTIVE
+
+
+def window_of(reset: ResetWindow, subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period | None:
+    """The counting window that holds `at`; None for a limit that never resets."""
+    if reset is ResetWindow.NEVER:
+        return None
+    if reset is ResetWindow.BILLING_PERIOD:
+        return _billing_window(subscription, plan, at)
+    return calendar_windows(subscription.timezone, at)[reset]
+
+
+# Usage is applied for many subscriptions at one instant of few zones.
+@lru_cache(maxsize=4096)
+def calendar_windows(timezone: str, at: datetime) -> Mapping[ResetWindow, Period]:
+    """The local day, week and month that hold `at`."""
+    cadence = Cadence(Interval(CadenceUnit.DAY), Alignment.CALENDAR, at, timezone)
+    found = {
+        reset: reset_period(reset, cadence, at) for reset in (ResetWindow.DAY, ResetWindow.WEEK, ResetWindow.MONTH)
+    }
+    return {reset: period for reset, period in found.items() if period is not None}
+
+
+def _billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period:
+    """The announced billing period where it holds `at`, otherwise the one that the plan's calendar gives.
+
+    Rating closes a period a moment after its end, so for that moment the next period is not announced yet; and while
+    a test clock moves, the next one is announced before the clock arrives there.
+    """
+    current = subscription.current_period
+    if current is not None and at in current and not plan.charged_monthly:
+        return current
+    cadence = Cadence(plan.interval, subscription.alignment, subscription.started_at, subscription.timezone)
+    nominal = period_containing(monthly_charges(cadence) if plan.charged_monthly else cadence, at)
+    if current is None or at in current:
+        inside = clip(nominal, start=(current or nominal).start, end=(current or nominal).end)
+    elif at >= current.end:
+        inside = clip(nominal, start=current.end)
+    else:
+        inside = clip(nominal, end=current.start)
+    return inside if inside is not None and at in inside else nominal

@@ -1,0 +1,67 @@
+"""The entitlements process: `python -m services.entitlements.main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2_grpc
+from services.chassis import outbox, process
+from services.chassis.bus import Bus
+from services.chassis.db import Database
+from services.chassis.follower import Follower
+from services.chassis.outbox import Relay
+from services.chassis.process import Worker
+from services.chassis.rpc import Server
+from services.chassis.streams import ENTITLEMENTS
+from services.entitlements.consumers import rating_log
+from services.entitlements.convert.access import event_to_pb
+from services.entitlements.deps import Deps
+from services.entitlements.domain.event import DomainEvent
+from services.entitlements.jobs import RequestPruner
+from services.entitlements.rpc.access import AccessServicer
+from services.entitlements.rpc.feature import FeatureServicer
+from services.entitlements.rpc.watch import Watches
+from services.entitlements.settings import EntitlementsSettings
+from services.kernel.clock import Clock, SystemClock
+
+SERVICE_NAMES = ("farebox.entitlements.v1.FeatureService", "farebox.entitlements.v1.AccessService")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the process is made of; see `chassis.process.Parts`."""
+
+    server: Server
+    service_names: Sequence[str]
+    workers: Sequence[Worker]
+    close: Callable[[], None]
+
+
+def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
+    """Write domain events into the outbox."""
+    outbox.announce_all(tx, [event_to_pb(event) for event in events])
+
+
+def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts:
+    """Wire the process; nothing runs yet."""
+    db, bus, server = Database(settings), Bus(settings), Server(settings)
+    deps = Deps(db, clock or SystemClock(), announce)
+    watches = Watches(
+        deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
+    )
+    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
+    access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches), server.grpc)
+    workers = (Relay(db, bus, stream=ENTITLEMENTS), Follower(db, bus, [rating_log(deps)]), RequestPruner(deps))
+
+    def close() -> None:
+        bus.close()
+        db.dispose()
+
+    return Parts(server, SERVICE_NAMES, workers, close)
+
+
+if __name__ == "__main__":
+    process.run("entitlements", EntitlementsSettings, build)

@@ -1,0 +1,72 @@
+"""Watches: a snapshot, then every change, read from the entitlements themselves in the order of their revisions.
+
+Nothing is queued: a slow watcher reads later, and then each feature once, with its newest answer. So a watch holds no
+memory to bound, and one that was cut off resumes after the last revision it received, on any replica.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from services.entitlements import queries
+from services.entitlements.deps import Deps
+from services.entitlements.domain.event import AccessChanged
+from services.kernel.errors import ResourceExhaustedError, UnavailableError
+from services.kernel.ids import OrganizationId
+
+# A place becomes free when another watch is cut off, which proxies do every few minutes.
+RETRY_SECONDS = 5
+
+
+class Watches:
+    """The watches of this process, at most `limit` at once."""
+
+    def __init__(self, deps: Deps, *, limit: int, poll_seconds: float, ending: threading.Event) -> None:
+        """Describe the watches.
+
+        Args:
+            deps: of the service.
+            limit: most at once, since each keeps a thread of the server.
+            poll_seconds: how often each looks for changes.
+            ending: set when the process drains; watchers then resume at another replica.
+        """
+        self._deps = deps
+        self._poll_seconds = poll_seconds
+        self._places = threading.Semaphore(limit)
+        self._ending = ending
+
+    def follow(
+        self, owner: OrganizationId, customers: Sequence[str], after: int, is_active: Callable[[], bool]
+    ) -> Iterator[tuple[AccessChanged, bool]]:
+        """Changes after a revision, each with whether it belongs to the snapshot, for as long as somebody listens.
+
+        Raises:
+            ResourceExhaustedError: `TOO_MANY_WATCHES`.
+            FailedPreconditionError: `REVISION_UNKNOWN`.
+            UnavailableError: `DRAINING`; resume after the last revision.
+        """
+        with self._place():
+            newest = queries.newest_revision(self._deps, owner, resumed_after=after)
+            snapshot_until = 0 if after else newest
+            while is_active():
+                changes = queries.changes_after(self._deps, owner, customers, after)
+                for change in changes:
+                    after = change.access.revision
+                    is_snapshot = after <= snapshot_until
+                    if not (is_snapshot and change.removed):
+                        yield change, is_snapshot
+                if not changes and self._ending.wait(self._poll_seconds):
+                    raise UnavailableError("DRAINING", "this replica stops; resume after the last revision")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise ResourceExhaustedError(
+                "TOO_MANY_WATCHES", "this replica serves no more watches", retry_after_seconds=RETRY_SECONDS
+            )
+        try:
+            yield
+        finally:
+            self._places.release()

@@ -1,0 +1,116 @@
+"""Rows of what results for each subscription and feature, and the locks on them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy.engine import Connection
+
+from services.entitlements.domain.feature import FeatureType
+from services.entitlements.domain.grant import Resolved, Source
+from services.entitlements.domain.standing import Consumed
+from services.entitlements.store.grant import grant_of
+
+# A subscription and a feature of one organization.
+Key = tuple[str, str]
+
+
+def rights(tx: Connection, organization: str, subscriptions: Iterable[str]) -> dict[str, dict[str, Resolved]]:
+    """What is stored as granted now, by subscription and feature code; the rows are locked."""
+    rows = tx.exec_driver_sql(
+        "SELECT subscription_id::text AS subscription, * FROM entitlements WHERE organization_id = %s "
+        "AND subscription_id = ANY(%s::uuid[]) ORDER BY subscription_id, feature_code FOR UPDATE",
+        (organization, list(subscriptions)),
+    )
+    found: defaultdict[str, dict[str, Resolved]] = defaultdict(dict)
+    for row in rows:
+        if not row.removed:
+            found[row.subscription][row.feature_code] = Resolved(
+                FeatureType(row.type), Source(row.source), row.metric_code, grant_of(row)
+            )
+    return found
+
+
+def grant(tx: Connection, organization: str, granted: Mapping[Key, Resolved]) -> None:
+    """Store what is granted now; what was consumed under an earlier grant still counts."""
+    if granted:
+        tx.exec_driver_sql(
+            "INSERT INTO entitlements (organization_id, subscription_id, feature_code, type, source, metric_code, "
+            "enabled, units_limit, hard, reset, value) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+            "ON CONFLICT (organization_id, subscription_id, feature_code) DO UPDATE SET type = excluded.type, "
+            "source = excluded.source, metric_code = excluded.metric_code, enabled = excluded.enabled, "
+            "units_limit = excluded.units_limit, hard = excluded.hard, reset = excluded.reset, "
+            "value = excluded.value, removed = false",
+            [
+                (
+                    organization,
+                    *key,
+                    right.type,
+                    right.source,
+                    right.metric_code,
+                    right.grant.enabled,
+                    right.grant.limit,
+                    right.grant.hard,
+                    right.grant.reset,
+                    right.grant.value,
+                )
+                for key, right in granted.items()
+            ],
+        )
+
+
+def remove(tx: Connection, organization: str, keys: Sequence[Key]) -> None:
+    """Mark rights as removed; the rows stay, so that a watcher learns of it."""
+    if keys:
+        tx.exec_driver_sql(
+            "UPDATE entitlements SET removed = true WHERE organization_id = %s "
+            "AND subscription_id = %s AND feature_code = %s",
+            [(organization, *key) for key in keys],
+        )
+
+
+def granted_to(tx: Connection, organization: str, subscriptions: Iterable[str]) -> list[Key]:
+    """What subscriptions are entitled to now."""
+    rows = tx.exec_driver_sql(
+        "SELECT subscription_id::text, feature_code FROM entitlements "
+        "WHERE organization_id = %s AND subscription_id = ANY(%s::uuid[]) AND NOT removed",
+        (organization, list(subscriptions)),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def lock(tx: Connection, organization: str, keys: Iterable[Key]) -> None:
+    """Lock rows, in one order, until the end of the transaction."""
+    wanted = sorted(set(keys))
+    tx.exec_driver_sql(
+        "SELECT 1 FROM entitlements e JOIN unnest(%s::uuid[], %s::text[]) AS wanted (subscription_id, feature_code) "
+        "USING (subscription_id, feature_code) WHERE e.organization_id = %s "
+        "ORDER BY e.subscription_id, e.feature_code FOR UPDATE OF e",
+        ([key[0] for key in wanted], [key[1] for key in wanted], organization),
+    )
+
+
+def save_consumed(tx: Connection, organization: str, key: Key, consumed: Consumed) -> None:
+    """Store what Consume and Commit have counted; the row must be locked."""
+    tx.exec_driver_sql(
+        "UPDATE entitlements SET consumed_units = %s, consumed_since = %s "
+        "WHERE organization_id = %s AND subscription_id = %s AND feature_code = %s",
+        (consumed.units, consumed.since, organization, *key),
+    )
+
+
+def stamp(tx: Connection, organization: str, revisions: Mapping[Key, int]) -> None:
+    """Give changed rows their new revisions; the rows must be locked."""
+    tx.exec_driver_sql(
+        "UPDATE entitlements e SET revision = fresh.revision "
+        "FROM unnest(%s::uuid[], %s::text[], %s::bigint[]) AS fresh (subscription_id, feature_code, revision) "
+        "WHERE e.organization_id = %s AND e.subscription_id = fresh.subscription_id "
+        "AND e.feature_code = fresh.feature_code",
+        (
+            [key[0] for key in revisions],
+            [key[1] for key in revisions],
+            list(revisions.values()),
+            organization,
+        ),
+    )

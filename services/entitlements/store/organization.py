@@ -1,0 +1,61 @@
+"""An organization's time, its lock, and its revision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.entitlements.domain.event import ClockMoved
+
+
+def lock(tx: Connection, organizations: Iterable[str]) -> None:
+    """Lock organizations, in one order, until the end of the transaction: what they grant changes one by one."""
+    ids = sorted(set(organizations))
+    tx.exec_driver_sql(
+        "INSERT INTO organizations (organization_id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,)
+    )
+    tx.exec_driver_sql(
+        "SELECT 1 FROM organizations WHERE organization_id = ANY(%s::uuid[]) ORDER BY organization_id FOR UPDATE",
+        (ids,),
+    )
+
+
+def times(tx: Connection, organizations: Iterable[str], system: datetime) -> dict[str, datetime]:
+    """The time of each organization: its test clock's, or the system's."""
+    ids = set(organizations)
+    rows = tx.exec_driver_sql(
+        "SELECT organization_id::text, test_clock_now FROM organizations "
+        "WHERE organization_id = ANY(%s::uuid[]) AND test_clock_now IS NOT NULL",
+        (list(ids),),
+    ).all()
+    return {**dict.fromkeys(ids, system), **{row[0]: row[1] for row in rows}}
+
+
+def move_clock(tx: Connection, moved: ClockMoved) -> None:
+    """Keep a test clock's time, unless a later advance is known."""
+    tx.exec_driver_sql(
+        "INSERT INTO organizations (organization_id, test_clock_now, test_clock_revision) VALUES (%s, %s, %s) "
+        "ON CONFLICT (organization_id) DO UPDATE SET test_clock_now = excluded.test_clock_now, "
+        "test_clock_revision = excluded.test_clock_revision "
+        "WHERE organizations.test_clock_revision < excluded.test_clock_revision",
+        (moved.organization_id, moved.now, moved.revision),
+    )
+
+
+def revision(tx: Connection, organization: str) -> int:
+    """The organization's newest revision."""
+    row = tx.exec_driver_sql("SELECT revision FROM revisions WHERE organization_id = %s", (organization,)).first()
+    return row[0] if row else 0
+
+
+def next_revisions(tx: Connection, organization: str, count: int) -> int:
+    """Take the next `count` revisions and answer the first; others wait until this transaction ends."""
+    last: int = tx.exec_driver_sql(
+        "INSERT INTO revisions (organization_id, revision) VALUES (%s, %s) "
+        "ON CONFLICT (organization_id) DO UPDATE SET revision = revisions.revision + excluded.revision "
+        "RETURNING revision",
+        (organization, count),
+    ).scalar_one()
+    return last - count + 1

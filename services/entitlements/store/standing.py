@@ -1,0 +1,208 @@
+"""Where subscriptions stand with features: one indexed query, whatever is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from services.entitlements.domain.access import Question
+from services.entitlements.domain.feature import FeatureType
+from services.entitlements.domain.grant import Resolved, Source
+from services.entitlements.domain.standing import Consumed, Entitlement, Standing
+from services.entitlements.domain.subscription import MONTHLY_PLAN, PlanPeriods
+from services.entitlements.store import subscription
+from services.entitlements.store.grant import grant_of
+from services.kernel.cadence import CadenceUnit, Interval, ResetWindow
+from services.kernel.money import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a query saw, at one instant and one revision.
+
+    Attributes:
+        at: the organization's time.
+        revision: the organization's newest revision.
+        standings: one list for each question; or one list of all.
+    """
+
+    at: datetime
+    revision: int
+    standings: Sequence[Sequence[Standing]]
+
+
+# The organization's time and revision, with every row.
+_NOW = """
+WITH present AS MATERIALIZED (
+    SELECT coalesce(
+        (SELECT test_clock_now FROM organizations WHERE organization_id = %(organization)s), %(system)s) AS at,
+        coalesce((SELECT revision FROM revisions WHERE organization_id = %(organization)s), 0) AS newest)
+"""
+_FACTS = f"""
+present.at, present.newest, {subscription.COLUMNS},
+e.feature_code AS feature, e.type, e.source, e.metric_code, e.enabled, e.units_limit, e.hard, e.reset, e.value,
+e.consumed_units, e.consumed_since, e.revision, e.removed,
+p.interval_unit, p.interval_every, p.charged_monthly,
+t.units AS period_units, u.ever_units, u.day_start, u.day_units, u.week_start, u.week_units,
+u.month_start, u.month_units, h.held, h.held_until
+"""
+# Everything beside the subscription `s` and its entitlement `e`, each by its primary key or a partial index.
+_BESIDE = """
+LEFT JOIN plans p ON p.organization_id = s.organization_id AND p.plan_id = s.plan_id
+LEFT JOIN LATERAL (
+    SELECT units, period_end FROM usage_totals WHERE organization_id = e.organization_id
+    AND subscription_id = e.subscription_id AND metric_code = e.metric_code AND period_start <= present.at
+    ORDER BY period_start DESC LIMIT 1) t ON t.period_end > present.at
+LEFT JOIN usage_counts u ON u.organization_id = e.organization_id
+    AND u.subscription_id = e.subscription_id AND u.metric_code = e.metric_code
+LEFT JOIN LATERAL (
+    SELECT sum(units) AS held, min(expires_at) AS held_until FROM holds WHERE organization_id = e.organization_id
+    AND subscription_id = e.subscription_id AND feature_code = e.feature_code
+    AND state = 'held' AND expires_at > present.at) h ON true
+"""
+_OF_QUESTIONS = f"""
+{_NOW}
+SELECT q.place, {_FACTS}
+FROM present CROSS JOIN
+unnest(%(customers)s::text[], %(selectors)s::text[], %(features)s::text[])
+    WITH ORDINALITY AS q (customer, selector, feature, place)
+LEFT JOIN subscriptions s ON s.organization_id = %(organization)s AND s.external_customer_id = q.customer
+    AND CASE q.selector WHEN '' THEN s.state = 'active' ELSE s.external_id = q.selector END
+LEFT JOIN entitlements e ON e.organization_id = s.organization_id
+    AND e.subscription_id = s.subscription_id AND e.feature_code = q.feature
+{_BESIDE}
+ORDER BY q.place, s.started_at DESC
+"""
+
+
+def of_questions(tx: Connection, organization: str, questions: Sequence[Question], system: datetime) -> Seen:
+    """The standings that answer each question, in order: active ones, or those that carry the named id."""
+    rows = tx.exec_driver_sql(
+        _OF_QUESTIONS,
+        {
+            "organization": organization,
+            "system": system,
+            "customers": [question.external_customer_id for question in questions],
+            "selectors": [question.external_subscription_id for question in questions],
+            "features": [question.feature_code for question in questions],
+        },
+    ).all()
+    standings: list[list[Standing]] = [[] for _ in questions]
+    for row in rows:
+        if row.subscription is not None:
+            standings[row.place - 1].append(_standing(row))
+    return Seen(rows[0].at, rows[0].newest, standings)
+
+
+def of_keys(tx: Connection, organization: str, keys: Iterable[tuple[str, str]], system: datetime) -> Seen:
+    """The standings of known (subscription, feature) pairs, by subscription and feature code; one list."""
+    wanted = list(keys)
+    source = (
+        "(SELECT * FROM entitlements JOIN unnest(%(subscriptions)s::uuid[], %(features)s::text[]) "
+        "AS wanted (subscription_id, feature_code) USING (subscription_id, feature_code) "
+        "WHERE organization_id = %(organization)s)"
+    )
+    values = {"subscriptions": [key[0] for key in wanted], "features": [key[1] for key in wanted]}
+    return _of_entitlements(tx, organization, source, "ORDER BY s.subscription_id, e.feature_code", values, system)
+
+
+def of_customer(
+    tx: Connection, organization: str, customer: str, external_subscription_id: str, system: datetime
+) -> Seen:
+    """What a customer's active subscriptions, or one of them, are entitled to, by subscription and feature; one list.
+
+    Either of customer and subscription may be empty.
+    """
+    # The condition comes after the joins, whose indexes begin with what it compares.
+    condition = (
+        "WHERE NOT e.removed AND s.state = 'active' "
+        + ("AND s.external_customer_id = %(customer)s " if customer else "")
+        + ("AND s.external_id = %(external)s " if external_subscription_id else "")
+        + "ORDER BY s.external_id, e.feature_code"
+    )
+    values = {"customer": customer, "external": external_subscription_id}
+    source = "(SELECT * FROM entitlements WHERE organization_id = %(organization)s)"
+    return _of_entitlements(tx, organization, source, condition, values, system)
+
+
+def changed_after(
+    tx: Connection, organization: str, customers: Sequence[str], revision: int, count: int, system: datetime
+) -> Seen:
+    """What changed after a revision, in the order of the revisions, removals included; at most `count`, one list.
+
+    Args:
+        tx: the transaction.
+        organization: whose.
+        customers: only these; empty for all.
+        revision: the last one that is known.
+        count: most rows.
+        system: the machine's time.
+    """
+    ours = (
+        "AND EXISTS (SELECT 1 FROM subscriptions c WHERE c.organization_id = n.organization_id "
+        "AND c.subscription_id = n.subscription_id AND c.external_customer_id = ANY(%(customers)s))"
+    )
+    source = (
+        "(SELECT * FROM entitlements n WHERE organization_id = %(organization)s AND revision > %(after)s "
+        f"{ours if customers else ''} ORDER BY revision LIMIT %(count)s)"
+    )
+    values = {"customers": list(customers), "after": revision, "count": count}
+    return _of_entitlements(tx, organization, source, "ORDER BY e.revision", values, system)
+
+
+def _of_entitlements(
+    tx: Connection, organization: str, source: str, rest: str, values: dict[str, Any], system: datetime
+) -> Seen:
+    text = (
+        f"{_NOW} SELECT {_FACTS} FROM present CROSS JOIN {source} e JOIN subscriptions s "
+        f"ON s.organization_id = e.organization_id AND s.subscription_id = e.subscription_id {_BESIDE} {rest}"
+    )
+    rows = tx.exec_driver_sql(text, {"organization": organization, "system": system, **values}).all()
+    if not rows:
+        return Seen(system, 0, [[]])
+    return Seen(rows[0].at, rows[0].newest, [[_standing(row) for row in rows]])
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(
+        subscription=subscription.subscription_of(row),
+        plan=_plan(row),
+        entitlement=_entitlement(row),
+        period_units=row.period_units or ZERO,
+        counted=_counted(row),
+        held=row.held or ZERO,
+        held_until=row.held_until,
+    )
+
+
+def _plan(row: Any) -> PlanPeriods:
+    if row.interval_unit is None:
+        return MONTHLY_PLAN
+    return PlanPeriods(Interval(CadenceUnit(row.interval_unit), row.interval_every), row.charged_monthly)
+
+
+def _entitlement(row: Any) -> Entitlement | None:
+    if row.feature is None:
+        return None
+    return Entitlement(
+        feature_code=row.feature,
+        right=Resolved(FeatureType(row.type), Source(row.source), row.metric_code, grant_of(row)),
+        consumed=Consumed(row.consumed_units, row.consumed_since),
+        revision=row.revision,
+        removed=row.removed,
+    )
+
+
+def _counted(row: Any) -> dict[ResetWindow, tuple[datetime | None, Any]]:
+    if row.ever_units is None:
+        return {}
+    return {
+        ResetWindow.NEVER: (None, row.ever_units),
+        ResetWindow.DAY: (row.day_start, row.day_units),
+        ResetWindow.WEEK: (row.week_start, row.week_units),
+        ResetWindow.MONTH: (row.month_start, row.month_units),
+    }

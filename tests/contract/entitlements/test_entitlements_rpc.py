@@ -1,0 +1,216 @@
+"""What callers of the entitlements services are told when a call cannot be answered: code, message, reason, fields."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc_testing
+import pytest
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
+from pydantic import SecretStr
+
+from farebox.common.v1 import decimal_pb2, page_pb2
+from farebox.entitlements.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
+    entitlement_pb2,
+    feature_pb2,
+    feature_service_pb2,
+    feature_service_pb2_grpc,
+)
+from services.chassis.db import Database
+from services.chassis.rpc import ORGANIZATION_KEY, Server, channel, error_info, field_violations, retry_after_seconds
+from services.entitlements.deps import Deps
+from services.entitlements.main import SERVICE_NAMES, announce
+from services.entitlements.rpc.access import AccessServicer
+from services.entitlements.rpc.feature import FeatureServicer
+from services.entitlements.rpc.watch import Watches
+from services.entitlements.settings import EntitlementsSettings
+from services.kernel.clock import SystemClock
+from services.kernel.ids import new_id
+
+# Nothing listens on port 1, so whoever reaches for the database is told that it is away.
+SETTINGS = EntitlementsSettings(
+    database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"), drain_notice_seconds=0, drain_seconds=1
+)
+ORGANIZATION = ((ORGANIZATION_KEY, new_id()),)
+TWO = decimal_pb2.Decimal(value="2")
+
+
+@pytest.fixture
+def deps() -> Iterator[Deps]:
+    database = Database(SETTINGS)
+    yield Deps(database, SystemClock(), announce)
+    database.dispose()
+
+
+def watches(deps: Deps, limit: int = 1) -> Watches:
+    return Watches(deps, limit=limit, poll_seconds=0.01, ending=threading.Event())
+
+
+def check(**fields: Any) -> access_service_pb2.CheckRequest:
+    return access_service_pb2.CheckRequest(**{"external_customer_id": "acme", "feature_code": "calls", **fields})
+
+
+def consume(**fields: Any) -> access_service_pb2.ConsumeRequest:
+    given = {"request_id": "r", "external_customer_id": "acme", "feature_code": "calls", "units": TWO, **fields}
+    return access_service_pb2.ConsumeRequest(**given)
+
+
+def reserve(seconds: int) -> access_service_pb2.ReserveRequest:
+    return access_service_pb2.ReserveRequest(
+        request_id="r",
+        external_customer_id="acme",
+        feature_code="calls",
+        units=TWO,
+        lifetime=duration_pb2.Duration(seconds=seconds),
+    )
+
+
+def override(grant: entitlement_pb2.Grant) -> feature_service_pb2.SetOverrideRequest:
+    return feature_service_pb2.SetOverrideRequest(external_customer_id="acme", feature_code="calls", grant=grant)
+
+
+def feature(**fields: Any) -> feature_service_pb2.UpsertFeatureRequest:
+    return feature_service_pb2.UpsertFeatureRequest(feature=feature_pb2.Feature(**fields))
+
+
+MINUS_ONE = decimal_pb2.Decimal(value="-1")
+REFUSED = [
+    ("AccessService", "Check", check(external_customer_id=""), "external_customer_id"),
+    ("AccessService", "Check", check(feature_code="x" * 256), "feature_code"),
+    ("AccessService", "Check", check(units=decimal_pb2.Decimal(value="1e99")), "units"),
+    ("AccessService", "Check", check(units=MINUS_ONE), "units"),
+    ("AccessService", "Check", check(at_least_revision=-1), "at_least_revision"),
+    ("AccessService", "BatchCheck", access_service_pb2.BatchCheckRequest(), "checks"),
+    (
+        "AccessService",
+        "BatchCheck",
+        access_service_pb2.BatchCheckRequest(checks=[check(), check(feature_code="")]),
+        "checks[1].feature_code",
+    ),
+    ("AccessService", "BatchCheck", access_service_pb2.BatchCheckRequest(checks=[check()] * 1001), "checks"),
+    ("AccessService", "Consume", consume(request_id=""), "request_id"),
+    ("AccessService", "Consume", consume(units=decimal_pb2.Decimal(value="0")), "units"),
+    ("AccessService", "Reserve", reserve(0), "lifetime"),
+    ("AccessService", "Reserve", reserve(86_401), "lifetime"),
+    (
+        "AccessService",
+        "Commit",
+        access_service_pb2.CommitRequest(request_id="r", reservation_id="no", units=TWO),
+        "reservation_id",
+    ),
+    (
+        "AccessService",
+        "Commit",
+        access_service_pb2.CommitRequest(request_id="r", reservation_id=new_id(), units=MINUS_ONE),
+        "units",
+    ),
+    ("AccessService", "Release", access_service_pb2.ReleaseRequest(request_id="r"), "reservation_id"),
+    ("FeatureService", "UpsertFeature", feature(code="calls", name="Calls"), "feature.type"),
+    (
+        "FeatureService",
+        "ListFeatures",
+        feature_service_pb2.ListFeaturesRequest(page=page_pb2.PageRequest(page_size=1001)),
+        "page.page_size",
+    ),
+    (
+        "FeatureService",
+        "ListEntitlements",
+        feature_service_pb2.ListEntitlementsRequest(),
+        "external_customer_id",
+    ),
+    ("FeatureService", "SetOverride", override(entitlement_pb2.Grant(reset_interval=77)), "grant.reset_interval"),
+    (
+        "FeatureService",
+        "SetOverride",
+        override(entitlement_pb2.Grant(limit=decimal_pb2.Decimal(value="many"))),
+        "grant.limit",
+    ),
+]
+PROTOS = {"AccessService": access_service_pb2, "FeatureService": feature_service_pb2}
+
+
+@pytest.mark.parametrize(("service", "method", "request_", "field"), REFUSED)
+def test_wrong_fields(deps: Deps, service: str, method: str, request_: Message, field: str) -> None:
+    """A request that can never succeed is refused before the database is asked, and names its field."""
+    code, details = invoke(deps, service, method, request_, ORGANIZATION)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith(field)
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "request_"),
+    [
+        ("AccessService", "Check", check()),
+        ("AccessService", "Consume", consume()),
+        ("FeatureService", "GetFeature", feature_service_pb2.GetFeatureRequest(code="calls")),
+        ("FeatureService", "DeleteFeature", feature_service_pb2.DeleteFeatureRequest(code="calls")),
+    ],
+)
+def test_no_organization_and_no_database(deps: Deps, service: str, method: str, request_: Message) -> None:
+    assert invoke(deps, service, method, request_, ())[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert invoke(deps, service, method, request_, ORGANIZATION)[0] is grpc.StatusCode.UNAVAILABLE
+
+
+def invoke(deps: Deps, service: str, method: str, request: Message, metadata: Any) -> tuple[grpc.StatusCode, str]:
+    """Code and message of a call, without a wire."""
+    descriptor = PROTOS[service].DESCRIPTOR.services_by_name[service]
+    servicer = FeatureServicer(deps) if service == "FeatureService" else AccessServicer(deps, watches(deps))
+    server = grpc_testing.server_from_dictionary({descriptor: servicer}, grpc_testing.strict_real_time())
+    call = server.invoke_unary_unary(descriptor.methods_by_name[method], metadata, request, 5)
+    _, _, code, details = call.termination()
+    return code, details
+
+
+@pytest.fixture
+def wire(deps: Deps) -> Iterator[grpc.Channel]:
+    """A channel to a server on the loopback interface that has room for no watch."""
+    server = Server(SETTINGS)
+    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
+    access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches(deps, 0)), server.grpc)
+    server.start(SERVICE_NAMES)
+    with channel(f"127.0.0.1:{server.port}") as connected:
+        yield connected
+    server.drain()
+
+
+def test_error_details(wire: grpc.Channel) -> None:
+    """Over the wire an error carries its reason and its fields."""
+    stub = access_service_pb2_grpc.AccessServiceStub(wire)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Check(check(feature_code=""), metadata=ORGANIZATION)
+    assert error_info(caught.value) == ("FIELD_INVALID", {"field": "feature_code"})
+    assert [violation.field for violation in field_violations(caught.value)] == ["feature_code"]
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Check(check())
+    assert error_info(caught.value)[0] == "ORGANIZATION_REQUIRED"
+
+
+def test_watch(wire: grpc.Channel) -> None:
+    """A stream fails as a call does: too many customers, no room, no organization."""
+    stub = access_service_pb2_grpc.AccessServiceStub(wire)
+    crowd = access_service_pb2.WatchRequest(external_customer_ids=[str(number) for number in range(1001)])
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Watch(crowd, metadata=ORGANIZATION))
+    assert [violation.field for violation in field_violations(caught.value)] == ["external_customer_ids"]
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Watch(access_service_pb2.WatchRequest(), metadata=ORGANIZATION))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error_info(caught.value)[0] == "TOO_MANY_WATCHES"
+    assert retry_after_seconds(caught.value) == 5
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Watch(access_service_pb2.WatchRequest()))
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_deadline(wire: grpc.Channel) -> None:
+    """A caller that has given up is not answered late."""
+    stub = access_service_pb2_grpc.AccessServiceStub(wire)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Check(check(), metadata=ORGANIZATION, timeout=0.005)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,286 @@
+"""The whole process on real PostgreSQL and NATS: rating's events in, answers, pushes and announcements out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from farebox.common.v1 import decimal_pb2
+from farebox.entitlements.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
+    domain_events_pb2,
+    entitlement_pb2,
+    feature_pb2,
+    feature_service_pb2,
+    feature_service_pb2_grpc,
+)
+from services.chassis.bus import Bus
+from services.chassis.config import Settings
+from services.chassis.rpc import ORGANIZATION_KEY, channel, error_info
+from services.chassis.streams import ENTITLEMENTS
+from services.chassis.wait import wait_until
+from services.entitlements.main import Parts, build
+from services.entitlements.settings import EntitlementsSettings
+from services.kernel.ids import new_id
+from services.kernel.period import Period
+from tests.support.rating_events import (
+    RatingLog,
+    clock_advanced,
+    fresh_ids,
+    gate,
+    limit,
+    plan_changed,
+    subscription_changed,
+    usage_aggregated,
+)
+
+PLAN, SUBSCRIPTION = fresh_ids(2)
+# The process runs on the machine's clock: its billing period must hold the present.
+NOW = datetime.now(UTC)
+PERIOD = Period(NOW - timedelta(days=10), NOW + timedelta(days=20))
+# What is promised of freshness, with room for a machine that runs other tests beside this one.
+VISIBLE_SECONDS = 0.25
+PATIENCE = 20
+
+
+@dataclass
+class Running:
+    """A running process and its callers."""
+
+    parts: Parts
+    access: Any
+    features: Any
+    organization: str
+    log: RatingLog
+
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        return [(ORGANIZATION_KEY, self.organization)]
+
+    def check(self, feature: str = "calls") -> entitlement_pb2.Access:
+        request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code=feature)
+        return self.access.Check(request, metadata=self.metadata).access
+
+    def consume(self, units: str, request_id: str) -> access_service_pb2.ConsumeResponse:
+        request = access_service_pb2.ConsumeRequest(
+            request_id=request_id,
+            external_customer_id="acme",
+            feature_code="calls",
+            units=decimal_pb2.Decimal(value=units),
+        )
+        return self.access.Consume(request, metadata=self.metadata)
+
+    def until_used(self, units: str) -> None:
+        wait_until(lambda: self.check().used.value == units, timeout=PATIENCE, what=f"{units} units to count")
+
+    def sell(self) -> None:
+        self.log.announce(
+            plan_changed(self.organization, PLAN, [gate("sso"), limit("calls", "100")]),
+            subscription_changed(self.organization, SUBSCRIPTION, PLAN, period=PERIOD),
+        )
+        wait_until(lambda: self.check().allowed, timeout=PATIENCE, what="the subscription to be known")
+
+
+@pytest.fixture
+def running(settings_for: Callable[[str], Settings], bus: Bus) -> Iterator[Running]:
+    settings = settings_for("entitlements")
+    parts = build(EntitlementsSettings.model_validate(settings.model_dump()))
+    for worker in parts.workers:
+        worker.start()
+    parts.server.start(parts.service_names)
+    with channel(f"127.0.0.1:{parts.server.port}") as wire:
+        yield Running(
+            parts,
+            access_service_pb2_grpc.AccessServiceStub(wire),
+            feature_service_pb2_grpc.FeatureServiceStub(wire),
+            new_id(),
+            RatingLog(bus),
+        )
+        parts.server.drain()
+    for worker in reversed(parts.workers):
+        worker.stop()
+    parts.close()
+
+
+def announced(bus: Bus, count: int) -> list[Any]:
+    """The first `count` messages on this service's stream."""
+    reader = bus.open_reader(ENTITLEMENTS.name, "entitlements.>", after_sequence=0)
+    found: list[Any] = []
+
+    def enough() -> bool:
+        found.extend(reader.fetch(100, 0.2))
+        return len(found) >= count
+
+    wait_until(enough, timeout=PATIENCE, what=f"{count} announcements")
+    return found
+
+
+def test_usage_is_visible_soon(running: Running) -> None:
+    """A total that was announced counts in Check within 250 ms: the median of several, on a busy machine."""
+    running.sell()
+    seconds = []
+    for revision in range(1, 12):
+        running.log.announce(
+            usage_aggregated(running.organization, SUBSCRIPTION, str(revision), revision, period=PERIOD)
+        )
+        began = time.monotonic()
+        running.until_used(str(revision))
+        seconds.append(time.monotonic() - began)
+    assert sorted(seconds)[len(seconds) // 2] < VISIBLE_SECONDS
+
+
+def test_repeats_and_disorder(running: Running) -> None:
+    """Messages that come twice, or before their turn, have their effect once and in order."""
+    running.sell()
+    totals = [
+        usage_aggregated(running.organization, SUBSCRIPTION, str(units), units, period=PERIOD) for units in (1, 2, 3, 4)
+    ]
+    messages = running.log.messages(*totals)
+    running.log.publish([messages[2], messages[0], messages[0], messages[3], messages[1], messages[0], messages[2]])
+    running.until_used("4")
+    revision = running.check().revision
+    running.log.publish([messages[0], messages[3]])
+    running.log.announce(usage_aggregated(running.organization, SUBSCRIPTION, "5", 5, period=PERIOD))
+    running.until_used("5")
+    assert running.check().revision == revision + 1
+
+
+def test_announcements(running: Running, bus: Bus) -> None:
+    """Every alteration and every test clock's advance is announced, numbered without gaps."""
+    running.sell()
+    running.log.announce(
+        usage_aggregated(running.organization, SUBSCRIPTION, "40", 1, period=PERIOD),
+        clock_advanced(running.organization, NOW + timedelta(days=1), 7),
+    )
+    messages = announced(bus, 4)
+    changed = [
+        domain_events_pb2.AccessChanged.FromString(message.body)
+        for message in messages
+        if message.subject == "entitlements.access.changed"
+    ]
+    assert [(one.access.feature_code, one.access.used.value) for one in changed] == [
+        ("calls", "0"),
+        ("sso", "0"),
+        ("calls", "40"),
+    ]
+    reached = [message.body for message in messages if message.subject == "entitlements.test_clock.reached"]
+    assert [domain_events_pb2.TestClockReached.FromString(body).revision for body in reached] == [7]
+
+
+@dataclass
+class Watcher:
+    """Somebody who watches, on a thread of its own."""
+
+    call: Any
+    steps: list[access_service_pb2.WatchResponse] = field(default_factory=list)
+
+    def start(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        try:
+            for step in self.call:
+                self.steps.append(step)
+        except grpc.RpcError as error:
+            # The test cuts it off, or the server drains.
+            assert error.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)  # noqa: PT017
+
+    def seen(self) -> list[tuple[str, str, bool, bool]]:
+        return [(s.access.feature_code, s.access.used.value, s.snapshot, s.removed) for s in self.steps]
+
+    def until(self, count: int) -> None:
+        wait_until(lambda: len(self.steps) >= count, timeout=PATIENCE, what=f"{count} steps")
+
+
+def watch(running: Running, after: int = 0) -> Watcher:
+    request = access_service_pb2.WatchRequest(external_customer_ids=["acme"], after_revision=after)
+    watcher = Watcher(running.access.Watch(request, metadata=running.metadata))
+    watcher.start()
+    return watcher
+
+
+def test_watch(running: Running) -> None:
+    """A snapshot, then every change; resumed after the last revision, nothing is missed and nothing comes twice."""
+    running.sell()
+    first = watch(running)
+    first.until(2)
+    running.log.announce(usage_aggregated(running.organization, SUBSCRIPTION, "1", 1, period=PERIOD))
+    first.until(3)
+    assert first.seen() == [("calls", "0", True, False), ("sso", "0", True, False), ("calls", "1", False, False)]
+    first.call.cancel()
+    running.log.announce(
+        usage_aggregated(running.organization, SUBSCRIPTION, "2", 2, period=PERIOD),
+        plan_changed(running.organization, PLAN, [limit("calls", "100")]),
+    )
+    running.until_used("2")
+    wait_until(lambda: not running.check("sso").allowed, timeout=PATIENCE, what="the gate to be removed")
+    second = watch(running, after=first.steps[-1].access.revision)
+    second.until(2)
+    running.consume("5", "one")
+    second.until(3)
+    assert second.seen() == [
+        ("calls", "2", False, False),
+        ("sso", "0", False, True),
+        ("calls", "7", False, False),
+    ]
+    second.call.cancel()
+
+
+def test_watch_refuses_a_revision_of_the_future(running: Running) -> None:
+    request = access_service_pb2.WatchRequest(after_revision=99)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(running.access.Watch(request, metadata=running.metadata))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert error_info(caught.value)[0] == "REVISION_UNKNOWN"
+
+
+def test_one_id_is_charged_once(running: Running) -> None:
+    """20 calls at once with one request_id: one is counted, all get its answer; another payload is refused."""
+    running.sell()
+    answers: list[access_service_pb2.ConsumeResponse] = []
+    callers = [threading.Thread(target=lambda: answers.append(running.consume("7", "same"))) for _ in range(20)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert running.check().used.value == "7"
+    assert sorted(answer.replayed for answer in answers) == [False] + [True] * 19
+    assert {answer.access.SerializeToString(deterministic=True) for answer in answers} == {
+        answers[0].access.SerializeToString(deterministic=True)
+    }
+    with pytest.raises(grpc.RpcError) as caught:
+        running.consume("8", "same")
+    assert error_info(caught.value)[0] == "REQUEST_ID_REUSED"
+
+
+def test_features_and_overrides(running: Running) -> None:
+    """An override is answered at once, and its removal returns to the plan."""
+    running.sell()
+    upsert = feature_service_pb2.UpsertFeatureRequest(
+        feature=feature_pb2.Feature(code="beta", name="Beta", type=feature_pb2.Feature.TYPE_GATE)
+    )
+    running.features.UpsertFeature(upsert, metadata=running.metadata)
+    listed = running.features.ListFeatures(feature_service_pb2.ListFeaturesRequest(), metadata=running.metadata)
+    assert [one.code for one in listed.features] == ["beta", "calls", "sso"]
+    given = running.features.SetOverride(
+        feature_service_pb2.SetOverrideRequest(
+            external_customer_id="acme", feature_code="beta", grant=entitlement_pb2.Grant(enabled=True)
+        ),
+        metadata=running.metadata,
+    )
+    assert given.entitlement.external_subscription_id == "acme-pro"
+    assert running.check("beta").reason == entitlement_pb2.Access.REASON_OVERRIDE
+    removed = running.features.RemoveOverride(
+        feature_service_pb2.RemoveOverrideRequest(external_customer_id="acme", feature_code="beta"),
+        metadata=running.metadata,
+    )
+    assert not removed.HasField("entitlement")
+    assert not running.check("beta").allowed

@@ -1,0 +1,149 @@
+"""A gateway in memory: its services are fakes that remember what they were asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import httpx
+
+from farebox.ingest.v1 import usage_event_service_pb2
+from farebox.ingest.v1.usage_event_pb2 import IngestOutcome
+from farebox.rating.v1 import organization_service_pb2
+from farebox.rating.v1.organization_pb2 import ApiKey, Organization
+from gateway.app import Dialect
+from gateway.dialects.nozle.routes import table
+from services.chassis import rpc
+from services.chassis.rpc import ORGANIZATION_KEY
+from services.kernel import errors
+
+SECRET, PUBLISHABLE, REVOKED = "sk_test_right", "pk_test_right", "sk_test_revoked"
+ORGANIZATION_ID = "0198c0de-0000-7000-8000-000000000001"
+STUBS = (
+    "events catalog customers subscriptions usage invoices organizations test_clock access features cost_models margins"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call that a fake service got."""
+
+    method: str
+    request: Any
+    organization: str
+
+
+class FakeServices:
+    """Stands for `gateway.clients.Clients`; answer a method by `services.on("GetPlan", response or error)`."""
+
+    def __init__(self, organization: Organization) -> None:
+        self.organization = organization
+        self.asked: list[Asked] = []
+        self._answers: dict[str, Any] = {
+            "AuthenticateApiKey": self._authenticate,
+            "IngestUsageEvents": accept_all,
+        }
+        for name in STUBS.split():
+            setattr(self, name, _Stub(self))
+
+    def on(self, method: str, answer: Any) -> None:
+        """What a method answers: a message, an error, or a function of the request."""
+        self._answers[method] = answer
+
+    def requests(self, method: str) -> list[Any]:
+        """The requests that a method got, in order."""
+        return [asked.request for asked in self.asked if asked.method == method]
+
+    async def answer(self, method: str, request: Any, metadata: Any) -> Any:
+        """Remember a call and answer it."""
+        self.asked.append(Asked(method, request, dict(metadata or ()).get(ORGANIZATION_KEY, "")))
+        await asyncio.sleep(0)
+        answer = self._answers.get(method, errors.NotFoundError("THING_UNKNOWN", f"nothing answers {method}"))
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, errors.FareboxError):
+            raise refused(answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _authenticate(self, request: organization_service_pb2.AuthenticateApiKeyRequest) -> Any:
+        kinds = {SECRET: ApiKey.KIND_SECRET, PUBLISHABLE: ApiKey.KIND_PUBLISHABLE}
+        if request.token not in kinds:
+            return errors.UnauthenticatedError("API_KEY_INVALID", "no such key")
+        return organization_service_pb2.AuthenticateApiKeyResponse(
+            api_key=ApiKey(kind=kinds[request.token]), organization=self.organization
+        )
+
+
+class _Stub:
+    def __init__(self, services: FakeServices) -> None:
+        self._services = services
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        async def call(request: Any, metadata: Any = (), **options: Any) -> Any:
+            assert options["timeout"] > 0, "every call has a deadline"
+            return await self._services.answer(method, request, metadata)
+
+        return call
+
+
+@dataclass
+class Gateway:
+    """A gateway on fake services; requests run one after the other unless sent together."""
+
+    services: FakeServices
+    key: str = SECRET
+    dialect: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dialect = Dialect(table(), self.services)  # type: ignore[arg-type]
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request."""
+        return self.together((method, path, options))[0]
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.send("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.send("POST", path, **options)
+
+    def together(self, *requests: tuple[str, str, Mapping[str, Any]]) -> list[httpx.Response]:
+        """Several requests at once; a fresh dialect, since it belongs to one event loop."""
+        self.dialect = Dialect(table(), self.services)  # type: ignore[arg-type]
+        return asyncio.run(self._together(requests))
+
+    async def _together(self, requests: Any) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=self.dialect)
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://farebox", headers=headers) as client:
+            sent = [client.request(method, path, **options) for method, path, options in requests]
+            return list(await asyncio.gather(*sent))
+
+
+def new_gateway(**organization: Any) -> Gateway:
+    """A gateway with one organization; further fields of it by name."""
+    fields = {"id": ORGANIZATION_ID, "timezone": "Europe/Paris", "net_payment_term_days": 30, **organization}
+    return Gateway(FakeServices(Organization(**fields)))
+
+
+def refused(error: errors.FareboxError) -> grpc.aio.AioRpcError:
+    """An error as it arrives over the wire."""
+    code = rpc._STATUS[type(error)]
+    trailing = grpc.aio.Metadata((rpc.DETAILS_KEY, rpc._status(code, error).SerializeToString()))
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=error.message)
+
+
+def bare(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    """An error of the transport, without a reason."""
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="ipv4:10.0.0.1 refused")
+
+
+def accept_all(request: Any) -> usage_event_service_pb2.IngestUsageEventsResponse:
+    """The log takes every event."""
+    outcomes = [IngestOutcome.INGEST_OUTCOME_ACCEPTED] * len(request.events)
+    return usage_event_service_pb2.IngestUsageEventsResponse(outcomes=outcomes)
