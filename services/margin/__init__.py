@@ -1,0 +1,1 @@
+"""What usage costs, what it earns, and what is left."""

@@ -1,0 +1,50 @@
+"""Importing the price catalog, and giving an organization a price of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import OrganizationId, new_id
+from services.margin.deps import Deps
+from services.margin.domain.price import OVERRIDE, ProviderPrice
+from services.margin.store import prices as store
+
+# As in the proto: names are text of at most this length.
+MAX_TEXT = 255
+
+
+def import_catalog(deps: Deps, tx: Connection) -> int:
+    """Add the catalog's rows to those that are stored, once for each content; how many rows it has then added."""
+    rows = deps.prices.all_rows()
+    content_hash = hashlib.sha256("".join(sorted(row.id for row in rows)).encode()).digest()
+    source = rows[0].source
+    if store.is_imported(tx, source, content_hash):
+        return 0
+    store.add_import(tx, source, content_hash, rows)
+    return len(rows)
+
+
+def set_provider_price(deps: Deps, tx: Connection, organization: OrganizationId, price: ProviderPrice) -> ProviderPrice:
+    """Give the organization its own price from an instant on; a row is added and none is changed.
+
+    Raises:
+        InvalidArgumentError: a name is missing or too long, the price is negative, or the span is empty.
+    """
+    for name, text in (("provider", price.provider), ("model", price.model)):
+        if not 1 <= len(text) <= MAX_TEXT:
+            raise InvalidArgumentError.of_field(
+                f"price.{name}", "value_is_invalid", f"needs 1 to {MAX_TEXT} characters"
+            )
+    if price.amount_per_million < 0:
+        raise InvalidArgumentError.of_field("price.amount_per_million", "value_is_out_of_range", "is 0 or more")
+    if price.above_input_tokens < 0:
+        raise InvalidArgumentError.of_field("price.above_input_tokens", "value_is_out_of_range", "is 0 or more")
+    if price.effective_from and price.effective_to and price.effective_to <= price.effective_from:
+        raise InvalidArgumentError.of_field("price.effective_to", "value_is_invalid", "lies after effective_from")
+    named = replace(price, id=new_id(), provider=price.provider.lower(), model=price.model.lower(), source=OVERRIDE)
+    store.add_override(tx, organization, named, deps.clock.now())
+    return named

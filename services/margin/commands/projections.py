@@ -1,0 +1,62 @@
+"""Taking in what rating announces: metrics, subscriptions, accrued revenue and test clocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.streams import SHARD_COUNT
+from services.kernel.errors import UnavailableError
+from services.margin.deps import Deps
+from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription
+from services.margin.domain.revenue import Accrual, AccrualEntry
+from services.margin.store import accruals, projections
+
+
+def usage_log_name(shard: int) -> str:
+    """The name under which the position of a shard of the usage-event log is kept."""
+    return f"usage.{shard}"
+
+
+USAGE_LOGS = tuple(usage_log_name(shard) for shard in range(SHARD_COUNT))
+
+
+def save_metric(tx: Connection, metric: Metric) -> None:
+    """Know a metric as it is now."""
+    projections.save_metric(tx, metric)
+
+
+def save_subscription(tx: Connection, subscription: Subscription) -> None:
+    """Know a subscription as it is now."""
+    projections.save_subscription(tx, subscription)
+
+
+def accrue(deps: Deps, tx: Connection, accrual: Accrual) -> None:
+    """Take in what a subscription earned in a billing period; an earlier revision changes nothing.
+
+    Models are kept under the catalog's names, so that revenue and cost of a model meet.
+    """
+    accruals.replace(tx, replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)))
+
+
+def _named(deps: Deps, entry: AccrualEntry) -> AccrualEntry:
+    if not entry.model:
+        return entry
+    known = deps.prices.name(entry.provider, entry.model)
+    return replace(entry, provider=known.provider, model=known.model)
+
+
+def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
+    """Take an organization to its new time, once everything logged before it was costed, and announce it.
+
+    Raises:
+        UnavailableError: usage from before the advance is still on its way; try again.
+    """
+    positions = projections.usage_positions(tx, USAGE_LOGS)
+    for shard, last in advance.positions.items():
+        applied = positions.get(usage_log_name(shard), 0)
+        if applied < last:
+            raise UnavailableError("USAGE_NOT_YET_COSTED", f"shard {shard} is at {applied} of {last}")
+    projections.save_clock(tx, advance)
+    deps.announce(tx, ClockReached(advance.organization_id, advance.revision, advance.now))

@@ -1,0 +1,111 @@
+"""Domain events of ingest and rating as margin reads them, and its own."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
+from farebox.margin.v1 import domain_events_pb2 as margin_pb
+from farebox.rating.v1 import billable_metric_pb2, subscription_pb2
+from farebox.rating.v1 import domain_events_pb2 as rating_pb
+from services.kernel.money import ZERO, parse_decimal
+from services.margin.convert.common import period_from_pb, time_from_pb, time_to_pb
+from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription, UsageEvent
+from services.margin.domain.revenue import Accrual, AccrualEntry, RevenueKind
+
+CLOCK_REACHED_SUBJECT = "margin.test_clock.reached"
+_SUMS = {
+    billable_metric_pb2.BillableMetric.AGGREGATION_SUM,
+    billable_metric_pb2.BillableMetric.AGGREGATION_WEIGHTED_SUM,
+}
+_NEVER_RAN = {
+    subscription_pb2.Subscription.STATE_PENDING,
+    subscription_pb2.Subscription.STATE_CANCELED,
+}
+_KINDS = {
+    rating_pb.RevenueAccrued.KIND_USAGE: RevenueKind.USAGE,
+    rating_pb.RevenueAccrued.KIND_BASE: RevenueKind.BASE,
+}
+# Grouping properties that name what a margin can be grouped by.
+_PROVIDER, _MODEL = "provider", "model"
+
+
+def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEvent]:
+    """The entries of some batches of the usage-event log, in order."""
+    return [
+        UsageEvent(
+            entry.organization_id,
+            entry.transaction_id,
+            entry.external_customer_id,
+            entry.subscription_id or None,
+            entry.code,
+            time_from_pb(entry.occurred_at, field="occurred_at"),
+            entry.properties,
+            entry.kind == ingest_pb.UsageEventEntry.KIND_VOIDED,
+        )
+        for entry in batch.entries
+    ]
+
+
+def metric_from_pb(message: rating_pb.BillableMetricChanged) -> Metric:
+    """A metric as it is now."""
+    metric = message.billable_metric
+    return Metric(message.organization_id, metric.code, metric.aggregation in _SUMS, metric.field_name)
+
+
+def subscription_from_pb(message: rating_pb.SubscriptionChanged) -> Subscription:
+    """A subscription as it is now."""
+    it = message.subscription
+    started = it.HasField("started_at") and it.state not in _NEVER_RAN
+    return Subscription(
+        message.organization_id,
+        it.id,
+        it.external_customer_id,
+        it.plan_code,
+        time_from_pb(it.started_at, field="started_at") if started else None,
+        time_from_pb(it.terminated_at, field="terminated_at") if it.HasField("terminated_at") else None,
+    )
+
+
+def accrual_from_pb(message: rating_pb.RevenueAccrued) -> Accrual:
+    """What a subscription earned in a billing period."""
+    return Accrual(
+        message.organization_id,
+        message.subscription_id,
+        message.external_customer_id,
+        message.plan_code,
+        message.currency,
+        period_from_pb(message.billing_period),
+        message.revision,
+        tuple(_accrual_entry(entry) for entry in message.entries),
+    )
+
+
+def _accrual_entry(entry: rating_pb.RevenueAccrued.Entry) -> AccrualEntry:
+    amount = parse_decimal(entry.amount.value, field="amount") if entry.HasField("amount") else ZERO
+    return AccrualEntry(
+        _KINDS.get(entry.kind, RevenueKind.OTHER),
+        entry.metric_code,
+        period_from_pb(entry.period),
+        amount,
+        entry.group.get(_PROVIDER, ""),
+        entry.group.get(_MODEL, ""),
+    )
+
+
+def clock_advance_from_pb(message: rating_pb.TestClockAdvanced) -> ClockAdvance:
+    """A test clock that was set or moved."""
+    return ClockAdvance(
+        message.organization_id,
+        time_from_pb(message.now, field="now"),
+        message.revision,
+        {position.shard: position.last_number for position in message.positions},
+    )
+
+
+def domain_event_to_pb(event: ClockReached) -> tuple[str, Message]:
+    """Subject and body of a domain event of margin."""
+    body = margin_pb.TestClockReached(
+        organization_id=event.organization_id, revision=event.revision, now=time_to_pb(event.now)
+    )
+    return CLOCK_REACHED_SUBJECT, body

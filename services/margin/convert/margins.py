@@ -1,0 +1,54 @@
+"""Margins and the ways to ask for them."""
+
+from __future__ import annotations
+
+from farebox.margin.v1 import margin_pb2, margin_service_pb2
+from services.kernel.errors import InvalidArgumentError
+from services.margin.convert.common import decimal_to_pb, period_to_pb
+from services.margin.domain.margin import Margin, MarginState
+from services.margin.domain.step import Granularity
+from services.margin.store.figures import GroupBy
+
+_GROUPS = {
+    getattr(margin_service_pb2.ListMarginsRequest, f"GROUP_BY_{group.name}"): group
+    for group in GroupBy
+    if group is not GroupBy.NOTHING
+}
+_GRANULARITIES = {
+    getattr(margin_service_pb2.GetMarginTrendRequest, f"GRANULARITY_{granularity.name}"): granularity
+    for granularity in Granularity
+} | {margin_service_pb2.GetMarginTrendRequest.GRANULARITY_UNSPECIFIED: Granularity.DAY}
+_STATES = {state: getattr(margin_pb2.Margin, f"STATE_{state.name}") for state in MarginState}
+
+
+def group_by_from_pb(number: int) -> GroupBy:
+    """By what figures are grouped, or an error that names the field."""
+    if number not in _GROUPS:
+        raise InvalidArgumentError.of_field("group_by", "value_is_mandatory", "names a grouping")
+    return _GROUPS[number]
+
+
+def granularity_from_pb(number: int) -> Granularity:
+    """How long a step is, or an error that names the field."""
+    if number not in _GRANULARITIES:
+        raise InvalidArgumentError.of_field("granularity", "value_is_invalid", "is not a length of steps")
+    return _GRANULARITIES[number]
+
+
+def margin_to_pb(margin: Margin) -> margin_pb2.Margin:
+    """The figures of a group; what has no percent or no coverage leaves it out."""
+    figures = margin.figures
+    percent, coverage = figures.margin_percent, figures.coverage_ratio
+    return margin_pb2.Margin(
+        group=margin.group,
+        period=period_to_pb(margin.period),
+        currency=margin.currency,
+        revenue=decimal_to_pb(figures.revenue),
+        cost=decimal_to_pb(figures.cost),
+        margin=decimal_to_pb(figures.margin),
+        margin_percent=None if percent is None else decimal_to_pb(percent),
+        state=_STATES[figures.state],
+        coverage_ratio=None if coverage is None else decimal_to_pb(coverage),
+        unpriced_count=figures.unpriced_count,
+        units=decimal_to_pb(figures.units),
+    )

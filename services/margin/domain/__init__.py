@@ -1,0 +1,1 @@
+"""The rules of cost, revenue and margin: pure functions over frozen values."""

@@ -1,0 +1,104 @@
+"""Entries of the cost ledger, which only grows: what was booked wrongly is taken back by a second entry.
+
+An entry and its reversal carry the same instant, customer, model and so on, so that every sum over them is as if
+neither had been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.margin.domain.costing import CostLine
+
+
+class Source(StrEnum):
+    """What an entry comes from."""
+
+    USAGE_EVENT = "usage_event"
+    COST_EVENT = "cost_event"
+
+
+class EntryKind(StrEnum):
+    """Why an entry was booked. Adjustments by re-cost runs will be a third kind."""
+
+    ORIGINAL = "original"
+    REVERSAL = "reversal"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all entries of one event share.
+
+    Attributes:
+        organization_id: owner.
+        source: usage event or cost event.
+        source_id: the sender's identity of it.
+        external_customer_id: the customer by the organization's id; empty while unknown.
+        subscription_id: UUID as text; None where unknown.
+        code: of the metric or cost meter.
+        occurred_at: when it happened; fixes the price.
+        parent_transaction_id: the usage event a cost event was needed for; empty for none.
+        request_id: the provider's id of the request; empty for none.
+        operation_key: what the request was for; empty for none.
+    """
+
+    organization_id: str
+    source: Source
+    source_id: str
+    external_customer_id: str
+    subscription_id: str | None
+    code: str
+    occurred_at: datetime
+    parent_transaction_id: str = ""
+    request_id: str = ""
+    operation_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CostEntry:
+    """One row of the ledger.
+
+    Attributes:
+        id: UUIDv7 as text, in order of booking.
+        kind: original or reversal.
+        origin: the event it comes from.
+        line: what was costed; units and amount are negative in a reversal.
+        reverses_id: the entry it takes back.
+    """
+
+    id: str
+    kind: EntryKind
+    origin: Origin
+    line: CostLine
+    reverses_id: str | None = None
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether its cost is known."""
+        return self.line.amount is not None
+
+    @property
+    def count(self) -> int:
+        """What it adds to the number of entries: a reversal takes its original out of the count."""
+        return -1 if self.kind is EntryKind.REVERSAL else 1
+
+
+def book(origin: Origin, lines: Iterable[CostLine], new_id: Callable[[], str]) -> list[CostEntry]:
+    """Original entries of an event, one for each cost line."""
+    return [CostEntry(new_id(), EntryKind.ORIGINAL, origin, line) for line in lines]
+
+
+def reverse(entry: CostEntry, new_id: Callable[[], str]) -> CostEntry:
+    """The entry that takes another back."""
+    amount = None if entry.line.amount is None else -entry.line.amount
+    line = replace(entry.line, units=-entry.line.units, amount=amount)
+    return CostEntry(new_id(), EntryKind.REVERSAL, entry.origin, line, entry.id)
+
+
+def owned_by(entry: CostEntry, customer: str, subscription_id: str | None, new_id: Callable[[], str]) -> CostEntry:
+    """The same cost for a customer who was not known when it was booked first."""
+    origin = replace(entry.origin, external_customer_id=customer, subscription_id=subscription_id)
+    return CostEntry(new_id(), EntryKind.ORIGINAL, origin, entry.line)

@@ -1,0 +1,126 @@
+"""Margin: revenue less cost, and what the percent may be said of.
+
+Figures of a group come from sums, never from the percents of its members. There is a percent only where there is
+revenue; elsewhere a state says why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+
+from services.kernel.money import ZERO
+from services.kernel.period import Period
+
+# A percent of four decimals tells 75.5102 from 75.5103; more would be noise of the cost side.
+PERCENT_STEP = Decimal("0.0001")
+# Shares of revenue are cut here; the last share takes the rest, so that they sum to the whole.
+SHARE_STEP = Decimal("0.000000000001")
+_HUNDRED = Decimal(100)
+
+
+class MarginState(StrEnum):
+    """What the percent means."""
+
+    OK = "ok"
+    UNMONETIZED = "unmonetized"
+    NO_ACTIVITY = "no_activity"
+    NEGATIVE_REVENUE = "negative_revenue"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a margin is made of; figures add up field by field.
+
+    Attributes:
+        revenue, cost: in major units of one currency.
+        units: tokens or units that were paid for.
+        entry_count: entries of the ledger, reversed ones not counted.
+        unpriced_count: those of them without a price.
+    """
+
+    revenue: Decimal = ZERO
+    cost: Decimal = ZERO
+    units: Decimal = ZERO
+    entry_count: int = 0
+    unpriced_count: int = 0
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(
+            self.revenue + other.revenue,
+            self.cost + other.cost,
+            self.units + other.units,
+            self.entry_count + other.entry_count,
+            self.unpriced_count + other.unpriced_count,
+        )
+
+    @property
+    def margin(self) -> Decimal:
+        """Revenue less cost."""
+        return self.revenue - self.cost
+
+    @property
+    def margin_percent(self) -> Decimal | None:
+        """Margin in percent of revenue, to four decimals; None unless revenue is above 0. It has no lower bound."""
+        if self.revenue <= 0:
+            return None
+        return (_HUNDRED * self.margin / self.revenue).quantize(PERCENT_STEP, rounding=ROUND_HALF_UP)
+
+    @property
+    def state(self) -> MarginState:
+        """Why there is a percent, or why not."""
+        if self.revenue > 0:
+            return MarginState.OK
+        if self.revenue < 0:
+            return MarginState.NEGATIVE_REVENUE
+        has_activity = self.cost != 0 or self.unpriced_count > 0
+        return MarginState.UNMONETIZED if has_activity else MarginState.NO_ACTIVITY
+
+    @property
+    def coverage_ratio(self) -> Decimal | None:
+        """Share of the entries that have a price; None without entries."""
+        if self.entry_count <= 0:
+            return None
+        return Decimal(self.entry_count - self.unpriced_count) / Decimal(self.entry_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """The figures of one group in one span and currency.
+
+    Attributes:
+        group: a customer's id, a model, a code; empty for the whole or for what belongs to no group.
+        period: the span.
+        currency: ISO 4217 code.
+        figures: the sums.
+    """
+
+    group: str
+    period: Period
+    currency: str
+    figures: Figures
+
+
+def total(figures: Iterable[Figures]) -> Figures:
+    """The sum of figures."""
+    return sum(figures, Figures())
+
+
+def attribute(amount: Decimal, units: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Split an amount over groups by their share of the units; all of it to the empty group where there are none.
+
+    The shares are cut to `SHARE_STEP` and the last group takes what is left, so that they sum to the amount exactly.
+    """
+    shares = {group: count for group, count in sorted(units.items()) if count > 0}
+    whole = sum(shares.values(), ZERO)
+    if not shares or not amount:
+        return {"": amount} if amount else {}
+    split: dict[str, Decimal] = {}
+    left = amount
+    for group, count in shares.items():
+        split[group] = (amount * count / whole).quantize(SHARE_STEP, rounding=ROUND_HALF_UP)
+        left -= split[group]
+    split[group] += left
+    return split

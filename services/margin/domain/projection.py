@@ -1,0 +1,111 @@
+"""What margin knows of other services' things: only as much as cost and revenue need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A billable metric.
+
+    Attributes:
+        organization_id: UUID as text.
+        code: the organization's.
+        sums: whether its units are the sum of a property; otherwise each event is one unit.
+        field_name: the property that is aggregated; empty for a count.
+    """
+
+    organization_id: str
+    code: str
+    sums: bool
+    field_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer on a plan, over time.
+
+    Attributes:
+        organization_id, id: UUIDs as text.
+        external_customer_id: the customer by the organization's id.
+        plan_code: of the plan.
+        started_at: when it starts; None where it never did.
+        ended_at: when it ended; None while it has not.
+    """
+
+    organization_id: str
+    id: str
+    external_customer_id: str
+    plan_code: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """An entry of the usage-event log.
+
+    Attributes:
+        organization_id: UUID as text.
+        transaction_id: the sender's identity of the event.
+        external_customer_id: the customer by the organization's id.
+        subscription_id: UUID as text; None where it counts for none.
+        code: of the metric.
+        occurred_at: when it happened.
+        properties: the sender's JSON object as bytes.
+        voided: whether the entry takes the event back.
+    """
+
+    organization_id: str
+    transaction_id: str
+    external_customer_id: str
+    subscription_id: str | None
+    code: str
+    occurred_at: datetime
+    properties: bytes
+    voided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAdvance:
+    """A test clock that was set or moved.
+
+    Attributes:
+        organization_id: the test-mode organization, a UUID as text.
+        now: its time.
+        revision: grows with each advance.
+        positions: by shard, the batch number that must have been applied before.
+    """
+
+    organization_id: str
+    now: datetime
+    revision: int
+    positions: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReached:
+    """Margin has done everything due until an instant of a test clock; a domain event.
+
+    Attributes:
+        organization_id: the test-mode organization, a UUID as text.
+        revision: the advance that was reached.
+        now: the instant.
+    """
+
+    organization_id: str
+    revision: int
+    now: datetime
+
+
+def subscription_at(subscriptions: Iterable[Subscription], at: datetime) -> Subscription | None:
+    """The single subscription that ran at an instant; None where none did or several."""
+    running = [
+        s
+        for s in subscriptions
+        if s.started_at is not None and s.started_at <= at and (s.ended_at is None or at < s.ended_at)
+    ]
+    return running[0] if len(running) == 1 else None

@@ -1,0 +1,83 @@
+"""The process of the margin service: `python -m services.margin.main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from farebox.ingest.v1.usage_event_service_pb2_grpc import UsageEventServiceStub
+from farebox.margin.v1 import alert_service_pb2_grpc, cost_model_service_pb2_grpc, margin_service_pb2_grpc
+from services.chassis import outbox, process
+from services.chassis.bus import Bus
+from services.chassis.config import Settings
+from services.chassis.db import Database
+from services.chassis.follower import Follower
+from services.chassis.process import Worker
+from services.chassis.rpc import Server, channel
+from services.chassis.streams import MARGIN
+from services.kernel.clock import Clock, SystemClock
+from services.margin import price_source
+from services.margin.consumers.rating import rating_log
+from services.margin.consumers.usage import UsageLogs
+from services.margin.convert.domain_events import domain_event_to_pb
+from services.margin.deps import Deps
+from services.margin.domain.projection import ClockReached
+from services.margin.jobs import work
+from services.margin.rpc.alert_service import AlertService
+from services.margin.rpc.cost_model_service import CostModelService
+from services.margin.rpc.margin_service import MarginService
+
+SERVICE_NAMES = (
+    "farebox.margin.v1.CostModelService",
+    "farebox.margin.v1.MarginService",
+    "farebox.margin.v1.AlertService",
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the service is made of; see services.chassis.process.Parts."""
+
+    server: Server
+    service_names: Sequence[str]
+    workers: Sequence[Worker]
+    close: Callable[[], None]
+    deps: Deps
+
+
+def announce(tx: Connection, event: ClockReached) -> None:
+    """Write a domain event into the outbox."""
+    subject, body = domain_event_to_pb(event)
+    outbox.announce(tx, subject, body.SerializeToString())
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> Parts:
+    """Wire the service; nothing runs yet."""
+    db, bus = Database(settings), Bus(settings)
+    deps = Deps(db, clock or SystemClock(), announce, price_source.book())
+    ingest = channel(settings.ingest_address)
+    server = Server(settings)
+    cost_model_service_pb2_grpc.add_CostModelServiceServicer_to_server(CostModelService(deps), server.grpc)
+    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(deps), server.grpc)
+    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertService(deps), server.grpc)
+    logs = [*UsageLogs(deps, UsageEventServiceStub(ingest)).logs(), rating_log(deps)]
+    workers: list[Worker] = [
+        work.catalog_import(deps),
+        work.waiting_cost_events(deps),
+        work.old_requests(deps),
+        outbox.Relay(db, bus, stream=MARGIN),
+        Follower(db, bus, logs),
+    ]
+
+    def close() -> None:
+        ingest.close()
+        bus.close()
+        db.dispose()
+
+    return Parts(server, SERVICE_NAMES, workers, close, deps)
+
+
+if __name__ == "__main__":
+    process.run("margin", Settings, build)

@@ -1,0 +1,6 @@
+"""Runs margin's migrations (services.chassis.migrate)."""
+
+from services.chassis.migrate import run_env
+from services.margin.tables import METADATA
+
+run_env(METADATA)

@@ -1,0 +1,1 @@
+"""What can be asked without changing anything; each opens the transaction it reads in."""

@@ -1,0 +1,146 @@
+"""Margins: what was earned and paid in a span, whole, by group, and over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import OrganizationId
+from services.kernel.money import ZERO
+from services.kernel.period import Period
+from services.margin.deps import Deps
+from services.margin.domain.margin import Figures, Margin, attribute
+from services.margin.domain.step import Granularity, last_steps, steps_of
+from services.margin.store import figures as store
+from services.margin.store import projections
+from services.margin.store.figures import GroupBy, Window
+
+# A list of more groups is not read by anybody, and would not fit a message.
+MAX_GROUPS = 10_000
+# The beginning of everything, where a caller names no span.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# The currency of an answer that has neither revenue nor cost: the catalog's.
+DEFAULT_CURRENCY = "USD"
+
+Sums = dict[tuple[int, str, str], Figures]
+"""Figures by step, group and currency."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What part of time a caller asks for; either end may be missing.
+
+    Without an end it is everything until now: with `now` itself, and with usage that is stamped a little ahead of it,
+    in its cost as in its revenue.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def summary(deps: Deps, organization: OrganizationId, span: Span, customer: str = "") -> list[Margin]:
+    """The margin of the organization, or of one customer, in each currency."""
+    return _margins(deps, organization, span, GroupBy.NOTHING, customer)
+
+
+def by_group(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy) -> list[Margin]:
+    """The margin of every group in each currency, the lowest first, at most `MAX_GROUPS`."""
+    margins = _margins(deps, organization, span, group_by, "")
+    return sorted(margins, key=lambda margin: (margin.figures.margin, margin.group, margin.currency))[:MAX_GROUPS]
+
+
+def trend(
+    deps: Deps, organization: OrganizationId, span: Span, granularity: Granularity, customer: str = ""
+) -> list[Margin]:
+    """The margin of every step in each currency that the span has, in order of time; without a span the last steps.
+
+    Raises:
+        InvalidArgumentError: the span has more than `MAX_STEPS` steps, or ends before it starts.
+    """
+    with deps.db.transaction(organization) as tx:
+        now = _now(deps, tx, organization)
+        end = span.end or now
+        steps = steps_of(_period(span.start, end), granularity) if span.start else last_steps(end, granularity)
+        window = Window(organization, steps, now, span.end is None, customer)
+        sums = _sums(tx, window, GroupBy.NOTHING)
+    currencies = sorted({currency for _, _, currency in sums}) or [DEFAULT_CURRENCY]
+    return [
+        Margin("", step, currency, sums.get((index, "", currency), Figures()))
+        for index, step in enumerate(steps)
+        for currency in currencies
+    ]
+
+
+def _margins(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy, customer: str) -> list[Margin]:
+    with deps.db.transaction(organization) as tx:
+        now = _now(deps, tx, organization)
+        period = _period(span.start or BEGINNING, span.end or now)
+        sums = _sums(tx, Window(organization, [period], now, span.end is None, customer), group_by)
+    if not sums and group_by is GroupBy.NOTHING:
+        sums = {(0, "", DEFAULT_CURRENCY): Figures()}
+    return [Margin(group, period, currency, figures) for (_, group, currency), figures in sorted(sums.items())]
+
+
+def _sums(tx: Connection, window: Window, group_by: GroupBy) -> Sums:
+    sums: Sums = {}
+    for cost in store.costs(tx, window, group_by):
+        key = (cost.step, cost.group, cost.currency)
+        sums[key] = Figures(ZERO, cost.cost, cost.units, cost.entry_count, cost.unpriced_count)
+    for key, revenue in _revenues(tx, window, group_by):
+        sums[key] = sums.get(key, Figures()) + Figures(revenue)
+    return sums
+
+
+def _revenues(tx: Connection, window: Window, group_by: GroupBy) -> Iterable[tuple[tuple[int, str, str], Decimal]]:
+    rows = store.revenues(tx, window, group_by)
+    if group_by in {GroupBy.MODEL, GroupBy.PROVIDER}:
+        yield from _by_model(rows, store.units(tx, window), group_by)
+        return
+    for row in rows:
+        yield (row.step, _group_of(row, group_by), row.currency), row.revenue
+
+
+def _group_of(row: store.RevenueSum, group_by: GroupBy) -> str:
+    groups = {
+        GroupBy.CUSTOMER: row.external_customer_id,
+        GroupBy.METRIC: row.metric_code,
+        GroupBy.PLAN: row.plan_code,
+        GroupBy.MODEL: row.model,
+        GroupBy.PROVIDER: row.provider,
+    }
+    return groups.get(group_by, "")
+
+
+def _by_model(
+    rows: Sequence[store.RevenueSum], units: Sequence[store.UnitSum], group_by: GroupBy
+) -> Iterable[tuple[tuple[int, str, str], Decimal]]:
+    """Revenue by model or provider: as the charge says, else by the model's share of the customer's units.
+
+    What has no metric (a base price) or no units belongs to no model: the empty group.
+    """
+    shares: dict[tuple[str, str], dict[str, Decimal]] = {}
+    for unit in units:
+        name = unit.model if group_by is GroupBy.MODEL else unit.provider
+        of_metric = shares.setdefault((unit.external_customer_id, unit.metric_code), {})
+        of_metric[name] = of_metric.get(name, ZERO) + unit.units
+    for row in rows:
+        said = _group_of(row, group_by)
+        share: Mapping[str, Decimal] = shares.get((row.external_customer_id, row.metric_code), {})
+        parts = {said: row.revenue} if said else attribute(row.revenue, share)
+        for group, revenue in parts.items():
+            yield (row.step, group, row.currency), revenue
+
+
+def _now(deps: Deps, tx: Connection, organization: OrganizationId) -> datetime:
+    return projections.clock_of(tx, organization) or deps.clock.now()
+
+
+def _period(start: datetime, end: datetime) -> Period:
+    if end < start:
+        raise InvalidArgumentError.of_field("period.end", "value_is_invalid", "lies before the start")
+    return Period(start, end)

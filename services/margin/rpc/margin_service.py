@@ -1,0 +1,46 @@
+"""What is left."""
+
+from __future__ import annotations
+
+from farebox.margin.v1 import margin_service_pb2 as pb
+from farebox.margin.v1 import margin_service_pb2_grpc as pb_grpc
+from services.chassis.rpc import Context, answers, organization_of
+from services.margin.convert.common import span_from_pb
+from services.margin.convert.margins import granularity_from_pb, group_by_from_pb, margin_to_pb
+from services.margin.deps import Deps
+from services.margin.queries import margins
+
+
+class MarginService(pb_grpc.MarginServiceServicer):
+    """Revenue, cost and margin."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    @answers
+    def GetMarginSummary(  # noqa: N802 - named by the proto
+        self, request: pb.GetMarginSummaryRequest, context: Context
+    ) -> pb.GetMarginSummaryResponse:
+        """The whole organization, or one customer."""
+        span, customer = span_from_pb(request.period), request.external_customer_id
+        found = margins.summary(self._deps, organization_of(context), span, customer)
+        return pb.GetMarginSummaryResponse(margins=map(margin_to_pb, found))
+
+    @answers
+    def ListMargins(  # noqa: N802 - named by the proto
+        self, request: pb.ListMarginsRequest, context: Context
+    ) -> pb.ListMarginsResponse:
+        """By customer, metric, plan, model or provider."""
+        span, group_by = span_from_pb(request.period), group_by_from_pb(request.group_by)
+        found = margins.by_group(self._deps, organization_of(context), span, group_by)
+        return pb.ListMarginsResponse(margins=map(margin_to_pb, found))
+
+    @answers
+    def GetMarginTrend(  # noqa: N802 - named by the proto
+        self, request: pb.GetMarginTrendRequest, context: Context
+    ) -> pb.GetMarginTrendResponse:
+        """By hour, day, week or month."""
+        span, granularity = span_from_pb(request.period), granularity_from_pb(request.granularity)
+        customer = request.external_customer_id
+        found = margins.trend(self._deps, organization_of(context), span, granularity, customer)
+        return pb.GetMarginTrendResponse(points=map(margin_to_pb, found))

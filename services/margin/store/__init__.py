@@ -1,0 +1,1 @@
+"""SQL in, domain objects out. Nothing here decides or commits; every query names its organization."""
