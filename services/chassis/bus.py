@@ -94,7 +94,8 @@ class Reader:
         try:
             # 2 or more: nats-py's single fetch never returns early on a lost consumer, its batch fetch does.
             messages = await self._subscription.fetch(max(2, count), timeout=seconds)
-        except nats.errors.TimeoutError:
+        except TimeoutError:
+            # nats-py raises its own kind and the built-in one for the same thing: nothing came in time.
             await self._require_alive()
             return []
         return [Incoming(m.subject, m.data, dict(m.headers or {}), m.metadata.sequence.stream) for m in messages]

@@ -26,7 +26,8 @@ class Settings(BaseSettings):
         database_pool_size: most connections of each role's pool.
         statement_timeout_ms: PostgreSQL gives up a statement after this.
         nats_url: `nats://host:port` of the JetStream cluster.
-        stream_max_bytes: most bytes a publisher's stream may hold; beyond it publishing waits in the outbox.
+        stream_max_bytes: most bytes a publisher's stream may hold; beyond it publishing waits in the outbox. NATS
+            reserves it, so all five streams together must fit into its file store.
         stream_max_age_seconds: how long a message stays in its stream; older ones are replayed from the source.
         ingest_address, rating_address, entitlements_address, margin_address: gRPC targets of the four services.
         reflection: whether the gRPC server describes itself (off in production).
@@ -46,7 +47,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=16, ge=1, le=200)
     statement_timeout_ms: int = Field(default=30_000, ge=100, le=600_000)
     nats_url: str = "nats://127.0.0.1:4222"
-    stream_max_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    stream_max_bytes: int = Field(default=1024**3, ge=1024**2)
     stream_max_age_seconds: int = Field(default=3 * 24 * 3600, ge=60)
     ingest_address: str = "127.0.0.1:50051"
     rating_address: str = "127.0.0.1:50052"

@@ -21,8 +21,8 @@ START_SECONDS = 30.0
 # Every write is on the disk already (`sync_interval: always`), so there is little to do at the end.
 STOP_SECONDS = 10.0
 # A full store refuses new messages with an error; a full disk would only show as timeouts, and stay so until
-# a restart.
-MAX_FILE_STORE_BYTES = 8 * 1024**3
+# a restart. Five streams reserve `stream_max_bytes` each, and one that finds no room left is refused at its making.
+MAX_FILE_STORE_BYTES = 16 * 1024**3
 # For memory streams, which we do not use.
 MAX_MEMORY_STORE_BYTES = 64 * 1024**2
 

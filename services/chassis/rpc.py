@@ -37,6 +37,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
 # With less than this left the caller will not hear the answer: better say so before the work than after it.
 MIN_TIME_LEFT_SECONDS = 0.02
+# Callers ping idle connections this often to notice a dead peer; the server must allow it, or it hangs up on them.
+KEEPALIVE_MS = 30_000
+MIN_PING_INTERVAL_MS = 10_000
 # Keep a channel's list of replicas fresh: connections are closed after this and resolved again.
 MAX_CONNECTION_AGE_MS = 5 * 60 * 1000
 
@@ -219,6 +222,9 @@ class Server:
                 ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
                 ("grpc.max_connection_age_grace_ms", settings.drain_seconds * 1000),
                 ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
         self._health = health.HealthServicer()
@@ -259,7 +265,7 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.service_config", SERVICE_CONFIG),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1000),
