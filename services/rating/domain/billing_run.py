@@ -113,6 +113,19 @@ def unused_base(agreement: Agreement, at: datetime) -> tuple[Period, DayShare] |
     return nominal, day_share(rest, nominal, agreement.timezone)
 
 
+def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
+    """The base price of the plan's period that begins, for this subscription, within a billing period; None for none.
+
+    A trial's end begins one as well. Due in advance or in arrears, it is earned evenly over its own period.
+    """
+    nominal = period_containing(agreement.cadence, period.start)
+    fee = _base_of(agreement, nominal)
+    if fee is None or period.end <= fee.period.start:
+        return None
+    begins_here = max(fee.period.start, agreement.subscription.starts_at)
+    return fee if period.start <= begins_here < max(period.end, period.start + _INSTANT) else None
+
+
 def _nominal_before(agreement: Agreement, at: datetime) -> Period:
     """The plan's full period that holds the last instant before `at`."""
     starts_at = agreement.subscription.starts_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.money import Currency
@@ -35,6 +35,8 @@ def rate_period(
     kept: Iterable[KeptUsage],
     metrics: Mapping[str, MetricVersion],
     watermarks: Mapping[int, int],
+    *,
+    only: Collection[str] | None = None,
 ) -> list[ProvenFee]:
     """The fees of a period's usage, in the order of the plan's charges.
 
@@ -44,6 +46,7 @@ def rate_period(
         kept: its aggregates.
         metrics: the current versions of the plan's metrics.
         watermarks: last counted batch of each shard of the log.
+        only: codes of the metrics whose charges are wanted; None for all.
     """
     plan = agreement.plan.plan
     window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
@@ -53,6 +56,8 @@ def rate_period(
         by_metric.setdefault(each.metric_code, []).append(each)
     fees = []
     for charge in plan.charges:
+        if only is not None and charge.metric_code not in only:
+            continue
         usage = by_metric.get(charge.metric_code, [])
         fees += _rate_charge(agreement, charge, metrics[charge.metric_code], usage, rated_for, watermarks)
     return fees

@@ -1,0 +1,1 @@
+"""What rating does with the domain events of other services, one file a publisher."""

@@ -1,0 +1,44 @@
+"""The other services' word that they have reached a test clock's time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from farebox.entitlements.v1 import domain_events_pb2 as entitlements_pb
+from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
+from farebox.margin.v1 import domain_events_pb2 as margin_pb
+from services.chassis.follower import Log, Message
+from services.chassis.streams import ENTITLEMENTS, INGEST, MARGIN, Stream
+from services.kernel.ids import OrganizationId
+from services.rating.convert.values import instant_from_pb
+from services.rating.store.test_clock import acknowledge
+
+_PUBLISHERS: tuple[tuple[str, Stream, type[Any]], ...] = (
+    ("ingest", INGEST, ingest_pb.TestClockReached),
+    ("entitlements", ENTITLEMENTS, entitlements_pb.TestClockReached),
+    ("margin", MARGIN, margin_pb.TestClockReached),
+)
+
+
+def acknowledgement_logs() -> list[Log]:
+    """The logs of the services that follow test clocks; what else they announce is passed over."""
+    return [
+        Log(name=service, stream=stream, subject=f"{service}.>", apply=_applier(service, message_type))
+        for service, stream, message_type in _PUBLISHERS
+    ]
+
+
+def _applier(service: str, message_type: type[Any]) -> Callable[[Connection, Sequence[Message]], None]:
+    subject = f"{service}.test_clock.reached"
+
+    def apply(tx: Connection, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if message.subject == subject:
+                reached = message_type.FromString(message.body)
+                at = instant_from_pb(reached.now, "now")
+                acknowledge(tx, OrganizationId(reached.organization_id), service, reached.revision, at)
+
+    return apply

@@ -1,0 +1,43 @@
+"""The sixteen shards of the usage-event log, each counted in the transaction that moves its position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.engine import Connection
+
+from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
+from services.chassis.follower import Log, Message
+from services.chassis.streams import SHARD_COUNT, USAGE, shard_subject
+from services.rating.commands.usage import Memory, count_usage
+from services.rating.convert.usage import entries_from_pb
+from services.rating.deps import Deps
+from services.rating.ingest_log import IngestLog
+
+
+def usage_logs(deps: Deps, ingest: IngestLog) -> list[Log]:
+    """The logs to follow; each shard is read by one replica at a time."""
+    return [_log(deps, ingest, shard) for shard in range(SHARD_COUNT)]
+
+
+def _log(deps: Deps, ingest: IngestLog, shard: int) -> Log:
+    return Log(
+        name=f"usage.{shard}",
+        stream=USAGE,
+        subject=shard_subject(shard),
+        apply=usage_applier(deps),
+        replay=lambda first, last: ingest.replay(shard, first, last),
+        newest=lambda: ingest.shard_positions().get(shard, 0),
+    )
+
+
+def usage_applier(deps: Deps) -> Callable[[Connection, Sequence[Message]], None]:
+    """What a shard's messages do. What it remembers is its own: shards are read by different threads."""
+    memory = Memory()
+
+    def apply(tx: Connection, messages: Sequence[Message]) -> None:
+        batches = (UsageEventsAccepted.FromString(message.body) for message in messages)
+        entries = [entry for batch in batches for entry in entries_from_pb(batch)]
+        count_usage(deps, tx, memory, entries)
+
+    return apply

@@ -1,0 +1,43 @@
+"""What rating's commands and queries are given: built once in `main.py`, passed as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.db import Database
+from services.kernel.clock import Clock
+from services.rating.domain.usage_log import UsageLog
+
+# The newest batch number of each shard of the usage-event log.
+ShardPositions = Callable[[], Mapping[int, int]]
+Announce = Callable[[Connection, Any], None]
+AnnounceAll = Callable[[Connection, Sequence[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Dependencies of a command.
+
+    Attributes:
+        db: rating's database.
+        clock: the machine's time; an organization's time is `store.test_clock.organization_now`.
+        announce: writes a domain event into the outbox of the caller's transaction.
+        announce_all: the same for many at once.
+        pepper: secret that API keys are hashed with.
+        shard_positions: asks ingest how far the usage-event log has come; raises UnavailableError.
+        usage_log: replays usage events from ingest.
+        clock_followers: services that must have reached a test clock's time before its advance is answered.
+    """
+
+    db: Database
+    clock: Clock
+    announce: Announce
+    announce_all: AnnounceAll
+    pepper: str
+    shard_positions: ShardPositions
+    usage_log: UsageLog
+    clock_followers: tuple[str, ...] = ("ingest", "entitlements", "margin")

@@ -1,0 +1,1 @@
+"""Work that rating does by itself, beside its calls."""

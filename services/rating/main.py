@@ -1,0 +1,122 @@
+"""The rating process: builds its parts from settings, and runs them.
+
+python -m services.rating.main [--print-config]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from farebox.rating.v1 import (
+    catalog_service_pb2_grpc,
+    customer_service_pb2_grpc,
+    invoice_service_pb2_grpc,
+    organization_service_pb2_grpc,
+    subscription_service_pb2_grpc,
+    test_clock_service_pb2_grpc,
+    usage_service_pb2_grpc,
+)
+from services.chassis import outbox, process, rpc
+from services.chassis.bus import Bus
+from services.chassis.db import Database
+from services.chassis.follower import Follower
+from services.chassis.streams import RATING
+from services.kernel.clock import Clock, SystemClock
+from services.rating.commands.bootstrap import ensure_bootstrap_key
+from services.rating.consumers.test_clock import acknowledgement_logs
+from services.rating.consumers.usage import usage_logs
+from services.rating.convert import billing_events, domain_events
+from services.rating.deps import Deps
+from services.rating.ingest_log import IngestLog
+from services.rating.jobs.close import CloseJob
+from services.rating.jobs.prune import PruneJob
+from services.rating.jobs.revenue import RevenueJob
+from services.rating.rpc.catalog import CatalogServicer
+from services.rating.rpc.customers import CustomerServicer
+from services.rating.rpc.invoices import InvoiceServicer
+from services.rating.rpc.organizations import OrganizationServicer
+from services.rating.rpc.subscriptions import SubscriptionServicer
+from services.rating.rpc.test_clock import TestClockServicer
+from services.rating.rpc.usage import UsageServicer
+from services.rating.settings import RatingSettings
+
+ENCODERS: dict[type, Callable[[Any], tuple[str, bytes]]] = {**domain_events.ENCODERS, **billing_events.ENCODERS}
+
+SERVICE_NAMES = tuple(
+    f"farebox.rating.v1.{name}Service"
+    for name in ("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RatingParts:
+    """What the process is made of; see `process.Parts`."""
+
+    server: rpc.Server
+    service_names: Sequence[str]
+    workers: Sequence[process.Worker]
+    close: Callable[[], None]
+
+
+def announce_all(tx: Connection, events: Sequence[Any]) -> None:
+    """Write domain events into the outbox, in order, in the caller's transaction."""
+    outbox.announce_all(tx, [ENCODERS[type(event)](event) for event in events])
+
+
+def build_deps(settings: RatingSettings, db: Database, ingest: IngestLog, clock: Clock | None = None) -> Deps:
+    """The dependencies of rating's commands."""
+    return Deps(
+        db=db,
+        clock=clock or SystemClock(),
+        announce=lambda tx, event: announce_all(tx, [event]),
+        announce_all=announce_all,
+        pepper=settings.api_key_pepper.get_secret_value(),
+        shard_positions=ingest.newest_positions,
+        usage_log=ingest,
+    )
+
+
+def add_servicers(server: Any, deps: Deps) -> None:
+    """Add every servicer of rating to a gRPC server."""
+    organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(OrganizationServicer(deps), server)
+    catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(deps), server)
+    customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(CustomerServicer(deps), server)
+    subscription_service_pb2_grpc.add_SubscriptionServiceServicer_to_server(SubscriptionServicer(deps), server)
+    test_clock_service_pb2_grpc.add_TestClockServiceServicer_to_server(TestClockServicer(deps), server)
+    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageServicer(deps), server)
+    invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)
+
+
+def build(settings: RatingSettings) -> RatingParts:
+    """Build the process from its settings; nothing runs yet but what must be there before the first call."""
+    db, bus = Database(settings), Bus(settings)
+    channel = rpc.channel(settings.ingest_address)
+    ingest = IngestLog(channel)
+    deps = build_deps(settings, db, ingest)
+    if key := settings.bootstrap_secret_key.get_secret_value():
+        ensure_bootstrap_key(deps, key)
+    server = rpc.Server(settings)
+    add_servicers(server.grpc, deps)
+    logs = [*usage_logs(deps, ingest), *acknowledgement_logs()]
+    workers: list[process.Worker] = [
+        outbox.Relay(db, bus, stream=RATING),
+        Follower(db, bus, logs),
+        CloseJob(deps),
+        RevenueJob(deps),
+        PruneJob(deps),
+    ]
+
+    def close() -> None:
+        channel.close()
+        bus.close()
+        db.dispose()
+
+    return RatingParts(server, SERVICE_NAMES, workers, close)
+
+
+if __name__ == "__main__":
+    process.run("rating", RatingSettings, build)

@@ -1,0 +1,1 @@
+"""Queries: what can be read without changing anything."""

@@ -1,0 +1,178 @@
+"""InvoiceService."""
+
+from __future__ import annotations
+
+from farebox.rating.v1 import invoice_service_pb2 as pb
+from farebox.rating.v1 import invoice_service_pb2_grpc as grpc_pb
+from services.chassis.rpc import Context, answers, organization_of
+from services.rating import pdf
+from services.rating.commands import credit_notes, invoices
+from services.rating.convert import invoices as convert
+from services.rating.convert.values import page_from_pb, page_to_pb
+from services.rating.queries import invoices as queries
+from services.rating.queries.rebuilding import rebuild_invoice
+from services.rating.rpc.base import RatingServicer
+
+
+class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
+    """Invoices and credit notes."""
+
+    @answers
+    def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:  # noqa: N802
+        """Find one invoice."""
+        bill = queries.get_invoice(self.deps, organization_of(context), request.id)
+        return pb.GetInvoiceResponse(invoice=convert.bill_to_pb(bill))
+
+    @answers
+    def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:  # noqa: N802
+        """List invoices, newest first."""
+        wanted, page = convert.invoices_wanted_from_pb(request), page_from_pb(request.page)
+        listed = queries.list_invoices(self.deps, organization_of(context), wanted, page)
+        return pb.ListInvoicesResponse(
+            invoices=[convert.bill_to_pb(each) for each in listed.entries], page=page_to_pb(listed.next_token)
+        )
+
+    @answers
+    def CreateOneOffInvoice(  # noqa: N802
+        self, request: pb.CreateOneOffInvoiceRequest, context: Context
+    ) -> pb.CreateOneOffInvoiceResponse:
+        """Invoice one-off items now."""
+        items, customer, currency = convert.items_from_pb(request), request.external_customer_id, request.currency
+        return self.answer(
+            request,
+            context,
+            pb.CreateOneOffInvoiceResponse,
+            lambda tx, organization: pb.CreateOneOffInvoiceResponse(
+                invoice=convert.bill_to_pb(
+                    invoices.create_one_off_invoice(self.deps, tx, organization, customer, currency, items)
+                )
+            ),
+        )
+
+    @answers
+    def RefreshInvoice(self, request: pb.RefreshInvoiceRequest, context: Context) -> pb.RefreshInvoiceResponse:  # noqa: N802
+        """Compute a draft again."""
+        return self.answer(
+            request,
+            context,
+            pb.RefreshInvoiceResponse,
+            lambda tx, organization: pb.RefreshInvoiceResponse(
+                invoice=convert.bill_to_pb(invoices.refresh_invoice(self.deps, tx, organization, request.id))
+            ),
+        )
+
+    @answers
+    def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:  # noqa: N802
+        """Fix and number a draft."""
+        return self.answer(
+            request,
+            context,
+            pb.FinalizeInvoiceResponse,
+            lambda tx, organization: pb.FinalizeInvoiceResponse(
+                invoice=convert.bill_to_pb(invoices.finalize_invoice(self.deps, tx, organization, request.id))
+            ),
+        )
+
+    @answers
+    def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:  # noqa: N802
+        """Take a finalized invoice back."""
+        return self.answer(
+            request,
+            context,
+            pb.VoidInvoiceResponse,
+            lambda tx, organization: convert.voided_to_pb(
+                *invoices.void_invoice(
+                    self.deps, tx, organization, request.id, generate_credit_note=request.generate_credit_note
+                )
+            ),
+        )
+
+    @answers
+    def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:  # noqa: N802
+        """Say that an invoice is paid or that paying failed."""
+        state = convert.payment_state_from_pb(request)
+        return self.answer(
+            request,
+            context,
+            pb.RecordPaymentResponse,
+            lambda tx, organization: pb.RecordPaymentResponse(
+                invoice=convert.bill_to_pb(invoices.record_payment(self.deps, tx, organization, request.id, state))
+            ),
+        )
+
+    @answers
+    def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:  # noqa: N802
+        """Draw the invoice as PDF."""
+        found = queries.printable_invoice(self.deps, organization_of(context), request.id)
+        return pb.RenderInvoiceResponse(pdf=pdf.render(found.bill, found.seller))
+
+    @answers
+    def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:  # noqa: N802
+        """Compute an invoice anew from the event log and compare."""
+        return convert.rebuilt_to_pb(rebuild_invoice(self.deps, organization_of(context), request.id))
+
+    @answers
+    def ExplainFee(self, request: pb.ExplainFeeRequest, context: Context) -> pb.ExplainFeeResponse:  # noqa: N802
+        """Say how a fee came about, down to the ids of its events."""
+        size, token = convert.explain_page_from_pb(request)
+        found = queries.explain_fee(self.deps, organization_of(context), request.fee_id, size=size, token=token)
+        return convert.explanation_to_pb(found)
+
+    @answers
+    def ListFees(self, request: pb.ListFeesRequest, context: Context) -> pb.ListFeesResponse:  # noqa: N802
+        """List fees across invoices, newest first."""
+        wanted, page = convert.fees_wanted_from_pb(request), page_from_pb(request.page)
+        listed = queries.list_fees(self.deps, organization_of(context), wanted, page)
+        return pb.ListFeesResponse(
+            fees=[convert.billed_fee_to_pb(*each) for each in listed.entries], page=page_to_pb(listed.next_token)
+        )
+
+    @answers
+    def CreateCreditNote(self, request: pb.CreateCreditNoteRequest, context: Context) -> pb.CreateCreditNoteResponse:  # noqa: N802
+        """Give money back on an invoice, or say what could be given."""
+        wanted = convert.credit_wanted_from_pb(request)
+        return self.answer(
+            request,
+            context,
+            pb.CreateCreditNoteResponse,
+            lambda tx, organization: pb.CreateCreditNoteResponse(
+                credit_note=convert.credit_note_to_pb(
+                    credit_notes.create_credit_note(self.deps, tx, organization, wanted)
+                )
+            ),
+        )
+
+    @answers
+    def GetCreditNote(self, request: pb.GetCreditNoteRequest, context: Context) -> pb.GetCreditNoteResponse:  # noqa: N802
+        """Find one credit note."""
+        found = queries.get_credit_note(self.deps, organization_of(context), request.id)
+        return pb.GetCreditNoteResponse(credit_note=convert.credit_note_to_pb(found))
+
+    @answers
+    def ListCreditNotes(self, request: pb.ListCreditNotesRequest, context: Context) -> pb.ListCreditNotesResponse:  # noqa: N802
+        """List credit notes, newest first."""
+        listed = queries.list_credit_notes(
+            self.deps,
+            organization_of(context),
+            page_from_pb(request.page),
+            external_customer_id=request.external_customer_id,
+            invoice_id=request.invoice_id,
+        )
+        return pb.ListCreditNotesResponse(
+            credit_notes=[convert.credit_note_to_pb(each) for each in listed.entries],
+            page=page_to_pb(listed.next_token),
+        )
+
+    @answers
+    def VoidCreditNote(self, request: pb.VoidCreditNoteRequest, context: Context) -> pb.VoidCreditNoteResponse:  # noqa: N802
+        """Take the unused credit of a credit note back."""
+        return self.answer(
+            request,
+            context,
+            pb.VoidCreditNoteResponse,
+            lambda tx, organization: pb.VoidCreditNoteResponse(
+                credit_note=convert.credit_note_to_pb(
+                    credit_notes.void_credit_note(self.deps, tx, organization, request.id)
+                )
+            ),
+        )
