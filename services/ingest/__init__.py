@@ -1,0 +1,1 @@
+"""The usage-event log: every event exactly once."""

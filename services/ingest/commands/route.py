@@ -1,0 +1,122 @@
+"""Routes: where the events of one (customer, subscription, code) go, prepared once and used for thousands of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from services.chassis.streams import SHARD_COUNT
+from services.ingest.commands.codec import EntryCodec
+from services.ingest.domain import billability, identity
+from services.ingest.domain.billability import Metric, Needs, Reason, Subscription
+from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.store import rows
+
+RouteKey = tuple[str, str, str]
+
+
+class Target(NamedTuple):
+    """Where an event goes.
+
+    Attributes:
+        organization: the organization's 16 bytes.
+        shard: its shard.
+        customer: the customer by the organization's id, from the subscription where the sender left it out.
+        subscription_id: Farebox id of the subscription; None for an event that cannot be billed.
+        place: the columns of the log that its events share.
+        head: what their announced entries share; empty for events that cannot be billed.
+    """
+
+    organization: bytes
+    shard: int
+    customer: str
+    subscription_id: str | None
+    place: bytes
+    head: bytes
+
+
+class Route:
+    """Decides for the events of one (customer, subscription, code) of one organization.
+
+    Attributes:
+        salt: of the content hash of its events.
+    """
+
+    __slots__ = ("_candidates", "_ends_us", "_lost", "_make", "_metric", "_only", "_starts_us", "_targets", "salt")
+
+    def __init__(
+        self,
+        salt: bytes,
+        metric: Metric | None,
+        candidates: Sequence[Subscription],
+        make: Callable[[Subscription | None], Target],
+    ) -> None:
+        """Prepare the common case.
+
+        Args:
+            salt: of the content hash of its events.
+            metric: the metric with the code; None if there is none.
+            candidates: as billability.find_subscription takes them.
+            make: makes the target of a subscription, or of none.
+        """
+        self.salt = salt
+        self._metric = metric
+        self._candidates = candidates
+        self._make = make
+        self._targets: dict[str, Target] = {}
+        self._lost = make(None)
+        self._only = self._lost
+        # The common case is one comparison: a metric that needs nothing or a number, and one subscription.
+        self._starts_us, self._ends_us = 1, 0
+        if metric is not None and len(candidates) == 1:
+            self._only = self._target(candidates[0])
+
+    def settle(self, event: UsageEvent, at_us: int) -> tuple[Target, Reason | None]:
+        """Where the event goes, and why it cannot be billed."""
+        metric = self._metric
+        if metric is None:
+            return self._lost, billability.METRIC_UNKNOWN
+        if self._starts_us <= at_us < self._ends_us:
+            target = self._only
+        else:
+            found = billability.find_subscription(event, self._candidates, at_us)
+            if isinstance(found, Reason):
+                return self._lost, found
+            target = self._target(found)
+            if len(self._candidates) == 1:
+                self._starts_us, self._ends_us = found.starts_us, found.ends_us
+        if metric.needs is not Needs.NOTHING:
+            reason = billability.missing_property(metric, event.values)
+            if reason is not None:
+                return self._lost, reason
+        return target, None
+
+    def _target(self, subscription: Subscription) -> Target:
+        target = self._targets.get(subscription.subscription_id)
+        if target is None:
+            target = self._targets[subscription.subscription_id] = self._make(subscription)
+        return target
+
+
+Routes = dict[RouteKey, Route]
+
+
+def make_route(
+    codec: EntryCodec,
+    organization: bytes,
+    key: RouteKey,
+    metrics: Mapping[str, Metric],
+    candidates: Sequence[Subscription],
+) -> Route:
+    """The route of (customer, subscription, code) as the catalog is now."""
+    customer, external_subscription_id, code = key
+
+    def make(subscription: Subscription | None) -> Target:
+        known = subscription.external_customer_id if subscription else customer
+        found = subscription.subscription_id if subscription else None
+        shard = identity.shard_of(organization, known, SHARD_COUNT)
+        place = rows.place(organization, shard, found, known, external_subscription_id, code)
+        head = codec.head(organization, known, found, code) if found else b""
+        return Target(organization, shard, known, found, place, head)
+
+    return Route(identity.content_salt(*key), metrics.get(code), candidates, make)

@@ -1,0 +1,82 @@
+"""Requests that read or take back, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from farebox.common.v1 import page_pb2
+from farebox.ingest.v1 import domain_events_pb2
+from farebox.ingest.v1 import usage_event_service_pb2 as pb
+from services.ingest.commands.void import Voiding
+from services.ingest.convert.usage_event import event_from_pb, found_to_pb
+from services.ingest.domain.found import Found
+from services.ingest.domain.usage_event import END_OCCURRED_US, MIN_OCCURRED_US
+from services.ingest.store.found import Filter
+from services.kernel.errors import FieldViolation, InvalidArgumentError
+from services.kernel.ids import uuid_or_none
+
+_MILLION = 1_000_000
+
+
+def filter_from_pb(request: Any) -> Filter:
+    """Which events are wanted.
+
+    Raises:
+        InvalidArgumentError: an id or a time that cannot be one.
+    """
+    subscription_id = None
+    if request.subscription_id:
+        subscription_id = uuid_or_none(request.subscription_id)
+        if subscription_id is None:
+            raise InvalidArgumentError.of_field("subscription_id", "invalid_format", "must be a Farebox id")
+    texts = (request.external_customer_id, request.external_subscription_id, request.code)
+    if any("\0" in text for text in texts):
+        raise InvalidArgumentError.of_field("filter", "invalid_format", "must be text without NUL characters")
+    occurred = request.occurred
+    return Filter(
+        customer=request.external_customer_id,
+        external_subscription_id=request.external_subscription_id,
+        subscription_id=subscription_id,
+        code=request.code,
+        from_us=_us(occurred.start) if occurred.HasField("start") else None,
+        until_us=_us(occurred.end) if occurred.HasField("end") else None,
+    )
+
+
+def voiding_from_pb(request: Any, *, now_us: int) -> Voiding:
+    """A request to take an event back.
+
+    Raises:
+        InvalidArgumentError: the replacement is malformed.
+    """
+    replacement = None
+    if request.HasField("replacement"):
+        read = event_from_pb(request.replacement, now_us=now_us)
+        if isinstance(read, FieldViolation):
+            raise InvalidArgumentError.of_field(f"replacement.{read.field}", read.reason, read.description)
+        replacement = read
+    return Voiding(request.transaction_id, request.reason, request.actor, replacement)
+
+
+def voided_to_pb(voided: Found, replacement: Found | None) -> Any:
+    """The voided event, and the one in its place."""
+    return pb.VoidUsageEventResponse(
+        event=found_to_pb(voided), replacement=None if replacement is None else found_to_pb(replacement)
+    )
+
+
+def page_to_pb(next_page_token: str) -> Any:
+    """Where a page stands; the log is not counted for it."""
+    return page_pb2.PageResponse(next_page_token=next_page_token)
+
+
+def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[Any]:
+    """How far each shard has come."""
+    return [domain_events_pb2.ShardPosition(shard=shard, last_number=number) for shard, number in positions]
+
+
+def _us(moment: Any) -> int:
+    """Microseconds since 1970, moved into what a time can be: a filter from the year 0 wants all."""
+    microseconds: int = moment.seconds * _MILLION + moment.nanos // 1000
+    return min(max(microseconds, MIN_OCCURRED_US), END_OCCURRED_US - 1)

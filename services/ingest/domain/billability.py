@@ -1,0 +1,139 @@
+"""Whether an event can be billed: its metric is known, it has the property that is counted, and one subscription.
+
+What cannot be billed is kept with one of these reasons and looked at again when the catalog changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from services.ingest.domain.usage_event import UsageEvent
+from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, decimal_or_none
+
+# Later than any event may occur: the end of what has none.
+FOREVER_US = 2**62
+
+
+class Needs(Enum):
+    """What a metric needs of an event's properties."""
+
+    NOTHING = "nothing"
+    VALUE = "value"
+    NUMBER = "number"
+
+
+class Metric(NamedTuple):
+    """A billable metric, as far as the log cares.
+
+    Attributes:
+        code: the organization's code.
+        needs: what it needs of the property.
+        field_name: the property.
+    """
+
+    code: str
+    needs: Needs
+    field_name: str
+
+
+class Subscription(NamedTuple):
+    """A subscription, as far as the log cares; it is active in [starts_us, ends_us).
+
+    Attributes:
+        subscription_id: Farebox id.
+        external_id: the organization's id.
+        external_customer_id: the customer by the organization's id.
+        starts_us: when it starts or started.
+        ends_us: when it ended; FOREVER_US while it has not.
+    """
+
+    subscription_id: str
+    external_id: str
+    external_customer_id: str
+    starts_us: int
+    ends_us: int
+
+    def is_active(self, at_us: int) -> bool:
+        """Whether usage at this instant counts for it."""
+        return self.starts_us <= at_us < self.ends_us
+
+
+class Reason(NamedTuple):
+    """Why an event cannot be billed.
+
+    Attributes:
+        reason: stable, upper snake.
+        field: the field that lacks or is wrong.
+        description: a sentence for a person.
+    """
+
+    reason: str
+    field: str
+    description: str
+
+
+METRIC_UNKNOWN = Reason("METRIC_UNKNOWN", "code", "no billable metric has this code")
+SUBSCRIPTION_NOT_FOUND = Reason("SUBSCRIPTION_NOT_FOUND", "external_subscription_id", "there is no such subscription")
+CUSTOMER_UNSUBSCRIBED = Reason("SUBSCRIPTION_NOT_FOUND", "external_customer_id", "the customer has no subscription")
+SUBSCRIPTION_NOT_ACTIVE = Reason("SUBSCRIPTION_NOT_ACTIVE", "timestamp", "no subscription was active at this time")
+SUBSCRIPTION_AMBIGUOUS = Reason(
+    "SUBSCRIPTION_AMBIGUOUS", "external_subscription_id", "several subscriptions were active at this time; name one"
+)
+
+_SHORT_NUMBER = re.compile(rb'"?-?[0-9]{1,18}(?:\.[0-9]{1,18})?"?', re.ASCII)
+_LONG_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_ABSENT = (b"null", b'""')
+
+
+def missing_property(metric: Metric, values: Mapping[str, bytes]) -> Reason | None:
+    """Why the properties are not enough for the metric, or None where they are."""
+    if metric.needs is Needs.NOTHING:
+        return None
+    value = values.get(metric.field_name)
+    raw = b"null" if value is None else bytes(value)
+    # A short whole number is what nearly every event carries.
+    if raw.isdigit() and len(raw) <= MAX_DIGITS:
+        return None
+    if raw in _ABSENT:
+        return Reason("PROPERTY_MISSING", f"properties.{metric.field_name}", "the metric counts this property")
+    if metric.needs is Needs.VALUE:
+        return None
+    return _not_numeric(metric.field_name, raw)
+
+
+def _not_numeric(field_name: str, raw: bytes) -> Reason | None:
+    """Why a raw JSON value is no number that Farebox counts exactly; JSON numbers and numeric strings are."""
+    quoted = raw[:1] == b'"'
+    if _SHORT_NUMBER.fullmatch(raw) and quoted == (raw[-1:] == b'"'):
+        return None
+    text = (raw[1:-1] if quoted else raw).decode()
+    if decimal_or_none(text) is not None:
+        return None
+    field = f"properties.{field_name}"
+    if _LONG_NUMBER.fullmatch(text):
+        return Reason(
+            "VALUE_TOO_LARGE", field, f"must have at most {MAX_DIGITS} digits and an exponent within {MAX_EXPONENT}"
+        )
+    return Reason("PROPERTY_NOT_NUMERIC", field, "the metric adds this property up; it must be a number")
+
+
+def find_subscription(event: UsageEvent, candidates: Sequence[Subscription], at_us: int) -> Subscription | Reason:
+    """The one subscription an event counts for, or why there is none.
+
+    Args:
+        event: the event.
+        candidates: those with the external id it names, or those of its customer where it names none.
+        at_us: when it occurred.
+    """
+    named = event.external_subscription_id
+    if named and event.external_customer_id:
+        candidates = [one for one in candidates if one.external_customer_id == event.external_customer_id]
+    if not candidates:
+        return SUBSCRIPTION_NOT_FOUND if named else CUSTOMER_UNSUBSCRIBED
+    active = [one for one in candidates if one.is_active(at_us)]
+    if len(active) == 1:
+        return active[0]
+    return SUBSCRIPTION_AMBIGUOUS if active else SUBSCRIPTION_NOT_ACTIVE

@@ -1,0 +1,66 @@
+"""Whether a repeat of a transaction_id is the same event again, or another one that reuses the id.
+
+The first event of an identity stays. A repeat says the same if all of its content does: ids and code as text,
+properties as JSON values (order, spaces and `1.0` for `1` are not content), and the time only where both name one.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from services.ingest.domain import identity
+from services.ingest.domain.usage_event import UsageEvent
+from services.kernel.money import decimal_or_none
+
+
+class Stored(NamedTuple):
+    """What the log knows of the first event of an identity.
+
+    Attributes:
+        content_hash: of what it said, its time apart.
+        occurred_us: when it happened.
+        occurred_given: whether the sender said so, or the server filled it in.
+    """
+
+    content_hash: bytes
+    occurred_us: int
+    occurred_given: bool
+
+
+class Content(NamedTuple):
+    """The part of a stored event that may be written in several ways."""
+
+    properties: bytes
+    amount: Decimal | None
+
+
+def is_repeat(event: UsageEvent, content_hash: bytes, stored: Stored) -> bool:
+    """Whether an event repeats the stored one byte for byte, its time allowed for."""
+    return content_hash == stored.content_hash and _same_time(event, stored)
+
+
+def is_rewritten(event: UsageEvent, stored: Stored, content: Content) -> bool:
+    """Whether an event with other bytes still says what the stored one says."""
+    as_stored = identity.with_content_of(event, properties=content.properties, amount=content.amount)
+    return (
+        as_stored == stored.content_hash
+        and event.amount == content.amount
+        and _values(event.properties) == _values(content.properties)
+        and _same_time(event, stored)
+    )
+
+
+def _same_time(event: UsageEvent, stored: Stored) -> bool:
+    return identity.same_time(event.occurred_us, stored.occurred_us, stored_was_given=stored.occurred_given)
+
+
+def _values(properties: bytes) -> Any:
+    return json.loads(properties, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> tuple[str, Decimal | str]:
+    """A number that equals no string and no boolean (Python holds that True is 1)."""
+    number = decimal_or_none(text)
+    return ("number", text if number is None else number)

@@ -1,0 +1,48 @@
+"""An event as the log holds it now, and where it stands."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
+
+
+class State(Enum):
+    """Where an event stands. An accepted one is announced to be counted, the others are not, or were taken back."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    VOIDED = "voided"
+
+
+class Found(NamedTuple):
+    """An event as the log holds it now.
+
+    Attributes:
+        transaction_id, external_subscription_id, code, properties, amount: as sent.
+        external_customer_id: as sent, or the subscription's where the sender left it out.
+        occurred_us, received_us: when it happened, and when the log received it.
+        state: where it stands.
+        reason: why it is quarantined or voided; empty otherwise.
+        subscription_id: of the subscription it counts for; empty while unknown.
+        voided_by: who voided it; empty otherwise.
+        replaced_by: transaction_id of the event in its place; empty otherwise.
+        key: its identity in the log.
+        commit_id: the commit that stored it.
+    """
+
+    transaction_id: str
+    external_customer_id: str
+    external_subscription_id: str
+    code: str
+    properties: bytes
+    amount: Decimal | None
+    occurred_us: int
+    received_us: int
+    state: State
+    reason: str
+    subscription_id: str
+    voided_by: str
+    replaced_by: str
+    key: bytes
+    commit_id: int

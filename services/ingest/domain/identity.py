@@ -1,0 +1,81 @@
+"""Who an event is: a 16-byte key of (organization, transaction_id), and a 16-byte hash of what it says.
+
+The key decides what is the same event, for ever, so it depends on nothing but the identity: never on a time that the
+server or the sender gave the event. The SDKs' own ids are UUIDv7 and carry the time they were made in their first 48
+bits; such a key begins with those bits, so that new keys land side by side in the index and its size does not slow
+the log down. Every other id gets a plain hash, in a range of its own (highest bit set).
+"""
+
+from __future__ import annotations
+
+import zlib
+from binascii import a2b_hex
+from decimal import Decimal
+from hashlib import blake2b
+
+from services.ingest.domain.usage_event import UsageEvent
+from services.kernel.money import plain
+
+KEY_BYTES = 16
+# First key of the hashed ids; a UUIDv7 would reach it in the year 6429.
+FIRST_HASHED_KEY = b"\x80" + bytes(15)
+_TIME_BYTES = 6
+_HASH_BYTES = KEY_BYTES - _TIME_BYTES
+_UUID_BYTES = 36
+_SEVEN = ord("7")
+
+
+def event_key(organization: bytes, transaction_id: bytes) -> bytes:
+    """The identity of an event in the log.
+
+    Args:
+        organization: the organization's 16 bytes.
+        transaction_id: the sender's identity in UTF-8; its case counts.
+    """
+    digest = blake2b(organization + transaction_id, digest_size=KEY_BYTES).digest()
+    if len(transaction_id) == _UUID_BYTES and transaction_id[14] == _SEVEN and transaction_id[8:15:5] == b"--":
+        try:
+            moment = a2b_hex(transaction_id[:8] + transaction_id[9:13])
+        except ValueError:
+            moment = FIRST_HASHED_KEY
+        # The highest bit belongs to the hashed range.
+        if moment < FIRST_HASHED_KEY:
+            return moment + digest[:_HASH_BYTES]
+    return bytes((digest[0] | 0x80,)) + digest[1:]
+
+
+def content_salt(external_customer_id: str, external_subscription_id: str, code: str) -> bytes:
+    """The part of the content that the events of one route share."""
+    return f"\0{external_customer_id}\0{external_subscription_id}\0{code}\0".encode()
+
+
+def content_hash(text: bytes, salt: bytes, properties: bytes, amount: Decimal | None) -> bytes:
+    """A hash of what an event says, its time apart: a retry may say it or leave it out (see `same_time`).
+
+    The transaction_id is part of it, so that two ids with the same key (2^-80 within a millisecond) are a conflict,
+    never a silent duplicate.
+
+    Args:
+        text: the transaction_id in UTF-8.
+        salt: of the event's route.
+        properties: the sender's bytes.
+        amount: the exact price, if any.
+    """
+    said = text + salt + properties if amount is None else text + salt + plain(amount).encode() + b"\0" + properties
+    return blake2b(said, digest_size=KEY_BYTES).digest()
+
+
+def same_time(sent_us: int | None, stored_us: int, *, stored_was_given: bool) -> bool:
+    """Whether a retry's time contradicts the stored one; a time that the server filled in is not content."""
+    return sent_us is None or not stored_was_given or sent_us == stored_us
+
+
+def with_content_of(event: UsageEvent, *, properties: bytes, amount: Decimal | None) -> bytes:
+    """The hash `event` would have with other properties and amount: equal to the stored one if all else is the same."""
+    _, customer, subscription, code, *_ = event
+    return content_hash(event.transaction_id.encode(), content_salt(customer, subscription, code), properties, amount)
+
+
+def shard_of(organization: bytes, external_customer_id: str, shard_count: int) -> int:
+    """The shard that carries a customer's events, for ever."""
+    return zlib.crc32(external_customer_id.encode(), zlib.crc32(organization)) % shard_count

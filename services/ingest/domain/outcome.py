@@ -1,0 +1,52 @@
+"""What became of an event that was sent, as its sender is told."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Outcome(IntEnum):
+    """What became of one sent event; numbered from 0 without gaps."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1
+    CONFLICT = 2
+    QUARANTINED = 3
+    REJECTED = 4
+
+
+class Answer(NamedTuple):
+    """The answer to one sent event.
+
+    Attributes:
+        outcome: what became of it.
+        reason: stable reason; empty where there is nothing to say.
+        field: the field that is wrong; empty where no single one is.
+        description: a sentence for a person.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    field: str = ""
+    description: str = ""
+
+
+ACCEPTED = Answer(Outcome.ACCEPTED)
+DUPLICATE = Answer(Outcome.DUPLICATE)
+# For organizations that want to hear of duplicates as of an error, in Lago's words.
+DUPLICATE_REJECTED = Answer(
+    Outcome.DUPLICATE, "value_already_exist", "transaction_id", "the event is stored already; it counts once"
+)
+CONFLICT = Answer(
+    Outcome.CONFLICT,
+    "TRANSACTION_ID_REUSED",
+    "transaction_id",
+    "another event with other content has this transaction_id; the first stays",
+)
+EXPIRED = Answer(
+    Outcome.REJECTED,
+    "value_is_out_of_range",
+    "transaction_id",
+    "ids of this age were removed by retention; whether it was counted can no longer be told",
+)

@@ -1,0 +1,129 @@
+"""A usage event as its sender wrote it, and whether it is well formed.
+
+Instants are integers of microseconds since 1970 (`_us`): a batch of 1,000 events makes 1,000 of them, and a datetime
+costs five times as much as an integer. Rules: docs, semantics, usage events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.kernel.errors import FieldViolation
+
+# Ids of strangers, as every peer bounds them; a key of this length still fits an index page many times.
+MAX_ID_CHARACTERS = 255
+# An event that needs more carries a document, not usage; 1,000 of the largest would be 64 MiB, so the request's
+# own bound of 4 MiB holds first.
+MAX_PROPERTIES_BYTES = 64 * 1024
+# Rating, margin and the list of events look into each property; nobody groups by a hundredth dimension.
+MAX_PROPERTIES = 100
+# Deeper JSON only serves to exhaust the stack of whoever reads it next.
+MAX_PROPERTIES_DEPTH = 16
+# A sender's clock may be in another zone by mistake, not in another year.
+MAX_AHEAD_US = 24 * 3600 * 1_000_000
+# 0001-01-01 and 10000-01-01: what a protobuf Timestamp, a datetime and PostgreSQL can all write.
+MIN_OCCURRED_US = -62_135_596_800 * 1_000_000
+END_OCCURRED_US = 253_402_300_800 * 1_000_000
+# Whoever voids an event says why in a sentence or two.
+MAX_REASON_CHARACTERS = 500
+
+
+class UsageEvent(NamedTuple):
+    """One reported consumption.
+
+    Attributes:
+        transaction_id: the sender's identity of the event.
+        external_customer_id: the customer by the organization's id; may be empty where the subscription is given.
+        external_subscription_id: the subscription by the organization's id; empty for the customer's single one.
+        code: code of the billable metric.
+        occurred_us: when it happened; None where the sender did not say.
+        properties: one JSON object as the sender's own bytes, never empty.
+        values: the raw JSON of each property.
+        amount: for the dynamic charge model, the exact price in minor units.
+    """
+
+    transaction_id: str
+    external_customer_id: str
+    external_subscription_id: str
+    code: str
+    occurred_us: int | None
+    properties: bytes
+    values: Mapping[str, bytes]
+    amount: Decimal | None
+
+
+def check_ids(transaction_id: str, customer: str, subscription: str, code: str) -> FieldViolation | None:
+    """What is wrong with the ids of an event, or None; one expression where nothing is, since every event passes."""
+    joined = f"{transaction_id}{customer}{subscription}{code}"
+    if (
+        transaction_id
+        and code
+        and (customer or subscription)
+        and len(joined) <= MAX_ID_CHARACTERS
+        and "\0" not in joined
+    ):
+        return None
+    named = {
+        "transaction_id": transaction_id,
+        "code": code,
+        "external_customer_id": customer,
+        "external_subscription_id": subscription,
+    }
+    mandatory = ("transaction_id", "code") if customer or subscription else tuple(named)[:3]
+    return next((found for name, text in named.items() if (found := _check_id(name, text, mandatory))), None)
+
+
+def _check_id(name: str, text: str, mandatory: tuple[str, ...]) -> FieldViolation | None:
+    if not text:
+        return FieldViolation(name, "value_is_mandatory", "must be given") if name in mandatory else None
+    if len(text) > MAX_ID_CHARACTERS:
+        return FieldViolation(name, "value_too_long", f"must have at most {MAX_ID_CHARACTERS} characters")
+    if "\0" in text:
+        return FieldViolation(name, "invalid_format", "must be UTF-8 text without NUL characters")
+    return None
+
+
+def check_occurred(occurred_us: int, *, now_us: int) -> FieldViolation | None:
+    """What is wrong with an event's time, by the organization's clock, or None."""
+    if occurred_us > now_us + MAX_AHEAD_US:
+        return FieldViolation("timestamp", "value_is_out_of_range", "is more than 24 hours ahead")
+    if not MIN_OCCURRED_US <= occurred_us < END_OCCURRED_US:
+        return FieldViolation("timestamp", "value_is_out_of_range", "must lie in the years 1 to 9999")
+    return None
+
+
+def check_properties(properties: bytes) -> FieldViolation | None:
+    """What the bytes of the properties alone show to be wrong, or None; whether they are JSON is the parser's word."""
+    if len(properties) > MAX_PROPERTIES_BYTES:
+        return FieldViolation("properties", "value_too_long", f"must have at most {MAX_PROPERTIES_BYTES} bytes")
+    # Brackets inside strings count too, so the exact depth is only looked for where there are many.
+    if (
+        properties.count(b"{") + properties.count(b"[") > MAX_PROPERTIES_DEPTH
+        and depth(properties) > MAX_PROPERTIES_DEPTH
+    ):
+        return FieldViolation("properties", "value_is_invalid", f"must be nested at most {MAX_PROPERTIES_DEPTH} deep")
+    return None
+
+
+def depth(json: bytes) -> int:
+    """How deep the objects and arrays of a JSON text are nested; nonsense for what is not JSON."""
+    deepest = level = 0
+    in_string = escaped = False
+    for byte in json:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"{[":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"}]":
+            level -= 1
+    return deepest

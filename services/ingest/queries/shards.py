@@ -1,0 +1,50 @@
+"""What the shards announced, for services that missed some. Spans organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.chassis.db import Database
+from services.chassis.streams import SHARD_COUNT
+from services.ingest.store import shards as store
+from services.ingest.store.shards import Batch
+from services.kernel.errors import InvalidArgumentError, NotFoundError
+
+# Batches read at a time: at most 32 MiB if each were as large as can be, usually well below one.
+READ_BATCHES = 64
+# Size of one message, as on the bus; a single batch may be a little larger.
+MESSAGE_BYTES = 512 * 1024
+
+
+def positions(db: Database) -> list[tuple[int, int]]:
+    """Every shard with the number of its newest batch."""
+    with db.worker_transaction(quiet=True) as tx:
+        return store.positions(tx)
+
+
+def replay(db: Database, shard: int, first: int, last: int) -> Iterator[list[Batch]]:
+    """Batches of a shard in order, in runs that make one message each.
+
+    Args:
+        db: the log.
+        shard: which shard.
+        first: first number wanted, from 1.
+        last: last number wanted; 0 for the newest there is now.
+
+    Raises:
+        InvalidArgumentError: no such shard or number.
+        NotFoundError: retention removed the first number.
+    """
+    if not 0 <= shard < SHARD_COUNT:
+        raise InvalidArgumentError.of_field("shard", "value_is_invalid", f"must be 0 to {SHARD_COUNT - 1}")
+    if first < 1 or last < 0:
+        raise InvalidArgumentError.of_field("from_number", "value_is_invalid", "numbers begin with 1")
+    newest = dict(positions(db))[shard]
+    last = min(last, newest) if last else newest
+    while first <= last:
+        with db.worker_transaction(quiet=True) as tx:
+            batches = store.read(tx, shard, first, last, READ_BATCHES)
+        if not batches or batches[0].number != first:
+            raise NotFoundError("BATCH_REMOVED", "retention has removed this batch", shard=shard, number=first)
+        yield from store.merge(batches, MESSAGE_BYTES)
+        first = batches[-1].number + 1

@@ -1,0 +1,1 @@
+"""The log's SQL: questions and answers, never a decision, never a commit."""

@@ -1,0 +1,178 @@
+"""Reading events back, each with its disposition. Every condition names the organization; calls also see no other's."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from services.ingest.domain.found import Found, State
+from services.ingest.domain.instant import from_us, to_us
+
+# A log row never changes; its disposition is beside it.
+_SELECT = """
+SELECT e.transaction_id, coalesce(q.released_customer_id, e.external_customer_id) AS external_customer_id,
+    e.external_subscription_id, e.code, e.properties, e.precise_total_amount_cents, e.occurred_at, e.received_at,
+    coalesce(q.subscription_id, e.subscription_id) AS subscription_id, e.event_key, e.commit_id,
+    q.event_key IS NOT NULL AND q.released_at IS NULL AS is_quarantined, q.reason AS quarantine_reason,
+    v.event_key IS NOT NULL AS is_voided, v.reason AS void_reason, v.actor, v.replaced_by
+FROM usage_events AS e
+LEFT JOIN quarantined_usage_events AS q ON q.organization_id = e.organization_id AND q.event_key = e.event_key
+LEFT JOIN voided_usage_events AS v ON v.organization_id = e.organization_id AND v.event_key = e.event_key
+"""
+
+
+def _found(row: Any) -> Found:
+    """An event from a row of _SELECT."""
+    state, reason = State.ACCEPTED, ""
+    if row.is_voided:
+        state, reason = State.VOIDED, row.void_reason
+    elif row.is_quarantined:
+        state, reason = State.QUARANTINED, row.quarantine_reason
+    return Found(
+        transaction_id=row.transaction_id,
+        external_customer_id=row.external_customer_id,
+        external_subscription_id=row.external_subscription_id,
+        code=row.code,
+        properties=bytes(row.properties),
+        amount=row.precise_total_amount_cents,
+        occurred_us=to_us(row.occurred_at),
+        received_us=to_us(row.received_at),
+        state=state,
+        reason=reason,
+        subscription_id="" if row.subscription_id is None else str(row.subscription_id),
+        voided_by=row.actor or "",
+        replaced_by=row.replaced_by or "",
+        key=row.event_key.bytes,
+        commit_id=row.commit_id,
+    )
+
+
+class Filter(NamedTuple):
+    """Which events are wanted; empty text and None want all.
+
+    Attributes:
+        customer: of this customer, by the organization's id.
+        external_subscription_id: that name this subscription.
+        subscription_id: that count for this subscription, by its Farebox id.
+        code: of this metric.
+        from_us, until_us: that occurred in this half-open span.
+    """
+
+    customer: str = ""
+    external_subscription_id: str = ""
+    subscription_id: uuid.UUID | None = None
+    code: str = ""
+    from_us: int | None = None
+    until_us: int | None = None
+
+
+class Place(NamedTuple):
+    """A place in the order of receipt: a commit, and an event in it."""
+
+    commit_id: int
+    key: uuid.UUID
+
+
+def by_key(tx: Connection, organization: uuid.UUID, key: bytes) -> Found | None:
+    """The event with this identity."""
+    row = tx.exec_driver_sql(
+        _SELECT + "WHERE e.event_key = %s AND e.organization_id = %s", (uuid.UUID(bytes=key), organization)
+    ).one_or_none()
+    return None if row is None else _found(row)
+
+
+def by_keys(tx: Connection, organization: uuid.UUID, keys: Sequence[uuid.UUID]) -> dict[bytes, Found]:
+    """Events by their identities."""
+    rows = tx.exec_driver_sql(
+        _SELECT.replace(
+            "FROM usage_events AS e",
+            "FROM unnest(%s::uuid[]) AS wanted(key) CROSS JOIN LATERAL ("
+            "SELECT * FROM usage_events WHERE event_key = wanted.key LIMIT 1) AS e",
+        )
+        + "WHERE e.organization_id = %s",
+        (list(keys), organization),
+    )
+    return {one.key: one for one in map(_found, rows)}
+
+
+def commits_after(
+    tx: Connection,
+    organization: uuid.UUID,
+    commit_id: int,
+    *,
+    shards: Collection[int],
+    occurred: tuple[datetime | None, datetime | None],
+    limit: int,
+) -> list[int]:
+    """The next commits, from `commit_id` on, that hold events of these shards and this span."""
+    rows = tx.exec_driver_sql(
+        "SELECT DISTINCT commit_id FROM usage_event_commits WHERE organization_id = %s AND shard = ANY(%s) "
+        "AND commit_id >= %s AND (%s::timestamptz IS NULL OR last_occurred_at >= %s) "
+        "AND (%s::timestamptz IS NULL OR first_occurred_at < %s) ORDER BY commit_id LIMIT %s",
+        (organization, list(shards), commit_id, occurred[0], occurred[0], occurred[1], occurred[1], limit),
+    )
+    return list(rows.scalars())
+
+
+def in_commits(
+    tx: Connection, organization: uuid.UUID, commits: Sequence[int], after: Place, wanted: Filter, limit: int
+) -> list[Found]:
+    """The events of these commits that are wanted, in the order of receipt, after a place."""
+    rows = tx.exec_driver_sql(
+        f"SELECT * FROM ({_SELECT} WHERE e.organization_id = %(organization)s AND e.commit_id = ANY(%(commits)s)) AS e "
+        "WHERE (commit_id, event_key) > (%(commit)s, %(key)s) "
+        "AND (%(customer)s = '' OR external_customer_id = %(customer)s) "
+        "AND (%(named)s = '' OR external_subscription_id = %(named)s) "
+        "AND (%(subscription)s::uuid IS NULL OR subscription_id = %(subscription)s) "
+        "AND (%(code)s = '' OR code = %(code)s) "
+        "AND (%(from)s::timestamptz IS NULL OR occurred_at >= %(from)s) "
+        "AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s) "
+        "ORDER BY commit_id, event_key LIMIT %(limit)s",
+        {
+            "organization": organization,
+            "commits": list(commits),
+            "commit": after.commit_id,
+            "key": after.key,
+            "customer": wanted.customer,
+            "named": wanted.external_subscription_id,
+            "subscription": wanted.subscription_id,
+            "code": wanted.code,
+            "from": _instant(wanted.from_us),
+            "until": _instant(wanted.until_us),
+            "limit": limit,
+        },
+    )
+    return [_found(row) for row in rows]
+
+
+def quarantined_after(
+    tx: Connection, organization: uuid.UUID, after: tuple[datetime, uuid.UUID], reason: str, limit: int
+) -> list[tuple[datetime, uuid.UUID]]:
+    """The next quarantined events: when they were quarantined, and their keys; oldest first."""
+    rows = tx.exec_driver_sql(
+        "SELECT quarantined_at, event_key FROM quarantined_usage_events WHERE organization_id = %s "
+        "AND released_at IS NULL AND (quarantined_at, event_key) > (%s, %s) AND (%s = '' OR reason = %s) "
+        "ORDER BY quarantined_at, event_key LIMIT %s",
+        (organization, *after, reason, reason, limit),
+    )
+    return [(at, key) for at, key in rows]
+
+
+def customers_of(
+    tx: Connection, organization: uuid.UUID, *, external_id: str, subscription_id: uuid.UUID | None
+) -> list[str]:
+    """The customers of a subscription, by its external id (several may have had it) or its Farebox id."""
+    rows = tx.exec_driver_sql(
+        "SELECT DISTINCT external_customer_id FROM subscriptions WHERE organization_id = %s "
+        "AND (external_id = %s OR subscription_id = %s)",
+        (organization, external_id, subscription_id),
+    )
+    return list(rows.scalars())
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_us(microseconds)

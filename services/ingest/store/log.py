@@ -1,0 +1,127 @@
+"""Writing the log and looking identities up. All of it in a worker transaction (COPY refuses row-level security)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from services.chassis.db import driver_connection
+from services.ingest.domain.deduplicate import Content, Stored
+from services.ingest.domain.instant import from_us, to_us
+from services.ingest.store import rows
+
+# Any number that nothing else uses in this database: whoever resolves events against the catalog shares it, whoever
+# changes the catalog holds it alone. An advisory lock writes nothing; a row's shared lock would dirty its page.
+CATALOG_LOCK = 0x6361_7461
+
+
+class CommitHead(NamedTuple):
+    """What a commit begins with.
+
+    Attributes:
+        commit_id: its number, roughly in order of commit.
+        revision: of the catalog, which cannot change before the transaction ends.
+    """
+
+    commit_id: int
+    revision: int
+
+
+class Touched(NamedTuple):
+    """What a commit added for one organization and shard.
+
+    Attributes:
+        organization: the organization's 16 bytes.
+        shard: the shard.
+        first_us, last_us: earliest and latest time that an event occurred.
+    """
+
+    organization: bytes
+    shard: int
+    first_us: int
+    last_us: int
+
+
+def begin_commit(tx: Connection) -> CommitHead:
+    """Hold the catalog still (shared CATALOG_LOCK until the end of the transaction) and take a commit number."""
+    driver = driver_connection(tx)
+    with driver.pipeline():
+        # Two statements: the second one's snapshot must be taken after the lock was given.
+        driver.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
+        answer = driver.execute("SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head")
+        row = answer.fetchone()
+    if row is None:
+        raise RuntimeError("catalog_head has lost its row")
+    return CommitHead(row[0], row[1])
+
+
+def hold_catalog(tx: Connection) -> int:
+    """Hold the catalog still until the end of the transaction; its revision."""
+    tx.exec_driver_sql("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
+    revision: int = tx.exec_driver_sql("SELECT revision FROM catalog_head").scalar_one()
+    return revision
+
+
+def copy_in(tx: Connection, commit_id: int, new_rows: Sequence[bytes]) -> None:
+    """Append rows, made by `rows.row`.
+
+    Raises:
+        psycopg.errors.UniqueViolation: an identity is stored already; the transaction is lost.
+    """
+    with driver_connection(tx).cursor() as cursor, cursor.copy(rows.COPY_SQL) as copy:
+        copy.write(rows.copy_data(commit_id, new_rows))
+
+
+def is_repeat_of_stored(error: BaseException) -> bool:
+    """Whether an error means that an identity is stored already."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return isinstance(cause, psycopg.errors.UniqueViolation)
+
+
+def note_commits(tx: Connection, commit_id: int, touched: Iterable[Touched]) -> None:
+    """Say which organizations and shards a commit touched, so that a list of events finds it."""
+    values = [
+        (uuid.UUID(bytes=one.organization), one.shard, commit_id, from_us(one.first_us), from_us(one.last_us))
+        for one in touched
+    ]
+    columns: list[list[Any]] = [list(column) for column in zip(*values, strict=True)]
+    driver_connection(tx).execute(
+        "INSERT INTO usage_event_commits (organization_id, shard, commit_id, first_occurred_at, last_occurred_at) "
+        "SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) "
+        "ON CONFLICT DO NOTHING",
+        columns,
+    )
+
+
+# One index descent for each key in the one partition that can hold it; as a plain `= ANY` every partition is asked.
+_FIND_SQL = """
+SELECT e.* FROM unnest(%s::uuid[]) AS wanted(key)
+CROSS JOIN LATERAL (
+    SELECT {columns} FROM usage_events WHERE event_key = wanted.key LIMIT 1
+) AS e
+"""
+
+
+def find_stored(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Stored]:
+    """What is stored of these identities, by key."""
+    found = tx.exec_driver_sql(
+        _FIND_SQL.format(columns="event_key, content_hash, occurred_at, occurred_at_given"), (_uuids(keys),)
+    )
+    return {key.bytes: Stored(digest.bytes, to_us(occurred), given) for key, digest, occurred, given in found}
+
+
+def find_contents(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Content]:
+    """Properties and amounts of stored events, by key."""
+    found = tx.exec_driver_sql(
+        _FIND_SQL.format(columns="event_key, properties, precise_total_amount_cents"), (_uuids(keys),)
+    )
+    return {key.bytes: Content(bytes(properties), amount) for key, properties, amount in found}
+
+
+def _uuids(keys: Collection[bytes]) -> list[uuid.UUID]:
+    return [uuid.UUID(bytes=key) for key in keys]

@@ -1,0 +1,145 @@
+"""Events that cannot be billed yet, and the requests to look at them again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.db import driver_connection
+from services.ingest.store import catalog
+from services.ingest.store.catalog import Change
+
+
+class Quarantined(NamedTuple):
+    """An event that cannot be billed.
+
+    Attributes:
+        organization: whose.
+        key: its identity.
+        reason, field, description: why.
+        code, customer, subscription: as sent; a change of one of these asks for its release.
+    """
+
+    organization: uuid.UUID
+    key: uuid.UUID
+    reason: str
+    field: str
+    description: str
+    code: str
+    customer: str
+    subscription: str
+
+
+class Request(NamedTuple):
+    """A change of the catalog that may have made quarantined events billable.
+
+    Attributes:
+        organization: whose.
+        number: of the request.
+        kind: METRIC or CUSTOMER, or SUBSCRIPTION for events that name no customer.
+        key: code or external id.
+        after_key: events up to this one were looked at already.
+    """
+
+    organization: uuid.UUID
+    number: int
+    kind: str
+    key: str
+    after_key: uuid.UUID
+
+
+_CONDITIONS = {
+    catalog.METRIC: "code = %(key)s",
+    catalog.CUSTOMER: "external_customer_id = %(key)s",
+    catalog.SUBSCRIPTION: "external_customer_id = '' AND external_subscription_id = %(key)s",
+}
+
+
+def add(tx: Connection, events: Sequence[Quarantined], at: datetime) -> None:
+    """Quarantine events; one that was released before is quarantined again."""
+    if not events:
+        return
+    columns: list[list[Any]] = [list(column) for column in zip(*events, strict=True)]
+    driver_connection(tx).execute(
+        "INSERT INTO quarantined_usage_events (organization_id, event_key, reason, field, description, code, "
+        "external_customer_id, external_subscription_id, quarantined_at) "
+        "SELECT g.*, %s FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], "
+        "%s::text[], %s::text[]) AS g "
+        "ON CONFLICT (organization_id, event_key) DO UPDATE SET reason = excluded.reason, field = excluded.field, "
+        "description = excluded.description, released_at = NULL, "
+        "quarantined_at = excluded.quarantined_at, subscription_id = NULL, released_customer_id = NULL",
+        [at, *columns],
+    )
+
+
+def request_release(tx: Connection, changes: Sequence[Change]) -> None:
+    """Ask for another look at the events that these changes may have made billable."""
+    kinds = [change for change in changes if change.kind in _CONDITIONS]
+    tx.exec_driver_sql(
+        "INSERT INTO release_requests (organization_id, kind, key) "
+        "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[])",
+        ([c.organization for c in kinds], [c.kind for c in kinds], [c.key for c in kinds]),
+    )
+
+
+def next_request(tx: Connection) -> Request | None:
+    """The oldest request that nobody works on; it stays locked until the transaction ends."""
+    row = tx.exec_driver_sql(
+        "SELECT organization_id, id, kind, key, coalesce(after_key, %s) FROM release_requests "
+        "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+        (catalog.NOBODY,),
+    ).one_or_none()
+    return None if row is None else Request(*row)
+
+
+def candidates(tx: Connection, request: Request, limit: int) -> list[uuid.UUID]:
+    """The next quarantined events that a request asks about, by key; locked until the transaction ends."""
+    rows = tx.exec_driver_sql(
+        "SELECT event_key FROM quarantined_usage_events WHERE organization_id = %(organization)s "
+        f"AND {_CONDITIONS[request.kind]} AND released_at IS NULL AND event_key > %(after)s "
+        "ORDER BY event_key LIMIT %(limit)s FOR UPDATE",
+        {"organization": request.organization, "key": request.key, "after": request.after_key, "limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def advance(tx: Connection, request: Request, after_key: uuid.UUID) -> None:
+    """Remember how far a request has come."""
+    tx.exec_driver_sql(
+        "UPDATE release_requests SET after_key = %s WHERE organization_id = %s AND id = %s",
+        (after_key, request.organization, request.number),
+    )
+
+
+def close(tx: Connection, request: Request) -> None:
+    """A request is answered."""
+    tx.exec_driver_sql(
+        "DELETE FROM release_requests WHERE organization_id = %s AND id = %s", (request.organization, request.number)
+    )
+
+
+def release(
+    tx: Connection, organization: uuid.UUID, released: Sequence[tuple[uuid.UUID, str, str]], at: datetime
+) -> None:
+    """Mark events as released: (key, subscription id, customer) of each."""
+    tx.exec_driver_sql(
+        "UPDATE quarantined_usage_events AS q SET released_at = %s, subscription_id = g.subscription_id, "
+        "released_customer_id = g.customer "
+        "FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS g(key, subscription_id, customer) "
+        "WHERE q.organization_id = %s AND q.event_key = g.key",
+        (at, [r[0] for r in released], [r[1] for r in released], [r[2] for r in released], organization),
+    )
+
+
+def give_reason(tx: Connection, organization: uuid.UUID, reasons: Sequence[tuple[uuid.UUID, str, str, str]]) -> None:
+    """Say why events are still quarantined: (key, reason, field, description) of each."""
+    tx.exec_driver_sql(
+        "UPDATE quarantined_usage_events AS q SET reason = g.reason, field = g.field, description = g.description "
+        "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS g(key, reason, field, description) "
+        "WHERE q.organization_id = %s AND q.event_key = g.key AND q.reason <> g.reason",
+        (*([one[place] for one in reasons] for place in range(4)), organization),
+    )

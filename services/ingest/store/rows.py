@@ -1,0 +1,97 @@
+"""Rows of `usage_events` in PostgreSQL's binary COPY format, built as bytes.
+
+Writing a row through the driver's adaptation costs as much as the database's own work; joining prepared pieces costs a
+quarter of it. A row is `commit_id` (known at commit) + `place` (the same for every event of one customer, subscription
+and code, kept in the catalog cache) + what is the event's own.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+
+from psycopg.types.numeric import DecimalBinaryDumper
+
+COLUMNS = (
+    "commit_id",
+    "organization_id",
+    "shard",
+    "subscription_id",
+    "external_customer_id",
+    "external_subscription_id",
+    "code",
+    "event_key",
+    "content_hash",
+    "occurred_at",
+    "occurred_at_given",
+    "received_at",
+    "transaction_id",
+    "properties",
+    "precise_total_amount_cents",
+)
+COPY_SQL = f"COPY usage_events ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+
+_FILE_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_FILE_TRAILER = b"\xff\xff"
+_ROW_HEAD = struct.Struct("!hiq")
+_EVENT = struct.Struct("!i16si16siqi?iqi")
+_PLACE = struct.Struct("!i16sih")
+_LENGTH = struct.Struct("!i")
+_NULL = b"\xff\xff\xff\xff"
+# PostgreSQL counts microseconds from 2000-01-01.
+_EPOCH_OFFSET_US = 946_684_800 * 1_000_000
+
+
+def place(
+    organization: bytes, shard: int, subscription_id: str | None, customer: str, subscription: str, code: str
+) -> bytes:
+    """The columns that events of one place share."""
+    found = _NULL if subscription_id is None else _field(uuid.UUID(subscription_id).bytes)
+    texts = b"".join(_field(text.encode()) for text in (customer, subscription, code))
+    return _PLACE.pack(16, organization, 2, shard) + found + texts
+
+
+def row(  # noqa: PLR0917 - positional for speed: called once for each event
+    place_columns: bytes,
+    key: bytes,
+    content_hash: bytes,
+    occurred_us: int,
+    given: bool,  # noqa: FBT001
+    received_us: int,
+    transaction_id: bytes,
+    properties: bytes,
+    amount: Decimal | None,
+) -> bytes:
+    """A row without its first column."""
+    own = _EVENT.pack(
+        16,
+        key,
+        16,
+        content_hash,
+        8,
+        occurred_us - _EPOCH_OFFSET_US,
+        1,
+        given,
+        8,
+        received_us - _EPOCH_OFFSET_US,
+        len(transaction_id),
+    )
+    last = _NULL if amount is None else _amount(amount)
+    return b"".join((place_columns, own, transaction_id, _LENGTH.pack(len(properties)), properties, last))
+
+
+def copy_data(commit_id: int, rows: Sequence[bytes]) -> bytes:
+    """The whole COPY stream of one commit; `rows` must not be empty."""
+    head = _ROW_HEAD.pack(len(COLUMNS), 8, commit_id)
+    return b"".join((_FILE_HEADER, head, head.join(rows), _FILE_TRAILER))
+
+
+def _field(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
+
+
+def _amount(amount: Decimal) -> bytes:
+    dumped = DecimalBinaryDumper(Decimal).dump(amount)
+    return _field(bytes(dumped or b""))

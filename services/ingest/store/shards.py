@@ -1,0 +1,124 @@
+"""The shards: gap-free batches of what was announced, and how far they were published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.db import driver_connection
+
+
+class Batch(NamedTuple):
+    """One numbered batch of a shard.
+
+    Attributes:
+        shard: the shard.
+        number: its number; a shard's numbers have no gaps.
+        payload: serialized entries, as they were announced.
+    """
+
+    shard: int
+    number: int
+    payload: bytes
+
+
+class Draft(NamedTuple):
+    """A batch that has no number yet."""
+
+    shard: int
+    event_count: int
+    payload: bytes
+
+
+_APPEND_SQL = """
+WITH given AS (
+    SELECT g.shard, g.event_count, g.payload, row_number() OVER (PARTITION BY g.shard ORDER BY g.place) AS place
+    FROM unnest(%s::smallint[], %s::int[], %b::bytea[]) WITH ORDINALITY AS g(shard, event_count, payload, place)
+), counted AS (
+    SELECT shard, max(place) AS batches FROM given GROUP BY shard
+), moved AS (
+    UPDATE shard_heads AS h SET last_number = h.last_number + c.batches FROM counted AS c
+    WHERE h.shard = c.shard RETURNING h.shard, h.last_number - c.batches AS before
+)
+INSERT INTO shard_batches (shard, number, event_count, payload)
+SELECT shard, moved.before + given.place, given.event_count, given.payload FROM given JOIN moved USING (shard)
+"""
+
+
+def append(tx: Connection, drafts: Sequence[Draft]) -> None:
+    """Number batches and store them, in the order given.
+
+    The rows of the shards stay locked until the transaction ends, in ascending order so that two writers never wait
+    for each other in a circle: let this be the last thing before the commit.
+    """
+    if not drafts:
+        return
+    shards = sorted({draft.shard for draft in drafts})
+    driver = driver_connection(tx)
+    with driver.pipeline():
+        driver.execute("SELECT FROM shard_heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE", (shards,))
+        driver.execute(
+            _APPEND_SQL,
+            ([one.shard for one in drafts], [one.event_count for one in drafts], [one.payload for one in drafts]),
+        )
+
+
+def positions(tx: Connection) -> list[tuple[int, int]]:
+    """Every shard with the number of its newest batch."""
+    rows = tx.exec_driver_sql("SELECT shard, last_number FROM shard_heads ORDER BY shard")
+    return [(shard, number) for shard, number in rows]
+
+
+def read(tx: Connection, shard: int, first: int, last: int, limit: int) -> list[Batch]:
+    """Batches of a shard in order, from one number to another, at most `limit`."""
+    return _batches(
+        tx,
+        "SELECT shard, number, payload FROM shard_batches WHERE shard = %s AND number BETWEEN %s AND %s "
+        "ORDER BY number LIMIT %s",
+        (shard, first, last, limit),
+    )
+
+
+def unpublished(tx: Connection, limit: int) -> list[Batch]:
+    """What waits to be published, in order, at most `limit` batches of each shard."""
+    return _batches(
+        tx,
+        """
+        SELECT p.shard, b.number, b.payload FROM shard_publications AS p CROSS JOIN LATERAL (
+            SELECT number, payload FROM shard_batches
+            WHERE shard = p.shard AND number > p.published_number ORDER BY number LIMIT %s
+        ) AS b ORDER BY p.shard, b.number
+        """,
+        (limit,),
+    )
+
+
+def _batches(tx: Connection, question: str, values: tuple[int, ...]) -> list[Batch]:
+    """Payloads as they are: the text format would double them and cost both sides a conversion."""
+    with driver_connection(tx).cursor(binary=True) as cursor:
+        return [Batch(*row) for row in cursor.execute(question, values)]
+
+
+def mark_published(tx: Connection, positions_: dict[int, int]) -> None:
+    """Remember up to which number each shard was published."""
+    tx.exec_driver_sql(
+        "UPDATE shard_publications AS p SET published_number = g.number "
+        "FROM unnest(%s::smallint[], %s::bigint[]) AS g(shard, number) WHERE p.shard = g.shard",
+        (list(positions_), list(positions_.values())),
+    )
+
+
+def merge(batches: Sequence[Batch], max_bytes: int) -> Iterator[list[Batch]]:
+    """Split batches into runs of one shard that may travel as one message of about `max_bytes`."""
+    run: list[Batch] = []
+    size = 0
+    for batch in batches:
+        if run and (batch.shard != run[0].shard or size + len(batch.payload) > max_bytes):
+            yield run
+            run, size = [], 0
+        run.append(batch)
+        size += len(batch.payload)
+    if run:
+        yield run

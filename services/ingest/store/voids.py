@@ -1,0 +1,55 @@
+"""Events that were taken back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+
+def add(
+    tx: Connection,
+    organization: uuid.UUID,
+    key: bytes,
+    reason: str,
+    actor: str,
+    replaced_by: str | None,
+    at: datetime,
+) -> bool:
+    """Note that an event is void; False if it was before. A concurrent writer waits for us or we for it."""
+    added = tx.exec_driver_sql(
+        "INSERT INTO voided_usage_events (organization_id, event_key, reason, actor, replaced_by, voided_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (organization, uuid.UUID(bytes=key), reason, actor, replaced_by, at),
+    )
+    return added.rowcount == 1
+
+
+def lock_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> None:
+    """Lock the event's row in the quarantine, if it has one: a release of the event waits, or has finished."""
+    tx.exec_driver_sql(
+        "SELECT FROM quarantined_usage_events WHERE organization_id = %s AND event_key = %s FOR UPDATE",
+        (organization, uuid.UUID(bytes=key)),
+    )
+
+
+def remove_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> None:
+    """Take an event out of the quarantine without releasing it."""
+    tx.exec_driver_sql(
+        "DELETE FROM quarantined_usage_events WHERE organization_id = %s AND event_key = %s",
+        (organization, uuid.UUID(bytes=key)),
+    )
+
+
+def lock_events(tx: Connection, keys: Iterable[bytes]) -> None:
+    """Keep everybody else from changing what is said of these events until the transaction ends.
+
+    The log's own rows cannot be locked: nobody may update them. Half of a key is enough; two events that share a lock
+    only wait for each other.
+    """
+    tx.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock(lock) FROM unnest(%s::bigint[]) AS lock",
+        (sorted({int.from_bytes(key[8:], signed=True) for key in keys}),),
+    )
