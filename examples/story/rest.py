@@ -1,0 +1,64 @@
+"""Plain HTTP for what Nozle's SDK has no method for; a retry repeats the same request with the same identity."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+# Closing a month waits for four services; everything else answers in milliseconds.
+TIMEOUT_SECONDS = 120.0
+# With the pauses below about twenty seconds, more than a killed service needs to be back.
+MAX_ATTEMPTS = 40
+PAUSE_SECONDS = 0.5
+
+
+class Rest:
+    """The REST interface with a secret key."""
+
+    def __init__(self, base_url: str, secret_key: str) -> None:
+        headers = {"Authorization": f"Bearer {secret_key}"}
+        self._client = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str) -> Any:
+        """The JSON of a GET."""
+        return self._send("GET", path, params=query)
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON of a POST; every attempt carries one Idempotency-Key."""
+        return self._send("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+
+    def post_text(self, path: str, text: str) -> Any:
+        """The JSON of a POST whose body is sent byte by byte as it stands."""
+        return self._send("POST", path, content=text, headers={"Content-Type": "application/json"})
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            response = self._attempt(method, path, **options)
+            if response is not None and response.status_code not in (429, 503):
+                break
+            if attempt == MAX_ATTEMPTS:
+                raise TimeoutError(f"{method} {path} was refused {MAX_ATTEMPTS} times")
+            time.sleep(PAUSE_SECONDS)
+        if response is None or response.is_error:
+            text = response.text if response is not None else ""
+            raise RuntimeError(f"{method} {path} answered {response and response.status_code}: {text}")
+        return response.json()
+
+    def _attempt(self, method: str, path: str, **options: Any) -> httpx.Response | None:
+        """One try; None where no answer came, as from a gateway that was just killed."""
+        try:
+            return self._client.request(method, path, **options)
+        except httpx.TransportError:
+            return None

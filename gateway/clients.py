@@ -1,0 +1,103 @@
+"""The gateway's side of gRPC: one channel a service, one stub a gRPC service, a deadline on every call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2_grpc
+from farebox.ingest.v1 import usage_event_service_pb2_grpc
+from farebox.margin.v1 import cost_model_service_pb2_grpc, margin_service_pb2_grpc
+from farebox.rating.v1 import (
+    catalog_service_pb2_grpc,
+    customer_service_pb2_grpc,
+    invoice_service_pb2_grpc,
+    organization_service_pb2_grpc,
+    subscription_service_pb2_grpc,
+    test_clock_service_pb2_grpc,
+    usage_service_pb2_grpc,
+)
+from gateway.config import GatewaySettings
+from services.chassis.rpc import ORGANIZATION_KEY, channel_options
+
+# Longer than any answer a person waits for, shorter than the 30 s after which load balancers give up.
+DEADLINE_SECONDS = 20.0
+# Advancing a clock by years closes every period on the way and waits for four services.
+ADVANCE_DEADLINE_SECONDS = 600.0
+# Readiness is asked every few seconds; a service that needs longer than this is not ready.
+HEALTH_SECONDS = 1.0
+
+
+class Clients:
+    """Stubs of all four services; create it inside the running event loop.
+
+    Attributes:
+        events: the usage-event log (ingest).
+        catalog, customers, subscriptions, usage, invoices, organizations, test_clock: rating.
+        access, features: entitlements.
+        cost_models, margins: margin.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._channels = {
+            "ingest": _channel(settings.ingest_address),
+            "rating": _channel(settings.rating_address),
+            "entitlements": _channel(settings.entitlements_address),
+            "margin": _channel(settings.margin_address),
+        }
+        ingest, rating, entitlements, margin = self._channels.values()
+        self.events: Any = usage_event_service_pb2_grpc.UsageEventServiceStub(ingest)
+        self.catalog: Any = catalog_service_pb2_grpc.CatalogServiceStub(rating)
+        self.customers: Any = customer_service_pb2_grpc.CustomerServiceStub(rating)
+        self.subscriptions: Any = subscription_service_pb2_grpc.SubscriptionServiceStub(rating)
+        self.usage: Any = usage_service_pb2_grpc.UsageServiceStub(rating)
+        self.invoices: Any = invoice_service_pb2_grpc.InvoiceServiceStub(rating)
+        self.organizations: Any = organization_service_pb2_grpc.OrganizationServiceStub(rating)
+        self.test_clock: Any = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
+        self.access: Any = access_service_pb2_grpc.AccessServiceStub(entitlements)
+        self.features: Any = feature_service_pb2_grpc.FeatureServiceStub(entitlements)
+        self.cost_models: Any = cost_model_service_pb2_grpc.CostModelServiceStub(margin)
+        self.margins: Any = margin_service_pb2_grpc.MarginServiceStub(margin)
+
+    async def readiness(self) -> Mapping[str, bool]:
+        """Which services answer that they serve, each asked now."""
+        names = list(self._channels)
+        serving = await asyncio.gather(*(_is_serving(self._channels[name]) for name in names))
+        return dict(zip(names, serving, strict=True))
+
+    async def close(self) -> None:
+        """Close the channels; calls in progress are cancelled."""
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+
+async def ask(method: Any, request: Any, organization_id: str, *, deadline: float = DEADLINE_SECONDS) -> Any:
+    """Call `method` on behalf of an organization.
+
+    Args:
+        method: of a stub.
+        request: its request message.
+        organization_id: whom the call is for.
+        deadline: seconds until the call is given up.
+
+    Raises:
+        grpc.RpcError: the service refused or could not be reached; `gateway.errors` translates it.
+    """
+    return await method(request, metadata=((ORGANIZATION_KEY, organization_id),), timeout=deadline)
+
+
+def _channel(target: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(target, options=channel_options())
+
+
+async def _is_serving(channel: grpc.aio.Channel) -> bool:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=HEALTH_SECONDS)
+    except grpc.RpcError:
+        # That is the answer to the question, not an error of the asker.
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
