@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
-
 from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
@@ -30,7 +30,7 @@ DEADLINE_SECONDS = 30
 def usage_event(transaction_id: str | None = None, **changes: Any) -> pb.UsageEvent:
     """An event that can be billed against `standard_catalog`; its time is the server's."""
     fields: dict[str, Any] = {
-        "transaction_id": transaction_id or new_id(),
+        "transaction_id": new_id() if transaction_id is None else transaction_id,
         "external_customer_id": "acme",
         "code": "api_call",
         "properties": b'{"tokens": 12}',

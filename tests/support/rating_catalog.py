@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from farebox.common.v1 import decimal_pb2
 from farebox.rating.v1 import (
     billable_metric_pb2,
@@ -24,8 +26,6 @@ from farebox.rating.v1 import (
     subscription_service_pb2_grpc,
     test_clock_service_pb2_grpc,
 )
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
@@ -43,7 +43,7 @@ CALL_SECONDS = 30.0
 class EmptyLog:
     """A usage-event log without events."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:
+    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:  # noqa: ARG002 - a protocol's
         """No events."""
         return EventPage(())
 
@@ -69,6 +69,7 @@ class Rating:
     def __init__(self, deps: Deps, channel: grpc.Channel, clock: FrozenClock) -> None:
         self.deps = deps
         self.clock = clock
+        self.channel = channel
         self.organizations = organization_service_pb2_grpc.OrganizationServiceStub(channel)
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         self.customers = customer_service_pb2_grpc.CustomerServiceStub(channel)

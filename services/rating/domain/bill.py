@@ -150,6 +150,8 @@ class Bill:
 
 def _share(billed: BilledFee, coupon_amount: Decimal, currency: Currency) -> BilledFee:
     """The fee with its shares of coupons and taxes."""
+    if not coupon_amount and not billed.fee.taxes and not billed.coupon_amount and not billed.taxes_cents:
+        return billed
     base = currency.to_major(billed.fee.amount_cents) - coupon_amount
     taxes_cents = sum(currency.to_minor(tax.of(base)) for tax in billed.fee.taxes)
     return replace(billed, coupon_amount=coupon_amount, taxes_cents=taxes_cents)

@@ -1,0 +1,293 @@
+"""Subscriptions through their lives: started, changed, ended, withdrawn; previews that equal effects."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from farebox.rating.v1 import (
+    customer_pb2,
+    customer_service_pb2,
+    subscription_pb2,
+)
+from farebox.rating.v1 import (
+    subscription_service_pb2 as pb,
+)
+from services.chassis.rpc import error_info, field_violations
+from services.rating.commands.subscriptions import apply_due_changes
+from tests.support.rating_catalog import NOW, Rating, Tenant, timestamp
+
+State = subscription_pb2.Subscription
+
+
+@pytest.fixture
+def tenant(rating: Rating) -> Tenant:
+    """An organization that sells three plans."""
+    made = rating.tenant()
+    made.plan("basic", amount_cents=1000, pay_in_advance=True)
+    made.plan("pro", amount_cents=3100, pay_in_advance=True)
+    made.plan("arrears", amount_cents=3100)
+    return made
+
+
+def subscribe(tenant: Tenant, **fields: Any) -> pb.CreateSubscriptionResponse:
+    wanted = {"external_customer_id": "alice", "plan_code": "basic", "external_id": "sub-1", **fields}
+    return tenant.call(tenant.rating.subscriptions.CreateSubscription, pb.CreateSubscriptionRequest(**wanted))
+
+
+def change(tenant: Tenant, plan_code: str, **fields: Any) -> subscription_pb2.SubscriptionChange:
+    request = pb.ChangeSubscriptionPlanRequest(external_id="sub-1", plan_code=plan_code, **fields)
+    return tenant.call(tenant.rating.subscriptions.ChangeSubscriptionPlan, request).change
+
+
+def cancel(tenant: Tenant, **fields: Any) -> subscription_pb2.SubscriptionChange:
+    request = pb.CancelSubscriptionRequest(external_id="sub-1", **fields)
+    return tenant.call(tenant.rating.subscriptions.CancelSubscription, request).change
+
+
+def withdraw(tenant: Tenant) -> subscription_pb2.SubscriptionChange:
+    request = pb.WithdrawSubscriptionChangeRequest(external_id="sub-1")
+    return tenant.call(tenant.rating.subscriptions.WithdrawSubscriptionChange, request).change
+
+
+def get(tenant: Tenant, **fields: str) -> subscription_pb2.Subscription:
+    request = pb.GetSubscriptionRequest(**(fields or {"external_id": "sub-1"}))
+    return tenant.call(tenant.rating.subscriptions.GetSubscription, request).subscription
+
+
+def listed(tenant: Tenant, **fields: Any) -> list[subscription_pb2.Subscription]:
+    request = pb.ListSubscriptionsRequest(**fields)
+    return list(tenant.call(tenant.rating.subscriptions.ListSubscriptions, request).subscriptions)
+
+
+def refusal(call: Any, *args: Any, **fields: Any) -> str:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(*args, **fields)
+    return error_info(refused.value)[0]
+
+
+def test_a_subscription_starts_now_and_creates_its_customer(tenant: Tenant) -> None:
+    made = subscribe(tenant).change.subscription
+    assert (made.state, made.plan_version, made.started_at) == (State.STATE_ACTIVE, 1, timestamp(NOW))
+    assert made.current_period.start == timestamp(NOW)
+    assert made.current_period.end == timestamp(datetime(2024, 2, 1, tzinfo=UTC))
+    request = customer_service_pb2.GetCustomerRequest(external_id="alice")
+    customer = tenant.call(tenant.rating.customers.GetCustomer, request).customer
+    assert (customer.currency, customer.sequential_id) == ("USD", 1)
+    (event,) = tenant.subscription_events()
+    assert (event.subscription, event.timezone) == (made, "UTC")
+
+
+def test_the_same_request_is_answered_with_what_is_there(tenant: Tenant) -> None:
+    first = subscribe(tenant).change
+    again = subscribe(tenant).change
+    assert again.subscription == first.subscription
+    assert not again.due_amount_cents
+    assert len(tenant.subscription_events()) == 1
+    assert refusal(subscribe, tenant, plan_code="pro") == "SUBSCRIPTION_EXISTS"
+    assert refusal(subscribe, tenant, external_customer_id="bob") == "SUBSCRIPTION_EXISTS"
+
+
+def test_ten_calls_at_once_make_one_subscription(tenant: Tenant) -> None:
+    """The constraint decides; whoever loses is answered with the winner's."""
+    with ThreadPoolExecutor(10) as pool:
+        made = list(pool.map(lambda _: subscribe(tenant).change.subscription.id, range(10)))
+    assert len(set(made)) == 1
+    assert len(listed(tenant)) == 1
+
+
+def test_ten_customers_at_once_for_one_external_id(tenant: Tenant) -> None:
+    """One gets it, nine are told that it is taken."""
+
+    def attempt(number: int) -> str:
+        try:
+            subscribe(tenant, external_customer_id=f"customer-{number}")
+        except grpc.RpcError as error:
+            return error_info(error)[0]
+        return ""
+
+    with ThreadPoolExecutor(10) as pool:
+        outcomes = list(pool.map(attempt, range(10)))
+    assert sorted(outcomes) == ["", *["SUBSCRIPTION_EXISTS"] * 9]
+
+
+def test_the_customers_zone_decides_its_days(tenant: Tenant) -> None:
+    """A subscription keeps the zone it began with; periods begin at local midnight."""
+    customer = customer_pb2.Customer(external_id="alice", timezone="America/New_York")
+    upsert = customer_service_pb2.UpsertCustomerRequest(customer=customer)
+    tenant.call(tenant.rating.customers.UpsertCustomer, upsert)
+    assert subscribe(tenant).change.subscription.current_period.end.ToJsonString() == "2024-02-01T05:00:00Z"
+    upsert.customer.timezone = "Asia/Tokyo"
+    tenant.call(tenant.rating.customers.UpsertCustomer, upsert)
+    assert get(tenant).current_period.end.ToJsonString() == "2024-02-01T05:00:00Z"
+
+
+def test_one_currency_a_customer(tenant: Tenant) -> None:
+    tenant.plan("euro", currency="EUR")
+    subscribe(tenant)
+    assert refusal(subscribe, tenant, plan_code="euro", external_id="sub-2") == "CURRENCY_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"external_customer_id": ""}, "external_customer_id"),
+        ({"plan_code": ""}, "plan_code"),
+        ({"external_id": "x" * 256}, "external_id"),
+        ({"started_at": timestamp(NOW - timedelta(days=5000))}, "started_at"),
+        ({"ending_at": timestamp(NOW)}, "ending_at"),
+    ],
+)
+def test_refusals_name_the_field(tenant: Tenant, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        subscribe(tenant, **fields)
+    assert [each.field for each in field_violations(refused.value)] == [field]
+
+
+def test_an_upgrade_happens_now_and_chains(tenant: Tenant) -> None:
+    """Basic was paid to the end of January; the 15th belongs to Pro, so 17 of 31 days are credited."""
+    old = subscribe(tenant).change.subscription
+    done = change(tenant, "pro")
+    new = done.subscription
+    assert (new.plan_code, new.state, new.previous_subscription_id) == ("pro", State.STATE_ACTIVE, old.id)
+    assert (done.previous_subscription.id, done.previous_subscription.state) == (old.id, State.STATE_TERMINATED)
+    assert (done.credit_amount_cents, done.due_amount_cents, len(done.invoice_ids) >= 1) == (548, 1700, True)
+    assert get(tenant) == new
+    assert get(tenant, id=old.id).terminated_at == timestamp(NOW)
+    assert [each.subscription.id for each in tenant.subscription_events()] == [old.id, old.id, new.id]
+
+
+def test_a_downgrade_waits_for_the_period_and_can_be_withdrawn(tenant: Tenant) -> None:
+    subscribe(tenant, plan_code="pro")
+    done = change(tenant, "basic")
+    assert done.effective_at.ToJsonString() == "2024-02-01T00:00:00Z"
+    assert done.subscription.pending_change.plan_code == "basic"
+    assert not done.due_amount_cents
+    assert not done.credit_amount_cents
+    assert not done.invoice_ids
+    assert refusal(change, tenant, "basic") == "CHANGE_ALREADY_PENDING"
+    assert not withdraw(tenant).subscription.HasField("pending_change")
+    assert refusal(withdraw, tenant) == "NO_CHANGE_PENDING"
+
+
+def test_a_downgrade_now_on_request(tenant: Tenant) -> None:
+    subscribe(tenant, plan_code="pro")
+    done = change(tenant, "basic", timing=pb.CHANGE_TIMING_NOW, credit_action=pb.CREDIT_ACTION_NONE)
+    assert (done.subscription.plan_code, done.credit_amount_cents) == ("basic", 0)
+
+
+def test_the_plan_it_has_is_no_change(tenant: Tenant) -> None:
+    subscribe(tenant)
+    assert refusal(change, tenant, "basic") == "PLAN_UNCHANGED"
+    assert refusal(change, tenant, "unknown") == "PLAN_UNKNOWN"
+
+
+def test_two_upgrades_at_once_happen_once(tenant: Tenant) -> None:
+    """The second waits for the first and finds that the subscription has the plan."""
+    subscribe(tenant)
+
+    def attempt(_: int) -> str:
+        try:
+            change(tenant, "pro")
+        except grpc.RpcError as error:
+            return error_info(error)[0]
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(attempt, range(4)))
+    assert sorted(outcomes) == ["", *["PLAN_UNCHANGED"] * 3]
+    assert len(listed(tenant, states=[State.STATE_ACTIVE, State.STATE_TERMINATED])) == 2
+
+
+def test_two_replicas_apply_a_due_change_once(tenant: Tenant) -> None:
+    subscribe(tenant, plan_code="pro")
+    change(tenant, "basic")
+    deps = tenant.rating.deps
+    due = datetime(2024, 2, 1, tzinfo=UTC)
+
+    def apply(_: int) -> int:
+        with deps.db.worker_transaction() as tx:
+            return apply_due_changes(deps, tx, tenant.organization_id, due)
+
+    with ThreadPoolExecutor(4) as pool:
+        moves = list(pool.map(apply, range(4)))
+    assert sum(moves) == 1
+    assert get(tenant).plan_code == "basic"
+
+
+def test_cancelling_at_the_periods_end(tenant: Tenant) -> None:
+    subscribe(tenant)
+    done = cancel(tenant)
+    assert done.subscription.state == State.STATE_ACTIVE
+    assert done.subscription.pending_change.plan_code == ""
+    assert done.effective_at.ToJsonString() == "2024-02-01T00:00:00Z"
+
+
+def test_cancelling_now_credits_the_unused_days(tenant: Tenant) -> None:
+    """The day of termination is billed: 16 of 31 days are left."""
+    subscribe(tenant)
+    done = cancel(tenant, timing=pb.CHANGE_TIMING_NOW)
+    assert (done.subscription.state, done.credit_amount_cents) == (State.STATE_TERMINATED, 516)
+    assert not done.subscription.HasField("current_period")
+    assert listed(tenant) == []
+    assert [each.id for each in listed(tenant, states=[State.STATE_TERMINATED])] == [done.subscription.id]
+    assert refusal(cancel, tenant) == "SUBSCRIPTION_UNKNOWN"
+    # The external id is free again.
+    assert subscribe(tenant).change.subscription.id != done.subscription.id
+
+
+def test_a_subscription_that_has_not_begun_is_called_off(tenant: Tenant) -> None:
+    made = subscribe(tenant, started_at=timestamp(NOW + timedelta(days=3))).change
+    assert made.subscription.state == State.STATE_PENDING
+    assert not made.subscription.HasField("current_period")
+    assert cancel(tenant).subscription.state == State.STATE_CANCELED
+
+
+@pytest.mark.parametrize("plan_code", ["basic", "arrears"])
+@pytest.mark.parametrize("timing", [pb.CHANGE_TIMING_NOW, pb.CHANGE_TIMING_PERIOD_END])
+def test_a_preview_equals_the_effect_and_keeps_nothing(tenant: Tenant, plan_code: str, timing: int) -> None:
+    """What is shown is what happens: the same command, rolled back."""
+    subscribe(tenant, plan_code=plan_code)
+    before, events = get(tenant), len(tenant.subscription_events())
+    for verb in (lambda **fields: change(tenant, "pro", **fields), lambda **fields: cancel(tenant, **fields)):
+        preview = verb(timing=timing, validate_only=True)
+        assert get(tenant) == before
+        assert len(tenant.subscription_events()) == events
+        assert not preview.invoice_ids
+    shown = change(tenant, "pro", timing=timing, validate_only=True)
+    done = change(tenant, "pro", timing=timing)
+    for each in (shown, done):
+        each.ClearField("invoice_ids")
+        each.subscription.id = ""
+    assert shown == done
+
+
+def test_a_preview_of_a_start_keeps_nothing(tenant: Tenant) -> None:
+    shown = subscribe(tenant, validate_only=True, request_id="try").change
+    assert listed(tenant) == []
+    done = subscribe(tenant, request_id="try").change
+    assert shown.due_amount_cents == done.due_amount_cents == 548
+    request = customer_service_pb2.ListCustomersRequest()
+    assert [each.sequential_id for each in tenant.call(tenant.rating.customers.ListCustomers, request).customers] == [1]
+
+
+def test_lists_by_customer_plan_and_state_newest_first(tenant: Tenant) -> None:
+    first = subscribe(tenant).change.subscription
+    second = subscribe(tenant, external_customer_id="bob", plan_code="pro", external_id="sub-2").change.subscription
+    assert [each.id for each in listed(tenant)] == [second.id, first.id]
+    assert [each.id for each in listed(tenant, external_customer_id="alice")] == [first.id]
+    assert [each.id for each in listed(tenant, plan_code="pro")] == [second.id]
+    assert listed(tenant, states=[State.STATE_PENDING]) == []
+
+
+def test_another_organization_cannot_find_it(tenant: Tenant) -> None:
+    made = subscribe(tenant).change.subscription
+    stranger = tenant.rating.tenant(name="Other")
+    for request in ({"external_id": "sub-1"}, {"id": made.id}):
+        assert refusal(get, stranger, **request) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(cancel, stranger) == "SUBSCRIPTION_UNKNOWN"
+    assert listed(stranger) == []

@@ -1,0 +1,105 @@
+"""Keys, settings and agreements as pure values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from services.kernel.cadence import Alignment
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
+from services.kernel.money import CURRENCIES
+from services.kernel.period import Period
+from services.rating.domain.agreement import Agreement
+from services.rating.domain.billed import Billed
+from services.rating.domain.catalog import PlanVersion
+from services.rating.domain.organization import TOKEN_BYTES, ApiKeyKind, token_digest, token_of
+from services.rating.domain.paths import inside
+from services.rating.domain.plan import Plan
+from services.rating.domain.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.settings import RatingSettings
+
+START = datetime(2024, 1, 15, 12, tzinfo=UTC)
+
+
+def agreement(**fields: object) -> Agreement:
+    subscription = Subscription(
+        subscription_id=SubscriptionId("s"),
+        external_id="sub-1",
+        customer_id=CustomerId("c"),
+        plan_code="pro",
+        plan_version=1,
+        alignment=Alignment.CALENDAR,
+        anchor=START,
+        starts_at=START,
+        first_started_at=START,
+        state=SubscriptionState.ACTIVE,
+    )
+    plan = PlanVersion(PlanId("p"), Plan("pro", CURRENCIES["USD"], name="Pro", trial_days=10), START)
+    subscription = replace(subscription, **fields)
+    return Agreement(OrganizationId("o"), subscription, plan, "alice", "America/New_York", "", START)
+
+
+@pytest.mark.parametrize("random", [b"\x00" * TOKEN_BYTES, b"\xff" * TOKEN_BYTES])
+@pytest.mark.parametrize(("kind", "prefix"), [(ApiKeyKind.SECRET, "sk"), (ApiKeyKind.PUBLISHABLE, "pk")])
+def test_keys_have_one_length_and_letters_and_digits(random: bytes, kind: ApiKeyKind, prefix: str) -> None:
+    assert re.fullmatch(prefix + r"_test_[0-9A-Za-z]{43}", token_of(kind, random, test_mode=True))
+    assert re.fullmatch(prefix + r"_live_[0-9A-Za-z]{43}", token_of(kind, random, test_mode=False))
+
+
+def test_keys_differ_in_every_bit() -> None:
+    one = token_of(ApiKeyKind.SECRET, b"\x00" * (TOKEN_BYTES - 1) + b"\x01", test_mode=True)
+    other = token_of(ApiKeyKind.SECRET, b"\x01" + b"\x00" * (TOKEN_BYTES - 1), test_mode=True)
+    assert one != other
+
+
+def test_a_digest_needs_the_pepper() -> None:
+    assert token_digest("sk_test_x", "a") != token_digest("sk_test_x", "b")
+
+
+def test_production_refuses_the_development_pepper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.delenv("FAREBOX_API_KEY_PEPPER", raising=False)
+    with pytest.raises(ValidationError, match="FAREBOX_API_KEY_PEPPER"):
+        RatingSettings()
+    monkeypatch.setenv("FAREBOX_API_KEY_PEPPER", "real")
+    assert RatingSettings().api_key_pepper == SecretStr("real")
+
+
+def test_a_period_is_cut_to_the_subscriptions_life() -> None:
+    """Days are New York's, five hours behind UTC in winter."""
+    first = Period(START, datetime(2024, 2, 1, 5, tzinfo=UTC))
+    assert agreement().period_at(START) == first
+    assert agreement().period_at(datetime(2024, 1, 15, 11, tzinfo=UTC)) is None
+    ended = datetime(2024, 1, 20, tzinfo=UTC)
+    over = agreement(state=SubscriptionState.TERMINATED, ended_at=ended)
+    assert over.period_at(START) == Period(START, ended)
+    assert over.period_at(ended) is None
+
+
+def test_what_is_due_first() -> None:
+    """A start; then a change, the trial's end or the agreed end, whichever comes first; an ended one has nothing."""
+    change, trial = datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 1, 25, tzinfo=UTC)
+    running = agreement(pending_change=PendingChange(change))
+    assert running.due_at == change
+    assert replace(running, trial_end_due_at=trial).due_at == trial
+    assert replace(running, ending_at=START).due_at == START
+    assert agreement(state=SubscriptionState.PENDING).due_at == START
+    assert agreement(state=SubscriptionState.TERMINATED, ended_at=START).due_at is None
+    assert agreement().due_at is None
+
+
+def test_what_was_billed_adds_up_and_names_an_invoice_once() -> None:
+    one, other = Billed(("i1",), 5, 1), Billed(("i1", "i2"), 2, 0, 3, 4)
+    assert one + other == Billed(("i1", "i2"), 7, 1, 3, 4)
+
+
+def test_paths_grow_outwards() -> None:
+    with pytest.raises(InvalidArgumentError) as refused, inside("plan"), inside("charges[2]", {"a": "b"}):
+        raise InvalidArgumentError.of_field("a[1].x", "value_is_invalid", "is wrong")
+    assert [each.field for each in refused.value.violations] == ["plan.charges[2].b[1].x"]
+    assert refused.value.metadata["field"] == "plan.charges[2].b[1].x"
