@@ -1,0 +1,58 @@
+"""kill -9 of any one process in the middle of the events, then its restart: the invoice is the same to the cent.
+
+The events go on while the process is down and while it comes back; a sender that is refused sends the same again.
+"""
+
+from __future__ import annotations
+
+from threading import Thread
+
+import pytest
+
+from examples.story import price_sheet, traffic
+from examples.story.rest import Rest
+from services.chassis.stack import Stack
+from services.chassis.wait import wait_until
+
+EVENTS = 600
+BATCH = 50
+VISIBLE_SECONDS = 30.0
+VICTIMS = ["ingest-1", "rating-1", "entitlements-1", "margin-1", "gateway", "nats", "postgres"]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_the_invoice_is_the_same(victim: str, stack: Stack, rest: Rest) -> None:
+    events = traffic.month(EVENTS, seed=11)
+    usages = traffic.count_usage(events)
+    _sell(rest)
+    bodies = [event.body() for event in events]
+    comeback = Thread(target=stack.restart, args=(victim,))
+    for start in range(0, EVENTS, BATCH):
+        if start == EVENTS // 2:
+            stack.kill(victim)
+            comeback.start()
+        rest.post("/events/batch", {"events": bodies[start : start + BATCH]})
+    comeback.join()
+    # A sender that was not sure sends the last ones again.
+    rest.post("/events/batch", {"events": bodies[-BATCH:]})
+    rest.post("/test_clock/advance", {"to": "2024-02-01T00:00:00Z"})
+    for customer, usage in usages.items():
+        assert (
+            wait_until(
+                lambda asked=customer: rest.get("/invoices", external_customer_id=asked)["invoices"],
+                timeout=VISIBLE_SECONDS,
+                what=f"the invoice of {customer}",
+            )[0]["total_amount_cents"]
+            == usage.total_cents()
+        )
+
+
+def _sell(rest: Rest) -> None:
+    rest.post("/test_clock", {"now": "2024-01-01T00:00:00Z"})
+    for metric in price_sheet.METRICS:
+        rest.post("/billable_metrics", {"billable_metric": metric})
+    rest.post("/plans", {"plan": price_sheet.PLAN})
+    for customer, subscription in traffic.CUSTOMERS.items():
+        plan = {"customer_id": customer, "plan_code": price_sheet.PLAN_CODE, "subscription_id": subscription}
+        rest.post("/checkout", plan)
+    rest.post("/test_clock/advance", {"to": "2024-01-20T00:00:00Z"})

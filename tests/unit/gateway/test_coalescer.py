@@ -1,0 +1,169 @@
+"""Single events are folded into batches; everyone hears of their own event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from farebox.ingest.v1 import usage_event_service_pb2
+from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
+from gateway import coalescer
+from gateway.coalescer import Coalescer
+from gateway.errors import Problem
+
+
+def event(number: int) -> UsageEvent:
+    return UsageEvent(transaction_id=f"t{number}", code="api_call")
+
+
+class Log:
+    """Accepts even numbers, rejects odd ones; waits for `gate` if there is one."""
+
+    def __init__(self, gate: asyncio.Event | None = None) -> None:
+        self.batches: list[tuple[str, int]] = []
+        self.called = asyncio.Event()
+        self._gate = gate
+
+    async def __call__(self, organization: str, request: Any) -> usage_event_service_pb2.IngestUsageEventsResponse:
+        self.batches.append((organization, len(request.events)))
+        self.called.set()
+        if self._gate is not None:
+            await self._gate.wait()
+        answer = usage_event_service_pb2.IngestUsageEventsResponse()
+        for index, sent in enumerate(request.events):
+            is_odd = int(sent.transaction_id[1:]) % 2
+            answer.outcomes.append(
+                IngestOutcome.INGEST_OUTCOME_REJECTED if is_odd else IngestOutcome.INGEST_OUTCOME_ACCEPTED
+            )
+            if is_odd:
+                answer.details.append(IngestDetail(index=index, transaction_id=sent.transaction_id))
+        return answer
+
+
+def test_concurrent_events_are_one_call_and_each_caller_gets_its_own_outcome() -> None:
+    async def story() -> None:
+        log = Log()
+        folding = Coalescer(log)
+        outcomes = await asyncio.gather(*(folding.ingest("a", event(number)) for number in range(10)))
+        assert log.batches == [("a", 10)]
+        for number, outcome in enumerate(outcomes):
+            assert (outcome.outcome == IngestOutcome.INGEST_OUTCOME_REJECTED) == bool(number % 2)
+            assert outcome.detail.transaction_id == (f"t{number}" if number % 2 else "")
+
+    asyncio.run(story())
+
+
+def test_organizations_are_never_mixed() -> None:
+    async def story() -> None:
+        log = Log()
+        folding = Coalescer(log)
+        await asyncio.gather(*(folding.ingest("ab"[number % 2], event(number)) for number in range(6)))
+        assert sorted(log.batches) == [("a", 3), ("b", 3)]
+
+    asyncio.run(story())
+
+
+def test_batches_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescer, "MAX_BATCH", 4)
+
+    async def story() -> None:
+        log = Log()
+        folding = Coalescer(log)
+        await asyncio.gather(*(folding.ingest("a", event(number)) for number in range(10)))
+        assert sum(size for _, size in log.batches) == 10
+        assert max(size for _, size in log.batches) == 4
+
+    asyncio.run(story())
+
+
+def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescer, "MAX_BATCH_BYTES", 64)
+
+    async def story() -> None:
+        log = Log()
+        folding = Coalescer(log)
+        large = UsageEvent(transaction_id="t0", properties=b"x" * 100)
+        await asyncio.gather(*(folding.ingest("a", each) for each in (large, event(2), event(4))))
+        assert sorted(size for _, size in log.batches) == [1, 2]
+
+    asyncio.run(story())
+
+
+def test_while_calls_are_under_way_events_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescer, "MAX_UNDER_WAY", 1)
+
+    async def story() -> None:
+        gate = asyncio.Event()
+        log = Log(gate)
+        folding = Coalescer(log)
+        first = asyncio.ensure_future(folding.ingest("a", event(0)))
+        await log.called.wait()
+        others = [asyncio.ensure_future(folding.ingest("a", event(number))) for number in range(2, 12, 2)]
+        gate.set()
+        await asyncio.gather(first, *others)
+        assert log.batches == [("a", 1), ("a", 5)]
+
+    asyncio.run(story())
+
+
+def test_beyond_the_bound_callers_are_refused_before_anything_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescer, "MAX_WAITING", 2)
+
+    async def story() -> None:
+        folding = Coalescer(Log())
+        results = await asyncio.gather(
+            *(folding.ingest("a", event(number)) for number in (0, 2, 4)), return_exceptions=True
+        )
+        assert isinstance(results[2], Problem)
+        assert results[2].status == 429
+        assert results[2].headers["Retry-After"]
+
+    asyncio.run(story())
+
+
+def test_a_failed_call_fails_every_caller_and_the_next_batch_goes_on() -> None:
+    async def story() -> None:
+        log, broken = Log(), [True]
+
+        async def send(organization: str, request: Any) -> Any:
+            if broken.pop() if broken else False:
+                raise ConnectionError("away")
+            return await log(organization, request)
+
+        folding = Coalescer(send)
+        results = await asyncio.gather(
+            folding.ingest("a", event(0)), folding.ingest("a", event(2)), return_exceptions=True
+        )
+        assert all(isinstance(result, ConnectionError) for result in results)
+        assert (await folding.ingest("a", event(4))).outcome == IngestOutcome.INGEST_OUTCOME_ACCEPTED
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_hangs_up_does_not_disturb_the_others() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+        folding = Coalescer(Log(gate))
+        leaving = asyncio.ensure_future(folding.ingest("a", event(0)))
+        staying = asyncio.ensure_future(folding.ingest("a", event(2)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        gate.set()
+        assert (await staying).outcome == IngestOutcome.INGEST_OUTCOME_ACCEPTED
+
+    asyncio.run(story())
+
+
+def test_drain_waits_for_what_was_taken() -> None:
+    async def story() -> None:
+        log = Log()
+        folding = Coalescer(log)
+        waiting = asyncio.ensure_future(folding.ingest("a", event(0)))
+        await asyncio.sleep(0)
+        await folding.drain()
+        assert log.batches == [("a", 1)]
+        await waiting
+
+    asyncio.run(story())
