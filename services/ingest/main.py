@@ -39,7 +39,6 @@ from services.ingest.rpc.servicer import SERVICE_NAME, UsageEventServicer
 from services.ingest.settings import IngestSettings
 from services.kernel.clock import SystemClock
 
-
 # Ten batches of 1,000 events.
 GC_THRESHOLD = 50_000
 

@@ -51,10 +51,10 @@ class Deps:
     announce: Announce
 
 
-def present_us(deps: Deps, organization: bytes) -> tuple[int, int]:
-    """The machine's time, and the organization's: its test clock's where it has one."""
+def present_us(deps: Deps, organization: bytes, *, fresh: bool = False) -> tuple[int, int]:
+    """The machine's time, and the organization's: its test clock's where it has one, `fresh` from the database."""
     received_us = to_us(deps.clock.now())
-    return received_us, deps.preparer.now_us(organization, received_us)
+    return received_us, deps.preparer.now_us(organization, received_us, fresh=fresh)
 
 
 def ingest(deps: Deps, organization: bytes, received_us: int, events: Sequence[UsageEvent]) -> list[Answer]:

@@ -63,9 +63,17 @@ class Preparer:
         self._cache = cache
         self._codec = codec
 
-    def now_us(self, organization: bytes, received_us: int) -> int:
-        """The organization's present time: its test clock's, or the machine's."""
-        known = self._cache.find(organization) or self._load(organization, [])[0]
+    def now_us(self, organization: bytes, received_us: int, *, fresh: bool = False) -> int:
+        """The organization's present time: its test clock's, or the machine's.
+
+        Args:
+            organization: whose.
+            received_us: the machine's time.
+            fresh: whether to ask the database; what is in memory may lag behind a clock that was just advanced.
+        """
+        known = None if fresh else self._cache.find(organization)
+        if known is None:
+            known, _ = self._load(organization, [])
         clock = known.row.test_clock_us
         return received_us if clock is None else clock
 

@@ -10,7 +10,6 @@ import psycopg
 from services.chassis.config import Settings
 from services.chassis.log import logger
 from services.ingest.store import partitions as store
-from services.ingest.store.log import CATALOG_LOCK
 from services.kernel.clock import Clock
 
 log = logger(__name__)
@@ -47,7 +46,7 @@ class PartitionKeeper:
         now = self._clock.now()
         for ahead in range(1, MONTHS_AHEAD + 1):
             with owner_connection(self._url) as owner:
-                owner.execute("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))
+                store.hold_alone(owner)
                 ranges = [one for one in store.listed(owner) if one.end is not None]
                 at = store.key_at(month_after(now, ahead))
                 if ranges and at > ranges[-1].first:

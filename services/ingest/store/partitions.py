@@ -15,6 +15,7 @@ from psycopg import sql
 
 from services.ingest.domain.identity import FIRST_HASHED_KEY
 from services.ingest.domain.instant import to_us
+from services.ingest.store.log import CATALOG_LOCK
 
 SCHEMA = "usage_partitions"
 HASHED_KEY = uuid.UUID(bytes=FIRST_HASHED_KEY)
@@ -110,6 +111,11 @@ def count_quarantined(owner: Owner, partition: Partition) -> int:
     )
 
 
+def hold_alone(owner: Owner) -> None:
+    """Let no commit run until the transaction ends."""
+    owner.execute("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))
+
+
 def drop(owner: Owner, partition: Partition, event_count: int) -> None:
     """Remove a range and remember it, so that its ids are refused and never counted again."""
     owner.execute(
@@ -117,6 +123,12 @@ def drop(owner: Owner, partition: Partition, event_count: int) -> None:
         (partition.first, partition.end, event_count),
     )
     owner.execute(sql.SQL("DROP TABLE {}").format(_table(partition.name)))
+
+
+def note_retirement(owner: Owner, organization: uuid.UUID, kind: str) -> None:
+    """Count the change, so that every process learns of it with its next commit."""
+    owner.execute("UPDATE catalog_head SET revision = revision + 1")
+    owner.execute("INSERT INTO catalog_changes SELECT revision, %s, %s, '' FROM catalog_head", (organization, kind))
 
 
 def _as_worker(owner: Owner, question: str, values: tuple[Any, ...]) -> int:

@@ -1,0 +1,127 @@
+"""What every benchmark shares: interleaved rounds, medians, a table and one JSON line a row.
+
+Machines are shared and noisy, so a figure is only worth its ratio to a baseline that ran in turns with it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result.
+
+    Attributes:
+        benchmark: name, as in docs/performance.md.
+        ratio: median of the measured over median of the baseline; None where there is no baseline.
+        median: median of the measured.
+        unit: of both medians.
+        baseline: median of the baseline; None where there is none.
+        rounds: how often each ran.
+        reach: the ratio to reach; None where there is none.
+    """
+
+    benchmark: str
+    ratio: float | None
+    median: float
+    unit: str
+    baseline: float | None
+    rounds: int
+    reach: float | None = None
+
+
+def compare(
+    benchmark: str,
+    measured: Callable[[], float],
+    baseline: Callable[[], float],
+    *,
+    unit: str,
+    reach: float,
+    rounds: int = ROUNDS,
+) -> Row:
+    """Run both in turns, once each to warm up and `rounds` times for the result."""
+    measured()
+    baseline()
+    figures: list[tuple[float, float]] = []
+    for number in range(rounds):
+        # Who goes first changes with each round, so that neither always finds the other's dirt.
+        first, second = (measured, baseline) if number % 2 else (baseline, measured)
+        one, two = first(), second()
+        figures.append((one, two) if number % 2 else (two, one))
+    own = statistics.median(figure for figure, _ in figures)
+    raw = statistics.median(figure for _, figure in figures)
+    return Row(benchmark, round(own / raw, 3), round(own, 1), unit, round(raw, 1), rounds, reach)
+
+
+def rate(count: int, work: Callable[[], None]) -> float:
+    """How many of `count` things a second the work does."""
+    started = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started)
+
+
+def in_threads(callers: int, jobs: Sequence[Callable[[], None]]) -> None:
+    """Do jobs in so many threads; the first error of any is raised."""
+    waiting = iter(jobs)
+    guard = threading.Lock()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while not errors:
+            with guard:
+                job = next(waiting, None)
+            if job is None:
+                return
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - handed to the caller below
+                errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def report(rows: Sequence[Row]) -> None:
+    """Print a table for people and a JSON line a row for programs."""
+    table = Table("benchmark", "ratio", "reach", "median", "baseline", "unit")
+    for row in rows:
+        reached = row.reach is None or row.ratio is None or row.ratio >= row.reach
+        colour = "green" if reached else "red"
+        table.add_row(
+            row.benchmark,
+            f"[{colour}]{row.ratio}[/]" if row.ratio is not None else "-",
+            f"≥ {row.reach}" if row.reach is not None else "-",
+            f"{row.median:,.0f}",
+            f"{row.baseline:,.0f}" if row.baseline is not None else "-",
+            row.unit,
+        )
+    Console().print(table)
+    for row in rows:
+        print(
+            json.dumps(
+                {
+                    "benchmark": row.benchmark,
+                    "ratio": row.ratio,
+                    "median": row.median,
+                    "unit": row.unit,
+                    "baseline": row.baseline,
+                    "rounds": row.rounds,
+                }
+            )
+        )

@@ -1,0 +1,116 @@
+"""Events to send and rows to copy: the same events both ways, made before the clock starts."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import psycopg
+
+from farebox.ingest.v1 import usage_event_pb2 as pb
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from services.chassis.rpc import ORGANIZATION_KEY
+from services.ingest.commands.catalog import apply_updates
+from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
+from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate
+from services.ingest.domain.identity import content_hash, content_salt, event_key
+from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.main import announce
+from services.ingest.store import rows
+from services.kernel.ids import new_id
+
+CUSTOMERS = 100
+CODE = "llm_tokens"
+METHOD = "/farebox.ingest.v1.UsageEventService/IngestUsageEvents"
+TIMEOUT_SECONDS = 60
+
+
+class Load:
+    """Makes events of one organization with `CUSTOMERS` customers, each with one subscription."""
+
+    def __init__(self, make_id: Callable[[], str] = new_id) -> None:
+        """Make events whose transaction ids come from `make_id`."""
+        self.organization = new_id()
+        self._make_id = make_id
+        self._name = uuid.UUID(self.organization)
+        self._subscriptions = [
+            Subscription(new_id(), f"subscription-{n}", f"customer-{n}", 0, FOREVER_US) for n in range(CUSTOMERS)
+        ]
+        self._places = [
+            rows.place(self._name.bytes, n % 16, one.subscription_id, one.external_customer_id, "", CODE)
+            for n, one in enumerate(self._subscriptions)
+        ]
+        self.metadata = [(ORGANIZATION_KEY, self.organization)]
+
+    def teach(self, db: Any) -> None:
+        """Make the events billable in the database of an ingest service."""
+        updates: list[CatalogUpdate] = [MetricUpdate(self._name, Metric(CODE, Needs.NUMBER, "tokens"), deleted=False)]
+        updates += [SubscriptionUpdate(self._name, one) for one in self._subscriptions]
+        with db.worker_transaction() as tx:
+            apply_updates(tx, updates, announce)
+
+    def events(self, count: int) -> Iterator[UsageEvent]:
+        """Fresh events."""
+        now_us = time.time_ns() // 1000
+        for n in range(count):
+            properties = b'{"tokens": %d, "model": "gpt-4o", "region": "eu-west-1"}' % n
+            yield UsageEvent(self._make_id(), f"customer-{n % CUSTOMERS}", "", CODE, now_us - n, properties, {}, None)
+
+    def requests(self, batches: int, size: int) -> list[bytes]:
+        """Serialized requests."""
+        return [
+            service_pb.IngestUsageEventsRequest(events=map(_to_pb, self.events(size))).SerializeToString()
+            for _ in range(batches)
+        ]
+
+    def copies(self, batches: int, size: int) -> list[bytes]:
+        """COPY streams with the rows that the service would write."""
+        return [rows.copy_data(1, [self._row(event) for event in self.events(size)]) for _ in range(batches)]
+
+    def _row(self, event: UsageEvent) -> bytes:
+        place = self._places[int(event.external_customer_id.partition("-")[2])]
+        occurred_us = event.occurred_us or 0
+        text = event.transaction_id.encode()
+        key = event_key(self._name.bytes, text)
+        digest = content_hash(text, content_salt(*event[1:4]), event.properties, None)
+        return rows.row(place, key, digest, occurred_us, True, occurred_us, text, event.properties, None)  # noqa: FBT003
+
+
+def _to_pb(event: UsageEvent) -> pb.UsageEvent:
+    message = pb.UsageEvent(
+        transaction_id=event.transaction_id,
+        external_customer_id=event.external_customer_id,
+        code=event.code,
+        properties=event.properties,
+    )
+    message.occurred_at.FromMicroseconds(event.occurred_us or 0)
+    return message
+
+
+def sender(channel: grpc.Channel, load: Load, *, size: int) -> Callable[[bytes], None]:
+    """A function that sends one serialized request and makes sure that all of it was accepted."""
+    call: Any = channel.unary_unary(METHOD)
+    accepted = (
+        b"\x0a"
+        + service_pb.IngestUsageEventsResponse(outcomes=[pb.INGEST_OUTCOME_ACCEPTED] * size).SerializeToString()[1:]
+    )
+
+    def send(request: bytes) -> None:
+        answer = call(request, metadata=load.metadata, timeout=TIMEOUT_SECONDS)
+        assert answer == accepted, service_pb.IngestUsageEventsResponse.FromString(answer).details[:3]
+
+    return send
+
+
+def copier(connection: psycopg.Connection[Any]) -> Callable[[bytes], None]:
+    """A function that copies one batch of rows and commits it."""
+
+    def copy(data: bytes) -> None:
+        with connection.cursor() as cursor, cursor.copy(rows.COPY_SQL) as stream:
+            stream.write(data)
+        connection.commit()
+
+    return copy

@@ -1,0 +1,66 @@
+"""Usage: every event is counted once, in the period and for the plan that it happened in, and billed as counted."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy.engine import Connection
+
+from benchmarks.simulate.checks.ledger import Ledger
+from benchmarks.simulate.usage import Usage
+
+_COUNTED = """
+SELECT subscription_id::text, period_start, event_count FROM usage_aggregates WHERE bucket = ''
+"""
+_USAGE_KINDS = {"charge", "adjustment"}
+
+Place = tuple[str, datetime]
+
+
+def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[str]:
+    """What was counted and what was billed is what was sent."""
+    sent = _sent(ledger, usage)
+    counted = {(row.subscription_id, row.period_start): row.event_count for row in tx.exec_driver_sql(_COUNTED)}
+    for place in sorted(sent.keys() | counted.keys()):
+        if sent[place] != counted.get(place, 0):
+            yield f"{place[0]}: {sent[place]} events in the period of {place[1]}, {counted.get(place, 0)} counted"
+    drafts = {row.invoice_id for rows in ledger.fees.values() for row in rows if row.is_draft}
+    billed = _billed(ledger)
+    for subscription_id, rows in ledger.periods.items():
+        for row in rows:
+            # What came late waits for the next invoice; a draft for the end of its grace.
+            if row.state == "closed" and not row.is_dirty and row.invoice_id not in drafts:
+                place = subscription_id, row.period_start
+                if billed.get(place, Decimal(0)) != sent[place]:
+                    yield f"{place[0]}: {sent[place]} events in the period of {place[1]}, {billed.get(place)} billed"
+
+
+def _sent(ledger: Ledger, usage: list[Usage]) -> Counter[Place]:
+    """Events by subscription and period, as they must be."""
+    subscriptions = {id(kept.segment): kept.subscription_id for kept in ledger.kept}
+    starts = {
+        owner: [row.period_start for row in rows if row.period_start < row.period_end]
+        for owner, rows in ledger.periods.items()
+    }
+    sent: Counter[Place] = Counter()
+    for each in usage:
+        owner = subscriptions.get(id(each.segment), "no subscription")
+        known = starts.get(owner, [])
+        position = bisect_right(known, each.occurred_at)
+        sent[owner, known[position - 1] if position else each.occurred_at] += 1
+    return sent
+
+
+def _billed(ledger: Ledger) -> dict[Place, Decimal]:
+    """Units on invoices by subscription and period, corrections included."""
+    billed: dict[Place, Decimal] = {}
+    for owner, rows in ledger.fees.items():
+        for row in rows:
+            if row.kind in _USAGE_KINDS:
+                place = owner, row.counted_period_start
+                billed[place] = billed.get(place, Decimal(0)) + row.units
+    return billed

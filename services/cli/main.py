@@ -1,0 +1,18 @@
+"""The `farebox` command: what a person does with a running suite."""
+
+from __future__ import annotations
+
+import click
+
+from services.cli.events import events
+
+
+@click.group()
+def main() -> None:
+    """Farebox from the command line."""
+
+
+main.add_command(events)
+
+if __name__ == "__main__":
+    main()

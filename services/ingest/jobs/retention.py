@@ -1,0 +1,88 @@
+"""Removes events by the age of their ids: whole months of the log, remembered so that no removed id counts again.
+
+    DATABASE_URL=… python -m services.ingest.jobs.retention --made-before 2025-01-01 [--apply]
+
+Without `--apply` it only says what would go. A month with events in quarantine is kept unless `--with-quarantined` is
+given. Ids that are no UUIDv7 carry no age; their range is never removed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import click
+
+from services.chassis.config import Settings
+from services.ingest.domain.identity import FIRST_HASHED_KEY
+from services.ingest.jobs.partitions import owner_connection
+from services.ingest.store import partitions as store
+from services.ingest.store.catalog import NOBODY, RETIREMENT
+from services.ingest.store.partitions import Owner, Partition
+
+
+class Candidate(NamedTuple):
+    """A range that is old enough to go.
+
+    Attributes:
+        partition: the range.
+        event_count: events in it.
+        quarantined_count: those of them that still wait to be billed.
+        first_at, last_at: when the first and the last of them occurred; None for an empty range.
+    """
+
+    partition: Partition
+    event_count: int
+    quarantined_count: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+def find(owner: Owner, made_before: datetime) -> list[Candidate]:
+    """The ranges whose ids were all made before an instant."""
+    limit = min(store.key_at(made_before), uuid.UUID(bytes=FIRST_HASHED_KEY))
+    found = [one for one in store.listed(owner) if one.end is not None and one.end <= limit]
+    return [_look(owner, one) for one in found]
+
+
+def _look(owner: Owner, partition: Partition) -> Candidate:
+    events, first_at, last_at = store.count(owner, partition)
+    return Candidate(partition, events, store.count_quarantined(owner, partition), first_at, last_at)
+
+
+def remove(owner: Owner, candidate: Candidate) -> None:
+    """Remove one range in the caller's transaction. Commits wait meanwhile, and then refuse its ids."""
+    store.hold_alone(owner)
+    store.drop(owner, candidate.partition, candidate.event_count)
+    store.note_retirement(owner, NOBODY, RETIREMENT)
+
+
+@click.command(help=__doc__)
+@click.option("--made-before", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Remove ids made before this.")
+@click.option("--apply", "applies", is_flag=True, help="Remove; without it nothing changes.")
+@click.option("--with-quarantined", is_flag=True, help="Remove months with quarantined events, too.")
+def main(made_before: datetime, applies: bool, with_quarantined: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Say what would be removed, or remove it."""
+    url = Settings().database_url.get_secret_value()
+    with owner_connection(url) as owner:
+        candidates = find(owner, made_before.replace(tzinfo=UTC))
+    if not candidates:
+        click.echo("nothing is that old")
+    for one in candidates:
+        kept = one.quarantined_count > 0 and not with_quarantined
+        if applies and not kept:
+            with owner_connection(url) as owner:
+                remove(owner, one)
+        click.echo(_describe(one, "kept" if kept else "removed" if applies else "would be removed"))
+
+
+def _describe(one: Candidate, fate: str) -> str:
+    span = "" if one.first_at is None else f", occurred {one.first_at:%Y-%m-%d} to {one.last_at:%Y-%m-%d}"
+    return (
+        f"{one.partition.name}: {one.event_count} events{span}, {one.quarantined_count} of them in quarantine: {fate}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What rating tells over the bus: the catalog, test clocks, and events that no period takes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from farebox.ingest.v1 import domain_events_pb2 as own_pb
+from farebox.ingest.v1 import usage_event_pb2
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from farebox.rating.v1 import billable_metric_pb2, organization_pb2, subscription_pb2
+from farebox.rating.v1 import domain_events_pb2 as pb
+from services.chassis.bus import Bus
+from services.chassis.outbox import numbered
+from services.chassis.streams import INGEST, RATING
+from services.chassis.wait import wait_until
+from services.kernel.ids import new_id
+from tests.support.ingest import Ingest, usage_event
+
+KINDS = own_pb.UsageEventEntry.Kind
+
+
+class Rating:
+    """Announces what rating would announce."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._number = 0
+        bus.ensure_stream(RATING.name, RATING.subjects)
+
+    def tell(self, subject: str, message: Any) -> None:
+        self._number += 1
+        self._bus.publish([numbered(subject, RATING.name, message.SerializeToString(), self._number, self._number)])
+
+
+@pytest.fixture
+def rating(bus: Bus) -> Rating:
+    """Rating's voice."""
+    return Rating(bus)
+
+
+def _subscription(organization: str, external_id: str, customer: str) -> pb.SubscriptionChanged:
+    subscription = subscription_pb2.Subscription(
+        id=new_id(),
+        external_id=external_id,
+        external_customer_id=customer,
+        state=subscription_pb2.Subscription.STATE_ACTIVE,
+    )
+    subscription.started_at.FromDatetime(datetime(2020, 1, 1, tzinfo=UTC))
+    return pb.SubscriptionChanged(organization_id=organization, subscription=subscription)
+
+
+def test_metric_and_subscription_release_what_waited(ingest: Ingest, rating: Rating) -> None:
+    waiting = usage_event(code="new", external_customer_id="initech", properties=b'{"n": 5}')
+    assert ingest.outcomes(waiting) == ["quarantined"]
+    metric = billable_metric_pb2.BillableMetric(
+        code="new", aggregation=billable_metric_pb2.BillableMetric.AGGREGATION_SUM, field_name="n"
+    )
+    rating.tell(
+        "rating.catalog.metric_changed",
+        pb.BillableMetricChanged(organization_id=ingest.organization, billable_metric=metric),
+    )
+    rating.tell("rating.subscription.changed", _subscription(ingest.organization, "sub-initech", "initech"))
+    wait_until(lambda: len(ingest.announced()) == 1, timeout=20, what="the release")
+    [entry] = ingest.announced()
+    found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=waiting.transaction_id)).event
+    assert (entry.kind, entry.subscription_id) == (KINDS.Value("KIND_ACCEPTED"), found.subscription_id)
+    assert entry.received_at == found.received_at
+    assert ingest.outcomes(usage_event(code="new", external_customer_id="initech", properties=b'{"n": 6}')) == [
+        "accepted"
+    ]
+
+
+def test_organization_that_rejects_duplicates_hears_of_them(ingest: Ingest, rating: Rating) -> None:
+    event = usage_event()
+    ingest.send(event)
+    organization = organization_pb2.Organization(
+        id=ingest.organization, duplicate_events=organization_pb2.Organization.DUPLICATE_EVENTS_REJECT
+    )
+    rating.tell("rating.organization.changed", pb.OrganizationChanged(organization=organization))
+    reason = lambda: ingest.send(event).details[0].reason  # noqa: E731
+    wait_until(lambda: reason() == "value_already_exist", timeout=20, what="the policy")
+
+
+def test_test_clock_is_the_organizations_time(ingest: Ingest, rating: Rating, bus: Bus) -> None:
+    advanced = pb.TestClockAdvanced(organization_id=ingest.organization, revision=3)
+    advanced.now.FromDatetime(datetime(2031, 5, 1, tzinfo=UTC))
+    assert ingest.outcomes(usage_event(occurred_at=advanced.now)) == ["rejected"]
+    rating.tell("rating.test_clock.advanced", advanced)
+    bus.ensure_stream(INGEST.name, INGEST.subjects)
+    reader = bus.open_reader(INGEST.name, "ingest.test_clock.reached", after_sequence=0)
+    messages = wait_until(lambda: reader.fetch(2, 1), timeout=20, what="the answer")
+    reached = own_pb.TestClockReached.FromString(messages[0].body)
+    assert (reached.organization_id, reached.revision, reached.now) == (ingest.organization, 3, advanced.now)
+    assert ingest.outcomes(usage_event("ahead", occurred_at=advanced.now)) == ["accepted"]
+    ingest.send(usage_event("now"))
+    found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id="now")).event
+    assert found.event.occurred_at == advanced.now
+    assert found.received_at != advanced.now
+
+
+def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rating) -> None:
+    event = usage_event()
+    ingest.send(event)
+    [entry] = ingest.announced()
+    refusal = pb.UsageRefused.Refusal(
+        organization_id=ingest.organization, event_key=entry.event_key, reason="PERIOD_CLOSED"
+    )
+    rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal, refusal]))
+    wait_until(lambda: len(ingest.announced()) == 2, timeout=20, what="the quarantine")
+    assert [one.kind for one in ingest.announced()] == [KINDS.Value("KIND_ACCEPTED"), KINDS.Value("KIND_VOIDED")]
+    found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=event.transaction_id)).event
+    assert (found.state, found.reason) == (usage_event_pb2.StoredUsageEvent.STATE_QUARANTINED, "PERIOD_CLOSED")
+    again = _subscription(ingest.organization, "sub-acme", "acme")
+    again.subscription.id = str(uuid.UUID(entry.subscription_id))
+    rating.tell("rating.subscription.changed", again)
+    wait_until(lambda: len(ingest.announced()) == 3, timeout=20, what="the release")
+    assert ingest.announced()[-1].kind == KINDS.Value("KIND_ACCEPTED")

@@ -1,0 +1,176 @@
+"""kill -9 at named points: what was acknowledged is stored and announced once in effect, and nothing else twice."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from farebox.ingest.v1 import usage_event_pb2 as pb
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
+from services.chassis import rpc
+from services.chassis.bus import Bus, Incoming
+from services.chassis.config import Settings
+from services.chassis.db import Database
+from services.chassis.outbox import LAST_NUMBER_HEADER
+from services.chassis.stack import Stack
+from services.chassis.streams import SHARD_COUNT, USAGE
+from services.chassis.wait import wait_until
+from services.kernel.ids import new_id
+from tests.support.ingest import standard_catalog, teach, usage_event
+
+BATCHES = 30
+BATCH = 25
+POINTS = [
+    "ingest.before_commit:7",
+    "ingest.after_commit:7",
+    "ingest.before_publish:3",
+    "ingest.after_publish:3",
+    "ingest.after_mark:3",
+]
+
+
+class Site:
+    """An ingest process of its own on real stores, and a client that remembers what was acknowledged."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.organization = new_id()
+        self.settings = Settings(
+            database_url=SecretStr(stack.database_url("ingest")), nats_url=stack.nats_url, database_pool_size=2
+        )
+        self.db = Database(self.settings)
+        self.channel = rpc.channel(stack.address("ingest"))
+        self.stub = service_grpc.UsageEventServiceStub(self.channel)
+        self.acknowledged: set[str] = set()
+        teach(self.db, standard_catalog(self.organization))
+
+    def send_all(self) -> None:
+        """Send every batch until it is acknowledged, whatever dies meanwhile."""
+        for batch in range(BATCHES):
+            events = [usage_event(f"id-{batch}-{place}") for place in range(BATCH)]
+            answer = wait_until(lambda events=events: self._try(events), timeout=60, what="an acknowledgement")
+            assert set(answer.outcomes) <= {pb.INGEST_OUTCOME_ACCEPTED, pb.INGEST_OUTCOME_DUPLICATE}
+            self.acknowledged |= {event.transaction_id for event in events}
+
+    def _try(self, events: list[pb.UsageEvent]) -> Any:
+        try:
+            return self.stub.IngestUsageEvents(
+                service_pb.IngestUsageEventsRequest(events=events),
+                metadata=[(rpc.ORGANIZATION_KEY, self.organization)],
+                timeout=5,
+            )
+        except grpc.RpcError as error:
+            if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+                raise
+            return None
+
+    def send_through(self, name: str) -> None:
+        """Send everything while the process called `name` dies by itself, and is started again."""
+        sending = threading.Thread(target=self.send_all)
+        sending.start()
+        wait_until(lambda: not self.stack.process(name).running, timeout=60, what=f"the end of {name}")
+        self.stack.restart(name)
+        sending.join()
+
+    def check(self) -> None:
+        """Acknowledged = stored = announced, each once; the bus brings every number or ReplayUsageEvents does."""
+        with self.db.worker_transaction() as tx:
+            rows = tx.exec_driver_sql("SELECT transaction_id FROM usage_events").scalars()
+            stored = Counter(rows)
+        assert stored.keys() == self.acknowledged
+        assert stored.total() == len(self.acknowledged) == BATCHES * BATCH
+        announced: Counter[str] = Counter()
+        for shard in range(SHARD_COUNT):
+            last = 0
+            request = service_pb.ReplayUsageEventsRequest(shard=shard, from_number=1)
+            for message in self.stub.ReplayUsageEvents(request, timeout=10):
+                assert message.batch.first_number == last + 1
+                last = message.batch.last_number
+                announced.update(entry.transaction_id for entry in message.batch.entries)
+        assert announced == stored
+
+    def published(self) -> dict[int, int]:
+        """The last number that the bus brings of each shard that has one."""
+        bus = Bus(self.settings)
+        numbers: dict[int, int] = {}
+        try:
+            reader = bus.open_reader(USAGE.name, USAGE.subjects[0], after_sequence=0)
+            while messages := reader.fetch(100, 0.5):
+                numbers |= {_shard(one): int(one.headers[LAST_NUMBER_HEADER]) for one in messages}
+        finally:
+            bus.close()
+        return numbers
+
+    def newest(self) -> dict[int, int]:
+        """The newest number of each shard that has one."""
+        answer = self.stub.ListShardPositions(service_pb.ListShardPositionsRequest(), timeout=10)
+        return {one.shard: one.last_number for one in answer.positions if one.last_number}
+
+    def close(self) -> None:
+        self.channel.close()
+        self.db.dispose()
+
+
+def _shard(message: Incoming) -> int:
+    return int(message.subject.rpartition(".")[2])
+
+
+@pytest.fixture
+def failpoint(request: pytest.FixtureRequest) -> str:
+    """Where the first ingest process dies; nowhere if the test does not say."""
+    return getattr(request, "param", "")
+
+
+@pytest.fixture
+def site(failpoint: str, tmp_path: Path) -> Iterator[Site]:
+    """A site whose first ingest process dies at the failpoint; the next one does not."""
+    armed = tmp_path / "armed"
+    armed.touch()
+    script = f'[ -e {armed} ] || unset FAREBOX_FAILPOINT; rm -f {armed}; exec "$0" -m services.ingest.main'
+    with Stack.temporary(
+        services=["ingest"],
+        gateway=False,
+        commands={"ingest": ["sh", "-c", script, sys.executable]},
+        env_of={"ingest": {"FAREBOX_ENVIRONMENT": "test", "FAREBOX_FAILPOINT": failpoint}},
+    ) as stack:
+        running = Site(stack)
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize("failpoint", POINTS, indirect=True)
+def test_ingest_dies(site: Site) -> None:
+    site.send_through("ingest-1")
+    site.check()
+    wait_until(lambda: site.published() == site.newest(), timeout=20, what="the publication of every batch")
+
+
+@pytest.mark.parametrize("name", ["nats", "postgres"])
+def test_a_store_dies(site: Site, name: str) -> None:
+    sending = threading.Thread(target=site.send_all)
+    sending.start()
+    wait_until(lambda: len(site.acknowledged) > BATCH * 5, timeout=30, what="some acknowledgements")
+    site.stack.kill(name)
+    site.stack.restart(name)
+    sending.join()
+    site.check()
+    wait_until(lambda: site.published() == site.newest(), timeout=20, what="the publication of every batch")
+
+
+def test_the_bus_loses_everything(site: Site) -> None:
+    site.send_all()
+    nats = site.stack.nats
+    assert nats is not None
+    site.stack.kill("nats")
+    nats.wipe_store()
+    site.stack.restart("nats")
+    site.check()

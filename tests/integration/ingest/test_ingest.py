@@ -1,0 +1,129 @@
+"""The log from the outside: what is sent, what is answered, what is stored and announced."""
+
+from __future__ import annotations
+
+import uuid
+
+from farebox.ingest.v1 import usage_event_pb2 as pb
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from services.chassis.bus import Bus
+from services.chassis.streams import USAGE, shard_subject
+from services.chassis.wait import wait_until
+from services.ingest.domain.billability import Metric, Needs
+from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
+from tests.support.ingest import Ingest, subscription, teach, usage_event
+
+
+def test_event_is_stored_announced_and_found(ingest: Ingest) -> None:
+    event = usage_event(properties=b'{"tokens": 1.50, "model": "gpt-4o"}')
+    assert ingest.outcomes(event) == ["accepted"]
+    found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=event.transaction_id)).event
+    assert found.state == pb.StoredUsageEvent.STATE_ACCEPTED
+    assert found.event.properties == event.properties
+    [entry] = ingest.announced()
+    assert entry.properties == event.properties
+    assert entry.subscription_id == found.subscription_id == subscription("sub-acme", "acme").subscription_id
+    assert entry.occurred_at == found.event.occurred_at == found.received_at
+
+
+def test_repeat_is_a_duplicate_whatever_its_time(ingest: Ingest) -> None:
+    event = usage_event()
+    assert ingest.outcomes(event, event) == ["accepted", "duplicate"]
+    event.occurred_at.GetCurrentTime()
+    assert ingest.outcomes(event) == ["duplicate"]
+    assert ingest.stored() == len(ingest.announced()) == 1
+
+
+def test_rewritten_properties_are_the_same_content(ingest: Ingest) -> None:
+    first = usage_event(properties=b'{"a": 1, "b": "x"}')
+    assert ingest.outcomes(first) == ["accepted"]
+    first.properties = b'{"b":"x","a":1.0}'
+    assert ingest.outcomes(first) == ["duplicate"]
+    first.properties = b'{"b":"x","a":true}'
+    response = ingest.send(first)
+    assert response.outcomes == [pb.INGEST_OUTCOME_CONFLICT]
+    assert response.details[0].reason == "TRANSACTION_ID_REUSED"
+
+
+def test_batch_reports_each_event(ingest: Ingest) -> None:
+    events = [
+        usage_event(),
+        usage_event(code=""),
+        usage_event(code="unknown"),
+        usage_event(properties=b"[1]"),
+        usage_event(code="llm_tokens", properties=b'{"tokens": "many"}'),
+        usage_event(code="llm_tokens", properties=b'{"tokens": "1e3"}'),
+    ]
+    response = ingest.send(*events)
+    assert [(d.index, d.reason, d.field) for d in response.details] == [
+        (1, "value_is_mandatory", "code"),
+        (2, "METRIC_UNKNOWN", "code"),
+        (3, "invalid_format", "properties"),
+        (4, "PROPERTY_NOT_NUMERIC", "properties.tokens"),
+    ]
+    assert ingest.stored() == 4
+    assert len(ingest.announced()) == 2
+
+
+def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
+    name = uuid.UUID(ingest.organization)
+    early = usage_event(code="later_metric")
+    stranger = usage_event(external_customer_id="initech")
+    assert ingest.outcomes(early, stranger) == ["quarantined", "quarantined"]
+    listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
+    assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
+    teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), deleted=False)])
+    teach(ingest.db, [SubscriptionUpdate(name, subscription("sub-initech", "initech"))])
+    wait_until(lambda: len(ingest.announced()) == 2, timeout=10, what="the release")
+    listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
+    assert not listed.events
+    assert ingest.outcomes(early, stranger) == ["duplicate", "duplicate"]
+
+
+def test_void_with_replacement_moves_the_announcement(ingest: Ingest) -> None:
+    event, replacement = usage_event(), usage_event(external_customer_id="globex")
+    ingest.send(event)
+    request = service_pb.VoidUsageEventRequest(
+        transaction_id=event.transaction_id, reason="wrong customer", actor="ops@example.com", replacement=replacement
+    )
+    first, again = ingest.call("VoidUsageEvent", request), ingest.call("VoidUsageEvent", request)
+    assert first == again
+    assert first.event.state == pb.StoredUsageEvent.STATE_VOIDED
+    assert (first.event.voided_by, first.event.replaced_by) == ("ops@example.com", replacement.transaction_id)
+    kinds = sorted((entry.kind, entry.transaction_id) for entry in ingest.announced())
+    assert kinds == sorted([(1, event.transaction_id), (2, event.transaction_id), (1, replacement.transaction_id)])
+
+
+def test_shards_are_published_in_order(ingest: Ingest, bus: Bus) -> None:
+    for _ in range(5):
+        ingest.send(usage_event())
+    [entry] = {(e.external_customer_id) for e in ingest.announced()}
+    assert entry == "acme"
+    shard = next(
+        position.shard
+        for position in ingest.call("ListShardPositions", service_pb.ListShardPositionsRequest()).positions
+        if position.last_number == 5
+    )
+    published = lambda: ingest.scalar(  # noqa: E731
+        "SELECT published_number FROM shard_publications WHERE shard = %s", shard
+    )
+    wait_until(lambda: published() == 5, timeout=10, what="the publication")
+    reader = bus.open_reader(USAGE.name, shard_subject(shard), after_sequence=0)
+    numbers = [message.headers["Farebox-Last-Number"] for message in reader.fetch(10, 1)]
+    assert numbers[-1] == "5"
+    assert numbers == sorted(numbers)
+
+
+def test_list_pages_by_customer_and_time(ingest: Ingest) -> None:
+    for customer in ("acme", "globex"):
+        ingest.send(*[usage_event(f"{customer}-{n}", external_customer_id=customer) for n in range(7)])
+    request = service_pb.ListUsageEventsRequest(external_customer_id="globex")
+    request.page.page_size = 3
+    seen: list[str] = []
+    while True:
+        answer = ingest.call("ListUsageEvents", request)
+        seen += [one.event.transaction_id for one in answer.events]
+        request.page.page_token = answer.page.next_page_token
+        if not request.page.page_token:
+            break
+    assert sorted(seen) == [f"globex-{n}" for n in range(7)]

@@ -1,0 +1,52 @@
+"""Old months go as a whole, and their ids are refused for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from click.testing import CliRunner
+
+from farebox.ingest.v1 import usage_event_pb2 as pb
+from services.ingest.jobs import retention
+from tests.support.ingest import Ingest, usage_event
+
+OLD = "0190163d-8694-739b-aea5-966c26f8ad91"  # made in June 2024
+HASHED = "order-1"
+
+
+def test_dry_run_changes_nothing(ingest: Ingest) -> None:
+    ingest.send(usage_event(OLD))
+    before = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    with retention.owner_connection(ingest.settings.database_url.get_secret_value()) as owner:
+        [candidate] = retention.find(owner, before)
+    assert candidate.event_count == 1
+    assert ingest.outcomes(usage_event(OLD)) == ["duplicate"]
+
+
+def test_removed_ids_are_refused_and_others_are_not(ingest: Ingest) -> None:
+    assert ingest.outcomes(usage_event(OLD), usage_event(HASHED)) == ["accepted", "accepted"]
+    before = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    with retention.owner_connection(ingest.settings.database_url.get_secret_value()) as owner:
+        [candidate] = retention.find(owner, before)
+        retention.remove(owner, candidate)
+    response = ingest.send(usage_event(OLD), usage_event(HASHED), usage_event())
+    assert list(response.outcomes) == [
+        pb.INGEST_OUTCOME_REJECTED,
+        pb.INGEST_OUTCOME_DUPLICATE,
+        pb.INGEST_OUTCOME_ACCEPTED,
+    ]
+    assert (response.details[0].field, response.details[0].reason) == ("transaction_id", "value_is_out_of_range")
+    assert ingest.stored() == 2
+
+
+def test_command_says_what_it_would_do(ingest: Ingest) -> None:
+    ingest.send(usage_event(OLD, code="unknown"))
+    cut = datetime.now(UTC).strftime("%Y-%m-01")
+    environment = {"DATABASE_URL": ingest.settings.database_url.get_secret_value()}
+    runner = CliRunner()
+    for options, fate in (([], "kept"), (["--apply"], "kept"), (["--with-quarantined"], "would be removed")):
+        result = runner.invoke(retention.main, ["--made-before", cut, *options], env=environment)
+        assert result.exception is None
+        assert "1 events" in result.output
+        assert fate in result.output
+    assert ingest.stored() == 1
