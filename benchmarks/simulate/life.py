@@ -126,6 +126,9 @@ class Life:
                 self.change(promise.offer, promise.at, is_credited=promise.is_credited)
             elif ending_at is not None and ending_at <= now:
                 day = day_of(ending_at, self.zone)
+                # What was asked for the end that is pending holds for this one, too.
+                self.current.is_credited = promise is None or promise.is_credited
+                self.current.was_promised = True
                 self._end(ending_at, day if midnight_of(day, self.zone) == ending_at else day + DAY)
             else:
                 return

@@ -1,4 +1,4 @@
-"""Simulations side by side: each in a process and a database of its own, all replayable by the seed."""
+"""One simulation with its checks, and what came of it."""
 
 from __future__ import annotations
 

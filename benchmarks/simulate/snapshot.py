@@ -6,8 +6,8 @@ from services.chassis.db import Database
 
 # Payments and voiding move an invoice on; everything else of it is frozen.
 _DIGESTS = """
-SELECT i.invoice_id::text,
-    md5((to_jsonb(i) - '{state,payment_state,paid_cents,voided_at}'::text[])::text || coalesce(f.text, ''))
+SELECT i.invoice_id::text AS invoice_id,
+    md5((to_jsonb(i) - '{state,payment_state,paid_cents,voided_at}'::text[])::text || coalesce(f.text, '')) AS digest
 FROM invoices i LEFT JOIN LATERAL (
     SELECT string_agg(to_jsonb(f)::text, '|' ORDER BY f.position) AS text FROM fees f
     WHERE f.organization_id = i.organization_id AND f.invoice_id = i.invoice_id) f ON true
@@ -31,12 +31,16 @@ class Snapshots:
 
     def take(self) -> None:
         """Keep those finalized since the last time."""
+        self.digests |= self._read(self._last)
         with self._db.worker_transaction() as tx:
-            self.digests.update(tx.exec_driver_sql(_DIGESTS, (self._last,)).tuples().all())
             self._last = tx.exec_driver_sql(_LAST).scalar_one()
 
     def changed(self) -> list[str]:
         """Invoices that are not what they were."""
-        with self._db.worker_transaction() as tx:
-            now: dict[str, str] = dict(tx.exec_driver_sql(_DIGESTS, ("[]",)).tuples().all())
+        now = self._read("[]")
         return [invoice for invoice, digest in self.digests.items() if now.get(invoice) != digest]
+
+    def _read(self, after: str) -> dict[str, str]:
+        """Digests of the invoices numbered after each organization's number in `after`."""
+        with self._db.worker_transaction() as tx:
+            return {row.invoice_id: row.digest for row in tx.exec_driver_sql(_DIGESTS, (after,))}

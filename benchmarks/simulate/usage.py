@@ -23,7 +23,7 @@ MAX_EVENTS = 3
 
 # As ingest resolves an event: the subscription that was active when it happened.
 _RESOLVE = """
-SELECT r.number, s.id::text FROM json_to_recordset(%s::json)
+SELECT r.number, s.id::text AS id FROM json_to_recordset(%s::json)
     AS r(number int, organization_id uuid, external_id text, occurred_at timestamptz)
 JOIN subscriptions s ON s.organization_id = r.organization_id AND s.external_id = r.external_id
     AND s.state IN ('active', 'terminated') AND s.starts_at <= r.occurred_at
@@ -105,6 +105,6 @@ class UsagePlayer:
             for number, usage in enumerate(batch)
         ]
         with self._world.deps.db.worker_transaction() as tx:
-            found = tx.exec_driver_sql(_RESOLVE, (msgspec.json.encode(rows).decode(),)).tuples().all()
+            found = tx.exec_driver_sql(_RESOLVE, (msgspec.json.encode(rows).decode(),)).all()
         assert len(found) == len(batch), f"{len(batch)} events belong to {len(found)} subscriptions"
-        return [SubscriptionId(owner) for _, owner in sorted(found)]
+        return [SubscriptionId(row.id) for row in sorted(found, key=lambda row: row.number)]

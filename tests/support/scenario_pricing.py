@@ -15,11 +15,12 @@ from services.rating.domain.agreement import Agreement
 from services.rating.domain.billing_period import BillingPeriod
 from services.rating.domain.billing_run import (
     BillingRun,
+    cut_period,
     end_run,
     period_end_run,
     start_run,
     trial_end_run,
-    unused_base,
+    unused_share,
 )
 from services.rating.domain.catalog import MetricVersion, PlanVersion
 from services.rating.domain.change import request_change
@@ -116,29 +117,30 @@ class Pricing:
             self._succeed(effect.subscription, effect.successor)
 
     def _succeed(self, ended: Subscription, successor: Subscription | None) -> None:
-        """Close the period at the end, credit the unused base price, and begin what follows."""
+        """Credit the unused base price, close the period at the end, and begin what follows."""
         assert self._open is not None
         assert ended.ended_at is not None
         assert successor is not None
         over, cut = self.agreement.moved(ended), Period(self._open.start, ended.ended_at)
-        self._close(end_run(over, self._billing_period(cut)), cut)
         self._credit(over, ended.ended_at)
+        self._close(end_run(over, self._billing_period(cut)), cut)
         self.agreement = over.succeeded_by(successor, self.plans[successor.plan_code])
         self.start()
 
     def _credit(self, over: Agreement, at: datetime) -> None:
-        unused = unused_base(over, at)
-        if unused is None:
-            return
+        nominal = cut_period(over, at)
         for invoice in reversed(self.invoices):
             for number, fee in enumerate(invoice.fees):
-                if fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id == over.subscription_id:
-                    fees = tuple(InvoicedFee(each) for each in invoice.fees)
-                    credited = CreditableInvoice(fees, invoice.totals.sub_total_cents, invoice.totals.taxes_cents)
-                    note = credit_unused(credited, number, unused[1], over.plan.plan.currency)
-                    assert note is not None
+                is_own = fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id == over.subscription_id
+                unused = unused_share(over, nominal, fee.period) if nominal and is_own else None
+                if unused is None:
+                    continue
+                fees = tuple(InvoicedFee(each) for each in invoice.fees)
+                credited = CreditableInvoice(fees, invoice.totals.sub_total_cents, invoice.totals.taxes_cents)
+                note = credit_unused(credited, number, unused, over.plan.plan.currency)
+                if note is not None:
                     self._balances.append(Balance(f"note-{len(self._balances)}", note.credit_cents))
-                    return
+                return
 
     def _count(self, event: Mapping[str, Any]) -> None:
         """Count one event where its time belongs: the open period, or a closed one."""

@@ -19,7 +19,7 @@ from services.rating.domain.bill import Bill
 from services.rating.domain.subscription import SubscriptionState
 from services.rating.domain.subscription_change import NewSubscription
 from services.rating.queries.invoices import list_invoices
-from services.rating.store.invoices.invoices import InvoicesWanted
+from services.rating.store.invoices.listing import InvoicesWanted
 from services.rating.store.subscriptions import list_agreements
 from tests.support.rating_catalog import build_test_deps
 from tests.support.scenario_catalog import metric_draft, plan_draft

@@ -70,7 +70,7 @@ def read_ledger(tx: Connection, played: Played) -> Ledger:
         ledger.periods[row.subscription_id].append(row)
     for row in tx.exec_driver_sql(_FEES):
         ledger.fees[row.subscription_id].append(row)
-    ledger.credited = dict(tx.exec_driver_sql(_CREDITED).tuples().all())
+    ledger.credited = {row.fee_id: row.amount for row in tx.exec_driver_sql(_CREDITED)}
     _pair(ledger, played.lives, tx.exec_driver_sql(_SUBSCRIPTIONS).all())
     return ledger
 

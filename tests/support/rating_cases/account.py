@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from examples.story.rest import Rest
 from services.chassis.wait import wait_until
-from tests.rating_case_runner import instant
+from tests.rating_case_runner import Case, instant
 
 CUSTOMER = "customer"
 SUBSCRIPTION = "subscription"
@@ -50,7 +50,8 @@ class Account:
 
     def __init__(self, rest: CaseRest) -> None:
         self._rest = rest
-        self._now = datetime.min
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self._is_known = False
         self._event_count = 0
 
     # --- what is sold ----------------------------------------------------------------------------------------------
@@ -102,6 +103,7 @@ class Account:
             "plan_code": plan,
             "billing_time": billing_time,
         }
+        self._is_known = False
         return self._rest.post("/subscriptions", {"subscription": body})["subscription"]
 
     def terminate(self, *, external_id: str = SUBSCRIPTION, **how: str) -> None:
@@ -109,14 +111,18 @@ class Account:
         self._rest.delete(f"/subscriptions/{external_id}", **how)
 
     def advance(self, to: datetime) -> None:
-        """Move the clock, if it is not there yet; everything due until then has happened afterwards."""
-        if to > self._now:
-            self._rest.post("/test_clock/advance", {"to": to.isoformat()})
-            self._now = to
+        """Move the clock, or leave it where it stands; everything due until then has happened afterwards.
+
+        It is a barrier as well: what was done and sent before is known to every service.
+        """
+        self._rest.post("/test_clock/advance", {"to": to.isoformat()})
+        self._now, self._is_known = to, True
 
     def use(self, events: Sequence[tuple[datetime, Json]]) -> None:
-        """Send usage; the clock is moved as far as it must be for it to be taken."""
-        self.advance(max(at for at, _ in events) - _MAX_AHEAD)
+        """Send usage, once what is sold is known; the clock is moved as far as it must be for it to be taken."""
+        needed = max(self._now, max(at for at, _ in events) - _MAX_AHEAD)
+        if needed > self._now or not self._is_known:
+            self.advance(needed)
         body = [
             {
                 "transaction_id": f"event-{self._event_count + number}",
@@ -128,18 +134,8 @@ class Account:
             for number, (at, properties) in enumerate(events)
         ]
         self._event_count += len(events)
-        for answer in self._rest.post("/events/batch", {"events": body})["events"]:
-            if answer["status"] != "accepted":
-                self._released(answer["transaction_id"])
-
-    def _released(self, transaction_id: str) -> None:
-        """Wait for an event that came before ingest had heard of its metric or subscription."""
-
-        def is_accepted() -> bool:
-            stored = self._rest.get(f"/events/{transaction_id}")["event"]
-            return bool(stored["status"] == "accepted")
-
-        wait_until(is_accepted, timeout=_COUNTED_SECONDS, what=f"{transaction_id} to be released")
+        answers = self._rest.post("/events/batch", {"events": body})["events"]
+        assert {each["status"] for each in answers} == {"accepted"}, answers
 
     def pay(self, invoice: Json, cents: int) -> None:
         """Say that so much of an invoice was paid."""
@@ -155,7 +151,7 @@ class Account:
         return self._rest.put(f"/invoices/{invoice['lago_id']}/refresh", {})["invoice"]
 
     def credit(self, invoice: Json, items: Sequence[Json]) -> Any:
-        """Give items of an invoice back, to the customer's balance as far as possible unless refunded."""
+        """Give items of an invoice back, to the customer's balance."""
         wanted = {"invoice_id": invoice["lago_id"], "items": list(items)}
         estimate = self._rest.post("/credit_notes/estimate", {"credit_note": wanted})["estimated_credit_note"]
         body = {**wanted, "credit_amount_cents": estimate["max_creditable_amount_cents"]}
@@ -192,6 +188,10 @@ class Account:
         """All credit notes, oldest first."""
         answer = self._rest.get("/credit_notes", external_customer_id=CUSTOMER, per_page=_PER_PAGE)
         return list(reversed(answer["credit_notes"]))
+
+
+Runner = Callable[[Case, Account], dict[str, object]]
+"""Plays a case; the figures it comes to, by the names under which the case expects them."""
 
 
 def fees_of(invoices: Sequence[Json], fee_type: str) -> list[Any]:

@@ -13,12 +13,13 @@ from tests.support.rating_cases.account import (
     SUM,
     Account,
     Json,
+    Runner,
     at_each,
     cents_of,
     fees_of,
     span,
 )
-from tests.support.rating_cases.period_kinds import Runner, standard
+from tests.support.rating_cases.period_kinds import standard
 
 
 def _terminated_prorated(case: Case, account: Account) -> dict[str, object]:
@@ -100,9 +101,7 @@ def _month_to_year(case: Case, account: Account) -> dict[str, object]:
     return {
         "credit_note_credit_cents": note["credit_amount_cents"],
         "new_invoice_fees_cents": account.invoices()[-1]["fees_amount_cents"],
-        "boundaries": [
-            _boundary(each["bill"], invoices, used) for each in case["expect"]["boundaries"]
-        ],
+        "boundaries": [_boundary(each["bill"], invoices, used) for each in case["expect"]["boundaries"]],
     }
 
 

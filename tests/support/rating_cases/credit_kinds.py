@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.rating_case_runner import Case, instant
-from tests.support.rating_cases.account import SUBSCRIPTION, Account, Json
-from tests.support.rating_cases.period_kinds import Runner
+from tests.support.rating_cases.account import PLAN, SUBSCRIPTION, Account, Json, Runner
 
 _OTHER = "other"
 _OTHER_PLAN = "other-plan"
@@ -48,7 +47,7 @@ def _plan_amounts(given: Json) -> tuple[int, int | None]:
 
 def _coupon_of_the_plan(cents: int) -> Json:
     """In the cases, the coupon is taken off the fee that is credited."""
-    limits = {"applies_to": {"plan_codes": ["plan"]}}
+    limits = {"applies_to": {"plan_codes": [PLAN]}}
     return {"code": "coupon", "coupon_type": "fixed_amount", "amount_cents": cents, "frequency": "once", **limits}
 
 

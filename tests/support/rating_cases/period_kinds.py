@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from tests.support.rating_cases.account import (
     COUNT,
     Account,
     Json,
+    Runner,
     at_each,
     cents_of,
     fees_of,
@@ -203,7 +204,6 @@ def _trial_ends_on_billing_day(case: Case, account: Account) -> dict[str, object
     }
 
 
-Runner = Callable[[Case, Account], dict[str, object]]
 PERIOD_KINDS: Mapping[str, Runner] = {
     "subscription_fee": _subscription_fee,
     "billing_boundaries": _billing_boundaries,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from services.kernel.cadence import MONTHLY, Alignment, Cadence, period_containing
 from tests.rating_case_runner import Case, instant
-from tests.support.rating_cases.account import Account, Json, fees_of
+from tests.support.rating_cases.account import Account, Json, Runner, fees_of
 
 Events = list[tuple[datetime, Json]]
 # An arbitrary month for cases without dates, and a moment within it.
@@ -17,6 +17,7 @@ _START = datetime(2024, 2, 1, tzinfo=UTC)
 _USED_AT = _START + timedelta(hours=12)
 _FREE = {"amount_cents": 0}
 _STANDARD = {"charge_model": "standard"}
+_FIELD = {"field_name": "value"}
 
 
 def _current_usage(case: Case, account: Account) -> dict[str, object]:
@@ -67,7 +68,7 @@ def _aggregation(case: Case, account: Account) -> dict[str, object]:
     before = start - timedelta(days=1)
     carried = [(before, {"value": given["carried_value"]})] if "carried_value" in given else []
     account.open(before if carried else start)
-    account.metric({"aggregation_type": given["aggregation_type"], "recurring": given["recurring"]} | _FIELD)
+    account.metric({"aggregation_type": given["aggregation_type"], "recurring": given["recurring"], **_FIELD})
     groups = {"pricing_group_keys": given.get("group_by", [])}
     account.plan(_FREE, {**_STANDARD, "properties": {"amount": "1", **groups}})
     account.subscribe()
@@ -85,9 +86,6 @@ def _aggregation(case: Case, account: Account) -> dict[str, object]:
             fee["item"]["grouped_by"]["region"]: Decimal(fee["units"]) for fee in fees if fee["item"]["grouped_by"]
         },
     }
-
-
-_FIELD = {"field_name": "value"}
 
 
 # --- step by step ---------------------------------------------------------------------------------------------------
@@ -111,9 +109,18 @@ def _pay_in_advance(case: Case, account: Account) -> dict[str, object]:
 
 def _sell(given: Json, account: Account, at: datetime) -> None:
     account.open(at)
-    account.metric(given["metric"])
+    account.metric({**given["metric"], "filters": _filtered(given["charge"])})
     account.plan(given["plan"], given["charge"])
     account.subscribe()
+
+
+def _filtered(charge: Json) -> list[Json]:
+    """What a metric must declare for the filters of a charge; cases leave it out."""
+    values: dict[str, set[str]] = {}
+    for each in charge.get("filters", []):
+        for key, matched in each["values"].items():
+            values.setdefault(key, set()).update(matched)
+    return [{"key": key, "values": sorted(matched)} for key, matched in values.items()]
 
 
 def _properties(event: Json) -> Json:
@@ -166,9 +173,10 @@ def _projected(account: Account, events_count: int) -> dict[str, object]:
     return {"amount_cents": usage["projected_amount_cents"], "units": Decimal(charge["projected_units"])}
 
 
-USAGE_KINDS: dict[str, Callable[[Case, Account], dict[str, object]]] = {
+USAGE_KINDS: Mapping[str, Runner] = {
     "current_usage": _current_usage,
     "aggregation": _aggregation,
     "pay_in_advance": _pay_in_advance,
-    "scenario": _prorated_graduated,
 }
+# Cases of the kind `scenario`, by id.
+USAGE_CASES: Mapping[str, Runner] = {"cu-pgrad-1": _prorated_graduated}
