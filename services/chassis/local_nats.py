@@ -22,7 +22,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 # A full store refuses new messages with an error; a full disk would only show as timeouts, and stay so until
 # a restart. Five streams reserve `stream_max_bytes` each, and one that finds no room left is refused at its making.
-MAX_FILE_STORE_BYTES = 16 * 1024**3
+MAX_FILE_STORE_BYTES = 8 * 1024**3
 # For memory streams, which we do not use.
 MAX_MEMORY_STORE_BYTES = 64 * 1024**2
 

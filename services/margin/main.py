@@ -14,17 +14,17 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.job import forget_old_requests
 from services.chassis.process import Worker
 from services.chassis.rpc import Server, channel
 from services.chassis.streams import MARGIN
 from services.kernel.clock import Clock, SystemClock
-from services.margin import price_source
+from services.margin import jobs, price_source
 from services.margin.consumers.rating import rating_log
 from services.margin.consumers.usage import UsageLogs
 from services.margin.convert.domain_events import domain_event_to_pb
 from services.margin.deps import Deps
 from services.margin.domain.projection import ClockReached
-from services.margin.jobs import work
 from services.margin.rpc.alert_service import AlertService
 from services.margin.rpc.cost_model_service import CostModelService
 from services.margin.rpc.margin_service import MarginService
@@ -64,9 +64,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Parts:
     alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertService(deps), server.grpc)
     logs = [*UsageLogs(deps, UsageEventServiceStub(ingest)).logs(), rating_log(deps)]
     workers: list[Worker] = [
-        work.catalog_import(deps),
-        work.waiting_cost_events(deps),
-        work.old_requests(deps),
+        jobs.catalog_import(deps),
+        jobs.waiting_cost_events(deps),
+        forget_old_requests(db, deps.clock.now),
         outbox.Relay(db, bus, stream=MARGIN),
         Follower(db, bus, logs),
     ]

@@ -24,17 +24,16 @@ from services.chassis import outbox, process, rpc
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.job import forget_old_requests
 from services.chassis.streams import RATING
 from services.kernel.clock import Clock, SystemClock
+from services.rating import jobs
 from services.rating.commands.bootstrap import ensure_bootstrap_key
 from services.rating.consumers.test_clock import acknowledgement_logs
 from services.rating.consumers.usage import usage_logs
 from services.rating.convert import billing_events, domain_events
 from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
-from services.rating.jobs.close import CloseJob
-from services.rating.jobs.prune import PruneJob
-from services.rating.jobs.revenue import RevenueJob
 from services.rating.rpc.catalog import CatalogServicer
 from services.rating.rpc.customers import CustomerServicer
 from services.rating.rpc.invoices import InvoiceServicer
@@ -105,9 +104,9 @@ def build(settings: RatingSettings) -> RatingParts:
     workers: list[process.Worker] = [
         outbox.Relay(db, bus, stream=RATING),
         Follower(db, bus, logs),
-        CloseJob(deps),
-        RevenueJob(deps),
-        PruneJob(deps),
+        jobs.close_periods(deps),
+        jobs.accrue_revenue(deps),
+        forget_old_requests(deps.db, deps.clock.now),
     ]
 
     def close() -> None:

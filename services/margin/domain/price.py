@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from services.margin.domain.token import TokenType
 
 MILLION = Decimal(1_000_000)
 OVERRIDE = "override"
+# A price without a first instant has held since before any that has one.
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 # Providers bill reasoning as output unless they say otherwise. No other kind stands in for a missing one: an audio
 # token at the price of text would be a guess.
@@ -92,9 +94,9 @@ class ProviderPrice:
         ended = self.effective_to is not None and self.effective_to <= at
         return begun and not ended and (self.window is None or at in self.window)
 
-    def rank(self) -> tuple[int, bool, float, str]:
+    def rank(self) -> tuple[int, bool, datetime, str]:
         """Which of several prices that hold wins: the greatest. The id settles the rest, later ids being greater."""
-        beginning = float("-inf") if self.effective_from is None else self.effective_from.timestamp()
+        beginning = self.effective_from or _BEGINNING
         return self.above_input_tokens, self.window is not None, beginning, self.id
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from services.rating.domain.charge_usage import ChargeUsage, Window
 from services.rating.domain.charges import Percentage, Tally, Transaction, Transactions
 from services.rating.domain.charges.transactions import NOTHING_PAID
 from services.rating.domain.counting import METRIC_TOTAL, CountedBucket, has_own_buckets
-from services.rating.domain.metric import Aggregation, Measurement
+from services.rating.domain.metric import Aggregation
 from services.rating.domain.plan import Charge
 
 
@@ -27,31 +27,6 @@ class PeriodKey(NamedTuple):
     organization_id: OrganizationId
     subscription_id: SubscriptionId
     period_start: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DistinctCount(Aggregate):
-    """A unique count whose values are kept elsewhere: only what is priced is known here."""
-
-    events_count: int = 0
-    present_count: int = 0
-
-    @property
-    def units(self) -> Decimal:
-        """How many values are present."""
-        return Decimal(self.present_count)
-
-    def add(self, measurements: Iterable[Measurement]) -> DistinctCount:
-        """Not possible without the values."""
-        raise NotImplementedError("the values of a kept unique count are in the store")
-
-    def merge(self, other: DistinctCount) -> DistinctCount:
-        """Not possible without the values."""
-        raise NotImplementedError("the values of a kept unique count are in the store")
-
-    def without(self, measurement: Measurement) -> DistinctCount:
-        """Not possible without the values."""
-        raise NotImplementedError("the values of a kept unique count are in the store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +108,8 @@ _AGGREGATES: Mapping[Aggregation, Callable[[KeptUsage], Aggregate]] = {
     Aggregation.MAX: lambda kept: Max(kept.event_count, kept.largest),
     Aggregation.LATEST: lambda kept: Latest(kept.event_count, kept.reading),
     Aggregation.WEIGHTED_SUM: lambda kept: WeightedSum(kept.event_count, kept.total, kept.moment, kept.carried),
-    Aggregation.UNIQUE_COUNT: lambda kept: DistinctCount(kept.event_count, kept.present_count),
+    # The values stay in the store; what is priced is how many of them are present.
+    Aggregation.UNIQUE_COUNT: lambda kept: Sum(kept.event_count, Decimal(kept.present_count)),
 }
 
 

@@ -44,4 +44,4 @@ class Aggregate(ABC):
 
     def carry(self) -> Self:
         """The state that opens the next period of a recurring metric."""
-        raise NotImplementedError(f"{type(self).__name__} carries nothing over")
+        raise TypeError(f"{type(self).__name__} carries nothing over")

@@ -1,0 +1,41 @@
+"""What rating does by itself: close what is due in real time, and announce accrued revenue."""
+
+from __future__ import annotations
+
+import threading
+
+from services.chassis.job import Job
+from services.chassis.log import logger
+from services.rating.commands.due import run_due
+from services.rating.commands.revenue import accrue_due
+from services.rating.deps import Deps
+
+log = logger(__name__)
+
+# An invoice appears within about a second of its period's end.
+CLOSE_SECONDS = 1.0
+# Margin shows revenue this much behind usage; more often would announce the same totals again and again.
+ACCRUE_SECONDS = 1.0
+
+
+def close_periods(deps: Deps) -> Job:
+    """Closes what is due in real time; a test clock's advance closes its own organization's periods."""
+
+    def turn(stopping: threading.Event) -> bool:
+        report = run_due(deps, deps.clock.now(), until=stopping.is_set)
+        if report.closed or report.finalized:
+            log.info("closed", periods=report.closed, finalized=report.finalized)
+        return True
+
+    return Job("close", turn, pause_seconds=CLOSE_SECONDS)
+
+
+def accrue_revenue(deps: Deps) -> Job:
+    """Announces accrued revenue about once a second for every period that usage has touched."""
+
+    def turn(stopping: threading.Event) -> bool:
+        while not stopping.is_set() and accrue_due(deps):
+            pass
+        return True
+
+    return Job("revenue", turn, pause_seconds=ACCRUE_SECONDS)

@@ -1,1 +1,0 @@
-"""Work that rating does by itself, beside its calls."""
