@@ -123,6 +123,9 @@ class _LogReader:
         self._bus = bus
         self._log = log_
         self._early: dict[int, Message] = {}
+        # The last sequence received, and what it was at the check before: without progress there is something wrong.
+        self._sequence = 0
+        self._checked_sequence = -1
         self._stopping = threading.Event()
         self._tail_missing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"log-{log_.name}", daemon=True)
@@ -160,6 +163,8 @@ class _LogReader:
                     self._tail_missing.clear()
                     number = self._catch_up(number)
                 incoming = [_message(m) for m in reader.fetch(BATCH, FETCH_SECONDS)]
+                if incoming:
+                    self._sequence = incoming[-1].sequence
                 number = self._take(number, incoming)
         finally:
             reader.close()
@@ -169,6 +174,7 @@ class _LogReader:
         place = self._bus.ensure_stream(self._log.stream.name, self._log.stream.subjects)
         after = sequence if sequence <= place.last_sequence else 0
         self._early.clear()
+        self._sequence, self._checked_sequence = after, -1
         return self._bus.open_reader(self._log.stream.name, self._log.subject, after_sequence=after)
 
     def _take(self, number: int, incoming: Sequence[Message]) -> int:
@@ -205,13 +211,22 @@ class _LogReader:
         return self._replay(number + 1, upcoming - 1)
 
     def _catch_up(self, number: int) -> int:
-        """Fetch the tail that the source has and the bus has lost."""
+        """Fetch the tail that the source has and the bus has lost; without a source, see that the bus brings it."""
         if self._log.newest is None or self._log.replay is None:
+            self._require_progress()
             return number
         newest = self._log.newest()
         while number < newest and not self._stopping.is_set():
             number = self._apply(self._replay(number + 1, newest))
         return number
+
+    def _require_progress(self) -> None:
+        """Start over from the position where the stream holds more, or numbers are missing, and nothing comes."""
+        last = self._bus.ensure_stream(self._log.stream.name, self._log.stream.subjects).last_sequence
+        is_behind = bool(self._early) or last > self._sequence
+        if is_behind and self._checked_sequence == self._sequence:
+            raise UnavailableError("LOG_STALLED", f"{self._log.name} is at {self._sequence} of {last}")
+        self._checked_sequence = self._sequence
 
     def _replay(self, first: int, last: int) -> list[Message]:
         assert self._log.replay is not None  # noqa: S101 - narrowed by both callers

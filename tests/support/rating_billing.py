@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from farebox.rating.v1 import (
+    credit_note_pb2,
     invoice_pb2,
     invoice_service_pb2,
     invoice_service_pb2_grpc,
@@ -151,6 +152,11 @@ class Billing:
         """All invoices, oldest first."""
         answer = self.tenant.call(self.invoicing.ListInvoices, invoice_service_pb2.ListInvoicesRequest())
         return list(reversed(answer.invoices))
+
+    def credit_notes(self) -> list[credit_note_pb2.CreditNote]:
+        """All credit notes, oldest first."""
+        answer = self.tenant.call(self.invoicing.ListCreditNotes, invoice_service_pb2.ListCreditNotesRequest())
+        return list(reversed(answer.credit_notes))
 
     def current(self, customer: str = "acme") -> usage_service_pb2.UsageSummary:
         """Current usage of a customer's only subscription."""

@@ -128,7 +128,8 @@ class Pricing:
         self.start()
 
     def _credit(self, over: Agreement, at: datetime) -> None:
-        nominal = cut_period(over, at)
+        assert self._open is not None
+        nominal = cut_period(over, at, self._open.start)
         for invoice in reversed(self.invoices):
             for number, fee in enumerate(invoice.fees):
                 is_own = fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id == over.subscription_id

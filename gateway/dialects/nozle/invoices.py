@@ -52,11 +52,15 @@ async def create(call: Call) -> Any:
 
 
 async def update(call: Call) -> Any:
-    """`PUT /invoices/{id}`: say what became of its payment."""
+    """`PUT /invoices/{id}`: say what became of its payment; `paid_amount_cents`, ours, where a part was paid."""
     body = Reader(call.wrapped("invoice"))
     body.required("payment_status")
-    state = body.choice("payment_status", PAYMENT_STATES, Invoice.PAYMENT_STATE_UNSPECIFIED)
-    request = service.RecordPaymentRequest(request_id=call.mutation_id, id=call.path["id"], payment_state=state)
+    request = service.RecordPaymentRequest(
+        request_id=call.mutation_id,
+        id=call.path["id"],
+        payment_state=body.choice("payment_status", PAYMENT_STATES, Invoice.PAYMENT_STATE_UNSPECIFIED),
+        amount_cents=body.integer("paid_amount_cents"),
+    )
     return await _one(call, (await call.ask(call.clients.invoices.RecordPayment, request)).invoice)
 
 

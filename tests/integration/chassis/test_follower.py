@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from services.chassis import schema
-from services.chassis.bus import Bus
+from services.chassis.bus import Bus, Incoming, Reader
 from services.chassis.db import Database
 from services.chassis.follower import Follower, Log, Message
 from services.chassis.local_nats import LocalNats
@@ -170,3 +170,25 @@ def test_a_message_that_is_early_by_a_dead_publisher_waits(side: Callable[[], Si
     consumer.bus.publish([numbered("rating.x", "test", b"2", 2, 2)])
     wait_until(lambda: consumer.seen() == [1, 2, 3], timeout=PATIENCE_SECONDS, what="numbers 2 and 3")
     follower.stop()
+
+
+def test_what_a_reader_loses_is_read_again(side: Callable[[], Side], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that were delivered and lost on the way to us are noticed by the stream's end, and read again."""
+    consumer = side()
+    consumer.bus.ensure_stream(RATING.name, RATING.subjects)
+    consumer.bus.publish([numbered("rating.x", "test", str(n).encode(), n, n) for n in (1, 2, 3)])
+    fetch, lost = Reader.fetch, []
+
+    def fetch_and_lose(reader: Reader, count: int, timeout: float) -> list[Incoming]:
+        found = fetch(reader, count, timeout)
+        if found and not lost:
+            lost.extend(found)
+            return []
+        return found
+
+    monkeypatch.setattr(Reader, "fetch", fetch_and_lose)
+    follower = Follower(consumer.db, consumer.bus, [_log()])
+    follower.start()
+    wait_until(lambda: consumer.seen() == [1, 2, 3], timeout=PATIENCE_SECONDS, what="all three")
+    follower.stop()
+    assert lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -131,6 +131,18 @@ def test_in_a_trial_nothing_was_billed() -> None:
     preview = preview_change(ACTIVE, trial, replace(PRO, trial_days=14), at=AT, timezone="UTC")
     assert (preview.unused, preview.fees) == (None, ())
     assert preview_cancellation(ACTIVE, trial, at=AT, timezone="UTC", timing=ChangeTiming.NOW).unused is None
+
+
+def test_a_subscription_that_ends_in_its_trial_owes_no_day() -> None:
+    """Not even the one on which the trial would have ended, also in arrears; one that outlives it owes that day."""
+    trial = replace(ARREARS, trial_days=14)
+    ends_at = START + timedelta(days=14)
+    early = preview_cancellation(
+        ACTIVE, trial, at=ends_at - timedelta(hours=1), timezone="UTC", timing=ChangeTiming.NOW
+    )
+    assert early.fees == ()
+    late = preview_cancellation(ACTIVE, trial, at=ends_at + timedelta(hours=1), timezone="UTC", timing=ChangeTiming.NOW)
+    assert [fee.amount_cents for fee in late.fees] == [100]
 
 
 @pytest.mark.parametrize("timing", list(ChangeTiming))

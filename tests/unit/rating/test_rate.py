@@ -221,12 +221,17 @@ def test_day_share() -> None:
 def test_base_fee_of_whole_days() -> None:
     """The fee begins with the day on which the trial ends, and says how many days it is for."""
     ends_at = START + timedelta(days=20, hours=9)
-    part = billed_part(APRIL, starts_at=START, ends_at=None, trial_ends_at=ends_at, timezone="UTC")
+    part = billed_part(APRIL, starts_at=START, ends_at=None, trial_ends_at=ends_at, ended_at=None, timezone="UTC")
     fee = base_fee(Plan("plan", EUR, base_amount=D(30)), SubscriptionId("s"), APRIL, part, "UTC")
     assert fee is not None
     assert (fee.period, fee.amount_cents) == (Period(START + timedelta(days=20), APRIL.end), 1000)
     assert (fee.lines[0].description, fee.lines[0].units) == ("base price, 10 of 30 days", 10)
     assert base_fee(Plan("plan", EUR), SubscriptionId("s"), APRIL, APRIL, "UTC") is None
+    ended_at = ends_at - timedelta(hours=1)
+    cut = START + timedelta(days=21)
+    assert not billed_part(
+        APRIL, starts_at=START, ends_at=cut, trial_ends_at=ends_at, ended_at=ended_at, timezone="UTC"
+    )
 
 
 def test_a_sum_of_a_weighted_metric_depends_on_the_window() -> None:
