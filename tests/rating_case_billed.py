@@ -76,6 +76,7 @@ class Billed:
             starts_at=subscription.starts_at,
             ends_at=subscription.base_ends_at,
             trial_ends_at=subscription.trial_ends_at(self.plan, self.timezone),
+            ended_at=subscription.ended_at,
             timezone=self.timezone,
         )
         return base_fee(self.plan, subscription.subscription_id, nominal, part, self.timezone)

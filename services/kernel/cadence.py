@@ -165,6 +165,8 @@ def days_between(period: Period, timezone: str) -> int:
     return (local_date(period.end - _INSTANT, timezone) - local_date(period.start, timezone)).days + 1
 
 
+# A billing run asks the same question several times for each subscription in turn; this many answers are a few MB.
+@lru_cache(maxsize=4096)
 def period_containing(cadence: Cadence, at: datetime) -> Period:
     """The full nominal period that holds `at`; it may begin before the anchor."""
     index = _index_near(cadence, local_date(at, cadence.timezone))

@@ -29,7 +29,7 @@ from services.rating.domain.invoice import Balance, Invoice
 from services.rating.domain.kept_usage import KeptUsage, PeriodKey
 from services.rating.domain.organization import Organization
 from services.rating.domain.period_rating import ProvenFee, rate_period
-from services.rating.store import periods, usage
+from services.rating.store import ahead, periods, usage
 from services.rating.store.catalog.coupons import coupons_of, save_applied
 from services.rating.store.catalog.metrics import metrics_by_code
 from services.rating.store.customers import customers_by_id
@@ -59,14 +59,16 @@ class Purse:
         ids = set(customers)
         return cls(coupons_of(tx, organization, ids, at), credit_notes.lock_balances(tx, organization, ids), {}, {})
 
-    def totals(self, customer: CustomerId, fees: Sequence[BilledFee], currency: Currency) -> invoices.Totals:
-        """What fees come to with everything the customer brings."""
+    def totals(
+        self, customer: CustomerId, fees: Sequence[BilledFee], currency: Currency, *, is_draft: bool = False
+    ) -> invoices.Totals:
+        """What fees come to with everything the customer brings; a draft leaves credit notes to what is finalized."""
         held = [each.coupon for each in self.coupons.get(customer, ())]
         return invoices.compute_totals(
             [each.fee for each in fees],
             currency,
             coupons=[each.terms for each in held if each.currency in {"", currency.code}],
-            credit_notes=self.balances.get((customer, currency.code), ()),
+            credit_notes=() if is_draft else self.balances.get((customer, currency.code), ()),
         )
 
     def spend(self, bill: Bill) -> None:
@@ -179,8 +181,8 @@ def rate_run(tx: Connection, run: BillingRun, loaded: Loaded) -> list[BilledFee]
 
 
 def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
-    """The fees of the usage of a run's billing period."""
-    if run.usage is None or _is_free_trial(run):
+    """The fees of the usage of a run's billing period; none of one that is empty, cut where it began."""
+    if run.usage is None or not run.usage.period.length or _is_free_trial(run):
         return []
     kept = loaded.kept.get(run.usage.key, ())
     return rate_period(run.agreement, run.usage.period, kept, loaded.metrics, loaded.watermarks)
@@ -239,9 +241,10 @@ def _draft(loaded: Loaded, run: BillingRun, fees: Sequence[BilledFee], at: datet
 
 def _total(bill: Bill, purse: Purse, at: datetime) -> Bill:
     """The draft with its totals; what it uses is spent when it is finalized in the same step."""
-    totals = purse.totals(bill.invoice.customer_id, bill.fees, bill.invoice.currency)
+    is_draft = bill.grace_ends_at > at
+    totals = purse.totals(bill.invoice.customer_id, bill.fees, bill.invoice.currency, is_draft=is_draft)
     totalled = bill.with_totals(bill.fees, totals)
-    if bill.grace_ends_at <= at:
+    if not is_draft:
         purse.spend(totalled)
     return totalled
 
@@ -277,3 +280,4 @@ def mark_billed(tx: Connection, runs: Iterable[BillingRun], bills: Mapping[Subsc
             closed[run.usage.key] = (run.usage.period, bill.invoice.invoice_id if bill else None)
     if closed:
         periods.close(tx, closed)
+        ahead.forget(tx, {key: period.end for key, (period, _) in closed.items()})

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import FeeId, OrganizationId, new_id
+from services.kernel.period import Period
 from services.rating.commands.present import now_of
 from services.rating.deps import Deps
 from services.rating.domain import credit_note as notes
@@ -19,7 +20,7 @@ from services.rating.domain.agreement import Agreement
 from services.rating.domain.bill import Bill
 from services.rating.domain.billed import NOTHING_BILLED, Billed
 from services.rating.domain.billing_events import InvoiceChanged
-from services.rating.domain.billing_run import unused_base
+from services.rating.domain.billing_run import unused_share
 from services.rating.domain.credit_note import CreditItem, CreditNote, Resolution
 from services.rating.domain.given_credit import CreditReason, GivenCredit, creditable
 from services.rating.domain.invoice import InvoiceState
@@ -117,23 +118,31 @@ def _distributed(bill: Bill, note: CreditNote, wanted: CreditWanted, earlier: Se
 
 
 def credit_unused_base(
-    deps: Deps, tx: Connection, agreement: Agreement, at: datetime, resolution: Resolution, reason: CreditReason
+    deps: Deps,
+    tx: Connection,
+    agreement: Agreement,
+    at: datetime,
+    nominal: Period | None,
+    resolution: Resolution,
+    reason: CreditReason,
 ) -> Billed:
     """Give back the days of a base price that were billed in advance and will not be used.
 
-    A draft that holds them is finalized by `billing` before; what is billed there is credited here.
+    A draft that holds them is finalized by `billing` before; what is billed there is credited here. `nominal` is the
+    plan's period that was cut (`billing_run.cut_period`), None where none was.
     """
-    unused = unused_base(agreement, at)
-    if unused is None or resolution is Resolution.NONE:
+    if nominal is None or resolution is Resolution.NONE:
         return NOTHING_BILLED
-    nominal, share = unused
     found = invoice_store.base_fee_within(tx, agreement.organization_id, agreement.subscription_id, nominal)
     if found is None:
         return NOTHING_BILLED
     invoice_id, fee_id = found
     bill = invoice_store.bill(tx, agreement.organization_id, invoice_id, lock=True)
     earlier = store.of_invoice(tx, agreement.organization_id, invoice_id)
-    number = next(index for index, each in enumerate(bill.fees) if each.fee_id == fee_id)
+    number, billed = next((index, each) for index, each in enumerate(bill.fees) if each.fee_id == fee_id)
+    share = unused_share(agreement, nominal, billed.fee.period)
+    if share is None:
+        return NOTHING_BILLED
     note = notes.credit_unused(creditable(bill, earlier), number, share, bill.invoice.currency, resolution)
     if note is None or not note.total_cents:
         return NOTHING_BILLED

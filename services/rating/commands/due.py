@@ -12,8 +12,9 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.db import retrying
 from services.chassis.log import logger
-from services.kernel.errors import UnavailableError
+from services.kernel.errors import FareboxError, UnavailableError
 from services.kernel.ids import OrganizationId
 from services.rating.commands.finalizing import finalize_drafts
 from services.rating.commands.periods import close_runs
@@ -45,6 +46,11 @@ class DueReport:
 
     closed: int = 0
     finalized: int = 0
+
+    @property
+    def size(self) -> int:
+        """How much was done, to see whether there may be more."""
+        return max(self.closed, self.finalized)
 
     def __add__(self, other: DueReport) -> DueReport:
         return DueReport(
@@ -94,9 +100,9 @@ def _run_at(deps: Deps, organization: OrganizationId, at: datetime) -> DueReport
         before = store.last_number(tx, organization)
         apply_due_changes(deps, tx, organization, at)
     report = DueReport()
-    while batch := close_batch(deps, at, organization):
+    while (batch := retrying(lambda: close_batch(deps, at, organization))).size:
         report += batch
-    while finalize_batch(deps, at, organization):
+    while retrying(lambda: finalize_batch(deps, at, organization)).size:
         pass
     with deps.db.worker_transaction() as tx:
         after = store.last_number(tx, organization)
@@ -108,18 +114,30 @@ def _run_all(deps: Deps, as_of: datetime, until: Callable[[], bool]) -> DueRepor
     with deps.db.worker_transaction() as tx:
         changing = organizations_with_due(tx, as_of)
     for each in changing:
-        with deps.db.worker_transaction() as tx:
-            apply_due_changes(deps, tx, each, as_of)
+        _apply_changes(deps, each, as_of)
+    report = _until_none(lambda: close_batch(deps, as_of), until)
+    return report + _until_none(lambda: finalize_batch(deps, as_of), until)
+
+
+def _until_none(batch: Callable[[], DueReport], until: Callable[[], bool]) -> DueReport:
+    """Do batches until one finds nothing, or until told to stop."""
     report = DueReport()
-    while not until() and (batch := close_batch(deps, as_of)):
-        report += batch
-    while not until() and (finalized := finalize_batch(deps, as_of)):
-        report += DueReport(0, finalized)
+    while not until() and (done := retrying(batch)).size:
+        report += done
     return report
 
 
-def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport | None:
-    """Close one batch of periods that have ended; None when none is left that can be closed now."""
+def _apply_changes(deps: Deps, organization: OrganizationId, as_of: datetime) -> None:
+    """Move an organization's subscriptions; where that cannot be done now, the others need not wait for it."""
+    try:
+        with deps.db.worker_transaction() as tx:
+            apply_due_changes(deps, tx, organization, as_of)
+    except FareboxError as error:
+        log.warning("changes_wait", organization_id=organization, reason=error.reason)
+
+
+def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
+    """Close one batch of periods that have ended; none when none is left that can be closed now."""
     with deps.db.worker_transaction() as tx:
         due = periods.lock_due(tx, organization, as_of, limit=BATCH, skip_locked=organization is None)
         found = agreements(tx, organization, {each.subscription_id for each in due})
@@ -133,7 +151,7 @@ def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None
             report += (
                 _close(deps, tx, owner, own, as_of) if organization else _close_possible(deps, tx, owner, own, as_of)
             )
-    return report if report.closed else None
+    return report
 
 
 def _ends_itself(agreement: Agreement, at: datetime) -> bool:
@@ -165,11 +183,11 @@ def _close_possible(
     return report
 
 
-def finalize_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> int:
-    """Finalize one batch of drafts whose grace has ended; how many they were."""
+def finalize_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
+    """Finalize one batch of drafts whose grace has ended; none when none is left."""
     with deps.db.worker_transaction() as tx:
         drafts = store.lock_grace_ended(tx, organization, as_of, limit=BATCH, skip_locked=organization is None)
         for owner in dict.fromkeys(bill.organization_id for bill in drafts):
             own = [bill for bill in drafts if bill.organization_id == owner]
             finalize_drafts(deps, tx, organization_of(tx, owner), own, as_of)
-    return len(drafts)
+    return DueReport(0, len(drafts))

@@ -37,7 +37,7 @@ def finalize_drafts(
     owner, loaded, refreshed = organization.organization_id, *_refreshed(deps, tx, organization, drafts, at)
     totalled = []
     for bill in refreshed:
-        due = _totalled(replace(bill, grace_ends_at=min(at, bill.grace_ends_at)), loaded.purse)
+        due = _totalled(replace(bill, grace_ends_at=min(at, bill.grace_ends_at)), loaded.purse, is_draft=False)
         loaded.purse.spend(due)
         totalled.append(due)
     finalized = number(tx, organization, totalled, at)
@@ -52,14 +52,15 @@ def refresh_drafts(
 ) -> list[Bill]:
     """Compute drafts again from the usage known now."""
     loaded, refreshed = _refreshed(deps, tx, organization, drafts, at)
-    totalled = [_totalled(bill, loaded.purse) for bill in refreshed]
+    totalled = [_totalled(bill, loaded.purse, is_draft=True) for bill in refreshed]
     store.save(tx, totalled, fees=True)
     deps.announce_all(tx, [InvoiceChanged(organization.organization_id, bill) for bill in totalled])
     return totalled
 
 
-def _totalled(bill: Bill, purse: Purse) -> Bill:
-    return bill.with_totals(bill.fees, purse.totals(bill.invoice.customer_id, bill.fees, bill.invoice.currency))
+def _totalled(bill: Bill, purse: Purse, *, is_draft: bool) -> Bill:
+    customer, currency = bill.invoice.customer_id, bill.invoice.currency
+    return bill.with_totals(bill.fees, purse.totals(customer, bill.fees, currency, is_draft=is_draft))
 
 
 def _refreshed(

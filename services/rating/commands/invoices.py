@@ -211,20 +211,37 @@ def void_invoice(
 
 
 def record_payment(
-    deps: Deps, tx: Connection, organization_id: OrganizationId, invoice_id: str, payment_state: PaymentState
+    deps: Deps,
+    tx: Connection,
+    organization_id: OrganizationId,
+    invoice_id: str,
+    payment_state: PaymentState,
+    amount_cents: int = 0,
 ) -> Bill:
-    """Say that an invoice is paid, that paying failed, or that it is pending again after a failure.
+    """Say that an invoice, or a part of it, is paid, that paying failed, or that it is pending again after a failure.
+
+    Args:
+        deps: what commands need.
+        tx: the caller's transaction.
+        organization_id: whose invoice.
+        invoice_id: which.
+        payment_state: what became of the payment.
+        amount_cents: what was paid, in minor units; 0 for all that is open.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
-        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID`.
+        InvalidArgumentError: an amount, where nothing was paid.
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID`, `PAYMENT_EXCEEDS_INVOICE`.
     """
+    if amount_cents and payment_state is not PaymentState.SUCCEEDED:
+        raise InvalidArgumentError.of_field("amount_cents", "value_is_invalid", "is for payments that succeeded")
     bill = store.bill(tx, organization_id, invoice_id, lock=True)
     invoice = bill.invoice
-    if invoice.state is InvoiceState.FINALIZED and invoice.payment_state is payment_state:
+    if invoice.state is InvoiceState.FINALIZED and invoice.payment_state is payment_state and not amount_cents:
         return bill
     if payment_state is PaymentState.SUCCEEDED:
-        moved = invoices.record_payment(invoice, invoice.totals.total_cents - invoice.paid_cents)
+        open_cents = invoice.totals.total_cents - invoice.paid_cents
+        moved = invoices.record_payment(invoice, amount_cents or open_cents)
     else:
         moved = replace(invoices.record_failed_payment(invoice), payment_state=payment_state)
     paid = bill.moved(moved)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from services.kernel.cadence import period_containing
 from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
 from services.rating.commands.announcing import announce_subscriptions
@@ -19,6 +20,7 @@ from services.rating.commands.billing import bill_runs, mark_billed
 from services.rating.commands.carrying import carry_from_predecessor, carry_over
 from services.rating.commands.credit_notes import credit_unused_base
 from services.rating.commands.finalizing import finalize_drafts
+from services.rating.commands.handing_back import hand_back_usage
 from services.rating.deps import Deps
 from services.rating.domain.agreement import Agreement
 from services.rating.domain.bill import Bill
@@ -26,17 +28,17 @@ from services.rating.domain.billed import NOTHING_BILLED, Billed
 from services.rating.domain.billing_period import BillingPeriod
 from services.rating.domain.billing_run import (
     BillingRun,
+    cut_period,
     end_run,
     period_end_run,
     start_run,
     trial_end_run,
-    unused_base,
 )
 from services.rating.domain.change import ChangeKind
 from services.rating.domain.credit_note import Resolution
 from services.rating.domain.given_credit import CreditReason
 from services.rating.domain.invoice import InvoiceState
-from services.rating.store import periods
+from services.rating.store import ahead, periods
 from services.rating.store.invoices import invoices as invoice_store
 from services.rating.store.organizations import organization
 
@@ -67,36 +69,47 @@ def close_subscription_now(
     credit_action: Resolution = Resolution.CREDIT,
     skip_final_invoice: bool = False,
 ) -> Billed:
-    """A subscription ended at `at`: close its open period there, invoice the rest, credit an unused base price."""
+    """A subscription ended at `at`: credit an unused base price, close its open period there, invoice the rest."""
     billed = NOTHING_BILLED
-    while (period := _lock_open(tx, agreement)) is not None and period.period.end < at:
+    while (period := lock_open_period(tx, agreement)) is not None and period.period.end < at:
         # The close run has not come this far yet; what ended before is invoiced by itself.
         billed += _close(deps, tx, period_end_run(agreement, period), period.period.end)
+    hand_back_usage(deps, tx, agreement, at)
+    opened_at = period.period.start if period is not None else at
+    nominal = cut_period(agreement, at, opened_at)
+    _finalize_base(deps, tx, agreement, nominal, at)
+    # Before the final invoice, which uses what goes to the customer's balance.
+    billed += credit_unused_base(
+        deps, tx, agreement, at, nominal, credit_action, _REASONS.get(reason, CreditReason.ORDER_CHANGE)
+    )
     if period is not None:
         cut = replace(period, period=Period(period.period.start, max(period.period.start, at)))
         if skip_final_invoice:
             periods.close(tx, {cut.key: (cut.period, None)})
+            ahead.forget(tx, {cut.key: at})
         else:
             billed += _close(deps, tx, end_run(agreement, cut), at)
-    _finalize_base(deps, tx, agreement, at)
-    return billed + credit_unused_base(
-        deps, tx, agreement, at, credit_action, _REASONS.get(reason, CreditReason.ORDER_CHANGE)
-    )
+    # The base price is earned from the period it began in, which may have been closed long ago.
+    since = period_containing(agreement.cadence, opened_at).start
+    periods.mark_accruals(tx, agreement.organization_id, agreement.subscription_id, since=since)
+    return billed
 
 
-def _lock_open(tx: Connection, agreement: Agreement) -> BillingPeriod | None:
-    """The open period. Asked twice: who waits for a period that is being closed cannot see the next one in it."""
+def lock_open_period(tx: Connection, agreement: Agreement) -> BillingPeriod | None:
+    """The open period, in which nothing is counted until the transaction ends; None when there is none.
+
+    Asked twice: who waits for a period that is being closed cannot see the next one in it.
+    """
     key = (agreement.organization_id, agreement.subscription_id)
     return periods.lock_open(tx, *key) or periods.lock_open(tx, *key)
 
 
-def _finalize_base(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
+def _finalize_base(deps: Deps, tx: Connection, agreement: Agreement, nominal: Period | None, at: datetime) -> None:
     """Finalize a draft that holds the base price about to be credited: only what is final can be credited."""
-    unused = unused_base(agreement, at)
-    if unused is None:
+    if nominal is None:
         return
     owner = agreement.organization_id
-    found = invoice_store.base_fee_within(tx, owner, agreement.subscription_id, unused[0])
+    found = invoice_store.base_fee_within(tx, owner, agreement.subscription_id, nominal)
     if found is not None:
         bill = invoice_store.bill(tx, owner, found[0], lock=True)
         if bill.invoice.state is InvoiceState.DRAFT:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
+from services.rating.commands.carrying import carry_on
 from services.rating.deps import Deps
 from services.rating.domain.agreement import Agreement
 from services.rating.domain.billing_events import Refusal, UsageAggregated, UsageRefused, UsageTotal
@@ -22,9 +23,10 @@ from services.rating.domain.counting import Counted, CountedBucket, Counter, tal
 from services.rating.domain.kept_usage import KeptUsage, PeriodKey
 from services.rating.domain.metric import Measurement
 from services.rating.domain.usage_log import UsageEntry
-from services.rating.store import counting, periods
+from services.rating.store import ahead, counting, periods
 from services.rating.store.catalog.metrics import metrics_by_code
 from services.rating.store.subscriptions import agreements
+from services.rating.store.test_clock import test_clocks
 
 # Subscriptions whose agreements a shard remembers; with sixteen shards at a few kB each some 200 MB at most.
 MAX_REMEMBERED = 5_000
@@ -43,10 +45,12 @@ class Memory:
     """What a shard remembers between batches: only what never changes of a subscription, its plan and customer.
 
     A plan version is immutable and a subscription keeps its plan version and time zone for life, so nothing here is
-    ever stale. Where a subscription ends may change, so that is asked anew (`_Batch.place`).
+    ever stale. Where a subscription ends may change, so that is asked anew (`Batch`). An organization that has data and
+    no test clock never gets one.
     """
 
     agreements: dict[SubscriptionId, Agreement] = field(default_factory=dict)
+    clockless: set[OrganizationId] = field(default_factory=set)
 
     def know(self, tx: Connection, wanted: Iterable[SubscriptionId]) -> Mapping[SubscriptionId, Agreement]:
         """The agreements of subscriptions; those that do not exist are missing."""
@@ -57,6 +61,20 @@ class Memory:
             self.agreements.update(agreements(tx, None, missing))
         return self.agreements
 
+    def times(
+        self, tx: Connection, wanted: Iterable[OrganizationId], machine_now: datetime
+    ) -> Mapping[OrganizationId, datetime]:
+        """The present time of organizations."""
+        times = dict.fromkeys(wanted, machine_now)
+        unknown = times.keys() - self.clockless
+        if unknown:
+            clocks = test_clocks(tx, unknown)
+            times.update(clocks)
+            if len(self.clockless) > MAX_REMEMBERED:
+                self.clockless.clear()
+            self.clockless |= unknown - clocks.keys()
+        return times
+
 
 def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[UsageEntry]) -> None:
     """Add entries of the log to the aggregates of their billing periods, and announce what came of it.
@@ -64,31 +82,44 @@ def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[Us
     Entries that no period takes are announced as refused, so that the log quarantines them. A late entry changes the
     aggregate of its closed period and marks it, so that the next invoice adjusts it.
     """
-    batch = _Batch(tx, memory, entries)
+    batch = Batch(tx, memory, entries, deps.clock.now())
     for entry in entries:
         batch.count(entry)
-    kept = counting.add(tx, batch.additions()) if batch.counted else []
-    if batch.late:
-        counting.note_corrections(tx, batch.late)
-        periods.mark(tx, {key for key, _ in batch.late}, dirty=True)
-    if kept:
-        periods.mark(tx, {each.period for each in kept}, accrual_due=True)
-        deps.announce(tx, UsageAggregated(tuple(batch.totals(kept))))
+    keep_batch(deps, tx, batch)
+    ahead.keep(tx, batch.ahead.values())
     if batch.refusals:
         deps.announce(tx, UsageRefused(tuple(batch.refusals)))
 
 
-class _Batch:
-    """The entries of one transaction on their way into aggregates."""
+def keep_batch(deps: Deps, tx: Connection, batch: Batch) -> None:
+    """Add what a batch has gathered, and announce the new totals."""
+    kept = counting.add(tx, batch.additions()) if batch.counted else []
+    if batch.late:
+        counting.note_corrections(tx, batch.late)
+        periods.mark(tx, {key for key, _ in batch.late} | batch.carry_late(), dirty=True)
+    if kept:
+        periods.mark(tx, {each.period for each in kept}, accrual_due=True)
+        deps.announce(tx, UsageAggregated(tuple(batch.totals(kept))))
 
-    def __init__(self, tx: Connection, memory: Memory, entries: Sequence[UsageEntry]) -> None:
+
+class Batch:
+    """The entries of one transaction on their way into aggregates.
+
+    An event that is ahead of its organization's time is remembered (`ahead`) until its time has come, since its
+    subscription may end before it.
+    """
+
+    def __init__(self, tx: Connection, memory: Memory, entries: Sequence[UsageEntry], machine_now: datetime) -> None:
         self._tx = tx
+        self._times = memory.times(tx, {entry.organization_id for entry in entries}, machine_now)
         self._periods = periods.share_for_counting(tx, _occurred(entries))
         self._agreements = memory.know(tx, {entry.subscription_id for entry in entries})
         self._metrics = _metrics(tx, entries)
         self._counters: dict[tuple[SubscriptionId, str], Counter] = {}
         self._spans: dict[PeriodKey, Period] = {}
         self._shards: dict[SubscriptionId, int] = {}
+        self._taken = ahead.take(tx, [entry for entry in entries if entry.is_void])
+        self.ahead: dict[bytes, UsageEntry] = {}
         self.counted: dict[tuple[PeriodKey, str, CountedBucket], Counted] = {}
         self.late: list[tuple[PeriodKey, UsageEntry]] = []
         self.refusals: list[Refusal] = []
@@ -101,7 +132,7 @@ class _Batch:
         counter = self._counter(agreement, entry.code)
         if counter is None:
             return self._refuse(entry, "METRIC_UNKNOWN")
-        place = self._place(agreement, entry.occurred_at)
+        place = self._place_of(agreement, entry)
         if place is None:
             return self._refuse(entry, "SUBSCRIPTION_NOT_ACTIVE")
         try:
@@ -109,6 +140,20 @@ class _Batch:
         except InvalidArgumentError as error:
             return self._refuse(entry, error.reason)
         return self._gather(entry, place, counter, measurement)
+
+    def _place_of(self, agreement: Agreement, entry: UsageEntry) -> _Place | None:
+        """The period that takes an entry."""
+        if entry.is_void and (self.ahead.pop(entry.event_key, None) is not None or entry.event_key in self._taken):
+            # It was counted, wherever its subscription ends by now.
+            return self._place(agreement, entry.occurred_at, lives_on=True)
+        place = self._place(agreement, entry.occurred_at)
+        # An event that is ahead and was counted would be remembered: this one was refused, for an end promised then.
+        was_refused = place is not None and entry.is_void and self._is_ahead(entry, place)
+        return None if was_refused else place
+
+    def _is_ahead(self, entry: UsageEntry, place: _Place) -> bool:
+        """Whether an event's time has not come, so that the end of its subscription may still come before it."""
+        return not place.closed and entry.occurred_at >= self._times[entry.organization_id]
 
     def _gather(self, entry: UsageEntry, place: _Place, counter: Counter, measurement: Measurement) -> None:
         self._spans[place.key] = place.period
@@ -121,6 +166,8 @@ class _Batch:
             counted.count(measurement, is_void=entry.is_void)
         if place.closed:
             self.late.append((place.key, entry))
+        elif not entry.is_void and self._is_ahead(entry, place):
+            self.ahead[entry.event_key] = entry
 
     def _refuse(self, entry: UsageEntry, reason: str) -> None:
         """Hand an entry back to the log; one that is to be taken back was never counted, so nothing is to be done."""
@@ -137,23 +184,49 @@ class _Batch:
             counter = self._counters[key] = Counter.of(agreement, metric)
         return counter
 
-    def _place(self, agreement: Agreement, at: datetime) -> _Place | None:
+    def _place(self, agreement: Agreement, at: datetime, *, lives_on: bool = False) -> _Place | None:
         """The period that takes an event: an open or closed one, or one that is still to come."""
+        if not lives_on and agreement.ending_at is not None and agreement.ending_at <= at:
+            return None
         known = self._periods.get(agreement.subscription_id, [])
         for each in known:
             if at in each.period:
                 return _Place(each.key, each.period, each.state is PeriodState.CLOSED)
         if known and at < known[-1].period.end:
             return None
-        # After the newest period: an event that claims a time to come, or one of a subscription that has ended.
-        current = agreements(self._tx, agreement.organization_id, [agreement.subscription_id])
-        to_come = current[agreement.subscription_id].period_at(at)
+        to_come = self._period_to_come(agreement, at, lives_on=lives_on)
         if to_come is None:
             return None
-        key = PeriodKey(agreement.organization_id, agreement.subscription_id, to_come.start)
-        known.append(BillingPeriod(*key[:2], agreement.subscription.customer_id, to_come))
-        self._periods[agreement.subscription_id] = known
-        return _Place(key, to_come, closed=False)
+        if not lives_on:
+            known.append(to_come)
+            self._periods[agreement.subscription_id] = known
+        return _Place(to_come.key, to_come.period, to_come.state is PeriodState.CLOSED)
+
+    def _period_to_come(self, agreement: Agreement, at: datetime, *, lives_on: bool) -> BillingPeriod | None:
+        """The period after the known ones that takes an event of a time to come; None where its subscription ends."""
+        owner, subscription = agreement.organization_id, agreement.subscription_id
+        # Asked again: who has waited for a period that was being closed could not see the next one.
+        newest = periods.share_for_counting(self._tx, [periods.Occurred(owner, subscription, at)])
+        for each in newest.get(subscription, ()):
+            if at in each.period:
+                return each
+        if lives_on:
+            nominal = agreement.nominal_period_at(at)
+            span: Period | None = Period(max(nominal.start, agreement.subscription.starts_at), nominal.end)
+        else:
+            span = agreements(self._tx, owner, [subscription])[subscription].period_to_come(at)
+        return BillingPeriod(owner, subscription, agreement.subscription.customer_id, span) if span else None
+
+    def carry_late(self) -> set[PeriodKey]:
+        """Carry what late events changed of recurring metrics through the later periods; the closed ones of those."""
+        changed: set[PeriodKey] = set()
+        for key, code in {(key, entry.code) for key, entry in self.late}:
+            metric = self._metrics[(key.organization_id, code)]
+            if metric.metric.recurring:
+                agreement, known = self._agreements[key.subscription_id], self._periods[key.subscription_id]
+                later = carry_on(self._tx, agreement, self._spans[key], known, metric)
+                changed |= {each.key for each in later if each.state is PeriodState.CLOSED}
+        return changed
 
     def additions(self) -> list[counting.Addition]:
         """What the batch adds, one entry an aggregate."""

@@ -29,7 +29,7 @@ from services.rating.domain.invoice import InvoiceState, PaymentState
 from services.rating.domain.tax import InvoiceTax
 from services.rating.queries.invoices import Explanation
 from services.rating.queries.rebuilding import Rebuilt
-from services.rating.store.invoices.invoices import FeesWanted, InvoicesWanted
+from services.rating.store.invoices.listing import FeesWanted, InvoicesWanted
 
 _FEE_KINDS = {
     FeeKind.SUBSCRIPTION: fee_pb2.Fee.KIND_SUBSCRIPTION,

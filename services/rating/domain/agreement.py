@@ -89,6 +89,12 @@ class Agreement:
             return None
         return self.subscription.usage_part(self.nominal_period_at(at))
 
+    def period_to_come(self, at: datetime) -> Period | None:
+        """The billing period that will hold an instant; None also from an end on that is promised."""
+        change = self.subscription.pending_change
+        ends = (change.effective_at if change else None, self.ending_at)
+        return None if any(end is not None and end <= at for end in ends) else self.period_at(at)
+
     @property
     def due_at(self) -> datetime | None:
         """The first instant at which something is due by itself: a start, a change, a trial's end, its own end."""

@@ -94,23 +94,38 @@ def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
 
 
 def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
-    """The run of a subscription's end, which cuts its period: usage, base price in arrears, commitment."""
+    """The run of a subscription's end, which cuts its period: usage, base price in arrears, commitment.
+
+    What it owes is of the plan's period that holds the start of the open one: at a boundary the run of the period that
+    ended there has billed that one, and the open period is empty.
+    """
     at = ended.period.end
-    nominal = _nominal_before(agreement, at)
+    nominal = period_containing(agreement.cadence, ended.period.start)
     base = None if agreement.plan.plan.in_advance else _base_of(agreement, nominal)
     return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal, at))
 
 
-def unused_base(agreement: Agreement, at: datetime) -> tuple[Period, DayShare] | None:
-    """The plan's period that a subscription's end cuts, and its days that were billed in advance and stay unused."""
-    nominal = _nominal_before(agreement, at)
+def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Period | None:
+    """The plan's full period whose base price, due in advance, a subscription's end cuts; None where it cuts none.
+
+    Args:
+        agreement: the subscription, ended.
+        at: when it ended.
+        opened_at: when the billing period began that was open then.
+    """
+    nominal = period_containing(agreement.cadence, opened_at)
     cut = agreement.subscription.base_ends_at
     trial_ends_at = agreement.trial_ends_at
     is_in_trial = trial_ends_at is not None and at < trial_ends_at
     if not agreement.plan.plan.in_advance or is_in_trial or cut is None or cut >= nominal.end:
         return None
-    rest = Period(max(cut, nominal.start), nominal.end)
-    return nominal, day_share(rest, nominal, agreement.timezone)
+    return nominal
+
+
+def unused_share(agreement: Agreement, nominal: Period, billed: Period) -> DayShare | None:
+    """The days that were billed of a cut period and that nobody uses; None where there are none."""
+    cut = max(agreement.subscription.base_ends_at or billed.end, billed.start)
+    return day_share(Period(cut, billed.end), nominal, agreement.timezone) if cut < billed.end else None
 
 
 def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
@@ -124,12 +139,6 @@ def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
         return None
     begins_here = max(fee.period.start, agreement.subscription.starts_at)
     return fee if period.start <= begins_here < max(period.end, period.start + _INSTANT) else None
-
-
-def _nominal_before(agreement: Agreement, at: datetime) -> Period:
-    """The plan's full period that holds the last instant before `at`."""
-    starts_at = agreement.subscription.starts_at
-    return period_containing(agreement.cadence, max(at - _INSTANT, min(at, starts_at)))
 
 
 def _base_in_advance(agreement: Agreement, at: datetime) -> Fee | None:
@@ -147,14 +156,18 @@ def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
         starts_at=subscription.starts_at,
         ends_at=subscription.base_ends_at,
         trial_ends_at=agreement.trial_ends_at,
+        ended_at=subscription.ended_at,
         timezone=timezone,
     )
     return base_fee(agreement.plan.plan, subscription.subscription_id, nominal, part, timezone)
 
 
 def _commitment(agreement: Agreement, nominal: Period, at: datetime) -> Commitment | None:
-    if not agreement.plan.plan.minimum_commitment_amount:
+    """What is committed to in a period of the plan; nothing in one that was a trial for as long as it was lived."""
+    subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
+    lived_until = min(subscription.ended_at or nominal.end, nominal.end)
+    is_all_trial = trial_ends_at is not None and lived_until <= trial_ends_at
+    if not agreement.plan.plan.minimum_commitment_amount or is_all_trial:
         return None
-    subscription = agreement.subscription
     part = clip(nominal, start=subscription.starts_at, end=subscription.base_ends_at or max(at, nominal.end))
     return Commitment(nominal, part) if part is not None else None

@@ -126,7 +126,7 @@ def preview_change(
         kind,
         effective_at,
         nominal,
-        old_fee=_old_fee(subscription, plan, nominal, cut, timezone),
+        old_fee=_old_fee(subscription, plan, nominal, effective_at, cut, timezone),
         new_fee=_new_fee(subscription, new_plan, effective_at, timezone),
         unused=_unused(subscription, plan, nominal, cut, at, timezone),
     )
@@ -171,12 +171,13 @@ def preview_cancellation(
     _require_active(subscription)
     nominal = period_containing(subscription.cadence(plan.interval, timezone), at)
     is_now = timing is ChangeTiming.NOW
+    effective_at = at if is_now else nominal.end
     cut = start_of_next_day(at, timezone) if is_now else nominal.end
     return ChangePreview(
         ChangeKind.CANCELLATION,
-        at if is_now else nominal.end,
+        effective_at,
         nominal,
-        old_fee=_old_fee(subscription, plan, nominal, cut, timezone),
+        old_fee=_old_fee(subscription, plan, nominal, effective_at, cut, timezone),
         unused=_unused(subscription, plan, nominal, cut, at, timezone),
     )
 
@@ -201,11 +202,20 @@ def request_cancellation(
     return ChangeEffect(preview, subscriptions.terminate(subscription, at=at, timezone=timezone))
 
 
-def _old_fee(subscription: Subscription, plan: Plan, nominal: Period, cut: datetime, timezone: str) -> Fee | None:
+def _old_fee(
+    subscription: Subscription, plan: Plan, nominal: Period, ended_at: datetime, cut: datetime, timezone: str
+) -> Fee | None:
     """The old plan's base price up to the cut, unless it was billed in advance."""
     if plan.in_advance:
         return None
-    part = _part(subscription, plan, nominal, cut, timezone)
+    part = billed_part(
+        nominal,
+        starts_at=subscription.starts_at,
+        ends_at=cut,
+        trial_ends_at=subscription.trial_ends_at(plan, timezone),
+        ended_at=ended_at,
+        timezone=timezone,
+    )
     return base_fee(plan, subscription.subscription_id, nominal, part, timezone)
 
 
@@ -215,7 +225,9 @@ def _new_fee(subscription: Subscription, plan: Plan, at: datetime, timezone: str
     if not plan.in_advance or (trial_ends_at is not None and at < trial_ends_at):
         return None
     nominal = period_containing(subscription.cadence(plan.interval, timezone), at)
-    part = billed_part(nominal, starts_at=at, ends_at=None, trial_ends_at=trial_ends_at, timezone=timezone)
+    part = billed_part(
+        nominal, starts_at=at, ends_at=None, trial_ends_at=trial_ends_at, ended_at=None, timezone=timezone
+    )
     return base_fee(plan, subscription.subscription_id, nominal, part, timezone)
 
 
@@ -228,16 +240,6 @@ def _unused(
     if not plan.in_advance or not plan.base_amount or is_in_trial or cut >= nominal.end:
         return None
     return day_share(Period(max(cut, nominal.start), nominal.end), nominal, timezone)
-
-
-def _part(subscription: Subscription, plan: Plan, nominal: Period, cut: datetime, timezone: str) -> Period | None:
-    return billed_part(
-        nominal,
-        starts_at=subscription.starts_at,
-        ends_at=cut,
-        trial_ends_at=subscription.trial_ends_at(plan, timezone),
-        timezone=timezone,
-    )
 
 
 def _require_active(subscription: Subscription) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.kernel.money import ZERO
 from services.rating.domain.aggregation import Sum, UniqueCount
 from services.rating.domain.charges import Percentage, Transactions
 from services.rating.domain.counting import METRIC_TOTAL, Counted, CountedBucket, Counter, tally
 from services.rating.domain.kept_usage import KeptTransactions, KeptUsage, PeriodKey
+from services.rating.domain.metric import Aggregation
 from services.rating.domain.usage_log import ListedEvent
 
 
@@ -36,11 +38,6 @@ def kept_from_log(
 def _kept(key: PeriodKey, counter: Counter, bucket: CountedBucket, counted: Counted, carried: Counted) -> KeptUsage:
     charge = counter.charge_of(bucket)
     summed = tally(counted, counter, charge)
-    transactions = None
-    model = charge.model_for(bucket.bucket.filter_key) if charge is not None else None
-    if isinstance(model, Percentage) and model.needs_transactions:
-        state = Transactions(model.terms).add(counted.added)
-        transactions = KeptTransactions(state.earliest, state.later)
     present = UniqueCount().add(carried.added).carry().add(counted.added) if summed.values is not None else None
     return KeptUsage(
         period=key,
@@ -56,5 +53,36 @@ def _kept(key: PeriodKey, counter: Counter, bucket: CountedBucket, counted: Coun
         precise_amount=summed.precise_amount,
         digest=summed.digest,
         days=summed.days or {},
-        transactions=transactions,
+        transactions=_transactions(bucket, counted, counter),
     )
+
+
+def recounted(kept: KeptUsage, counted: Counted, counter: Counter) -> KeptUsage:
+    """An aggregate with what cannot be summed taken from its events; counts and sums were right all along.
+
+    How many values a recurring unique count has present depends on those carried over, which the store knows.
+    """
+    charge = counter.charge_of(kept.counted)
+    summed = tally(counted, counter, charge)
+    metric = counter.metric.metric
+    present_count = kept.present_count
+    if metric.aggregation is Aggregation.UNIQUE_COUNT and not metric.recurring:
+        present_count = int(UniqueCount().add(counted.added).units)
+    return replace(
+        kept,
+        present_count=present_count,
+        largest=summed.largest,
+        reading=summed.reading,
+        transactions=_transactions(kept.counted, counted, counter),
+        needs_recount=False,
+        revision=kept.revision + 1,
+    )
+
+
+def _transactions(bucket: CountedBucket, counted: Counted, counter: Counter) -> KeptTransactions | None:
+    charge = counter.charge_of(bucket)
+    model = charge.model_for(bucket.bucket.filter_key) if charge is not None else None
+    if not isinstance(model, Percentage) or not model.needs_transactions:
+        return None
+    state = Transactions(model.terms).add(counted.added)
+    return KeptTransactions(state.earliest, state.later)

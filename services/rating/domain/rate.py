@@ -16,6 +16,9 @@ from services.rating.domain.metric import BillableMetric
 from services.rating.domain.plan import Charge
 from services.rating.domain.proration import day_share
 
+# A fee of the whole charge, such as a true-up, is for no filter and no group.
+_WHOLE = Bucket()
+
 
 @dataclass(frozen=True, slots=True)
 class RatedFor:
@@ -93,10 +96,10 @@ def _rate_bucket(
     measured = usage.usage(metric, window)
     priced = price(model, measured)
     fee = Fee.of(FeeKind.CHARGE, window.period, priced, rated_for.currency, events_count=measured.events_count)
-    return replace(_about(fee, charge, rated_for), filter_key=bucket.filter_key, group=bucket.group)
+    return _about(fee, charge, rated_for, bucket)
 
 
-def _about(fee: Fee, charge: Charge, rated_for: RatedFor) -> Fee:
+def _about(fee: Fee, charge: Charge, rated_for: RatedFor, bucket: Bucket = _WHOLE) -> Fee:
     """The fee with whose and what it is."""
     return replace(
         fee,
@@ -106,4 +109,6 @@ def _about(fee: Fee, charge: Charge, rated_for: RatedFor) -> Fee:
         metric_code=charge.metric_code,
         description=charge.description or charge.metric_code,
         taxes=charge.taxes,
+        filter_key=bucket.filter_key,
+        group=bucket.group,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +11,6 @@ from typing import NamedTuple, Protocol
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.money import ZERO
 from services.kernel.period import Period
-
-# Events asked of the log at a time: its largest page.
-PAGE_SIZE = 1000
 
 
 class UsageEntry(NamedTuple):
@@ -96,14 +93,3 @@ class UsageLog(Protocol):
         Raises:
             UnavailableError: ingest cannot be asked now.
         """
-
-
-def listed_events(log: UsageLog, wanted: EventsWanted) -> Iterator[ListedEvent]:
-    """Every event that the log lists, page by page."""
-    token = ""
-    while True:
-        page = log.page(wanted, size=PAGE_SIZE, token=token)
-        yield from page.events
-        token = page.next_token
-        if not token:
-            return

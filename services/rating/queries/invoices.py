@@ -22,7 +22,7 @@ from services.rating.domain.kept_usage import PeriodKey
 from services.rating.domain.usage_log import EventsWanted, ListedEvent
 from services.rating.store import corrections
 from services.rating.store.catalog.metrics import metric_version
-from services.rating.store.invoices import credit_notes
+from services.rating.store.invoices import credit_notes, listing
 from services.rating.store.invoices import invoices as store
 from services.rating.store.organizations import organization as organization_of
 from services.rating.store.rows import Listed
@@ -57,18 +57,18 @@ def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str)
         return Printable(store.bill(tx, organization, invoice_id), organization_of(tx, organization).name)
 
 
-def list_invoices(deps: Deps, organization: OrganizationId, wanted: store.InvoicesWanted, page: Page) -> Listed[Bill]:
+def list_invoices(deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page) -> Listed[Bill]:
     """Invoices, newest first."""
     with deps.db.transaction(organization) as tx:
-        return store.list_bills(tx, organization, wanted, page)
+        return listing.list_bills(tx, organization, wanted, page)
 
 
 def list_fees(
-    deps: Deps, organization: OrganizationId, wanted: store.FeesWanted, page: Page
+    deps: Deps, organization: OrganizationId, wanted: listing.FeesWanted, page: Page
 ) -> Listed[tuple[Bill, BilledFee]]:
     """Fees across invoices, newest first."""
     with deps.db.transaction(organization) as tx:
-        return store.list_fees(tx, organization, wanted, page)
+        return listing.list_fees(tx, organization, wanted, page)
 
 
 def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: str) -> GivenCredit:

@@ -24,9 +24,9 @@ from services.rating.domain.invoice import compute_totals
 from services.rating.domain.kept_usage import KeptUsage, PeriodKey
 from services.rating.domain.log_rating import kept_from_log
 from services.rating.domain.period_rating import ProvenFee, adjust_period, rate_period
-from services.rating.domain.usage_log import EventsWanted, ListedEvent, listed_events
+from services.rating.domain.usage_log import EventsWanted, ListedEvent
 from services.rating.queries.invoices import get_invoice
-from services.rating.store import corrections
+from services.rating.store import corrections, event_log
 from services.rating.store.catalog.metrics import metric_version
 from services.rating.store.invoices import invoices as store
 from services.rating.store.subscriptions import agreements
@@ -157,7 +157,7 @@ class _Source:
         return events
 
     def _counted(self, wanted: EventsWanted, frozen: Frozen) -> list[ListedEvent]:
-        listed = listed_events(self.deps.usage_log, wanted)
+        listed = event_log.listed_events(self.deps.usage_log, wanted)
         return [each for each in listed if frozen.counts(each, frozen.watermark)]
 
 

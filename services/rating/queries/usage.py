@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -10,29 +10,22 @@ from decimal import ROUND_HALF_UP, Decimal
 from sqlalchemy.engine import Connection
 
 from services.chassis.page import Page
-from services.kernel.cadence import clip, period_containing
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from services.kernel.ids import ChargeId, FeeId, InvoiceId, OrganizationId
+from services.kernel.ids import FeeId, InvoiceId, OrganizationId
 from services.kernel.money import Currency
 from services.kernel.period import Period
-from services.rating.commands.recounting import recount
 from services.rating.deps import Deps
 from services.rating.domain.agreement import Agreement
-from services.rating.domain.base_price import base_fee
 from services.rating.domain.bill import BilledFee
 from services.rating.domain.billing_period import BillingPeriod
-from services.rating.domain.catalog import MetricVersion, PlanVersion
+from services.rating.domain.catalog import MetricVersion
 from services.rating.domain.charges import Tally
-from services.rating.domain.counting import Counter
-from services.rating.domain.fee import Fee, FeeKind
+from services.rating.domain.fee import FeeKind
 from services.rating.domain.kept_usage import KeptTransactions, KeptUsage
-from services.rating.domain.log_rating import kept_from_log
 from services.rating.domain.metric import Aggregation
 from services.rating.domain.period_rating import ProvenFee, rate_period
-from services.rating.domain.usage_log import EventsWanted, listed_events
-from services.rating.store import periods, usage
+from services.rating.store import event_log, periods, usage
 from services.rating.store.catalog.metrics import metrics_by_code
-from services.rating.store.catalog.plans import current_plan
 from services.rating.store.invoices.invoices import fees_of_usage
 from services.rating.store.subscriptions import latest_agreement, list_agreements
 from services.rating.store.test_clock import organization_now
@@ -40,9 +33,6 @@ from services.rating.store.test_clock import organization_now
 _INSTANT = timedelta(microseconds=1)
 DEFAULT_PERIODS = 12
 MAX_PERIODS = 100
-# Each simulated period is listed event by event from the log.
-DEFAULT_SIMULATED = 3
-MAX_SIMULATED = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +79,7 @@ def current_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> Usa
     """
     with deps.db.transaction(organization) as tx:
         running = _running(deps, tx, organization, whose)
-    return _summary(running.agreement, running.period.period, _rate(running, running.kept, running.now))
+    return summary_of(running.agreement, running.period.period, _rate(running, running.kept, running.now))
 
 
 def projected_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> tuple[UsageSummary, UsageSummary]:
@@ -108,8 +98,8 @@ def projected_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> t
     elapsed = max(running.now, span.start) - span.start
     factor = Decimal(span.length // _INSTANT) / max(1, elapsed // _INSTANT)
     stretched = [_stretch(each, running.metrics[each.metric_code], max(factor, Decimal(1))) for each in running.kept]
-    now = _summary(running.agreement, span, _rate(running, running.kept, running.now))
-    return now, _summary(running.agreement, span, _rate(running, stretched, span.end))
+    now = summary_of(running.agreement, span, _rate(running, running.kept, running.now))
+    return now, summary_of(running.agreement, span, _rate(running, stretched, span.end))
 
 
 def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_count: int) -> list[UsageSummary]:
@@ -119,9 +109,9 @@ def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_co
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
         InvalidArgumentError: the number of periods.
     """
-    limit = _count("period_count", period_count, DEFAULT_PERIODS, MAX_PERIODS)
+    limit = period_count_of("period_count", period_count, DEFAULT_PERIODS, MAX_PERIODS)
     with deps.db.transaction(organization) as tx:
-        agreement = _agreement(tx, organization, whose)
+        agreement = agreement_of(tx, organization, whose)
         closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
         fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
     return [
@@ -147,7 +137,7 @@ class _Running:
 
 
 def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Whose) -> _Running:
-    agreement = _agreement(tx, organization, whose)
+    agreement = agreement_of(tx, organization, whose)
     now = organization_now(tx, organization, deps.clock.now())
     period = periods.holding(tx, organization, agreement.subscription_id, now)
     if not agreement.is_active or period is None:
@@ -156,11 +146,12 @@ def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Wh
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
     kept = [each for each in usage.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
     if any(each.needs_recount for each in kept):
-        kept = recount(deps, tx, agreement, period.period, kept, metrics)
+        exact = event_log.recount(deps.usage_log, agreement, period.period, kept, metrics)
+        kept = event_log.with_recounted(kept, exact)
     return _Running(agreement, period, kept, metrics, now)
 
 
-def _agreement(tx: Connection, organization: OrganizationId, whose: Whose) -> Agreement:
+def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> Agreement:
     """The subscription that is meant: by its own id, or as the customer's only active one."""
     customer = whose.external_customer_id
     if whose.external_subscription_id:
@@ -186,12 +177,13 @@ def _rate(running: _Running, kept: Iterable[KeptUsage], at: datetime) -> list[Pr
     return [ProvenFee(replace(each.fee, period=span), each.proof) for each in fees if each.fee.kind is FeeKind.CHARGE]
 
 
-def _summary(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
+def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
+    """Fees that are on no invoice, with their taxes."""
     currency = agreement.plan.plan.currency
-    return UsageSummary(period, currency, tuple(taxed(each, currency) for each in fees))
+    return UsageSummary(period, currency, tuple(_taxed(each, currency) for each in fees))
 
 
-def taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
+def _taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
     """A fee that is on no invoice, with its taxes."""
     base = currency.to_major(proven.fee.amount_cents)
     taxes_cents = sum(currency.to_minor(tax.of(base)) for tax in proven.fee.taxes)
@@ -226,80 +218,8 @@ def _times(count: int, factor: Decimal) -> int:
     return int((count * factor).to_integral_value(ROUND_HALF_UP))
 
 
-def _count(field: str, asked: int, default: int, most: int) -> int:
+def period_count_of(field: str, asked: int, default: int, most: int) -> int:
+    """The number of periods that a request asks for, 0 for the default."""
     if not 0 <= asked <= most:
         raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"is 1 to {most}")
     return asked or default
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What closed periods would have cost, and what they did cost, newest first; base price included."""
-
-    simulated: tuple[UsageSummary, ...]
-    actual: tuple[UsageSummary, ...]
-
-
-def simulate_plan(
-    deps: Deps, organization: OrganizationId, whose: Whose, plan: PlanVersion | str, period_count: int
-) -> Simulation:
-    """Price a plan, or the current version of the one with a code, over a customer's real past usage.
-
-    Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, `PLAN_UNKNOWN`, `BILLABLE_METRIC_UNKNOWN`.
-        InvalidArgumentError: the number of periods.
-        UnavailableError: the log cannot be asked now.
-    """
-    limit = _count("period_count", period_count, DEFAULT_SIMULATED, MAX_SIMULATED)
-    with deps.db.transaction(organization) as tx:
-        agreement = _agreement(tx, organization, whose)
-        draft = current_plan(tx, organization, plan) if isinstance(plan, str) else plan
-        closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
-        fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
-        codes = {charge.metric_code for charge in draft.plan.charges}
-        metrics = metrics_by_code(tx, organization, codes) if codes else {}
-    for code in sorted(codes - set(metrics)):
-        raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
-    other = replace(agreement, plan=_with_charge_ids(draft))
-    simulated = [_simulate(deps, other, each, metrics) for each in closed]
-    actual = [
-        _with_base(agreement, each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
-        for each in closed
-        for own in (fees[(each.subscription_id, each.period.start)],)
-    ]
-    return Simulation(tuple(simulated), tuple(actual))
-
-
-def _with_charge_ids(draft: PlanVersion) -> PlanVersion:
-    """The plan with an identity for every charge; those of a draft have none, and aggregates are told apart by it."""
-    charges = tuple(
-        charge if charge.charge_id else replace(charge, charge_id=ChargeId(str(number)))
-        for number, charge in enumerate(draft.plan.charges)
-    )
-    return replace(draft, plan=replace(draft.plan, charges=charges))
-
-
-def _simulate(
-    deps: Deps, agreement: Agreement, period: BillingPeriod, metrics: Mapping[str, MetricVersion]
-) -> UsageSummary:
-    kept: list[KeptUsage] = []
-    for code, metric in metrics.items():
-        wanted = EventsWanted(period.organization_id, period.subscription_id, code, period.period)
-        events = (each for each in listed_events(deps.usage_log, wanted) if not each.is_voided)
-        kept += kept_from_log(period.key, Counter.of(agreement, metric), events)
-    return _with_base(agreement, period.period, rate_period(agreement, period.period, kept, metrics, {}))
-
-
-def _with_base(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
-    """Fees with the share of the base price that the days of the period bear, whatever the plan's own interval."""
-    return _summary(agreement, period, [*map(ProvenFee, _base_shares(agreement, period)), *fees])
-
-
-def _base_shares(agreement: Agreement, period: Period) -> Iterator[Fee]:
-    nominal = period_containing(agreement.cadence, period.start)
-    while nominal.start < period.end:
-        part = clip(nominal, start=period.start, end=period.end)
-        fee = base_fee(agreement.plan.plan, agreement.subscription_id, nominal, part, agreement.timezone)
-        if fee is not None:
-            yield fee
-        nominal = period_containing(agreement.cadence, nominal.end)

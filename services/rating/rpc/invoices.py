@@ -89,14 +89,14 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
 
     @answers
     def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:  # noqa: N802
-        """Say that an invoice is paid or that paying failed."""
-        state = convert.payment_state_from_pb(request)
+        """Say that an invoice, or a part of it, is paid or that paying failed."""
+        paid = convert.payment_state_from_pb(request), request.amount_cents
         return self.answer(
             request,
             context,
             pb.RecordPaymentResponse,
             lambda tx, organization: pb.RecordPaymentResponse(
-                invoice=convert.bill_to_pb(invoices.record_payment(self.deps, tx, organization, request.id, state))
+                invoice=convert.bill_to_pb(invoices.record_payment(self.deps, tx, organization, request.id, *paid))
             ),
         )
 

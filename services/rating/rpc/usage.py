@@ -7,6 +7,7 @@ from farebox.rating.v1 import usage_service_pb2_grpc as grpc_pb
 from services.chassis.rpc import Context, answers, organization_of
 from services.rating.convert.usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
 from services.rating.queries import usage as queries
+from services.rating.queries.simulation import simulate_plan
 from services.rating.rpc.base import RatingServicer
 
 
@@ -37,9 +38,7 @@ class UsageServicer(RatingServicer, grpc_pb.UsageServiceServicer):
     def SimulatePlan(self, request: pb.SimulatePlanRequest, context: Context) -> pb.SimulatePlanResponse:  # noqa: N802
         """Price a plan over real past usage."""
         plan = simulated_plan_from_pb(request)
-        found = queries.simulate_plan(
-            self.deps, organization_of(context), whose_from_pb(request), plan, request.period_count
-        )
+        found = simulate_plan(self.deps, organization_of(context), whose_from_pb(request), plan, request.period_count)
         return pb.SimulatePlanResponse(
             simulated=[summary_to_pb(each) for each in found.simulated],
             actual=[summary_to_pb(each) for each in found.actual],

@@ -53,11 +53,16 @@ def open_periods(tx: Connection, periods: Iterable[BillingPeriod]) -> None:
 
 
 def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[SubscriptionId, list[BillingPeriod]]:
-    """The periods that end after the given instants, by subscription and in order; none is closed meanwhile."""
+    """The periods that end after the given instants, by subscription and in order; none is closed meanwhile.
+
+    The open one is always among them: also who counts for a time after it must not be overtaken by the end of its
+    subscription.
+    """
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p JOIN json_to_recordset(%s::json) "
         "AS r(organization_id uuid, subscription_id uuid, since timestamptz) USING (organization_id, subscription_id) "
-        "WHERE p.period_end > r.since ORDER BY p.organization_id, p.subscription_id, p.period_start FOR SHARE OF p",
+        "WHERE p.period_end > r.since OR p.state = 'open' "
+        "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR SHARE OF p",
         (rows_json(each._asdict() for each in occurred),),
     )
     found: dict[SubscriptionId, list[BillingPeriod]] = {}
@@ -183,6 +188,17 @@ def mark(
         "WHERE p.organization_id = r.organization_id AND p.subscription_id = r.subscription_id "
         f"AND p.period_start = r.period_start AND ({' OR '.join(differs)})",
         (rows,),
+    )
+
+
+def mark_accruals(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, *, since: datetime
+) -> None:
+    """Say that the revenue of a subscription's periods from an instant on is to be announced again."""
+    tx.exec_driver_sql(
+        "UPDATE billing_periods SET is_accrual_due = true WHERE organization_id = %s AND subscription_id = %s "
+        "AND period_end > %s AND NOT is_accrual_due",
+        (organization, subscription, since),
     )
 
 

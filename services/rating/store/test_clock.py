@@ -51,6 +51,13 @@ def organization_now(tx: Connection, organization: OrganizationId, machine_now: 
     return clock_of(tx, organization).now or machine_now
 
 
+def test_clocks(tx: Connection, organizations: Iterable[OrganizationId]) -> dict[OrganizationId, datetime]:
+    """Where the test clocks of organizations stand; those without one are left out."""
+    columns = ORGANIZATIONS.c.organization_id, ORGANIZATIONS.c.test_clock_now
+    chosen = ORGANIZATIONS.c.organization_id.in_(list(organizations)), ORGANIZATIONS.c.test_clock_now.is_not(None)
+    return {OrganizationId(row[0]): row[1] for row in tx.execute(sa.select(*columns).where(*chosen))}
+
+
 def set_clock(tx: Connection, organization: OrganizationId, now: datetime) -> int:
     """Put the clock to an instant; its new revision."""
     statement = (

@@ -51,12 +51,12 @@ def _merged(paid: Paid) -> dict[str, Any]:
     return _row(paid.kept, state, stale=stale)
 
 
-def save(tx: Connection, kept: KeptUsage, state: Transactions) -> None:
-    """Replace what is kept, after the events were counted again from the log."""
-    tx.exec_driver_sql(_WRITE, (rows_json([_row(kept, state, stale=False)]),))
+def save(tx: Connection, kept: KeptUsage) -> None:
+    """Replace what is kept by what an aggregate holds, after its events were counted again from the log."""
+    tx.exec_driver_sql(_WRITE, (rows_json([_row(kept, kept.transactions or KeptTransactions(), stale=False)]),))
 
 
-def _row(kept: KeptUsage, state: Transactions, *, stale: bool) -> dict[str, Any]:
+def _row(kept: KeptUsage, state: Transactions | KeptTransactions, *, stale: bool) -> dict[str, Any]:
     return {
         **kept.period._asdict(),
         "metric_code": kept.metric_code,

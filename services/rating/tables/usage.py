@@ -91,6 +91,24 @@ USAGE_DAYS = sa.Table(
     sa.Column("units", sa.Numeric, nullable=False),
 )
 
+# Counted events whose time had not come when they were counted, until their period is closed: when their subscription
+# ends before them they are taken out again. An event may be a day ahead at most, and few are at all.
+USAGE_AHEAD = sa.Table(
+    "usage_ahead",
+    METADATA,
+    organization_key(),
+    sa.Column("subscription_id", ID, primary_key=True),
+    sa.Column("event_key", ID, primary_key=True),
+    instant("occurred_at"),
+    sa.Column("metric_code", sa.Text, nullable=False),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    # JSON as text, so that numbers keep their digits.
+    sa.Column("properties", sa.Text, nullable=False),
+    sa.Column("precise_amount_cents", sa.Numeric, nullable=False),
+    sa.Column("shard", sa.SmallInteger, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
 # Entries that were applied after their period was closed: with them an invoice can still say what it had counted, and
 # an adjustment what it was made for. Rare, so one row an entry is affordable.
 USAGE_CORRECTIONS = sa.Table(

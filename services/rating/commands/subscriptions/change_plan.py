@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from services.kernel.errors import FailedPreconditionError, NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.commands.announcing import announce_subscription
+from services.rating.commands.periods import lock_open_period
 from services.rating.commands.present import now_of
 from services.rating.commands.subscriptions.succeed import replace_agreement
 from services.rating.deps import Deps
@@ -65,10 +66,14 @@ def change_plan(
 def living(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
     """The subscription with this external id that has not ended, locked.
 
+    Its open period is held as well, before the caller asks for the time: what was counted until then lies before that
+    time, or is remembered as ahead of it.
+
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
     """
     found = store.living_agreement(tx, organization, external_id, lock=True)
     if found is None:
         raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription that has not ended", external_id=external_id)
+    lock_open_period(tx, found)
     return found

@@ -70,6 +70,19 @@ TENANT_TABLES = {
         units numeric NOT NULL,
         PRIMARY KEY (organization_id, aggregate_id, day)
     """,
+    "usage_ahead": """
+        organization_id uuid NOT NULL,
+        subscription_id uuid NOT NULL,
+        event_key uuid NOT NULL,
+        occurred_at timestamptz NOT NULL,
+        metric_code text NOT NULL,
+        transaction_id text NOT NULL,
+        properties text NOT NULL,
+        precise_amount_cents numeric NOT NULL,
+        shard smallint NOT NULL,
+        number bigint NOT NULL,
+        PRIMARY KEY (organization_id, subscription_id, event_key)
+    """,
     "usage_corrections": """
         organization_id uuid NOT NULL,
         subscription_id uuid NOT NULL,

@@ -1,0 +1,75 @@
+"""Laws of counting: what a batch adds does not depend on how the log was cut into batches."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.ids import BillableMetricId
+from services.kernel.money import currency
+from services.rating.domain.catalog import MetricVersion
+from services.rating.domain.counting import DIGEST_MODULUS, Counted, Counter, event_digest, tally
+from services.rating.domain.log_rating import gather
+from services.rating.domain.metric import Aggregation, BillableMetric
+from services.rating.domain.usage_log import ListedEvent
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+events = st.lists(
+    st.builds(
+        ListedEvent,
+        transaction_id=st.uuids().map(str),
+        occurred_at=st.integers(0, 10_000).map(lambda minutes: START + timedelta(minutes=minutes)),
+        properties=st.fixed_dictionaries({"value": st.decimals(-100, 100, places=3), "name": st.sampled_from("abc")}),
+    ),
+    unique_by=lambda event: event.transaction_id,
+    max_size=20,
+)
+aggregations = st.sampled_from([Aggregation.COUNT, Aggregation.SUM, Aggregation.WEIGHTED_SUM])
+
+
+def counter(aggregation: Aggregation) -> Counter:
+    metric = BillableMetric("m", aggregation, None if aggregation is Aggregation.COUNT else "value")
+    return Counter(MetricVersion(BillableMetricId("m"), 1, metric, "m", "", START), currency("USD"), "UTC")
+
+
+def counted_of(own: Counter, listed: list[ListedEvent]) -> Counted:
+    (counted,) = gather(own, listed).values()
+    return counted
+
+
+@given(events, st.integers(0, 20), aggregations)
+def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
+    listed: list[ListedEvent], cut: int, aggregation: Aggregation
+) -> None:
+    own = counter(aggregation)
+    whole = tally(counted_of(own, listed), own, None)
+    first, second = (tally(counted_of(own, part), own, None) for part in (listed[:cut], listed[cut:]))
+    assert whole.event_count == first.event_count + second.event_count
+    assert whole.total == first.total + second.total
+    assert whole.moment == first.moment + second.moment
+    assert whole.digest == (first.digest + second.digest) % DIGEST_MODULUS
+
+
+@given(events, aggregations)
+def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedEvent], aggregation: Aggregation) -> None:
+    own = counter(aggregation)
+    counted = Counted([], [])
+    for event in listed:
+        measurement = own.measure(event)
+        counted.count(measurement, is_void=False)
+        counted.count(measurement, is_void=True)
+    nothing = tally(counted, own, None)
+    assert (nothing.event_count, nothing.total, nothing.moment, nothing.digest) == (0, Decimal(0), Decimal(0), 0)
+
+
+@given(events, st.randoms(use_true_random=False))
+def test_a_digest_does_not_depend_on_order(listed: list[ListedEvent], dice: st.random_module) -> None:
+    own = counter(Aggregation.COUNT)
+    shuffled = list(listed)
+    dice.shuffle(shuffled)
+    expected = sum(event_digest(event.transaction_id) for event in listed) % DIGEST_MODULUS
+    assert tally(counted_of(own, shuffled), own, None).digest == expected
