@@ -220,11 +220,13 @@ def main() -> None:
             for name in ("few", "many") if number % 2 else ("many", "few"):
                 seconds[name].append(close_run(databases, name))
     few, many = statistics.median(seconds["few"]), statistics.median(seconds["many"])
+    # Two runs side by side share the machine's mood, which moves the medians more than the events do.
+    slower = statistics.median(two / one for one, two in zip(seconds["few"], seconds["many"], strict=True))
     speed = SUBSCRIPTIONS / few
     report(
         [
             Row("invoice_run", round(speed / REACH_RATE, 3), round(speed, 1), "invoices/s", REACH_RATE, ROUNDS, 1.0),
-            Row("invoice_run_10x_events", round(many / few, 3), round(many, 3), "s", round(few, 3), ROUNDS),
+            Row("invoice_run_10x_events", round(slower, 3), round(many, 3), "s", round(few, 3), ROUNDS),
         ]
     )
 
