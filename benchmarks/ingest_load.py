@@ -68,19 +68,15 @@ class Load:
 
     def copies(self, batches: int, size: int) -> list[bytes]:
         """COPY streams with the rows that the service would write."""
-        return [rows.copy_data(1, self._rows(list(self.events(size)))) for _ in range(batches)]
+        return [rows.copy_data(1, [self._row(event) for event in self.events(size)]) for _ in range(batches)]
 
-    def _rows(self, events: list[UsageEvent]) -> list[bytes]:
-        columns: list[Any] = [[] for _ in rows.Columns._fields]
-        for event in events:
-            text, occurred_us = event.transaction_id.encode(), event.occurred_us or 0
-            place = self._places[int(event.external_customer_id.partition("-")[2])]
-            key = event_key(self._name.bytes, text)
-            digest = content_hash(text, content_salt(*event[1:4]), event.properties, None)
-            values = (place, key, digest, occurred_us, True, text, event.properties, None)
-            for column, value in zip(columns, values, strict=True):
-                column.append(value)
-        return rows.rows_of(rows.Columns(*columns), events[0].occurred_us or 0)
+    def _row(self, event: UsageEvent) -> bytes:
+        place = self._places[int(event.external_customer_id.partition("-")[2])]
+        occurred_us = event.occurred_us or 0
+        text = event.transaction_id.encode()
+        key = event_key(self._name.bytes, text)
+        digest = content_hash(text, content_salt(*event[1:4]), event.properties, None)
+        return rows.row_writer(occurred_us)(place, key, digest, occurred_us, True, text, event.properties, None)  # noqa: FBT003
 
 
 def _to_pb(event: UsageEvent) -> pb.UsageEvent:

@@ -16,8 +16,8 @@ import structlog
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
-def _to_json(event: dict[str, Any], **_: Any) -> str:
-    return _encoder.encode(event).decode()
+def _to_json(event: dict[str, Any], **_: Any) -> bytes:
+    return _encoder.encode(event)
 
 
 def configure(service: str, level: str) -> None:
@@ -27,11 +27,12 @@ def configure(service: str, level: str) -> None:
         service: name every line carries.
         level: least level that is written: debug, info, warning, error.
     """
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer(serializer=_to_json)
-    )
+    renderer: Any = structlog.dev.ConsoleRenderer()
+    output: Any = structlog.PrintLoggerFactory(sys.stderr)
+    if not sys.stderr.isatty():
+        renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+        # One write a line: each is a system call that gives the interpreter away in the middle of a call.
+        output = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -41,7 +42,7 @@ def configure(service: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=output,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -19,6 +19,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import Histogram
 
 from services.chassis import metrics
 from services.chassis.config import Settings
@@ -145,9 +146,15 @@ def _require_time(context: Any) -> None:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline was reached before the work began")
 
 
+# Few methods, few codes: finding a child by its labels anew costs each call 1 µs.
+@functools.cache
+def _seconds(method: str, code: str) -> Histogram:
+    return metrics.RPC_SECONDS.labels(method, code)
+
+
 def _note(method: str, code: str, started: float, **details: Any) -> None:
     seconds = time.perf_counter() - started
-    metrics.RPC_SECONDS.labels(method, code).observe(seconds)
+    _seconds(method, code).observe(seconds)
     log.info("call", method=method, code=code, ms=round(seconds * 1000, 2), **details)
 
 

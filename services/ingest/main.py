@@ -26,7 +26,6 @@ from services.ingest.commands.ingest import Deps
 from services.ingest.commands.prepare import Preparer
 from services.ingest.consumers import rating_log
 from services.ingest.convert.catalog import TEST_CLOCK_REACHED_SUBJECT, test_clock_reached_to_pb
-from services.ingest.convert.properties import read_values
 from services.ingest.convert.wire import WireCodec
 from services.ingest.domain.catalog_update import TestClockReached
 from services.ingest.jobs.partitions import PartitionKeeper
@@ -64,7 +63,7 @@ def make_deps(db: Database, wake: threading.Event) -> Deps:
     cache = CatalogCache(codec)
     preparer = Preparer(db, cache, codec)
     committer = Committer(db, cache, preparer, wake)
-    return Deps(db, SystemClock(), preparer, committer, codec, read_values, announce)
+    return Deps(db, SystemClock(), preparer, committer, codec, announce)
 
 
 def build(settings: Settings) -> Parts:

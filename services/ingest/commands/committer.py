@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from sqlalchemy.engine import Connection
 
 from services.chassis import failpoint
-from services.chassis.db import Database, is_unavailable, lost_a_race
+from services.chassis.db import Database, is_unavailable, last_statements, lost_a_race
 from services.chassis.log import logger
 from services.ingest.commands.catalog_cache import CatalogCache
 from services.ingest.commands.drafts import drafts_of, touched_by
@@ -49,7 +49,7 @@ class Committer:
             preparer: resolves batches again when the catalog has changed.
             wake: set after every commit that announced something.
         """
-        self._db = db
+        self._line = db.worker_line()
         self._cache = cache
         self._preparer = preparer
         self._wake = wake
@@ -65,6 +65,7 @@ class Committer:
         """Commit what waits, and end."""
         self._queue.close()
         self._thread.join()
+        self._line.close()
 
     def commit(self, submission: Submission) -> list[Answer]:
         """Commit a batch together with others that wait; its answers.
@@ -115,7 +116,7 @@ class Committer:
             batch: what to commit.
             looks: whether to look for stored identities first instead of hoping that there are none.
         """
-        with self._db.worker_transaction(quiet=True) as tx:
+        with self._line.transaction() as tx:
             head = store.begin_commit(tx)
             self._cache.catch_up(tx, head.revision)
             for submission in batch:
@@ -126,7 +127,6 @@ class Committer:
             if looks:
                 sieve.remove_stored(tx)
             announced = self._write(tx, head.commit_id, sieve.fresh, batch[-1].received_us)
-            failpoint.hit("ingest.before_commit")
         failpoint.hit("ingest.after_commit")
         if announced:
             self._wake.set()
@@ -140,16 +140,18 @@ class Committer:
             )
 
     def _write(self, tx: Connection, commit_id: int, fresh: dict[bytes, Prepared], received_us: int) -> bool:
-        """Write what is new; whether anything of it is announced."""
+        """Write and commit what is new; whether anything of it is announced."""
         if not fresh:
             return False
         # In the order of the keys: neighbours in the index, and two writers never wait for each other in a circle.
         events = [fresh[key] for key in sorted(fresh)]
         store.copy_in(tx, commit_id, [one.row for one in events])
         quarantine.add(tx, [quarantined(one) for one in events if one.reason], from_us(received_us))
-        store.note_commits(tx, commit_id, touched_by(events))
-        drafts = drafts_of(fresh.values())
-        shards.append(tx, drafts)
+        touched, drafts = touched_by(events), drafts_of(fresh.values())
+        failpoint.hit("ingest.before_commit")
+        with last_statements(tx):
+            store.note_commits(tx, commit_id, touched)
+            shards.append(tx, drafts)
         return bool(drafts)
 
 

@@ -12,7 +12,6 @@ from services.chassis.db import Database
 from services.ingest.commands.codec import EntryCodec
 from services.ingest.commands.committer import Committer
 from services.ingest.commands.prepare import Preparer
-from services.ingest.commands.reread import ReadValues
 from services.ingest.commands.submission import Submission
 from services.ingest.domain.catalog_update import TestClockReached
 from services.ingest.domain.instant import to_us
@@ -38,7 +37,6 @@ class Deps:
         preparer: resolves and encodes events.
         committer: commits them.
         codec: writes what is announced.
-        read_values: the raw JSON of each property of a stored object.
         announce: writes a domain event into the outbox, in the caller's transaction.
     """
 
@@ -47,7 +45,6 @@ class Deps:
     preparer: Preparer
     committer: Committer
     codec: EntryCodec
-    read_values: ReadValues
     announce: Announce
 
 

@@ -14,7 +14,7 @@ from services.ingest.commands.route import RouteKey, Routes, Target
 from services.ingest.domain.billability import Reason
 from services.ingest.domain.identity import content_hash, event_key
 from services.ingest.domain.usage_event import UsageEvent
-from services.ingest.store.rows import row
+from services.ingest.store.rows import row_writer
 
 
 class Prepared(NamedTuple):
@@ -48,11 +48,13 @@ class Preparation(NamedTuple):
         revision: of the catalog it was resolved against.
         rejects_duplicates: the organization's policy.
         events: in order.
+        byte_size: of their rows and entries.
     """
 
     revision: int
     rejects_duplicates: bool
     events: list[Prepared]
+    byte_size: int
 
 
 class Preparer:
@@ -111,20 +113,21 @@ class Preparer:
         organization = known.organization
         clock = known.row.test_clock_us
         now_us = received_us if clock is None else clock
-        write = self._codec.entry
+        write_row, write_entry = row_writer(received_us), self._codec.writer(received_us)
         new = tuple.__new__
         prepared: list[Prepared] = []
+        byte_size = 0
         for event in events:
-            transaction_id, _, _, _, given_us, properties, _, amount = event
+            transaction_id, _, _, _, given_us, properties, amount = event
             text = transaction_id.encode()
             route = routes[event[1:4]]
             key = event_key(organization, text)
             digest = content_hash(text, route.salt, properties, amount)
-            given = given_us is not None
             occurred_us = now_us if given_us is None else given_us
             target, reason = route.settle(event, occurred_us)
-            columns = row(target.place, key, digest, occurred_us, given, received_us, text, properties, amount)
-            entry = b"" if reason else write(target.head, key, text, occurred_us, received_us, properties, amount)
+            row = write_row(target.place, key, digest, occurred_us, given_us is not None, text, properties, amount)
+            entry = b"" if reason else write_entry(target.head, key, text, occurred_us, properties, amount)
+            byte_size += len(row) + len(entry)
             # As Prepared(…), without the cost of its constructor, which is a Python function.
-            prepared.append(new(Prepared, (key, digest, columns, entry, target, occurred_us, reason, event)))
-        return Preparation(revision, known.row.rejects_duplicates, prepared)
+            prepared.append(new(Prepared, (key, digest, row, entry, target, occurred_us, reason, event)))
+        return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size)

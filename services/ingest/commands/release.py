@@ -13,7 +13,7 @@ from services.ingest.commands.drafts import drafts_of
 from services.ingest.commands.ingest import Deps
 from services.ingest.commands.prepare import Prepared
 from services.ingest.commands.reread import as_sent
-from services.ingest.commands.void import void_draft
+from services.ingest.commands.void import entry_of, void_draft
 from services.ingest.domain.found import Found, State
 from services.ingest.store import found as store
 from services.ingest.store import log, quarantine, shards, voids
@@ -48,24 +48,14 @@ def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.U
     organization = request.organization
     events = store.by_keys(tx, organization, keys)
     # Times were filled in when the events came; what is looked at again is the stored event.
-    again = [(one, as_sent(one, deps.read_values)) for one in events.values() if one.state is State.QUARANTINED]
+    again = [(one, as_sent(one)) for one in events.values() if one.state is State.QUARANTINED]
     now_us = 0
     prepared = deps.preparer.prepare_again(tx, organization.bytes, [event for _, event in again], now_us).events
     pairs = [(found, one) for (found, _), one in zip(again, prepared, strict=True)]
     _note(tx, organization, pairs, deps.clock.now())
-    return drafts_of(one._replace(entry=_entry(deps.codec, found, one)) for found, one in pairs if one.reason is None)
-
-
-def _entry(codec: EntryCodec, found: Found, one: Prepared) -> bytes:
-    """What is announced of a released event: its own time of receipt, not the release's."""
-    return codec.entry(
-        one.target.head,
-        found.key,
-        found.transaction_id.encode(),
-        found.occurred_us,
-        found.received_us,
-        found.properties,
-        found.amount,
+    # Their own time of receipt, not the release's.
+    return drafts_of(
+        one._replace(entry=entry_of(deps.codec, one.target.head, found)) for found, one in pairs if one.reason is None
     )
 
 
@@ -97,6 +87,7 @@ def quarantine_refused(
         voids.lock_events(tx, [key.bytes for key in reasons])
         events = [one for one in store.by_keys(tx, organization, list(reasons)).values() if one.state is State.ACCEPTED]
         quarantine.add(tx, [_refused(organization, one, reasons) for one in events], at)
+        quarantine.request_release_of_succeeded(tx, organization, events)
         drafts += [void_draft(codec, organization, one) for one in events]
     shards.append(tx, drafts)
 

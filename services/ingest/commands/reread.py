@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from services.ingest.domain.found import Found
 from services.ingest.domain.usage_event import UsageEvent
 
-ReadValues = Callable[[bytes], Mapping[str, bytes]]
 
-
-def as_sent(found: Found, read_values: ReadValues) -> UsageEvent:
+def as_sent(found: Found) -> UsageEvent:
     """The event with the time the log gave it, which stays its time."""
     return UsageEvent(
         found.transaction_id,
@@ -19,6 +15,5 @@ def as_sent(found: Found, read_values: ReadValues) -> UsageEvent:
         found.code,
         found.occurred_us,
         found.properties,
-        read_values(found.properties),
         found.amount,
     )

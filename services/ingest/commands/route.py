@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.chassis.streams import SHARD_COUNT
-from services.ingest.commands.codec import EntryCodec
+from services.ingest.commands.codec import EntryCodec, ReadValue
 from services.ingest.domain import billability, identity
 from services.ingest.domain.billability import Metric, Needs, Reason, Subscription
 from services.ingest.domain.usage_event import UsageEvent
@@ -42,7 +42,18 @@ class Route:
         salt: of the content hash of its events.
     """
 
-    __slots__ = ("_candidates", "_ends_us", "_lost", "_make", "_metric", "_only", "_starts_us", "_targets", "salt")
+    __slots__ = (
+        "_candidates",
+        "_ends_us",
+        "_lost",
+        "_make",
+        "_metric",
+        "_only",
+        "_read",
+        "_starts_us",
+        "_targets",
+        "salt",
+    )
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class Route:
         metric: Metric | None,
         candidates: Sequence[Subscription],
         make: Callable[[Subscription | None], Target],
+        read: ReadValue | None,
     ) -> None:
         """Prepare the common case.
 
@@ -58,11 +70,13 @@ class Route:
             metric: the metric with the code; None if there is none.
             candidates: as billability.find_subscription takes them.
             make: makes the target of a subscription, or of none.
+            read: reads the property that the metric needs; None if it needs none.
         """
         self.salt = salt
         self._metric = metric
         self._candidates = candidates
         self._make = make
+        self._read = read
         self._targets: dict[str, Target] = {}
         self._lost = make(None)
         self._only = self._lost
@@ -85,8 +99,8 @@ class Route:
             target = self._target(found)
             if len(self._candidates) == 1:
                 self._starts_us, self._ends_us = found.starts_us, found.ends_us
-        if metric.needs is not Needs.NOTHING:
-            reason = billability.missing_property(metric, event.values)
+        if self._read is not None:
+            reason = billability.missing_property(metric, self._read(event.properties))
             if reason is not None:
                 return self._lost, reason
         return target, None
@@ -119,4 +133,6 @@ def make_route(
         head = codec.head(organization, known, found, code) if found else b""
         return Target(organization, shard, known, found, place, head)
 
-    return Route(identity.content_salt(*key), metrics.get(code), candidates, make)
+    metric = metrics.get(code)
+    read = codec.reader(metric.field_name) if metric and metric.needs is not Needs.NOTHING else None
+    return Route(identity.content_salt(*key), metric, candidates, make, read)

@@ -40,10 +40,12 @@ class Submission:
         self.events = events
         self.received_us = received_us
         self.preparation = preparation
-        self.byte_size = sum([len(one.row) + len(one.entry) for one in preparation.events])
+        self.byte_size = preparation.byte_size
         self.answers: list[Answer] = []
         self.error: Exception | None = None
-        self._done = threading.Event()
+        # Held until the batch is done. A threading.Event does the same for 2 µs more, of a call's 200.
+        self._pending = threading.Lock()
+        self._pending.acquire()
 
     @property
     def prepared(self) -> list[Prepared]:
@@ -53,7 +55,8 @@ class Submission:
     def finish(self, error: Exception | None = None) -> None:
         """Let the caller go on: the batch is committed, or will never be."""
         self.error = error
-        self._done.set()
+        if self._pending.locked():
+            self._pending.release()
 
     def wait(self) -> list[Answer]:
         """The answers, after the commit.
@@ -61,7 +64,7 @@ class Submission:
         Raises:
             UnavailableError: the batch was not committed, or its outcome is unknown; sending it again is safe.
         """
-        if not self._done.wait(MAX_WAIT_SECONDS):
+        if not self._pending.acquire(timeout=MAX_WAIT_SECONDS):
             raise UnavailableError("COMMIT_OUTCOME_UNKNOWN", "the commit takes too long; send the same batch again")
         if self.error is not None:
             raise self.error
@@ -100,7 +103,9 @@ class Queue:
             self._waiting.append(submission)
             self._events += len(submission.events)
             self._bytes += submission.byte_size
-            self._changed.notify()
+            # The committer only sleeps while nothing waits.
+            if len(self._waiting) == 1:
+                self._changed.notify()
 
     def take(self, max_events: int, max_bytes: int) -> list[Submission]:
         """The next batches that fit into one commit, at least one; waits for it. Empty once the queue is closed."""

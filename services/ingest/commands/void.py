@@ -103,16 +103,14 @@ def _take_back(tx: Connection, codec: EntryCodec, organization: uuid.UUID, event
 def void_draft(codec: EntryCodec, organization: uuid.UUID, event: Found) -> Draft:
     """The batch that takes one announced event back."""
     head = codec.head(organization.bytes, event.external_customer_id, event.subscription_id, event.code, voids=True)
-    entry = codec.entry(
-        head,
-        event.key,
-        event.transaction_id.encode(),
-        event.occurred_us,
-        event.received_us,
-        event.properties,
-        event.amount,
-    )
+    entry = entry_of(codec, head, event)
     return Draft(identity.shard_of(organization.bytes, event.external_customer_id, SHARD_COUNT), 1, entry)
+
+
+def entry_of(codec: EntryCodec, head: bytes, event: Found) -> bytes:
+    """What is announced of one stored event: its own times, not the present."""
+    write = codec.writer(event.received_us)
+    return write(head, event.key, event.transaction_id.encode(), event.occurred_us, event.properties, event.amount)
 
 
 def _put_in_place(

@@ -1,43 +1,76 @@
-"""Properties: one JSON object as the sender's bytes, parsed once and only as far as keys.
+"""Properties: one JSON object as the sender's bytes. It is checked as a whole, and read only where a metric needs it.
 
-The parser checks the whole text but keeps values raw, so that no number becomes a float. What it does not check inside
-strings (UTF-8, lone surrogates, NUL) is looked for only where a byte says that it may be there.
+The parser checks the whole text but builds nothing of it, so that no number becomes a float. What it does not check
+inside strings (UTF-8, lone surrogates, NUL) is looked for only where a byte says that it may be there.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 
-from services.ingest.domain.usage_event import MAX_PROPERTIES, check_properties
+from services.ingest.commands.codec import ReadValue
+from services.ingest.domain.usage_event import MAX_PROPERTIES, MAX_PROPERTIES_DEPTH, check_properties
 from services.kernel.errors import FieldViolation
 
 EMPTY = b"{}"
 _FIELD = "properties"
-_NOTHING: Mapping[str, bytes] = {}
 # The escape itself, not a backslash that is escaped and happens to be followed by `u0000`.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# A hundred and one different properties need 101 times `"":0,` at the very least.
+_FEW_BYTES = 5 * MAX_PROPERTIES
+_INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NULL = msgspec.Raw(b"null")
+
+
+class _Anything(msgspec.Struct, gc=False):
+    """An object none of whose properties is wanted: checking one costs 0.05 µs, a dict of it 0.2 µs."""
+
+
+_check = msgspec.json.Decoder(_Anything).decode
 # Values are bytes-like (msgspec.Raw); whoever needs one calls bytes() on it.
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def read_properties(raw: bytes) -> tuple[bytes, Mapping[str, bytes]] | FieldViolation:
-    """The bytes to keep and the raw JSON of each property, or what is wrong with them."""
+def are_plain(batch: Sequence[bytes]) -> bool:
+    """Whether all properties of a batch are surely valid; False says nothing. A third of the price of each alone."""
+    joined = b"".join(batch)
+    if max(map(len, batch)) > _FEW_BYTES or not joined.isascii() or b"\\u" in joined or _may_be_deep(batch, joined):
+        return False
+    try:
+        for raw in batch:
+            _check(raw)
+    except _INVALID:
+        return False
+    return True
+
+
+def _may_be_deep(batch: Sequence[bytes], joined: bytes) -> bool:
+    # Each has one bracket at the very least: where the batch has few others, none has too many.
+    if joined.count(b"{") + joined.count(b"[") < len(batch) + MAX_PROPERTIES_DEPTH:
+        return False
+    return any(raw.count(b"{") + raw.count(b"[") > MAX_PROPERTIES_DEPTH for raw in batch)
+
+
+def read_properties(raw: bytes) -> bytes | FieldViolation:
+    """The bytes to keep, or what is wrong with them."""
     if not raw:
-        return EMPTY, _NOTHING
+        return EMPTY
     wrong = check_properties(raw) or _check_text(raw)
     if wrong is not None:
         return wrong
     try:
-        values: Mapping[str, bytes] = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        _check(raw)
+        count = len(_decode(raw)) if len(raw) > _FEW_BYTES else 0
+    except _INVALID:
         return FieldViolation(_FIELD, "invalid_format", "must be one JSON object")
-    if len(values) > MAX_PROPERTIES:
+    if count > MAX_PROPERTIES:
         return FieldViolation(_FIELD, "value_is_invalid", f"must have at most {MAX_PROPERTIES} properties")
-    return raw, values
+    return raw
 
 
 def _check_text(raw: bytes) -> FieldViolation | None:
@@ -55,7 +88,13 @@ def _check_text(raw: bytes) -> FieldViolation | None:
     return None
 
 
-def read_values(stored: bytes) -> Mapping[str, bytes]:
-    """The raw JSON of each property of an object that was read before."""
-    values: Mapping[str, bytes] = _decode(stored)
-    return values
+@functools.lru_cache(maxsize=1024)
+def value_reader(field_name: str) -> ReadValue:
+    """A function that reads one property of valid properties, and skips the others: 0.1 µs instead of 0.25."""
+    try:
+        wanted = msgspec.defstruct("_Wanted", [("value", msgspec.Raw, _NULL)], rename={"value": field_name}, gc=False)
+    except ValueError:
+        # A name that would need escapes in JSON; rare enough to go the long way.
+        return lambda properties: bytes(_decode(properties).get(field_name, _NULL))
+    decode = msgspec.json.Decoder(wanted).decode
+    return lambda properties: bytes(decode(properties).value)  # type: ignore[attr-defined]

@@ -11,11 +11,18 @@ from google.protobuf import timestamp_pb2
 
 from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import usage_event_pb2 as pb
-from services.ingest.convert.properties import read_properties
+from services.ingest.convert.properties import EMPTY, are_plain, read_properties
 from services.ingest.domain.found import Found, State
 from services.ingest.domain.instant import from_us
 from services.ingest.domain.outcome import ACCEPTED, Answer, Outcome
-from services.ingest.domain.usage_event import MAX_ID_CHARACTERS, UsageEvent, check_ids, check_occurred
+from services.ingest.domain.usage_event import (
+    END_OCCURRED_US,
+    MAX_AHEAD_US,
+    MAX_ID_CHARACTERS,
+    UsageEvent,
+    check_ids,
+    check_occurred,
+)
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 from services.kernel.ids import OrganizationId
 from services.kernel.money import decimal_or_none, plain
@@ -24,6 +31,8 @@ from services.kernel.money import decimal_or_none, plain
 MAX_EVENTS = 1_000
 # As much as the gateway and every gRPC client send without being told to.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+# From so many events on, looking at all of them together is cheaper than at each.
+_MANY = 8
 _MILLION = 1_000_000
 _NANOS = 1_000_000_000
 
@@ -53,7 +62,50 @@ def events_from_pb(events: Sequence[Any], *, now_us: int) -> list[UsageEvent | F
     """
     if not 0 < len(events) <= MAX_EVENTS:
         raise InvalidArgumentError.of_field("events", "value_is_invalid", f"must be 1 to {MAX_EVENTS} events")
-    return [event_from_pb(event, now_us=now_us) for event in events]
+    read = plain_events(events, now_us=now_us) if len(events) >= _MANY else None
+    return [event_from_pb(event, now_us=now_us) for event in events] if read is None else read
+
+
+def plain_events(events: Sequence[Any], *, now_us: int) -> list[UsageEvent | FieldViolation] | None:
+    """A batch that is surely valid, which is nearly every batch, for half the price of event by event; else None."""
+    ids = [(one.transaction_id, one.external_customer_id, one.external_subscription_id, one.code) for one in events]
+    transaction_ids = [one[0] for one in ids]
+    if (
+        not all(transaction_ids)
+        or max(map(len, transaction_ids)) > MAX_ID_CHARACTERS
+        or "\0" in "".join(transaction_ids)
+        # Few places have many events, so each is looked at once.
+        or any(check_ids("any", *place) for place in {one[1:] for one in ids})
+    ):
+        return None
+    properties = [one.properties or EMPTY for one in events]
+    moments = _moments(events, min(now_us + MAX_AHEAD_US, END_OCCURRED_US - 1))
+    if moments is None or not are_plain(properties):
+        return None
+    # As UsageEvent(…), without the cost of its constructor, which is a Python function.
+    new = tuple.__new__
+    return [
+        new(UsageEvent, (*names, moment, raw, None))
+        for names, moment, raw in zip(ids, moments, properties, strict=True)
+    ]
+
+
+def _moments(events: Sequence[Any], latest_us: int) -> list[int | None] | None:
+    """When events occurred; None if one of them may be wrong, or has an amount."""
+    moments: list[int | None] = []
+    for event in events:
+        moment = event.occurred_at
+        seconds, nanos = moment.seconds, moment.nanos
+        occurred_us = seconds * _MILLION + nanos // 1000
+        if seconds > 0 <= nanos < _NANOS and occurred_us <= latest_us:
+            moments.append(occurred_us)
+        elif event.HasField("occurred_at"):
+            return None
+        else:
+            moments.append(None)
+        if event.HasField("precise_total_amount_cents"):
+            return None
+    return moments
 
 
 def require_batch_size(message: Any) -> None:
@@ -86,7 +138,7 @@ def event_from_pb(message: Any, *, now_us: int) -> UsageEvent | FieldViolation:
         if amount is None:
             return FieldViolation("precise_total_amount_cents", "invalid_number", "must be a decimal number")
     # As UsageEvent(…), without the cost of its constructor, which is a Python function.
-    return tuple.__new__(UsageEvent, (transaction_id, customer, subscription, code, occurred_us, *read, amount))
+    return tuple.__new__(UsageEvent, (transaction_id, customer, subscription, code, occurred_us, read, amount))
 
 
 def _check_moment(moment: Any, occurred_us: int, now_us: int) -> FieldViolation | None:

@@ -1,7 +1,7 @@
 """Entries of announced batches, written as protobuf wire format by hand.
 
-One entry is the same bytes as `UsageEventsAccepted(entries=[UsageEventEntry(…)])` (a test holds both side by side); by
-hand it costs a third, because what the events of one place share is joined from the route.
+One entry reads back as `UsageEventsAccepted(entries=[UsageEventEntry(…)])` (a test holds both side by side); by hand it
+costs a third, because what the events of one place share is joined from the route.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from google.protobuf import timestamp_pb2
 
 from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import domain_events_pb2 as pb
+from services.ingest.commands.codec import ReadValue, WriteEntry
+from services.ingest.convert.properties import value_reader
+from services.ingest.domain.usage_event import MAX_ID_CHARACTERS
 from services.ingest.store.shards import Batch
 from services.kernel.money import plain
 
 _ENTRIES = b"\x22"  # UsageEventsAccepted.entries = 4
 _ACCEPTED, _VOIDED = pb.UsageEventEntry.KIND_ACCEPTED, pb.UsageEventEntry.KIND_VOIDED
 _KEY = b"\x1a\x10"  # event_key = 3, 16 bytes
-_TRANSACTION_ID = b"\x22"  # transaction_id = 4
 _OCCURRED_AT = b"\x42"  # occurred_at = 8
 _RECEIVED_AT = b"\x4a"  # received_at = 9
 _PROPERTIES = b"\x52"  # properties = 10
@@ -32,9 +34,8 @@ _GROUP, _MORE = 0x7F, 0x80
 # Lengths below this are looked up; nearly all are.
 _SMALL = 1 << 14
 _MILLION = 1_000_000
-# Most nanoseconds are numbers of five groups; those are written without a loop.
-_FIVE_GROUPS = 1 << 28
-_KEPT_MOMENTS = 1_000
+# Two groups of a number.
+_PAIR = (1 << 14) - 1
 
 
 def varint(number: int) -> bytes:
@@ -50,16 +51,21 @@ def varint(number: int) -> bytes:
 _VARINTS = [varint(number) for number in range(_SMALL)]
 
 
+# The nanoseconds of a moment in three look-ups: tag and two groups, two groups, the last one. 0.2 µs less than a loop.
+_NEXT = [bytes((pair & _GROUP | _MORE, pair >> 7 | _MORE)) for pair in range(_PAIR + 1)]
+_FIRST = [b"\x10" + groups for groups in _NEXT]
+_LAST = [bytes((group,)) for group in range(4)]
+_NANOS_BYTES = 6
+# transaction_id = 4 and its length: at most 255 characters of four bytes each.
+_IDS = [b"\x22" + length for length in _VARINTS[: 4 * MAX_ID_CHARACTERS + 1]]
+
+
 def _length(size: int) -> bytes:
     return _VARINTS[size] if size < _SMALL else varint(size)
 
 
 class WireCodec:
     """Writes entries; see commands.codec.EntryCodec."""
-
-    def __init__(self) -> None:
-        # The time of receipt is the same for a whole batch.
-        self._received: dict[int, bytes] = {}
 
     def head(
         self, organization: bytes, customer: str, subscription_id: str, code: str, *, voids: bool = False
@@ -73,71 +79,60 @@ class WireCodec:
             code=code,
         ).SerializeToString()
 
-    def entry(
-        self,
-        head: bytes,
-        key: bytes,
-        transaction_id: bytes,
-        occurred_us: int,
-        received_us: int,
-        properties: bytes,
-        amount: Decimal | None,
-    ) -> bytes:
-        """An entry about one event."""
-        body = b"".join(
-            (
-                head,
-                _KEY,
-                key,
-                _TRANSACTION_ID,
-                _length(len(transaction_id)),
-                transaction_id,
-                _OCCURRED_AT,
-                _moment(occurred_us),
-                _RECEIVED_AT,
-                self._received.get(received_us) or self._keep_received(received_us),
-                _PROPERTIES,
-                _length(len(properties)),
-                properties,
-                b"" if amount is None else _amount(amount),
-            )
-        )
-        return _ENTRIES + _length(len(body)) + body
+    def writer(self, received_us: int) -> WriteEntry:
+        """A function that writes entries about events that were received together."""
+        received = _moment(_RECEIVED_AT, received_us)
+        # What comes before the key, by head; a batch has few.
+        begun: dict[bytes, bytes] = {}
+        # Names of the function itself are found faster than those of the module.
+        join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
 
-    def _keep_received(self, microseconds: int) -> bytes:
-        if len(self._received) >= _KEPT_MOMENTS:
-            self._received = {}
-        written = self._received[microseconds] = _moment(microseconds)
-        return written
+        def write(head: bytes, key: bytes, text: bytes, occurred_us: int, raw: bytes, amount: Decimal | None) -> bytes:
+            begin = begun.get(head)
+            if begin is None:
+                begin = begun[head] = head + received + _KEY
+            seconds, rest = divmod(occurred_us, _MILLION)
+            nanos = rest * 1000
+            body = join(
+                (
+                    begin,
+                    key,
+                    _IDS[len(text)],
+                    text,
+                    # As _moment, without the 0.1 µs of a call.
+                    whole_seconds(_OCCURRED_AT, seconds),
+                    _FIRST[nanos & _PAIR],
+                    _NEXT[nanos >> 14 & _PAIR],
+                    _LAST[nanos >> 28],
+                    _PROPERTIES,
+                    lengths[len(raw)] if len(raw) < small else varint(len(raw)),
+                    raw,
+                    b"" if amount is None else _amount(amount),
+                )
+            )
+            return _ENTRIES + (lengths[len(body)] if len(body) < small else varint(len(body))) + body
+
+        return write
+
+    def reader(self, field_name: str) -> ReadValue:
+        """A function that reads one property of valid events."""
+        return value_reader(field_name)
 
 
 @functools.lru_cache(maxsize=4096)
-def _seconds(seconds: int) -> bytes:
-    return timestamp_pb2.Timestamp(seconds=seconds).SerializeToString()
+def _whole_seconds(tag: bytes, seconds: int) -> bytes:
+    """A Timestamp up to its nanoseconds, which take _NANOS_BYTES."""
+    whole = timestamp_pb2.Timestamp(seconds=seconds).SerializeToString()
+    return tag + _length(len(whole) + _NANOS_BYTES) + whole
 
 
-def _moment(microseconds: int) -> bytes:
-    """A Timestamp with its length."""
+def _moment(tag: bytes, microseconds: int) -> bytes:
+    """A Timestamp with its tag and length. Nanoseconds take five groups, of which the last may be zeros."""
     seconds, rest = divmod(microseconds, _MILLION)
-    whole = _seconds(seconds)
-    if not rest:
-        return _VARINTS[len(whole)] + whole
     nanos = rest * 1000
-    fraction = (
-        b"\x10" + varint(nanos)
-        if nanos < _FIVE_GROUPS
-        else bytes(
-            (
-                0x10,
-                nanos & _GROUP | _MORE,
-                nanos >> 7 & _GROUP | _MORE,
-                nanos >> 14 & _GROUP | _MORE,
-                nanos >> 21 & _GROUP | _MORE,
-                nanos >> 28,
-            )
-        )
+    return b"".join(
+        (_whole_seconds(tag, seconds), _FIRST[nanos & _PAIR], _NEXT[nanos >> 14 & _PAIR], _LAST[nanos >> 28])
     )
-    return _VARINTS[len(whole) + len(fraction)] + whole + fraction
 
 
 def _amount(amount: Decimal) -> bytes:

@@ -6,7 +6,7 @@ What cannot be billed is kept with one of these reasons and looked at again when
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -88,14 +88,15 @@ _LONG_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-
 _ABSENT = (b"null", b'""')
 
 
-def missing_property(metric: Metric, values: Mapping[str, bytes]) -> Reason | None:
-    """Why the properties are not enough for the metric, or None where they are."""
-    if metric.needs is Needs.NOTHING:
-        return None
-    value = values.get(metric.field_name)
-    raw = b"null" if value is None else bytes(value)
+def missing_property(metric: Metric, raw: bytes) -> Reason | None:
+    """Why the property is not enough for the metric, or None where it is.
+
+    Args:
+        metric: what counts it.
+        raw: its raw JSON; `null` where the event does not have it.
+    """
     # A short whole number is what nearly every event carries.
-    if raw.isdigit() and len(raw) <= MAX_DIGITS:
+    if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= MAX_DIGITS):
         return None
     if raw in _ABSENT:
         return Reason("PROPERTY_MISSING", f"properties.{metric.field_name}", "the metric counts this property")

@@ -6,7 +6,6 @@ costs five times as much as an integer. Rules: docs, semantics, usage events.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -40,7 +39,6 @@ class UsageEvent(NamedTuple):
         code: code of the billable metric.
         occurred_us: when it happened; None where the sender did not say.
         properties: one JSON object as the sender's own bytes, never empty.
-        values: the raw JSON of each property.
         amount: for the dynamic charge model, the exact price in minor units.
     """
 
@@ -50,7 +48,6 @@ class UsageEvent(NamedTuple):
     code: str
     occurred_us: int | None
     properties: bytes
-    values: Mapping[str, bytes]
     amount: Decimal | None
 
 

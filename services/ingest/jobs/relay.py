@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 
+from sqlalchemy.engine import Connection
+
 from services.chassis import failpoint, metrics
 from services.chassis.bus import Bus
 from services.chassis.db import Database
@@ -24,7 +26,7 @@ MESSAGE_BYTES = 512 * 1024
 IDLE_SECONDS = 0.05
 # Pause after a round, so that a busy shard's batches travel together: each message costs as much as a hundred events,
 # and whoever waits for a single one does not notice.
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 # How long a replica waits before it asks again whether the leading one is gone.
 FOLLOW_SECONDS = 0.5
 
@@ -49,17 +51,15 @@ class ShardRelay:
                 return
             self._bus.ensure_stream(USAGE.name, USAGE.subjects)
             while not stopping.is_set():
-                session.exec_driver_sql("SELECT 1")
                 self._wake.clear()
-                if self.publish_waiting() == 0:
+                if self._publish_waiting(session) == 0:
                     self._wake.wait(IDLE_SECONDS)
                 else:
                     stopping.wait(GATHER_SECONDS)
 
-    def publish_waiting(self) -> int:
-        """Publish one round; how many messages that were."""
-        with self._db.worker_transaction(quiet=True) as tx:
-            waiting = store.unpublished(tx, READ_BATCHES)
+    def _publish_waiting(self, session: Connection) -> int:
+        """Publish one round; how many messages that were. Whoever lost the lock with its session fails here."""
+        waiting = store.unpublished(session, READ_BATCHES)
         if not waiting:
             return 0
         runs = list(store.merge(waiting, MESSAGE_BYTES))
@@ -71,8 +71,7 @@ class ShardRelay:
             ]
         )
         failpoint.hit("ingest.after_publish")
-        with self._db.worker_transaction(quiet=True) as tx:
-            store.mark_published(tx, {run[-1].shard: run[-1].number for run in runs})
+        store.mark_published(session, {run[-1].shard: run[-1].number for run in runs})
         failpoint.hit("ingest.after_mark")
         metrics.PUBLISHED.labels(USAGE.name).inc(len(runs))
         return len(runs)

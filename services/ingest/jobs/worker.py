@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import psycopg
 import sqlalchemy as sa
 
 from services.chassis.log import logger
@@ -48,6 +49,6 @@ class LoopWorker:
         while not self._stopping.is_set():
             try:
                 self._turn(self._stopping)
-            except (FareboxError, sa.exc.SQLAlchemyError) as error:
+            except (FareboxError, sa.exc.SQLAlchemyError, psycopg.Error) as error:
                 log.warning("worker_waits", worker=self._name, error=repr(error))
                 self._stopping.wait(RETRY_SECONDS)

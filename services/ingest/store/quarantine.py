@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
+from services.ingest.domain.found import Found
+from services.ingest.domain.instant import from_us
 from services.ingest.store import catalog
 from services.ingest.store.catalog import Change
 
@@ -83,6 +85,29 @@ def request_release(tx: Connection, changes: Sequence[Change]) -> None:
         "INSERT INTO release_requests (organization_id, kind, key) "
         "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[])",
         ([c.organization for c in kinds], [c.kind for c in kinds], [c.key for c in kinds]),
+    )
+
+
+def request_release_of_succeeded(tx: Connection, organization: uuid.UUID, events: Sequence[Found]) -> None:
+    """Ask for another look at events for whose time another subscription has taken over from the one they had.
+
+    The change that made it so may have been heard of before these events were quarantined.
+    """
+    tx.exec_driver_sql(
+        "INSERT INTO release_requests (organization_id, kind, key) "
+        "SELECT DISTINCT s.organization_id, %s::text, g.customer "
+        "FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::timestamptz[]) AS g(customer, named, subscription, at) "
+        "JOIN subscriptions s ON s.organization_id = %s AND s.external_customer_id = g.customer "
+        "AND s.subscription_id <> g.subscription AND (g.named = '' OR s.external_id = g.named) "
+        "AND s.starts_at <= g.at AND (s.ends_at IS NULL OR g.at < s.ends_at)",
+        (
+            catalog.CUSTOMER,
+            [one.external_customer_id for one in events],
+            [one.external_subscription_id for one in events],
+            [one.subscription_id for one in events],
+            [from_us(one.occurred_us) for one in events],
+            organization,
+        ),
     )
 
 

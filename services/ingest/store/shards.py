@@ -57,12 +57,11 @@ def append(tx: Connection, drafts: Sequence[Draft]) -> None:
         return
     shards = sorted({draft.shard for draft in drafts})
     driver = driver_connection(tx)
-    with driver.pipeline():
-        driver.execute("SELECT FROM shard_heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE", (shards,))
-        driver.execute(
-            _APPEND_SQL,
-            ([one.shard for one in drafts], [one.event_count for one in drafts], [one.payload for one in drafts]),
-        )
+    driver.execute("SELECT FROM shard_heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE", (shards,))
+    driver.execute(
+        _APPEND_SQL,
+        ([one.shard for one in drafts], [one.event_count for one in drafts], [one.payload for one in drafts]),
+    )
 
 
 def positions(tx: Connection) -> list[tuple[int, int]]:

@@ -119,3 +119,25 @@ def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rat
     rating.tell("rating.subscription.changed", again)
     wait_until(lambda: len(ingest.announced()) == 3, timeout=20, what="the release")
     assert ingest.announced()[-1].kind == KINDS.Value("KIND_ACCEPTED")
+
+
+def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, rating: Rating) -> None:
+    """Also when the log has heard of the change before it hears of the refusal."""
+    event = usage_event(external_subscription_id="sub-acme")
+    ingest.send(event)
+    [entry] = ingest.announced()
+    old, new = (_subscription(ingest.organization, "sub-acme", "acme") for _ in range(2))
+    old.subscription.id = str(uuid.UUID(entry.subscription_id))
+    old.subscription.terminated_at.CopyFrom(entry.occurred_at)
+    new.subscription.started_at.CopyFrom(entry.occurred_at)
+    rating.tell("rating.subscription.changed", old)
+    rating.tell("rating.subscription.changed", new)
+    refusal = pb.UsageRefused.Refusal(
+        organization_id=ingest.organization, event_key=entry.event_key, reason="SUBSCRIPTION_NOT_ACTIVE"
+    )
+    rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal]))
+    wait_until(lambda: len(ingest.announced()) == 3, timeout=20, what="the release")
+    assert [(one.kind, one.subscription_id) for one in ingest.announced()[1:]] == [
+        (KINDS.Value("KIND_VOIDED"), old.subscription.id),
+        (KINDS.Value("KIND_ACCEPTED"), new.subscription.id),
+    ]

@@ -14,7 +14,6 @@ from services.ingest.commands.prepare import Preparation, Prepared
 from services.ingest.commands.route import make_route
 from services.ingest.commands.sieve import Sieve
 from services.ingest.commands.submission import Submission
-from services.ingest.convert.properties import read_values
 from services.ingest.convert.wire import WireCodec
 from services.ingest.domain import identity
 from services.ingest.domain.deduplicate import Content, Stored
@@ -48,7 +47,7 @@ def make_event(transaction_id: str, content: tuple[int, bool, str], occurred_us:
     number, spaced, extra = content
     text = f'{{"x": "{extra}", "n": {number}.0}}' if spaced else f'{{"n":{number},"x":"{extra}"}}'
     properties = text.encode()
-    return UsageEvent(transaction_id, "acme", "", "api_call", occurred_us, properties, read_values(properties), None)
+    return UsageEvent(transaction_id, "acme", "", "api_call", occurred_us, properties, None)
 
 
 class FakeLog:
@@ -90,7 +89,8 @@ def prepare(events: list[UsageEvent], received_us: int) -> Submission:
         digest = identity.content_hash(text, route.salt, event.properties, event.amount)
         key = identity.event_key(ORGANIZATION, text)
         prepared.append(Prepared(key, digest, b"", b"", target, occurred_us, reason, event))
-    return Submission(ORGANIZATION, events, received_us, Preparation(0, rejects_duplicates=False, events=prepared))
+    preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0)
+    return Submission(ORGANIZATION, events, received_us, preparation)
 
 
 @settings(max_examples=300, deadline=None)

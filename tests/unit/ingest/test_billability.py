@@ -21,7 +21,7 @@ SIDE = Subscription("3", "side", "acme", 150, FOREVER_US)
 
 
 def _event(customer: str, subscription: str) -> UsageEvent:
-    return UsageEvent("id", customer, subscription, "code", None, b"{}", {}, None)
+    return UsageEvent("id", customer, subscription, "code", None, b"{}", None)
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_one_subscription(customer: str, named: str, candidates: list[Subscripti
     ],
 )
 def test_numbers(raw: bytes, expected: str | None) -> None:
-    reason = missing_property(Metric("code", Needs.NUMBER, "tokens"), {"tokens": raw})
+    reason = missing_property(Metric("code", Needs.NUMBER, "tokens"), raw)
     assert (reason and reason.reason) == expected

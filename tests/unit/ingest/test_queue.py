@@ -9,11 +9,11 @@ from services.ingest.commands.submission import MAX_WAITING_EVENTS, Queue, Submi
 from services.ingest.domain.usage_event import UsageEvent
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
 
-EVENT = UsageEvent("id", "acme", "", "code", None, b"{}", {}, None)
+EVENT = UsageEvent("id", "acme", "", "code", None, b"{}", None)
 
 
 def _batch(size: int) -> Submission:
-    return Submission(bytes(16), [EVENT] * size, 0, Preparation(0, rejects_duplicates=False, events=[]))
+    return Submission(bytes(16), [EVENT] * size, 0, Preparation(0, rejects_duplicates=False, events=[], byte_size=0))
 
 
 def test_full_queue_refuses_before_anything_is_stored() -> None:

@@ -29,7 +29,7 @@ def test_entry_reads_back(
 ) -> None:
     codec, organization, key = WireCodec(), uuid.uuid4(), uuid.uuid4().bytes
     head = codec.head(organization.bytes, customer, "s", code, voids=True)
-    entry = codec.entry(head, key, transaction_id.encode(), occurred_us, received_us, properties, amount)
+    entry = codec.writer(received_us)(head, key, transaction_id.encode(), occurred_us, properties, amount)
     message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, entry), Batch(3, 8, entry)]))
     assert (message.shard, message.first_number, message.last_number) == (3, 7, 8)
     first, second = message.entries
