@@ -21,6 +21,7 @@ def upgrade() -> None:
     _dispositions()
     _shards()
     _catalog()
+    _projections()
     publishing_tables(op)
     following_tables(op)
 
@@ -197,6 +198,9 @@ def _catalog() -> None:
         """
     )
     grant(op, "catalog_changes")
+
+
+def _projections() -> None:
     op.execute(
         """
         CREATE TABLE organizations (
