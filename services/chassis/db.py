@@ -35,6 +35,9 @@ MAX_ATTEMPTS = 4
 # After a pause of this length a connection may be dead without our knowing.
 LINE_IDLE_SECONDS = 0.5
 
+# What a statement can raise: SQLAlchemy's errors, and the driver's own where COPY and pipelines speak to it directly.
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)
+
 _RETRYABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 

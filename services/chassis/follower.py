@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
 from services.chassis.bus import Bus, Incoming, Reader
-from services.chassis.db import Database, is_unavailable, lost_a_race
+from services.chassis.db import DATABASE_ERRORS, Database, is_unavailable, lost_a_race
 from services.chassis.lease import Leases
 from services.chassis.log import logger
 from services.chassis.outbox import LAST_NUMBER_HEADER, NUMBER_HEADER
@@ -149,7 +149,7 @@ class _LogReader:
         while not self._stopping.is_set():
             try:
                 self._read()
-            except (FareboxError, sa.exc.SQLAlchemyError) as error:
+            except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("log_waits", log=self._log.name, error=repr(error))
                 self._stopping.wait(RETRY_SECONDS)
 

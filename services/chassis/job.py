@@ -6,10 +6,8 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from services.chassis import idempotency
-from services.chassis.db import Database
+from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.log import logger
 from services.kernel.errors import FareboxError
 
@@ -53,7 +51,7 @@ class Job:
         while again and not self._stopping.is_set():
             try:
                 again = self._turn(self._stopping)
-            except (FareboxError, sa.exc.SQLAlchemyError) as error:
+            except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("job_waits", job=self._name, error=repr(error))
             self._stopping.wait(self._pause_seconds)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from services.chassis.db import Database
+from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.log import logger
 from services.kernel.ids import new_id
 
@@ -74,14 +74,14 @@ class Leases:
             with self._db.worker_transaction() as tx:
                 tx.exec_driver_sql("UPDATE consumer_leases SET expires_at = now() WHERE holder = %s", (self._holder,))
                 tx.exec_driver_sql("DELETE FROM consumer_members WHERE holder = %s", (self._holder,))
-        except sa.exc.SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("leases_expire_by_themselves", error=repr(error))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._settle(self._renew())
-            except sa.exc.SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 # Until the database answers nobody can apply anything either: the position is stored there.
                 log.warning("leases_not_renewed", error=repr(error))
             self._stopping.wait(RENEW_SECONDS)

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
 from services.chassis.bus import Bus, Outgoing
-from services.chassis.db import Database
+from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.log import logger
 from services.chassis.streams import Stream
 from services.kernel.clock import Clock, SystemClock
@@ -139,7 +139,7 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 self._lead()
-            except (FareboxError, sa.exc.SQLAlchemyError) as error:
+            except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("outbox_relay_waits", stream=self._stream, error=repr(error))
                 self._stopping.wait(RETRY_SECONDS)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import psycopg
-import sqlalchemy as sa
-
+from services.chassis.db import DATABASE_ERRORS
 from services.chassis.log import logger
 from services.kernel.errors import FareboxError
 
@@ -49,6 +47,6 @@ class LoopWorker:
         while not self._stopping.is_set():
             try:
                 self._turn(self._stopping)
-            except (FareboxError, sa.exc.SQLAlchemyError, psycopg.Error) as error:
+            except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("worker_waits", worker=self._name, error=repr(error))
                 self._stopping.wait(RETRY_SECONDS)

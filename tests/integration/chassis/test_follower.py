@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 from sqlalchemy.engine import Connection
 
@@ -192,3 +193,22 @@ def test_what_a_reader_loses_is_read_again(side: Callable[[], Side], monkeypatch
     wait_until(lambda: consumer.seen() == [1, 2, 3], timeout=PATIENCE_SECONDS, what="all three")
     follower.stop()
     assert lost
+
+
+def test_a_driver_error_does_not_end_a_log(side: Callable[[], Side]) -> None:
+    """An effect that speaks to the driver directly may meet its errors; the log waits and goes on."""
+    consumer = side()
+    consumer.bus.ensure_stream(RATING.name, RATING.subjects)
+    consumer.bus.publish([numbered("rating.x", "test", b"1", 1, 1)])
+    failures = [psycopg.OperationalError("the server went away")]
+
+    def fail_once(tx: Connection, messages: Sequence[Message]) -> None:
+        if failures:
+            raise failures.pop()
+        _remember(tx, messages)
+
+    follower = Follower(consumer.db, consumer.bus, [_log(fail_once)])
+    follower.start()
+    wait_until(lambda: consumer.seen() == [1], timeout=PATIENCE_SECONDS, what="number 1")
+    follower.stop()
+    assert consumer.dead_letters() == []

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _shards()
     _catalog()
     _projections()
+    _release_requests()
     publishing_tables(op)
     following_tables(op)
 
@@ -237,6 +238,11 @@ def _projections() -> None:
     )
     for column in ("external_id", "external_customer_id"):
         op.execute(f"CREATE INDEX subscriptions_{column} ON subscriptions (organization_id, {column})")
+    for table in ("organizations", "billable_metrics", "subscriptions"):
+        tenant_table(op, table, request="SELECT")
+
+
+def _release_requests() -> None:
     op.execute(
         """
         CREATE TABLE release_requests (
@@ -249,8 +255,6 @@ def _projections() -> None:
         )
         """
     )
-    for table in ("organizations", "billable_metrics", "subscriptions"):
-        tenant_table(op, table, request="SELECT")
     tenant_table(op, "release_requests", request="")
 
 
