@@ -1,7 +1,8 @@
 """Hostile inputs through ingest's decoder: `python -m benchmarks.fuzz_ingest [COUNT [SEED]]` (`make fuzz`).
 
 Each input is a request: a good one with bytes flipped, cut, doubled or replaced, or one whose properties were mangled
-the same way. Whatever comes in, each event is either refused by field or keeps the promises that the log makes of it.
+the same way. Whatever comes in, each event is either refused by field or keeps the promises that the log makes of it;
+and a batch that is read as a whole is what reading it event by event makes of it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import json
 import random
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from services.ingest.convert.decode import read_ingest_request
-from services.ingest.convert.properties import value_reader
-from services.ingest.convert.usage_event import events_from_pb, plain_events
+from services.ingest.convert.properties import number_test, value_reader
+from services.ingest.convert.usage_event import bytes_of_batch, event_from_pb, events_from_pb, plain_events
 from services.ingest.convert.wire import WireCodec, varint
 from services.ingest.domain.billability import Metric, Needs, missing_property
 from services.ingest.domain.deduplicate import Content, Stored, is_rewritten
@@ -29,6 +31,7 @@ from services.ingest.domain.usage_event import (
     UsageEvent,
     depth,
 )
+from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.store import rows
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 
@@ -45,6 +48,15 @@ _PROPERTIES = [
     b"{}",
     b"",
 ]
+# As many as make a batch that is read as a whole if all of it is good.
+_NEIGHBOURS = [
+    pb.UsageEvent(
+        transaction_id=f"neighbour-{number}", external_customer_id="acme", code="llm_tokens", properties=b"{}"
+    )
+    for number in range(8)
+]
+for _neighbour in _NEIGHBOURS:
+    _neighbour.occurred_at.seconds = 1_780_000_000
 _PIECES = [
     b"\0",
     b"\xff",
@@ -104,19 +116,30 @@ def check(data: bytes) -> str:
     """Put one input through the decoder and everything that follows it; what became of it."""
     try:
         request = read_ingest_request(data)
-        events = events_from_pb(request.events, now_us=NOW_US)
-        # A batch as a whole and event by event: the same word on each.
-        assert plain_events(request.events, now_us=NOW_US) in (None, events)
+        bytes_of_batch(request)
     except DecodeError:
         return "not a message"
     except InvalidArgumentError:
         return "refused whole"
-    for event in events:
-        if isinstance(event, FieldViolation):
-            assert all((event.field, event.reason, event.description))
-        else:
-            _check_event(event)
-    return "refused by field" if any(isinstance(one, FieldViolation) for one in events) else "taken"
+    taken, wrong = _read(request.events)
+    # Among enough good ones the batch is looked at as a whole.
+    _read([*_NEIGHBOURS, *request.events])
+    for one in wrong.values():
+        assert all((one.field, one.reason, one.description))
+    for event in taken:
+        _check_event(event)
+    return "refused by field" if wrong else "taken"
+
+
+def _read(events: Sequence[Any]) -> tuple[list[UsageEvent], dict[int, FieldViolation]]:
+    """The events one by one; in company, and as a whole if that is possible, they are the same."""
+    read = [event_from_pb(event, now_us=NOW_US) for event in events]
+    taken = [one for one in read if isinstance(one, UsageEvent)]
+    wrong = {index: one for index, one in enumerate(read) if isinstance(one, FieldViolation)}
+    assert events_from_pb(events, now_us=NOW_US) == (UsageEvents.of(taken), wrong)
+    plain = plain_events(events, now_us=NOW_US)
+    assert plain is None or (plain == UsageEvents.of(taken) and not wrong)
+    return taken, wrong
 
 
 def _check_event(event: UsageEvent) -> None:
@@ -135,11 +158,12 @@ def _check_event(event: UsageEvent) -> None:
     occurred_us = NOW_US if event.occurred_us is None else event.occurred_us
     counted = value_reader(_METRIC.field_name)(event.properties)
     assert json.loads(counted, parse_int=str, parse_float=str) == value.get(_METRIC.field_name)
-    missing_property(_METRIC, counted)
+    reason = missing_property(_METRIC, counted)
+    assert reason is None or not number_test(_METRIC.field_name)(event.properties)
     assert is_rewritten(event, Stored(digest, occurred_us, True), Content(event.properties, event.amount))  # noqa: FBT003
     place = rows.place(ORGANIZATION, 0, None, *event[1:4])
-    assert rows.row_writer(NOW_US)(place, key, digest, occurred_us, True, text, event.properties, event.amount)  # noqa: FBT003
-    assert _CODEC.writer(NOW_US)(b"", key, text, occurred_us, event.properties, event.amount)
+    assert all(rows.write_rows(NOW_US, UsageEvents.of([event]), [text], [place], [key], [digest], [occurred_us]))
+    assert all(_CODEC.entries(NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))
 
 
 def _texts(value: Any) -> str:

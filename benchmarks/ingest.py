@@ -1,18 +1,22 @@
 """Ingest against its raw baselines: `python -m benchmarks.ingest [NAME …]`, all of them if none is named.
 
-The service runs as its own process with its default settings (logging included) on the local PostgreSQL with fsync on;
-the client and the baselines run in this one. Requests are serialized before the clock starts: what is measured is the
-service, not a client library.
+The service runs with its default settings (logging included) on the local PostgreSQL with fsync on, as many processes
+as the row says, each kept on one CPU as a pod with a CPU of its own is: a process has one interpreter lock, so a second
+CPU only makes its threads wait for each other across CPUs. The null server is kept in the same way. The client and COPY
+run in this process. Requests are serialized before the clock starts: what is measured is the service, not a client
+library.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -30,12 +34,14 @@ from services.chassis.readiness import grpc_is_serving
 from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
 
-# Callers share a commit, so there must be some: eight batches of 1,000 on the way, or thirty-two of 100.
-BATCH_CALLERS = {1000: 8, 100: 32}
+# Callers share a commit, so there must be some: twenty-four batches of 1,000 on the way, or sixty-four of 100.
+BATCH_CALLERS = {1000: 24, 100: 64}
 SINGLE_CALLERS = 64
-# About half a second a round each: long enough for many commits, short enough that the machine's mood is shared.
-ROUND_EVENTS = 40_000
-ROUND_CALLS = 2_000
+# As many as k8s/base runs.
+REPLICAS = 2
+# One to three seconds a round: long enough for many commits, short enough that the machine's mood is shared.
+ROUND_EVENTS = 160_000
+ROUND_CALLS = 10_000
 FEW_STORED = 100_000
 MANY_STORED = 10_000_000
 LOAD_BATCH = 10_000
@@ -43,11 +49,11 @@ READY_SECONDS = 30.0
 
 
 class Bench:
-    """An ingest process and a load for it.
+    """A running ingest service and a load for it.
 
     Attributes:
         load: makes events.
-        channel: to the service.
+        channel: to the service, balanced over its processes.
     """
 
     def __init__(self, stack: Stack, load: Load) -> None:
@@ -123,6 +129,7 @@ def null_channel() -> Iterator[grpc.Channel]:
     channel = rpc.channel(port.address)
     try:
         wait_until(lambda: grpc_is_serving(port.number), timeout=READY_SECONDS, what="the null server")
+        keep_on_one_cpu(process.pid, 0)
         yield channel
     finally:
         channel.close()
@@ -140,7 +147,7 @@ def _inherit(changes: dict[str, str]) -> dict[str, str]:
 def at_size(name: str, make_id: Callable[[], str] | None = None) -> Row:
     """Batches of 1,000 with many events stored against few."""
     loads = [Load(make_id) if make_id else Load() for _ in range(2)]
-    with one_service() as few_stack, one_service() as many_stack:
+    with one_service(REPLICAS) as few_stack, one_service(REPLICAS) as many_stack:
         few, many = Bench(few_stack, loads[0]), Bench(many_stack, loads[1])
         few.fill(FEW_STORED)
         many.fill(MANY_STORED)
@@ -154,23 +161,32 @@ def at_size(name: str, make_id: Callable[[], str] | None = None) -> Row:
 
 
 @contextmanager
-def one_service() -> Iterator[Stack]:
-    """A stack of PostgreSQL, NATS and ingest alone."""
-    with Stack.temporary(services=["ingest"], gateway=False) as stack:
+def one_service(replicas: int = 1) -> Iterator[Stack]:
+    """A stack of PostgreSQL, NATS and so many processes of ingest."""
+    with Stack.temporary(services=["ingest"], gateway=False, replicas={"ingest": replicas}) as stack:
+        for number, name in enumerate(name for name in stack.names if name.startswith("ingest")):
+            keep_on_one_cpu(stack.process(name).pid, number)
         yield stack
 
 
-def with_bench(run: Callable[[Bench], Row]) -> Row:
+def keep_on_one_cpu(pid: int, number: int) -> None:
+    """Keep all threads of a process on one of our CPUs, counted in a circle."""
+    cpus = sorted(os.sched_getaffinity(0))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {cpus[number % len(cpus)]})
+
+
+def with_bench(run: Callable[[Bench], Row], replicas: int = 1) -> Row:
     """Run a benchmark on a fresh stack."""
-    with one_service() as stack:
+    with one_service(replicas) as stack:
         bench = Bench(stack, Load())
         bench.fill(FEW_STORED)
         return run(bench)
 
 
 BENCHMARKS: dict[str, Callable[[], Row]] = {
-    "ingest_batch_1000": lambda: with_bench(lambda bench: batch(bench, 1000, "ingest_batch_1000")),
-    "ingest_batch_100": lambda: with_bench(lambda bench: batch(bench, 100, "ingest_batch_100")),
+    "ingest_batch_1000": lambda: with_bench(lambda bench: batch(bench, 1000, "ingest_batch_1000"), REPLICAS),
+    "ingest_batch_100": lambda: with_bench(lambda bench: batch(bench, 100, "ingest_batch_100"), REPLICAS),
     "ingest_single": lambda: with_bench(single),
     "ingest_at_10m": lambda: at_size("ingest_at_10m"),
     "ingest_at_10m_hashed_ids": lambda: at_size("ingest_at_10m_hashed_ids", lambda: secrets.token_hex(16)),

@@ -16,8 +16,9 @@ from services.chassis.rpc import ORGANIZATION_KEY
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate
-from services.ingest.domain.identity import content_hash, content_salt, event_key
+from services.ingest.domain.identity import content_hashes, content_salt, event_keys
 from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.main import announce
 from services.ingest.store import rows
 from services.kernel.ids import new_id
@@ -68,15 +69,16 @@ class Load:
 
     def copies(self, batches: int, size: int) -> list[bytes]:
         """COPY streams with the rows that the service would write."""
-        return [rows.copy_data(1, [self._row(event) for event in self.events(size)]) for _ in range(batches)]
+        return [rows.copy_data(1, self._rows(UsageEvents.of(self.events(size)))) for _ in range(batches)]
 
-    def _row(self, event: UsageEvent) -> bytes:
-        place = self._places[int(event.external_customer_id.partition("-")[2])]
-        occurred_us = event.occurred_us or 0
-        text = event.transaction_id.encode()
-        key = event_key(self._name.bytes, text)
-        digest = content_hash(text, content_salt(*event[1:4]), event.properties, None)
-        return rows.row_writer(occurred_us)(place, key, digest, occurred_us, True, text, event.properties, None)  # noqa: FBT003
+    def _rows(self, events: UsageEvents) -> list[bytes]:
+        texts = [one.encode() for one in events.transaction_ids]
+        occurred_us = [one or 0 for one in events.occurred_us]
+        salts = [content_salt(*place) for place in events.places]
+        places = [self._places[int(customer.partition("-")[2])] for customer, _, _ in events.places]
+        keys = event_keys(self._name.bytes, texts)
+        hashes = content_hashes(texts, salts, events.properties, events.amounts)
+        return rows.write_rows(max(occurred_us), events, texts, places, keys, hashes, occurred_us)
 
 
 def _to_pb(event: UsageEvent) -> pb.UsageEvent:

@@ -1,4 +1,4 @@
-"""A gRPC server like a service's own, whose only method answers nothing: the floor under every call.
+"""A gRPC server like ingest's own, whose only method answers nothing: the floor under every call.
 
 GRPC_BIND=127.0.0.1:0 python -m benchmarks.null_server
 """
@@ -12,22 +12,27 @@ from typing import Any
 import grpc
 
 from services.chassis.config import Settings
-from services.chassis.rpc import Server
+from services.chassis.rpc_async import AsyncServer
 
 SERVICE = "farebox.benchmarks.v1.NullService"
 METHOD = f"/{SERVICE}/Answer"
 
 
+async def _answer(_request: bytes, _context: Any) -> bytes:
+    return b""
+
+
 def main() -> None:
     """Serve until SIGTERM."""
-    server = Server(Settings())
-    handlers: dict[str, Any] = {"Answer": grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")}
+    server = AsyncServer(Settings())
+    handlers: dict[str, Any] = {"Answer": grpc.unary_unary_rpc_method_handler(_answer)}
     server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     server.start([SERVICE])
     stop.wait()
     server.drain()
+    server.close()
 
 
 if __name__ == "__main__":

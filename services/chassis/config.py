@@ -18,7 +18,8 @@ class Settings(BaseSettings):
         log_level: structlog level name.
         grpc_bind: `host:port` of the gRPC server; port 0 picks a free one.
         metrics_bind: `host:port` of the Prometheus endpoint `/metrics`; empty switches it off.
-        grpc_workers: threads that serve calls; also the most calls in progress at once.
+        grpc_workers: threads that serve calls; also the most calls in progress at once. Ingest, which serves events on
+            an event loop, uses them for its other calls.
         grpc_queue: calls that may wait for a thread before new ones are refused RESOURCE_EXHAUSTED.
         drain_seconds: how long running calls may take to finish after SIGTERM.
         drain_notice_seconds: how long health says NOT_SERVING before the server stops taking calls.

@@ -118,7 +118,8 @@ class WorkerLine:
     """Worker transactions of one thread that hardly pauses, all on one connection.
 
     The pool asks a connection whether it still lives each time it hands it out; for a thread with a hundred
-    transactions a second that is a round trip each for nothing.
+    transactions a second that is a round trip each for nothing. And each wait for the database gives the interpreter
+    away and asks for it again, which costs more than the wait: what can be sent together is.
     """
 
     def __init__(self, worker: sa.Engine) -> None:
@@ -127,19 +128,40 @@ class WorkerLine:
         self._used_at = 0.0
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction of the worker role; after a pause or a failure, on a connection that was asked."""
+    def transaction(self, opening: str) -> Iterator[tuple[Connection, tuple[Any, ...]]]:
+        """A transaction of the worker role; after a pause, on a connection that was asked whether it lives.
+
+        Args:
+            opening: statements without values that it begins with; they travel together with BEGIN. The last one has
+                one row, which is handed out with the connection.
+        """
         if time.monotonic() - self._used_at > LINE_IDLE_SECONDS:
             self.close()
         if self._connection is None:
-            self._connection = self._worker.connect()
+            # BEGIN and COMMIT are ours.
+            self._connection = self._worker.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            with self._connection.begin():
-                yield self._connection
+            driver = driver_connection(self._connection)
+            yield self._connection, _last_row(driver.execute(f"BEGIN; {opening}"))
+            driver.commit()
         except BaseException:
-            self.close()
+            self._give_up()
             raise
         self._used_at = time.monotonic()
+
+    def _give_up(self) -> None:
+        """End the transaction, whatever state it is in; a connection that cannot even do that is lost."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            # Where SQLAlchemy saw the connection die, it has let go of it already.
+            if not connection.invalidated:
+                driver_connection(connection).rollback()
+                return
+        except psycopg.Error:
+            connection.invalidate()
+        self.close()
 
     def close(self) -> None:
         """Give the connection back; the next transaction takes another."""
@@ -148,13 +170,13 @@ class WorkerLine:
             connection.close()
 
 
-@contextmanager
-def last_statements(tx: Connection) -> Iterator[None]:
-    """Send what `driver_connection(tx)` executes inside, and the COMMIT, in one round trip; nothing may follow."""
-    driver = driver_connection(tx)
-    with driver.pipeline():
-        yield
-        driver.commit()
+def _last_row(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    while cursor.nextset():
+        pass
+    row = cursor.fetchone()
+    if row is None:
+        raise RuntimeError("the opening of a transaction has no row")
+    return row
 
 
 def driver_connection(tx: Connection) -> psycopg.Connection[Any]:

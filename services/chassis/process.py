@@ -11,7 +11,6 @@ from typing import Protocol, TypeVar
 from services.chassis import metrics
 from services.chassis.config import Settings
 from services.chassis.log import configure, logger
-from services.chassis.rpc import Server
 
 S = TypeVar("S", bound=Settings)
 log = logger(__name__)
@@ -25,6 +24,20 @@ class Worker(Protocol):
 
     def stop(self) -> None:
         """Finish what is at hand and end."""
+
+
+class Server(Protocol):
+    """A gRPC server: chassis.rpc.Server or chassis.rpc_async.AsyncServer."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    def start(self, service_names: Sequence[str]) -> None:
+        """Take calls."""
+
+    def drain(self) -> None:
+        """Finish what runs and take no more."""
 
 
 class Parts(Protocol):

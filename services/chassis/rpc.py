@@ -30,6 +30,7 @@ from services.kernel.ids import OrganizationId, uuid_or_none
 
 log = logger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
+Details = tuple[tuple[str, bytes], ...]
 
 DOMAIN = "farebox"
 ORGANIZATION_KEY = "farebox-organization-id"
@@ -94,10 +95,16 @@ class Context(Protocol):
         """Seconds until the caller's deadline."""
 
 
+# A process meets the same organizations all day.
+@functools.lru_cache(maxsize=4096)
+def _is_id(text: str) -> bool:
+    return uuid_or_none(text) is not None
+
+
 def organization_of(context: Context) -> OrganizationId:
     """The organization a call is for; a call that names none is refused."""
     for key, value in context.invocation_metadata() or ():
-        if key == ORGANIZATION_KEY and uuid_or_none(value) is not None:
+        if key == ORGANIZATION_KEY and _is_id(value):
             return OrganizationId(value)
     raise errors.UnauthenticatedError(
         "ORGANIZATION_REQUIRED", f"the metadata {ORGANIZATION_KEY!r} must name an organization by its id"
@@ -118,7 +125,7 @@ def answers(method: F) -> F:
             reply = retrying(lambda: method(self, request, context))
         except Exception as error:  # noqa: BLE001 - every error leaves through this one door
             _fail(method.__qualname__, context, error, started)
-        _note(method.__qualname__, "OK", started)
+        note(method.__qualname__, "OK", started)
         return reply
 
     return answer  # type: ignore[return-value]
@@ -135,7 +142,7 @@ def streams(method: F) -> F:
             yield from method(self, request, context)
         except Exception as error:  # noqa: BLE001 - every error leaves through this one door
             _fail(method.__qualname__, context, error, started)
-        _note(method.__qualname__, "OK", started)
+        note(method.__qualname__, "OK", started)
 
     return stream  # type: ignore[return-value]
 
@@ -152,25 +159,36 @@ def _seconds(method: str, code: str) -> Histogram:
     return metrics.RPC_SECONDS.labels(method, code)
 
 
-def _note(method: str, code: str, started: float, **details: Any) -> None:
+def note(method: str, code: str, started: float, **details: Any) -> None:
+    """Measure a call and write its line; `started` as time.perf_counter() told it."""
     seconds = time.perf_counter() - started
     _seconds(method, code).observe(seconds)
     log.info("call", method=method, code=code, ms=round(seconds * 1000, 2), **details)
 
 
 def _fail(method: str, context: Any, error: Exception, started: float) -> NoReturn:
-    # grpc signals abort() by a bare Exception; whoever called it has already said everything.
-    if type(error) is Exception:
-        _note(method, "ABORTED_BY_METHOD", started)
+    code, message, details = failure_of(method, error, started)
+    context.set_trailing_metadata(details)
+    context.abort(code, message)
+    raise AssertionError("abort() raises")
+
+
+def failure_of(method: str, error: Exception, started: float) -> tuple[grpc.StatusCode, str, Details]:
+    """What a caller hears of an error: code, message, trailing metadata; writes the call's line.
+
+    Raises:
+        Exception: `error` itself where it is gRPC's own sign that the call was aborted and all is said.
+    """
+    # The sync server signals abort() by a bare Exception, the asyncio one by a class of its own.
+    if type(error) in {Exception, grpc.aio.AbortError}:
+        note(method, "ABORTED_BY_METHOD", started)
         raise error
     known = _known(error)
     code = _STATUS[type(known)]
     if known is not error and not isinstance(known, errors.UnavailableError):
         log.error("call_failed", method=method, exc_info=error)
-    _note(method, code.name, started, reason=known.reason)
-    context.set_trailing_metadata([(DETAILS_KEY, _status(code, known).SerializeToString())])
-    context.abort(code, known.message)
-    raise AssertionError("abort() raises")
+    note(method, code.name, started, reason=known.reason)
+    return code, known.message, ((DETAILS_KEY, _status(code, known).SerializeToString()),)
 
 
 class _InternalError(errors.FareboxError):
@@ -212,6 +230,20 @@ def _status(code: grpc.StatusCode, error: errors.FareboxError) -> status_pb2.Sta
     return status
 
 
+def server_options(settings: Settings) -> list[tuple[str, int]]:
+    """What every server is made with, sync or aio."""
+    return [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", settings.drain_seconds * 1000),
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
 class Server:
     """A gRPC server with health and reflection; add servicers with the generated `add_…_to_server` functions."""
 
@@ -223,16 +255,7 @@ class Server:
         self.grpc = grpc.server(
             self._pool,
             maximum_concurrent_rpcs=settings.grpc_workers + settings.grpc_queue,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
-                ("grpc.max_connection_age_grace_ms", settings.drain_seconds * 1000),
-                ("grpc.so_reuseport", 0),
-                ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
+            options=server_options(settings),
         )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)

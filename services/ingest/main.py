@@ -18,7 +18,7 @@ from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.outbox import Relay
-from services.chassis.rpc import Server
+from services.chassis.rpc_async import AsyncServer
 from services.chassis.streams import INGEST
 from services.ingest.commands.catalog_cache import CatalogCache
 from services.ingest.commands.committer import Committer
@@ -35,7 +35,6 @@ from services.ingest.jobs.worker import LoopWorker
 from services.ingest.rpc.intake import Intake
 from services.ingest.rpc.lenient import add_to_server
 from services.ingest.rpc.servicer import SERVICE_NAME, UsageEventServicer
-from services.ingest.settings import IngestSettings
 from services.kernel.clock import SystemClock
 
 # Ten batches of 1,000 events.
@@ -46,7 +45,7 @@ GC_THRESHOLD = 50_000
 class Parts:
     """What the process is made of; see chassis.process.Parts."""
 
-    server: Server
+    server: AsyncServer
     service_names: Sequence[str]
     workers: Sequence[process.Worker]
     close: Callable[[], None]
@@ -70,9 +69,8 @@ def build(settings: Settings) -> Parts:
     """Wire the process together; nothing runs yet."""
     db, bus, wake = Database(settings), Bus(settings), threading.Event()
     deps = make_deps(db, wake)
-    server = Server(settings)
-    # Half of the threads stay free for unary calls.
-    intake = Intake(deps, max_streams=max(1, settings.grpc_workers // 2))
+    server = AsyncServer(settings)
+    intake = Intake(deps, server.loop, server.pool)
     add_to_server(UsageEventServicer(deps, intake), server.grpc)
     workers: list[process.Worker] = [
         LoopWorker("partitions", PartitionKeeper(settings, deps.clock).turn),
@@ -84,6 +82,7 @@ def build(settings: Settings) -> Parts:
     ]
 
     def close() -> None:
+        server.close()
         bus.close()
         db.dispose()
 
@@ -99,4 +98,4 @@ def tune_memory() -> None:
 
 if __name__ == "__main__":
     tune_memory()
-    process.run("ingest", IngestSettings, build)
+    process.run("ingest", Settings, build)

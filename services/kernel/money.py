@@ -19,6 +19,8 @@ PRECISION = 50
 # serve to make text of a million characters out of nine bytes (1E+1000000).
 MAX_DIGITS = 38
 MAX_EXPONENT = 30
+# A whole number of one more has an exponent beyond the largest, however it is written.
+MAX_WHOLE_DIGITS = MAX_EXPONENT + 1
 # Longest text worth parsing: 38 digits, 30 zeros, sign, point and exponent mark.
 MAX_TEXT = 80
 

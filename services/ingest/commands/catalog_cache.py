@@ -14,8 +14,9 @@ from collections.abc import Collection
 from sqlalchemy.engine import Connection
 
 from services.ingest.commands.codec import EntryCodec
-from services.ingest.commands.route import Route, RouteKey, Routes, make_route
+from services.ingest.commands.route import Route, Routes, make_route
 from services.ingest.domain.billability import Metric, Subscription
+from services.ingest.domain.usage_events import Place
 from services.ingest.store import catalog as store
 from services.ingest.store import log as log_store
 
@@ -46,7 +47,7 @@ class OrganizationCatalog:
         """Make every route anew when it is asked for."""
         self.routes = {}
 
-    def lacks(self, keys: Collection[RouteKey]) -> bool:
+    def lacks(self, keys: Collection[Place]) -> bool:
         """Whether a subscription that these routes may lead to was not asked for yet."""
         return any(
             subscription not in self.by_external_id if subscription else customer not in self.by_customer
@@ -72,9 +73,7 @@ class CatalogCache:
         """What is known of an organization, without asking the database."""
         return self._organizations.get(organization)
 
-    def load(
-        self, tx: Connection, organization: bytes, keys: Collection[RouteKey]
-    ) -> tuple[OrganizationCatalog, Routes]:
+    def load(self, tx: Connection, organization: bytes, keys: Collection[Place]) -> tuple[OrganizationCatalog, Routes]:
         """What is known of an organization, and routes for all `keys`; loads what is missing."""
         revision = log_store.hold_catalog(tx)
         with self._guard:
@@ -136,7 +135,7 @@ class CatalogCache:
         self._organizations[organization] = found
         return found
 
-    def _load_subscriptions(self, tx: Connection, known: OrganizationCatalog, keys: Collection[RouteKey]) -> None:
+    def _load_subscriptions(self, tx: Connection, known: OrganizationCatalog, keys: Collection[Place]) -> None:
         external_ids = {subscription for _, subscription, _ in keys if subscription}
         customers = {customer for customer, subscription, _ in keys if not subscription}
         if len(known.by_customer) + len(known.by_external_id) > MAX_ROUTES:
@@ -152,7 +151,7 @@ class CatalogCache:
         for external_id in external_ids:
             known.by_external_id[external_id] = tuple(s for s in loaded if s.external_id == external_id)
 
-    def _route(self, known: OrganizationCatalog, key: RouteKey) -> Route:
+    def _route(self, known: OrganizationCatalog, key: Place) -> Route:
         customer, subscription, _ = key
         candidates = known.by_external_id[subscription] if subscription else known.by_customer[customer]
         return make_route(self._codec, known.organization, key, known.metrics, candidates)

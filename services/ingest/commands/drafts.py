@@ -1,23 +1,26 @@
-"""From prepared events to the batches of the shards and the list of what a commit touched."""
+"""From prepared events to what a commit writes beside their rows: shards' batches, quarantine, what it touched."""
 
 from __future__ import annotations
 
+import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from services.ingest.commands.prepare import Prepared
-from services.ingest.store.log import Touched
-from services.ingest.store.shards import Draft
+from services.ingest.commands.prepare import PreparedEvents
+from services.ingest.store.quarantine import Quarantined
+from services.ingest.store.shards import Draft, Noted
 
 # Half of what a NATS server takes as one message by default, so that the largest event still fits beside a full batch.
 MAX_PAYLOAD_BYTES = 512 * 1024
 
 
-def drafts_of(events: Iterable[Prepared]) -> list[Draft]:
-    """The batches that announce these events, each shard's in order; quarantined events are not announced."""
-    by_shard: dict[int, list[bytes]] = {}
-    for one in events:
-        if one.entry:
-            by_shard.setdefault(one.target.shard, []).append(one.entry)
+def drafts_of(batches: Iterable[PreparedEvents]) -> list[Draft]:
+    """The batches of the shards that announce these events, in order; quarantined events are not announced."""
+    by_shard: dict[int, list[bytes]] = defaultdict(list)
+    for batch in batches:
+        for target, entry in zip(batch.targets, batch.entries, strict=True):
+            if entry:
+                by_shard[target.shard].append(entry)
     return [draft for shard in sorted(by_shard) for draft in split(shard, by_shard[shard])]
 
 
@@ -39,9 +42,27 @@ def split(shard: int, entries: list[bytes]) -> list[Draft]:
     return drafts
 
 
-def touched_by(events: Sequence[Prepared]) -> list[Touched]:
-    """Which organizations and shards these events belong to; each with the span of all, which is near enough."""
-    times = [one.occurred_us for one in events]
-    first, last = min(times), max(times)
-    places = {(one.target.organization, one.target.shard) for one in events}
-    return [Touched(organization, shard, first, last) for organization, shard in places]
+def noted_of(commit_id: int, batches: Sequence[PreparedEvents]) -> Noted:
+    """What a commit added to the log, one span of time for all of its places, which is near enough."""
+    first = min(min(batch.occurred_us) for batch in batches)
+    last = max(max(batch.occurred_us) for batch in batches)
+    targets = {id(target): target for batch in batches for target in batch.targets}
+    places = {(one.organization, one.shard) for one in targets.values()}
+    return Noted(commit_id, sorted(places), first, last)
+
+
+def quarantined_of(batches: Iterable[PreparedEvents]) -> list[Quarantined]:
+    """The quarantine's rows of the events that cannot be billed."""
+    return [_quarantined(batch, index) for batch in batches for index in batch.reasons]
+
+
+def _quarantined(batch: PreparedEvents, index: int) -> Quarantined:
+    customer, subscription, code = batch.events.places[index]
+    return Quarantined(
+        uuid.UUID(bytes=batch.targets[index].organization),
+        uuid.UUID(bytes=batch.keys[index]),
+        *batch.reasons[index],
+        code,
+        customer,
+        subscription,
+    )

@@ -1,8 +1,7 @@
-"""Taking a batch in: prepare it in the caller's thread, let the committer store it, answer event by event."""
+"""Taking a batch in: what it is prepared with before the committer stores it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +14,7 @@ from services.ingest.commands.prepare import Preparer
 from services.ingest.commands.submission import Submission
 from services.ingest.domain.catalog_update import TestClockReached
 from services.ingest.domain.instant import to_us
-from services.ingest.domain.outcome import Answer
-from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
 from services.kernel.clock import Clock
 
 
@@ -48,20 +46,17 @@ class Deps:
     announce: Announce
 
 
-def present_us(deps: Deps, organization: bytes, *, fresh: bool = False) -> tuple[int, int]:
-    """The machine's time, and the organization's: its test clock's where it has one, `fresh` from the database."""
+def present_us(deps: Deps, organization: bytes, *, fresh: bool = False, asks: bool = True) -> tuple[int, int]:
+    """The machine's time, and the organization's: its test clock's where it has one. See Preparer.now_us."""
     received_us = to_us(deps.clock.now())
-    return received_us, deps.preparer.now_us(organization, received_us, fresh=fresh)
+    return received_us, deps.preparer.now_us(organization, received_us, fresh=fresh, asks=asks)
 
 
-def ingest(deps: Deps, organization: bytes, received_us: int, events: Sequence[UsageEvent]) -> list[Answer]:
-    """Store a batch and say what became of each event, once that is committed.
+def prepare(deps: Deps, organization: bytes, received_us: int, events: UsageEvents, *, asks: bool) -> Submission:
+    """A batch, ready for the committer.
 
     Raises:
-        ResourceExhaustedError: too much waits; nothing of the batch is stored.
-        UnavailableError: the batch was not committed, or its outcome is unknown; sending it again is safe.
+        CatalogUnknownError: the database would have to be asked, and may not be.
     """
-    if not events:
-        return []
-    preparation = deps.preparer.prepare(organization, events, received_us)
-    return deps.committer.commit(Submission(organization, events, received_us, preparation))
+    preparation = deps.preparer.prepare(organization, events, received_us, asks=asks)
+    return Submission(organization, events, received_us, preparation)

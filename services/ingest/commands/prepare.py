@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
@@ -10,35 +11,52 @@ from sqlalchemy.engine import Connection
 from services.chassis.db import Database
 from services.ingest.commands.catalog_cache import CatalogCache, OrganizationCatalog
 from services.ingest.commands.codec import EntryCodec
-from services.ingest.commands.route import RouteKey, Routes, Target
+from services.ingest.commands.route import Route, Routes, Target
 from services.ingest.domain.billability import Reason
-from services.ingest.domain.identity import content_hash, event_key
-from services.ingest.domain.usage_event import UsageEvent
-from services.ingest.store.rows import row_writer
+from services.ingest.domain.identity import content_hashes, event_keys
+from services.ingest.domain.usage_events import Place, UsageEvents
+from services.ingest.store.rows import write_rows
 
 
-class Prepared(NamedTuple):
-    """One event, ready to be stored.
+@dataclass(slots=True)
+class PreparedEvents:
+    """Events that are ready to be stored, as columns.
 
     Attributes:
-        key: its identity.
-        content_hash: of what it says.
-        row: its row in the log, without the commit's number.
-        entry: what is announced of it; empty if it is quarantined.
-        target: where it goes.
-        occurred_us: when it happened, the server's time filled in.
-        reason: why it cannot be billed; None if it can.
-        event: the event itself.
+        events: the events themselves.
+        keys: their identities.
+        content_hashes: of what they say.
+        rows: their rows in the log, without the commit's number.
+        entries: what is announced of them; empty for those that cannot be billed.
+        targets: where they go.
+        occurred_us: when they happened, the server's time filled in.
+        reasons: by index, why they cannot be billed.
     """
 
-    key: bytes
-    content_hash: bytes
-    row: bytes
-    entry: bytes
-    target: Target
-    occurred_us: int
-    reason: Reason | None
-    event: UsageEvent
+    events: UsageEvents
+    keys: list[bytes]
+    content_hashes: list[bytes]
+    rows: list[bytes]
+    entries: list[bytes]
+    targets: list[Target]
+    occurred_us: list[int]
+    reasons: dict[int, Reason]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, indices: Sequence[int]) -> PreparedEvents:
+        """Some of the events, in the order of their indices."""
+        return PreparedEvents(
+            self.events.select(indices),
+            [self.keys[index] for index in indices],
+            [self.content_hashes[index] for index in indices],
+            [self.rows[index] for index in indices],
+            [self.entries[index] for index in indices],
+            [self.targets[index] for index in indices],
+            [self.occurred_us[index] for index in indices],
+            {place: self.reasons[index] for place, index in enumerate(indices) if index in self.reasons},
+        )
 
 
 class Preparation(NamedTuple):
@@ -53,8 +71,12 @@ class Preparation(NamedTuple):
 
     revision: int
     rejects_duplicates: bool
-    events: list[Prepared]
+    events: PreparedEvents
     byte_size: int
+
+
+class CatalogUnknownError(Exception):
+    """The catalog in memory does not know enough, and the database was not to be asked."""
 
 
 class Preparer:
@@ -65,69 +87,94 @@ class Preparer:
         self._cache = cache
         self._codec = codec
 
-    def now_us(self, organization: bytes, received_us: int, *, fresh: bool = False) -> int:
+    def now_us(self, organization: bytes, received_us: int, *, fresh: bool = False, asks: bool = True) -> int:
         """The organization's present time: its test clock's, or the machine's.
 
         Args:
             organization: whose.
             received_us: the machine's time.
-            fresh: whether to ask the database; what is in memory may lag behind a clock that was just advanced.
+            fresh: what is in memory may lag behind a clock that was just advanced, and will not do.
+            asks: whether the database may be asked.
+
+        Raises:
+            CatalogUnknownError: the database would have to be asked, and may not be.
         """
         known = None if fresh else self._cache.find(organization)
         if known is None:
-            known, _ = self._load(organization, [])
+            known, _ = self._load(organization, [], asks=asks)
         clock = known.row.test_clock_us
         return received_us if clock is None else clock
 
-    def prepare(self, organization: bytes, events: Sequence[UsageEvent], received_us: int) -> Preparation:
-        """Prepare a batch outside any transaction."""
+    def prepare(self, organization: bytes, events: UsageEvents, received_us: int, *, asks: bool = True) -> Preparation:
+        """Prepare a batch outside any transaction.
+
+        Raises:
+            CatalogUnknownError: the database would have to be asked, and may not be.
+        """
         # Read first: what is found afterwards is at least as new.
         revision = self._cache.revision
-        keys = {event[1:4] for event in events}
+        keys = set(events.places)
         known = self._cache.find(organization)
         # Taken once: another thread may begin a new dictionary when the catalog changes.
         routes = known.routes if known else {}
         if known is None or not keys <= routes.keys():
-            known, routes = self._load(organization, keys)
+            known, routes = self._load(organization, keys, asks=asks)
         return self._prepare(revision, known, routes, events, received_us)
 
-    def prepare_again(
-        self, tx: Connection, organization: bytes, events: Sequence[UsageEvent], received_us: int
-    ) -> Preparation:
+    def prepare_again(self, tx: Connection, organization: bytes, events: UsageEvents, received_us: int) -> Preparation:
         """Prepare a batch inside the transaction that holds the catalog still."""
-        known, routes = self._cache.load(tx, organization, {event[1:4] for event in events})
+        known, routes = self._cache.load(tx, organization, set(events.places))
         return self._prepare(self._cache.revision, known, routes, events, received_us)
 
-    def _load(self, organization: bytes, keys: Collection[RouteKey]) -> tuple[OrganizationCatalog, Routes]:
+    def _load(self, organization: bytes, keys: Collection[Place], *, asks: bool) -> tuple[OrganizationCatalog, Routes]:
+        if not asks:
+            raise CatalogUnknownError
         with self._db.worker_transaction(quiet=True) as tx:
             return self._cache.load(tx, organization, keys)
 
     def _prepare(
-        self,
-        revision: int,
-        known: OrganizationCatalog,
-        routes: Routes,
-        events: Sequence[UsageEvent],
-        received_us: int,
+        self, revision: int, known: OrganizationCatalog, routes: Routes, events: UsageEvents, received_us: int
     ) -> Preparation:
-        organization = known.organization
         clock = known.row.test_clock_us
         now_us = received_us if clock is None else clock
-        write_row, write_entry = row_writer(received_us), self._codec.writer(received_us)
-        new = tuple.__new__
-        prepared: list[Prepared] = []
-        byte_size = 0
-        for event in events:
-            transaction_id, _, _, _, given_us, properties, amount = event
-            text = transaction_id.encode()
-            route = routes[event[1:4]]
-            key = event_key(organization, text)
-            digest = content_hash(text, route.salt, properties, amount)
-            occurred_us = now_us if given_us is None else given_us
-            target, reason = route.settle(event, occurred_us)
-            row = write_row(target.place, key, digest, occurred_us, given_us is not None, text, properties, amount)
-            entry = b"" if reason else write_entry(target.head, key, text, occurred_us, properties, amount)
-            byte_size += len(row) + len(entry)
-            # As Prepared(…), without the cost of its constructor, which is a Python function.
-            prepared.append(new(Prepared, (key, digest, row, entry, target, occurred_us, reason, event)))
+        occurred_us = [now_us if given is None else given for given in events.occurred_us]
+        texts = [one.encode() for one in events.transaction_ids]
+        found = [routes[place] for place in events.places]
+        targets, reasons = _settle(found, events, occurred_us)
+        keys = event_keys(known.organization, texts)
+        hashes = content_hashes(texts, [route.salt for route in found], events.properties, events.amounts)
+        places = [target.place for target in targets]
+        rows = write_rows(received_us, events, texts, places, keys, hashes, occurred_us)
+        entries = self._codec.entries(
+            received_us,
+            [target.head for target in targets],
+            keys,
+            texts,
+            occurred_us,
+            events.properties,
+            events.amounts,
+        )
+        for index in reasons:
+            entries[index] = b""
+        prepared = PreparedEvents(events, keys, hashes, rows, entries, targets, occurred_us, reasons)
+        byte_size = sum(map(len, rows)) + sum(map(len, entries))
         return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size)
+
+
+def _settle(
+    routes: Sequence[Route], events: UsageEvents, occurred_us: Sequence[int]
+) -> tuple[list[Target], dict[int, Reason]]:
+    """Where the events go and, by index, why some of them cannot be billed."""
+    # None where the common case does not decide.
+    targets = [
+        route.only if route.starts_us <= at_us < route.ends_us and route.suits(raw) else None
+        for route, at_us, raw in zip(routes, occurred_us, events.properties, strict=True)
+    ]
+    settled: dict[int, Target] = {}
+    reasons: dict[int, Reason] = {}
+    if None in targets:
+        for index in [index for index, target in enumerate(targets) if target is None]:
+            settled[index], reason = routes[index].settle(events.one(index), occurred_us[index])
+            if reason is not None:
+                reasons[index] = reason
+    return [settled[index] if target is None else target for index, target in enumerate(targets)], reasons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 # A retry comes within seconds; two generations of this many keys are some seconds of the highest rate, and 30 MB.
 GENERATION = 100_000
@@ -15,12 +15,11 @@ class RecentKeys:
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
 
-    def knows(self, keys: Iterable[bytes]) -> bool:
+    def knows(self, keys: Collection[bytes]) -> bool:
         """Whether one of these keys was committed lately."""
-        asked = set(keys)
-        return not (self._young.isdisjoint(asked) and self._old.isdisjoint(asked))
+        return not (self._young.isdisjoint(keys) and self._old.isdisjoint(keys))
 
-    def add(self, keys: Iterable[bytes]) -> None:
+    def add(self, keys: Collection[bytes]) -> None:
         """Remember committed keys."""
         self._young.update(keys)
         if len(self._young) >= GENERATION:

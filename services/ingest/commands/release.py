@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 from services.ingest.commands.codec import EntryCodec
 from services.ingest.commands.drafts import drafts_of
 from services.ingest.commands.ingest import Deps
-from services.ingest.commands.prepare import Prepared
+from services.ingest.commands.prepare import PreparedEvents
 from services.ingest.commands.reread import as_sent
 from services.ingest.commands.void import entry_of, void_draft
 from services.ingest.domain.found import Found, State
+from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.store import found as store
 from services.ingest.store import log, quarantine, shards, voids
 from services.ingest.store.quarantine import Quarantined, Request
@@ -48,26 +49,28 @@ def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.U
     organization = request.organization
     events = store.by_keys(tx, organization, keys)
     # Times were filled in when the events came; what is looked at again is the stored event.
-    again = [(one, as_sent(one)) for one in events.values() if one.state is State.QUARANTINED]
+    found = [one for one in events.values() if one.state is State.QUARANTINED]
     now_us = 0
-    prepared = deps.preparer.prepare_again(tx, organization.bytes, [event for _, event in again], now_us).events
-    pairs = [(found, one) for (found, _), one in zip(again, prepared, strict=True)]
-    _note(tx, organization, pairs, deps.clock.now())
+    again = UsageEvents.of(map(as_sent, found))
+    batch = deps.preparer.prepare_again(tx, organization.bytes, again, now_us).events
+    _note(tx, organization, found, batch, deps.clock.now())
     # Their own time of receipt, not the release's.
-    return drafts_of(
-        one._replace(entry=entry_of(deps.codec, one.target.head, found)) for found, one in pairs if one.reason is None
-    )
+    batch.entries = [
+        b"" if index in batch.reasons else entry_of(deps.codec, batch.targets[index].head, one)
+        for index, one in enumerate(found)
+    ]
+    return drafts_of([batch])
 
 
-def _note(tx: Connection, organization: uuid.UUID, pairs: Sequence[tuple[Found, Prepared]], at: datetime) -> None:
+def _note(tx: Connection, organization: uuid.UUID, found: Sequence[Found], batch: PreparedEvents, at: datetime) -> None:
     """Mark what is released, and say anew why the rest is not."""
     released = [
-        (uuid.UUID(bytes=found.key), one.target.subscription_id or "", one.target.customer)
-        for found, one in pairs
-        if one.reason is None
+        (uuid.UUID(bytes=one.key), target.subscription_id or "", target.customer)
+        for index, (one, target) in enumerate(zip(found, batch.targets, strict=True))
+        if index not in batch.reasons
     ]
     quarantine.release(tx, organization, released, at)
-    kept = [(uuid.UUID(bytes=found.key), *one.reason) for found, one in pairs if one.reason is not None]
+    kept = [(uuid.UUID(bytes=found[index].key), *reason) for index, reason in batch.reasons.items()]
     quarantine.give_reason(tx, organization, kept)
 
 

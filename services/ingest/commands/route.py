@@ -10,9 +10,10 @@ from services.ingest.commands.codec import EntryCodec, ReadValue
 from services.ingest.domain import billability, identity
 from services.ingest.domain.billability import Metric, Needs, Reason, Subscription
 from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import Place
 from services.ingest.store import rows
 
-RouteKey = tuple[str, str, str]
+Suits = Callable[[bytes], bool]
 
 
 class Target(NamedTuple):
@@ -38,21 +39,28 @@ class Target(NamedTuple):
 class Route:
     """Decides for the events of one (customer, subscription, code) of one organization.
 
+    The common case is a few comparisons: an event in [starts_us, ends_us) whose properties `suits` knows goes to
+    `only`. Of every other event `settle` decides.
+
     Attributes:
         salt: of the content hash of its events.
+        starts_us, ends_us: when its one subscription is active; an empty span where there is not one.
+        suits: whether properties have what the metric needs; its False says nothing.
+        only: where those events go.
     """
 
     __slots__ = (
         "_candidates",
-        "_ends_us",
         "_lost",
         "_make",
         "_metric",
-        "_only",
         "_read",
-        "_starts_us",
         "_targets",
+        "ends_us",
+        "only",
         "salt",
+        "starts_us",
+        "suits",
     )
 
     def __init__(
@@ -62,6 +70,7 @@ class Route:
         candidates: Sequence[Subscription],
         make: Callable[[Subscription | None], Target],
         read: ReadValue | None,
+        suits: Suits,
     ) -> None:
         """Prepare the common case.
 
@@ -71,6 +80,7 @@ class Route:
             candidates: as billability.find_subscription takes them.
             make: makes the target of a subscription, or of none.
             read: reads the property that the metric needs; None if it needs none.
+            suits: knows most properties that have it.
         """
         self.salt = salt
         self._metric = metric
@@ -79,26 +89,23 @@ class Route:
         self._read = read
         self._targets: dict[str, Target] = {}
         self._lost = make(None)
-        self._only = self._lost
-        # The common case is one comparison: a metric that needs nothing or a number, and one subscription.
-        self._starts_us, self._ends_us = 1, 0
-        if metric is not None and len(candidates) == 1:
-            self._only = self._target(candidates[0])
+        self.suits = suits
+        self.only = self._lost
+        self.starts_us, self.ends_us = 1, 0
 
     def settle(self, event: UsageEvent, at_us: int) -> tuple[Target, Reason | None]:
         """Where the event goes, and why it cannot be billed."""
         metric = self._metric
         if metric is None:
             return self._lost, billability.METRIC_UNKNOWN
-        if self._starts_us <= at_us < self._ends_us:
-            target = self._only
-        else:
-            found = billability.find_subscription(event, self._candidates, at_us)
-            if isinstance(found, Reason):
-                return self._lost, found
-            target = self._target(found)
-            if len(self._candidates) == 1:
-                self._starts_us, self._ends_us = found.starts_us, found.ends_us
+        found = billability.find_subscription(event, self._candidates, at_us)
+        if isinstance(found, Reason):
+            return self._lost, found
+        target = self._target(found)
+        if len(self._candidates) == 1:
+            # Before the span: whoever sees it in another thread finds the target, too.
+            self.only = target
+            self.starts_us, self.ends_us = found.starts_us, found.ends_us
         if self._read is not None:
             reason = billability.missing_property(metric, self._read(event.properties))
             if reason is not None:
@@ -112,13 +119,13 @@ class Route:
         return target
 
 
-Routes = dict[RouteKey, Route]
+Routes = dict[Place, Route]
 
 
 def make_route(
     codec: EntryCodec,
     organization: bytes,
-    key: RouteKey,
+    key: Place,
     metrics: Mapping[str, Metric],
     candidates: Sequence[Subscription],
 ) -> Route:
@@ -134,5 +141,12 @@ def make_route(
         return Target(organization, shard, known, found, place, head)
 
     metric = metrics.get(code)
-    read = codec.reader(metric.field_name) if metric and metric.needs is not Needs.NOTHING else None
-    return Route(identity.content_salt(*key), metric, candidates, make, read)
+    read: ReadValue | None = None
+    suits: Suits = _always
+    if metric and metric.needs is not Needs.NOTHING:
+        read, suits = codec.reader(metric.field_name), codec.number_test(metric.field_name)
+    return Route(identity.content_salt(*key), metric, candidates, make, read, suits)
+
+
+def _always(_: bytes) -> bool:
+    return True

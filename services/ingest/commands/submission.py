@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 
-from services.ingest.commands.prepare import Preparation, Prepared
+from services.ingest.commands.prepare import Preparation, PreparedEvents
 from services.ingest.domain.outcome import Answer
-from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
 
 # About a second of the highest rate measured; whoever comes later would wait longer than it takes to come again.
 MAX_WAITING_EVENTS = 50_000
 # Rows and entries of the waiting batches; what the process may need for them, twice over.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+# With fewer, a commit costs mostly what it costs with one event, and the database is not the limit.
+PARALLEL_EVENTS = 500
 # The queue empties within about a second.
 RETRY_AFTER_SECONDS = 1
-# Longer than the longest statement and its retries: an answer is worth waiting for, an unknown outcome is not.
-MAX_WAIT_SECONDS = 60.0
 
 
 class Submission:
@@ -33,9 +32,7 @@ class Submission:
         error: why the batch could not be committed; None if it could.
     """
 
-    def __init__(
-        self, organization: bytes, events: Sequence[UsageEvent], received_us: int, preparation: Preparation
-    ) -> None:
+    def __init__(self, organization: bytes, events: UsageEvents, received_us: int, preparation: Preparation) -> None:
         self.organization = organization
         self.events = events
         self.received_us = received_us
@@ -43,32 +40,11 @@ class Submission:
         self.byte_size = preparation.byte_size
         self.answers: list[Answer] = []
         self.error: Exception | None = None
-        # Held until the batch is done. A threading.Event does the same for 2 µs more, of a call's 200.
-        self._pending = threading.Lock()
-        self._pending.acquire()
 
     @property
-    def prepared(self) -> list[Prepared]:
+    def prepared(self) -> PreparedEvents:
         """The prepared events, in order."""
         return self.preparation.events
-
-    def finish(self, error: Exception | None = None) -> None:
-        """Let the caller go on: the batch is committed, or will never be."""
-        self.error = error
-        if self._pending.locked():
-            self._pending.release()
-
-    def wait(self) -> list[Answer]:
-        """The answers, after the commit.
-
-        Raises:
-            UnavailableError: the batch was not committed, or its outcome is unknown; sending it again is safe.
-        """
-        if not self._pending.acquire(timeout=MAX_WAIT_SECONDS):
-            raise UnavailableError("COMMIT_OUTCOME_UNKNOWN", "the commit takes too long; send the same batch again")
-        if self.error is not None:
-            raise self.error
-        return self.answers
 
 
 class Queue:
@@ -79,6 +55,7 @@ class Queue:
         self._waiting: deque[Submission] = deque()
         self._events = 0
         self._bytes = 0
+        self._commits = 0
         self._closed = False
 
     def put(self, submission: Submission) -> None:
@@ -103,27 +80,47 @@ class Queue:
             self._waiting.append(submission)
             self._events += len(submission.events)
             self._bytes += submission.byte_size
-            # The committer only sleeps while nothing waits.
-            if len(self._waiting) == 1:
+            if self._is_worth_a_commit():
                 self._changed.notify()
 
-    def take(self, max_events: int, max_bytes: int) -> list[Submission]:
-        """The next batches that fit into one commit, at least one; waits for it. Empty once the queue is closed."""
+    def take(self, max_events: int, max_bytes: int, *, after_one: bool = False) -> list[Submission]:
+        """The next batches that fit into one commit, at least one; waits until they are worth one.
+
+        Args:
+            max_events: what one commit may have, unless a single batch has more.
+            max_bytes: likewise.
+            after_one: whether what was taken before is committed now.
+
+        Returns:
+            The batches; none once the queue is closed and nothing waits.
+        """
         with self._changed:
-            while not self._waiting and not self._closed:
+            self._commits -= after_one
+            while not self._is_worth_a_commit() and not self._closed:
                 self._changed.wait()
-            taken: list[Submission] = []
-            events = size = 0
-            while self._waiting:
-                upcoming = self._waiting[0]
-                if taken and (events + len(upcoming.events) > max_events or size + upcoming.byte_size > max_bytes):
-                    break
-                taken.append(self._waiting.popleft())
-                events += len(upcoming.events)
-                size += upcoming.byte_size
-            self._events -= events
-            self._bytes -= size
+            taken = self._pop(max_events, max_bytes)
+            self._commits += 1
+            if self._is_worth_a_commit():
+                self._changed.notify()
             return taken
+
+    def _pop(self, max_events: int, max_bytes: int) -> list[Submission]:
+        taken: list[Submission] = []
+        events = size = 0
+        while self._waiting:
+            upcoming = self._waiting[0]
+            if taken and (events + len(upcoming.events) > max_events or size + upcoming.byte_size > max_bytes):
+                break
+            taken.append(self._waiting.popleft())
+            events += len(upcoming.events)
+            size += upcoming.byte_size
+        self._events -= events
+        self._bytes -= size
+        return taken
+
+    def _is_worth_a_commit(self) -> bool:
+        """Beside a commit on its way, only many events are worth another: few rather wait and share the next one."""
+        return bool(self._waiting) and (self._commits == 0 or self._events >= PARALLEL_EVENTS)
 
     def close(self) -> None:
         """Take no more; what waits is still handed out."""

@@ -9,14 +9,14 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.streams import SHARD_COUNT
 from services.ingest.commands.codec import EntryCodec
-from services.ingest.commands.committer import quarantined
-from services.ingest.commands.drafts import touched_by
+from services.ingest.commands.drafts import drafts_of, noted_of, quarantined_of
 from services.ingest.commands.ingest import Deps
-from services.ingest.commands.prepare import Prepared
+from services.ingest.commands.prepare import PreparedEvents
 from services.ingest.domain import identity
 from services.ingest.domain.found import Found, State
 from services.ingest.domain.instant import from_us, to_us
 from services.ingest.domain.usage_event import MAX_ID_CHARACTERS, MAX_REASON_CHARACTERS, UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.store import found as store
 from services.ingest.store import log, quarantine, shards, voids
 from services.ingest.store.shards import Draft
@@ -65,10 +65,12 @@ def void_usage_event(deps: Deps, organization: OrganizationId, voiding: Voiding)
         if event is None:
             raise NotFoundError("USAGE_EVENT_UNKNOWN", "no event has this transaction_id")
         if voids.add(tx, name, key, voiding.reason, voiding.actor, _replaced_by(voiding), deps.clock.now()):
-            drafts = _take_back(tx, deps.codec, name, event)
+            drafts, noted = _take_back(tx, deps.codec, name, event), shards.NOTHING
             if voiding.replacement is not None:
-                drafts += _put_in_place(deps, tx, head.commit_id, name, voiding.replacement)
-            shards.append(tx, drafts)
+                batch = _put_in_place(deps, tx, head.commit_id, name, voiding.replacement)
+                drafts += drafts_of([batch])
+                noted = noted_of(head.commit_id, [batch])
+            shards.append(tx, drafts, noted)
         voided = store.by_key(tx, name, key)
         if voided is None or voided.replaced_by != (_replaced_by(voiding) or ""):
             raise FailedPreconditionError("USAGE_EVENT_VOIDED", "the event was voided already, in another way")
@@ -109,33 +111,37 @@ def void_draft(codec: EntryCodec, organization: uuid.UUID, event: Found) -> Draf
 
 def entry_of(codec: EntryCodec, head: bytes, event: Found) -> bytes:
     """What is announced of one stored event: its own times, not the present."""
-    write = codec.writer(event.received_us)
-    return write(head, event.key, event.transaction_id.encode(), event.occurred_us, event.properties, event.amount)
+    return codec.entries(
+        event.received_us,
+        [head],
+        [event.key],
+        [event.transaction_id.encode()],
+        [event.occurred_us],
+        [event.properties],
+        [event.amount],
+    )[0]
 
 
 def _put_in_place(
     deps: Deps, tx: Connection, commit_id: int, organization: uuid.UUID, replacement: UsageEvent
-) -> list[Draft]:
-    """Store the replacement; what its shard announces."""
+) -> PreparedEvents:
+    """Store the replacement."""
     now_us = to_us(deps.clock.now())
-    one = deps.preparer.prepare_again(tx, organization.bytes, [replacement], now_us).events[0]
-    _store_new(tx, commit_id, one)
-    if one.reason is not None:
-        quarantine.add(tx, [quarantined(one)], from_us(now_us))
-        return []
-    return [Draft(one.target.shard, 1, one.entry)]
+    batch = deps.preparer.prepare_again(tx, organization.bytes, UsageEvents.of([replacement]), now_us).events
+    _store_new(tx, commit_id, batch)
+    quarantine.add(tx, quarantined_of([batch]), from_us(now_us))
+    return batch
 
 
-def _store_new(tx: Connection, commit_id: int, one: Prepared) -> None:
+def _store_new(tx: Connection, commit_id: int, batch: PreparedEvents) -> None:
     try:
-        log.copy_in(tx, commit_id, [one.row])
+        log.copy_in(tx, commit_id, batch.rows)
     except Exception as error:
         if not log.is_repeat_of_stored(error):
             raise
         raise AlreadyExistsError(
             "TRANSACTION_ID_REUSED", "the replacement's transaction_id is stored already"
         ) from error
-    log.note_commits(tx, commit_id, touched_by([one]))
 
 
 def _replacement(tx: Connection, organization: uuid.UUID, voiding: Voiding) -> Found | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,6 +24,7 @@ from services.ingest.domain.usage_event import (
     check_ids,
     check_occurred,
 )
+from services.ingest.domain.usage_events import UsageEvents
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 from services.kernel.ids import OrganizationId
 from services.kernel.money import decimal_or_none, plain
@@ -45,73 +47,80 @@ _STATES = {
 }
 
 
+# A process meets the same organizations all day.
+@functools.lru_cache(maxsize=4096)
 def organization_bytes(organization: OrganizationId) -> bytes:
     """The organization's 16 bytes."""
     return uuid.UUID(organization).bytes
 
 
-def events_from_pb(events: Sequence[Any], *, now_us: int) -> list[UsageEvent | FieldViolation]:
-    """A batch in order, each event or what is wrong with it.
+def events_from_pb(events: Sequence[Any], *, now_us: int) -> tuple[UsageEvents, dict[int, FieldViolation]]:
+    """The well-formed events of a batch in order and, by index, what is wrong with the others.
 
     Args:
         events: `pb.UsageEvent`s.
         now_us: the organization's present time.
-
-    Raises:
-        InvalidArgumentError: the batch is empty or has too many events.
     """
-    if not 0 < len(events) <= MAX_EVENTS:
-        raise InvalidArgumentError.of_field("events", "value_is_invalid", f"must be 1 to {MAX_EVENTS} events")
-    read = plain_events(events, now_us=now_us) if len(events) >= _MANY else None
-    return [event_from_pb(event, now_us=now_us) for event in events] if read is None else read
+    plain = plain_events(events, now_us=now_us) if len(events) >= _MANY else None
+    if plain is not None:
+        return plain, {}
+    read = [event_from_pb(event, now_us=now_us) for event in events]
+    wrong = {index: one for index, one in enumerate(read) if isinstance(one, FieldViolation)}
+    return UsageEvents.of(one for one in read if isinstance(one, UsageEvent)), wrong
 
 
-def plain_events(events: Sequence[Any], *, now_us: int) -> list[UsageEvent | FieldViolation] | None:
+def plain_events(events: Sequence[Any], *, now_us: int) -> UsageEvents | None:
     """A batch that is surely valid, which is nearly every batch, for half the price of event by event; else None."""
-    ids = [(one.transaction_id, one.external_customer_id, one.external_subscription_id, one.code) for one in events]
-    transaction_ids = [one[0] for one in ids]
+    listed = list(events)
+    transaction_ids = [one.transaction_id for one in listed]
+    places = [(one.external_customer_id, one.external_subscription_id, one.code) for one in listed]
     if (
         not all(transaction_ids)
         or max(map(len, transaction_ids)) > MAX_ID_CHARACTERS
         or "\0" in "".join(transaction_ids)
         # Few places have many events, so each is looked at once.
-        or any(check_ids("any", *place) for place in {one[1:] for one in ids})
+        or any(check_ids("any", *place) for place in set(places))
     ):
         return None
-    properties = [one.properties or EMPTY for one in events]
-    moments = _moments(events, min(now_us + MAX_AHEAD_US, END_OCCURRED_US - 1))
+    properties = [one.properties or EMPTY for one in listed]
+    moments = _moments(listed, min(now_us + MAX_AHEAD_US, END_OCCURRED_US - 1))
     if moments is None or not are_plain(properties):
         return None
-    # As UsageEvent(…), without the cost of its constructor, which is a Python function.
-    new = tuple.__new__
-    return [
-        new(UsageEvent, (*names, moment, raw, None))
-        for names, moment, raw in zip(ids, moments, properties, strict=True)
-    ]
+    return UsageEvents(transaction_ids, places, moments, properties, [None] * len(listed))
 
 
-def _moments(events: Sequence[Any], latest_us: int) -> list[int | None] | None:
+def _moments(events: Sequence[Any], latest_us: int) -> Sequence[int | None] | None:
     """When events occurred; None if one of them may be wrong, or has an amount."""
-    moments: list[int | None] = []
-    for event in events:
-        moment = event.occurred_at
-        seconds, nanos = moment.seconds, moment.nanos
-        occurred_us = seconds * _MILLION + nanos // 1000
-        if seconds > 0 <= nanos < _NANOS and occurred_us <= latest_us:
-            moments.append(occurred_us)
-        elif event.HasField("occurred_at"):
-            return None
-        else:
-            moments.append(None)
-        if event.HasField("precise_total_amount_cents"):
-            return None
-    return moments
+    # As a list: a generator costs each event another 0.05 µs.
+    if True in [event.HasField("precise_total_amount_cents") for event in events]:
+        return None
+    given = [event.occurred_at for event in events]
+    nanos = [moment.nanos for moment in given]
+    if min(nanos) < 0 or max(nanos) >= _NANOS:
+        return None
+    moments = [moment.seconds * _MILLION + rest // 1000 for moment, rest in zip(given, nanos, strict=True)]
+    if max(moments) > latest_us:
+        return None
+    if min(moments) > 0:
+        return moments
+    # Nothing given reads as 1970.
+    if min(moments) < 0 or any(event.HasField("occurred_at") for event in events):
+        return None
+    return [None] * len(moments)
 
 
-def require_batch_size(message: Any) -> None:
-    """Refuse a message above MAX_BATCH_BYTES."""
-    if message.ByteSize() > MAX_BATCH_BYTES:
+def bytes_of_batch(message: Any) -> int:
+    """How many bytes a message has.
+
+    Raises:
+        InvalidArgumentError: it has no events, more than MAX_EVENTS of them, or more than MAX_BATCH_BYTES.
+    """
+    if not 0 < len(message.events) <= MAX_EVENTS:
+        raise InvalidArgumentError.of_field("events", "value_is_invalid", f"must be 1 to {MAX_EVENTS} events")
+    size: int = message.ByteSize()
+    if size > MAX_BATCH_BYTES:
         raise InvalidArgumentError.of_field("events", "value_too_long", f"must have at most {MAX_BATCH_BYTES} bytes")
+    return size
 
 
 def event_from_pb(message: Any, *, now_us: int) -> UsageEvent | FieldViolation:
@@ -152,16 +161,11 @@ def answer_of(violation: FieldViolation) -> Answer:
     return Answer(Outcome.REJECTED, violation.reason, violation.field, violation.description)
 
 
-def outcomes_to_pb(answers: Sequence[Answer]) -> list[Any]:
-    """One outcome for each event."""
+def answers_to_pb(answers: Sequence[Answer], events: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """An outcome for each event, and a word for each that was not plainly accepted."""
     if answers.count(ACCEPTED) == len(answers):
-        return [pb.INGEST_OUTCOME_ACCEPTED] * len(answers)
-    return [_OUTCOMES[answer.outcome] for answer in answers]
-
-
-def details_to_pb(answers: Sequence[Answer], events: Sequence[Any]) -> list[Any]:
-    """A word for each event that was not plainly accepted."""
-    return [
+        return [pb.INGEST_OUTCOME_ACCEPTED] * len(answers), []
+    details = [
         pb.IngestDetail(
             index=index,
             transaction_id=events[index].transaction_id[:MAX_ID_CHARACTERS],
@@ -173,6 +177,7 @@ def details_to_pb(answers: Sequence[Answer], events: Sequence[Any]) -> list[Any]
         for index, answer in enumerate(answers)
         if answer.outcome is not Outcome.ACCEPTED
     ]
+    return [_OUTCOMES[answer.outcome] for answer in answers], details
 
 
 def found_to_pb(found: Found) -> Any:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from google.protobuf import timestamp_pb2
 
 from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import domain_events_pb2 as pb
-from services.ingest.commands.codec import ReadValue, WriteEntry
-from services.ingest.convert.properties import value_reader
+from services.ingest.commands.codec import ReadValue
+from services.ingest.convert.properties import number_test, value_reader
 from services.ingest.domain.usage_event import MAX_ID_CHARACTERS
 from services.ingest.store.shards import Batch
 from services.kernel.money import plain
@@ -60,6 +60,10 @@ _NANOS_BYTES = 6
 _IDS = [b"\x22" + length for length in _VARINTS[: 4 * MAX_ID_CHARACTERS + 1]]
 
 
+# Tag and length of a small entry.
+_ENTRY_HEADS = [_ENTRIES + length for length in _VARINTS]
+
+
 def _length(size: int) -> bytes:
     return _VARINTS[size] if size < _SMALL else varint(size)
 
@@ -79,44 +83,55 @@ class WireCodec:
             code=code,
         ).SerializeToString()
 
-    def writer(self, received_us: int) -> WriteEntry:
-        """A function that writes entries about events that were received together."""
+    def entries(
+        self,
+        received_us: int,
+        heads: Sequence[bytes],
+        keys: Sequence[bytes],
+        texts: Sequence[bytes],
+        occurred_us: Sequence[int],
+        properties: Sequence[bytes],
+        amounts: Sequence[Decimal | None],
+    ) -> list[bytes]:
+        """The entries of events that were received together."""
         received = _moment(_RECEIVED_AT, received_us)
         # What comes before the key, by head; a batch has few.
-        begun: dict[bytes, bytes] = {}
+        begun = {head: head + received + _KEY for head in set(heads)}
         # Names of the function itself are found faster than those of the module.
         join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
-
-        def write(head: bytes, key: bytes, text: bytes, occurred_us: int, raw: bytes, amount: Decimal | None) -> bytes:
-            begin = begun.get(head)
-            if begin is None:
-                begin = begun[head] = head + received + _KEY
-            seconds, rest = divmod(occurred_us, _MILLION)
-            nanos = rest * 1000
-            body = join(
+        first, following, last = _FIRST, _NEXT, _LAST
+        columns = zip(heads, keys, texts, occurred_us, properties, amounts, strict=True)
+        bodies = [
+            join(
                 (
-                    begin,
+                    begun[head],
                     key,
                     _IDS[len(text)],
                     text,
                     # As _moment, without the 0.1 µs of a call.
-                    whole_seconds(_OCCURRED_AT, seconds),
-                    _FIRST[nanos & _PAIR],
-                    _NEXT[nanos >> 14 & _PAIR],
-                    _LAST[nanos >> 28],
+                    whole_seconds(_OCCURRED_AT, at_us // _MILLION),
+                    first[(nanos := at_us % _MILLION * 1000) & _PAIR],
+                    following[nanos >> 14 & _PAIR],
+                    last[nanos >> 28],
                     _PROPERTIES,
                     lengths[len(raw)] if len(raw) < small else varint(len(raw)),
                     raw,
                     b"" if amount is None else _amount(amount),
                 )
             )
-            return _ENTRIES + (lengths[len(body)] if len(body) < small else varint(len(body))) + body
-
-        return write
+            for head, key, text, at_us, raw, amount in columns
+        ]
+        return [
+            (_ENTRY_HEADS[len(body)] if len(body) < small else _ENTRIES + varint(len(body))) + body for body in bodies
+        ]
 
     def reader(self, field_name: str) -> ReadValue:
         """A function that reads one property of valid events."""
         return value_reader(field_name)
+
+    def number_test(self, field_name: str) -> Callable[[bytes], bool]:
+        """A function that knows most valid properties of which one is a number that Farebox keeps exactly."""
+        return number_test(field_name)
 
 
 @functools.lru_cache(maxsize=4096)

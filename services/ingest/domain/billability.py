@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from services.ingest.domain.usage_event import UsageEvent
-from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, decimal_or_none
+from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, MAX_WHOLE_DIGITS, decimal_or_none
 
 # Later than any event may occur: the end of what has none.
 FOREVER_US = 2**62
@@ -95,8 +95,8 @@ def missing_property(metric: Metric, raw: bytes) -> Reason | None:
         metric: what counts it.
         raw: its raw JSON; `null` where the event does not have it.
     """
-    # A short whole number is what nearly every event carries.
-    if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= MAX_DIGITS):
+    # A whole number of few digits is what nearly every event carries.
+    if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= MAX_WHOLE_DIGITS):
         return None
     if raw in _ABSENT:
         return Reason("PROPERTY_MISSING", f"properties.{metric.field_name}", "the metric counts this property")

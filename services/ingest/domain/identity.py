@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import zlib
 from binascii import a2b_hex
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import blake2b
 
@@ -23,7 +24,8 @@ FIRST_HASHED_KEY = b"\x80" + bytes(15)
 _TIME_BYTES = 6
 _HASH_BYTES = KEY_BYTES - _TIME_BYTES
 _UUID_BYTES = 36
-_SEVEN = ord("7")
+# Up to the version, the time included: `01234567-89ab-7`.
+_HEAD_BYTES = 15
 
 
 def event_key(organization: bytes, transaction_id: bytes) -> bytes:
@@ -33,20 +35,25 @@ def event_key(organization: bytes, transaction_id: bytes) -> bytes:
         organization: the organization's 16 bytes.
         transaction_id: the sender's identity in UTF-8; its case counts.
     """
+    return event_keys(organization, [transaction_id])[0]
+
+
+def event_keys(organization: bytes, transaction_ids: Sequence[bytes]) -> list[bytes]:
+    """As `event_key`, for many."""
     # Cut to size by a slice: naming a digest_size costs the constructor 0.1 µs.
-    digest = blake2b(organization + transaction_id).digest()
-    if len(transaction_id) == _UUID_BYTES and transaction_id[14] == _SEVEN:
-        moment = _made_at(transaction_id[:14])
-        if moment is not None:
-            return moment + digest[:_HASH_BYTES]
-    return bytes((digest[0] | 0x80,)) + digest[1:KEY_BYTES]
+    digests = [blake2b(organization + one).digest() for one in transaction_ids]
+    moments = [_made_at(one[:_HEAD_BYTES]) if len(one) == _UUID_BYTES else None for one in transaction_ids]
+    return [
+        moment + digest[:_HASH_BYTES] if moment else bytes((digest[0] | 0x80,)) + digest[1:KEY_BYTES]
+        for moment, digest in zip(moments, digests, strict=True)
+    ]
 
 
 # The ids of a batch were made within a few milliseconds of each other: a look-up is 0.15 µs less than reading each.
 @functools.lru_cache(maxsize=4096)
 def _made_at(id_head: bytes) -> bytes | None:
-    """The 48 time bits of a UUIDv7 from its first 14 characters; None if it is not one after all."""
-    if id_head[8:9] != b"-" or id_head[13:] != b"-":
+    """The 48 time bits of a UUIDv7 from its first 15 characters; None if it is not one after all."""
+    if id_head[8:9] != b"-" or id_head[13:] != b"-7":
         return None
     try:
         moment = a2b_hex(id_head[:8] + id_head[9:13])
@@ -73,8 +80,19 @@ def content_hash(text: bytes, salt: bytes, properties: bytes, amount: Decimal | 
         properties: the sender's bytes.
         amount: the exact price, if any.
     """
-    said = text + salt + properties if amount is None else text + salt + plain(amount).encode() + b"\0" + properties
-    return blake2b(said).digest()[:KEY_BYTES]
+    return content_hashes([text], [salt], [properties], [amount])[0]
+
+
+def content_hashes(
+    texts: Sequence[bytes], salts: Sequence[bytes], properties: Sequence[bytes], amounts: Sequence[Decimal | None]
+) -> list[bytes]:
+    """As `content_hash`, for many."""
+    return [
+        blake2b(text + salt + raw if amount is None else text + salt + plain(amount).encode() + b"\0" + raw).digest()[
+            :KEY_BYTES
+        ]
+        for text, salt, raw, amount in zip(texts, salts, properties, amounts, strict=True)
+    ]
 
 
 def same_time(sent_us: int | None, stored_us: int, *, stored_was_given: bool) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
+from services.chassis.rpc_async import GenericServer
 from services.ingest.convert.decode import read_ingest_request, read_stream_request
 from services.ingest.rpc.servicer import UsageEventServicer
 
@@ -16,11 +17,11 @@ _READERS = {"IngestUsageEvents": read_ingest_request, "StreamUsageEvents": read_
 class _LenientServer:
     """Stands for a server while handlers are added, and gives some of them another way to read requests."""
 
-    def __init__(self, server: grpc.Server) -> None:
+    def __init__(self, server: GenericServer) -> None:
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Nothing: registered handlers come first, and these would read strictly."""
+        """Nothing: these would read strictly."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Add the handlers, the lenient ones changed."""
@@ -29,9 +30,8 @@ class _LenientServer:
             for name, handler in handlers.items()
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, chosen),))
-        self._server.add_registered_method_handlers(service, chosen)
 
 
-def add_to_server(servicer: UsageEventServicer, server: grpc.Server) -> None:
+def add_to_server(servicer: UsageEventServicer, server: GenericServer) -> None:
     """Serve the log."""
     pb_grpc.add_UsageEventServiceServicer_to_server(servicer, _LenientServer(server))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis.page import read_page
-from services.chassis.rpc import answers, organization_of, streams
+from services.chassis.rpc import answers, organization_of
+from services.chassis.rpc_async import answers_async, streams_async, streams_in_threads
 from services.ingest.commands.ingest import Deps
 from services.ingest.commands.void import void_usage_event
 from services.ingest.convert import requests as convert
-from services.ingest.convert.usage_event import found_to_pb
+from services.ingest.convert.usage_event import answers_to_pb, found_to_pb
 from services.ingest.convert.wire import announcement
 from services.ingest.queries import events, shards
 from services.ingest.rpc.intake import Intake
@@ -29,19 +30,21 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         self._deps = deps
         self._intake = intake
 
-    @answers
-    def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the proto
+    @answers_async
+    async def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the proto
         """Store a batch."""
-        outcomes, details = self._intake.take(organization_of(context), request)
+        answers = await self._intake.take(organization_of(context), request)
+        outcomes, details = answers_to_pb(answers, request.events)
         return pb.IngestUsageEventsResponse(outcomes=outcomes, details=details)
 
-    @streams
-    def StreamUsageEvents(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    @streams_async
+    async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """Store batches one after the other, acknowledging each."""
         organization = organization_of(context)
         with self._intake.stream():
-            for request in request_iterator:
-                outcomes, details = self._intake.take(organization, request)
+            async for request in request_iterator:
+                answers = await self._intake.take(organization, request)
+                outcomes, details = answers_to_pb(answers, request.events)
                 yield pb.StreamUsageEventsResponse(sequence=request.sequence, outcomes=outcomes, details=details)
 
     @answers
@@ -73,7 +76,7 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         found, token = events.list_quarantined(self._deps.db, organization_of(context), request.reason, page)
         return pb.ListQuarantinedUsageEventsResponse(events=map(found_to_pb, found), page=convert.page_to_pb(token))
 
-    @streams
+    @streams_in_threads
     def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802, ARG002
         """Send a shard's batches again."""
         for run in shards.replay(self._deps.db, request.shard, request.from_number, request.to_number):

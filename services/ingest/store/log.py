@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import psycopg
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
 from services.ingest.domain.deduplicate import Content, Stored
-from services.ingest.domain.instant import from_us, to_us
+from services.ingest.domain.instant import to_us
 from services.ingest.store import rows
 
 # Any number that nothing else uses in this database: whoever resolves events against the catalog shares it, whoever
@@ -32,32 +32,19 @@ class CommitHead(NamedTuple):
     revision: int
 
 
-class Touched(NamedTuple):
-    """What a commit added for one organization and shard.
-
-    Attributes:
-        organization: the organization's 16 bytes.
-        shard: the shard.
-        first_us, last_us: earliest and latest time that an event occurred.
-    """
-
-    organization: bytes
-    shard: int
-    first_us: int
-    last_us: int
+# Statement by statement: the second one's snapshot must be taken after the lock was given.
+BEGIN_COMMIT = (
+    f"SELECT pg_advisory_xact_lock_shared({CATALOG_LOCK}); "
+    "SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head"
+)
 
 
 def begin_commit(tx: Connection) -> CommitHead:
     """Hold the catalog still (shared CATALOG_LOCK until the end of the transaction) and take a commit number."""
-    driver = driver_connection(tx)
-    with driver.pipeline():
-        # Two statements: the second one's snapshot must be taken after the lock was given.
-        driver.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
-        answer = driver.execute("SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head")
-        row = answer.fetchone()
-    if row is None:
-        raise RuntimeError("catalog_head has lost its row")
-    return CommitHead(row[0], row[1])
+    lock, head = BEGIN_COMMIT.split(";")
+    tx.exec_driver_sql(lock)
+    commit_id, revision = tx.exec_driver_sql(head).one()
+    return CommitHead(commit_id, revision)
 
 
 def hold_catalog(tx: Connection) -> int:
@@ -81,21 +68,6 @@ def is_repeat_of_stored(error: BaseException) -> bool:
     """Whether an error means that an identity is stored already."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     return isinstance(cause, psycopg.errors.UniqueViolation)
-
-
-def note_commits(tx: Connection, commit_id: int, touched: Iterable[Touched]) -> None:
-    """Say which organizations and shards a commit touched, so that a list of events finds it."""
-    values = [
-        (uuid.UUID(bytes=one.organization), one.shard, commit_id, from_us(one.first_us), from_us(one.last_us))
-        for one in touched
-    ]
-    columns: list[list[Any]] = [list(column) for column in zip(*values, strict=True)]
-    driver_connection(tx).execute(
-        "INSERT INTO usage_event_commits (organization_id, shard, commit_id, first_occurred_at, last_occurred_at) "
-        "SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) "
-        "ON CONFLICT DO NOTHING",
-        columns,
-    )
 
 
 # One index descent for each key in the one partition that can hold it; as a plain `= ANY` every partition is asked.

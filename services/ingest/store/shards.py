@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
+from services.ingest.domain.instant import from_us
 
 
 class Batch(NamedTuple):
@@ -32,35 +34,65 @@ class Draft(NamedTuple):
     payload: bytes
 
 
+class Noted(NamedTuple):
+    """What a commit added to the log, so that a list of events finds it.
+
+    Attributes:
+        commit_id: the commit.
+        places: organizations (16 bytes) and shards that it touched.
+        first_us, last_us: earliest and latest time that one of its events occurred.
+    """
+
+    commit_id: int
+    places: Sequence[tuple[bytes, int]]
+    first_us: int
+    last_us: int
+
+
+NOTHING = Noted(0, (), 0, 0)
+
+# One statement for all that ends a commit: each is a wait, and a wait costs the process more than the database.
 _APPEND_SQL = """
 WITH given AS (
     SELECT g.shard, g.event_count, g.payload, row_number() OVER (PARTITION BY g.shard ORDER BY g.place) AS place
     FROM unnest(%s::smallint[], %s::int[], %b::bytea[]) WITH ORDINALITY AS g(shard, event_count, payload, place)
 ), counted AS (
     SELECT shard, max(place) AS batches FROM given GROUP BY shard
+), locked AS MATERIALIZED (
+    SELECT h.shard, c.batches FROM shard_heads AS h JOIN counted AS c USING (shard) ORDER BY h.shard FOR UPDATE OF h
 ), moved AS (
-    UPDATE shard_heads AS h SET last_number = h.last_number + c.batches FROM counted AS c
-    WHERE h.shard = c.shard RETURNING h.shard, h.last_number - c.batches AS before
+    UPDATE shard_heads AS h SET last_number = h.last_number + l.batches FROM locked AS l
+    WHERE h.shard = l.shard RETURNING h.shard, h.last_number - l.batches AS before
+), noted AS (
+    INSERT INTO usage_event_commits (organization_id, shard, commit_id, first_occurred_at, last_occurred_at)
+    SELECT n.organization_id, n.shard, %s, %s, %s FROM unnest(%s::uuid[], %s::smallint[]) AS n(organization_id, shard)
+    ON CONFLICT DO NOTHING
 )
 INSERT INTO shard_batches (shard, number, event_count, payload)
 SELECT shard, moved.before + given.place, given.event_count, given.payload FROM given JOIN moved USING (shard)
 """
 
 
-def append(tx: Connection, drafts: Sequence[Draft]) -> None:
-    """Number batches and store them, in the order given.
+def append(tx: Connection, drafts: Sequence[Draft], noted: Noted = NOTHING) -> None:
+    """Number batches and store them, in the order given; note what their commit added to the log.
 
     The rows of the shards stay locked until the transaction ends, in ascending order so that two writers never wait
     for each other in a circle: let this be the last thing before the commit.
     """
-    if not drafts:
+    if not drafts and not noted.places:
         return
-    shards = sorted({draft.shard for draft in drafts})
-    driver = driver_connection(tx)
-    driver.execute("SELECT FROM shard_heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE", (shards,))
-    driver.execute(
+    driver_connection(tx).execute(
         _APPEND_SQL,
-        ([one.shard for one in drafts], [one.event_count for one in drafts], [one.payload for one in drafts]),
+        (
+            [one.shard for one in drafts],
+            [one.event_count for one in drafts],
+            [one.payload for one in drafts],
+            noted.commit_id,
+            from_us(noted.first_us),
+            from_us(noted.last_us),
+            [uuid.UUID(bytes=organization) for organization, _ in noted.places],
+            [shard for _, shard in noted.places],
+        ),
     )
 
 

@@ -10,17 +10,21 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.commands.prepare import Preparation, Prepared
+from services.ingest.commands.catalog_cache import OrganizationCatalog
+from services.ingest.commands.prepare import PreparedEvents, Preparer
 from services.ingest.commands.route import make_route
 from services.ingest.commands.sieve import Sieve
 from services.ingest.commands.submission import Submission
 from services.ingest.convert.wire import WireCodec
-from services.ingest.domain import identity
+from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.deduplicate import Content, Stored
 from services.ingest.domain.instant import to_us
 from services.ingest.domain.outcome import Outcome
 from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import Place, UsageEvents
+from services.ingest.store import catalog as catalog_store
 from services.ingest.store import log as log_store
+from services.kernel.ids import new_id
 
 ORGANIZATION = bytes(range(16))
 MIDNIGHT_US = to_us(datetime(2026, 3, 1, tzinfo=UTC))
@@ -28,69 +32,98 @@ HOUR_US = 3600 * 1_000_000
 # Ids of two months, whose keys lie in different partitions, and ids that are no UUIDv7 at all.
 IDS = ["019c0000-0000-7000-8000-000000000001", "01a20000-0000-7000-8000-000000000001", "order-1", "order-2"]
 CODEC = WireCodec()
+CODE = "api_call"
+METRIC = Metric(CODE, Needs.NUMBER, "n")
+# Whose events can be billed from midnight on, and whose cannot.
+SUBSCRIBED, STRANGER = "acme", "nobody"
+SUBSCRIPTION = Subscription(new_id(), "sub", SUBSCRIBED, MIDNIGHT_US, FOREVER_US)
+# What an event says: number, extra text, customer.
+Said = tuple[int | None, str, str]
 # The first content and time of each id.
-Model = dict[str, tuple[tuple[int, str], int | None]]
+Model = dict[str, tuple[Said, int | None]]
 
-contents = st.builds(
-    lambda number, spaced, extra: (number, spaced, extra),
-    st.integers(0, 2),
+# Number (none cannot be billed), whether it is written the long way, extra text, customer.
+contents = st.tuples(
+    st.none() | st.integers(0, 2),
     st.booleans(),
     st.sampled_from(["a", "b"]),
+    st.sampled_from([SUBSCRIBED, SUBSCRIBED, STRANGER]),
 )
 times = st.one_of(st.none(), st.sampled_from([MIDNIGHT_US - HOUR_US, MIDNIGHT_US, MIDNIGHT_US + HOUR_US]))
 sent = st.tuples(st.sampled_from(IDS), contents, times)
 batches = st.lists(st.lists(sent, min_size=1, max_size=6), min_size=1, max_size=8)
 
 
-def make_event(transaction_id: str, content: tuple[int, bool, str], occurred_us: int | None) -> UsageEvent:
+def make_event(transaction_id: str, content: tuple[int | None, bool, str, str], occurred_us: int | None) -> UsageEvent:
     """An event; the same content may be written in two ways."""
-    number, spaced, extra = content
-    text = f'{{"x": "{extra}", "n": {number}.0}}' if spaced else f'{{"n":{number},"x":"{extra}"}}'
-    properties = text.encode()
-    return UsageEvent(transaction_id, "acme", "", "api_call", occurred_us, properties, None)
+    number, spaced, extra, customer = content
+    written = "null" if number is None else f"{number}.0" if spaced else str(number)
+    text = f'{{"x": "{extra}", "n": {written}}}' if spaced else f'{{"n":{written},"x":"{extra}"}}'
+    return UsageEvent(transaction_id, customer, "", CODE, occurred_us, text.encode(), None)
 
 
 class FakeLog:
-    """The log as a dictionary, asked as the sieve asks the database."""
+    """The log as a dictionary, asked as the sieve asks the database.
+
+    Attributes:
+        rows: by key, the stored row.
+        events: by key, the batch and the place in it that the row was made of.
+    """
 
     def __init__(self) -> None:
-        self.rows: dict[bytes, Prepared] = {}
+        self.rows: dict[bytes, bytes] = {}
+        self.events: dict[bytes, tuple[PreparedEvents, int]] = {}
 
     def find_stored(self, _tx: Any, keys: Any) -> dict[bytes, Stored]:
-        return {
-            key: Stored(one.content_hash, one.occurred_us, one.event.occurred_us is not None)
-            for key in keys
-            if (one := self.rows.get(key))
-        }
+        return {key: self._stored(*self.events[key]) for key in keys if key in self.events}
+
+    def _stored(self, batch: PreparedEvents, index: int) -> Stored:
+        given = batch.events.occurred_us[index] is not None
+        return Stored(batch.content_hashes[index], batch.occurred_us[index], given)
 
     def find_contents(self, _tx: Any, keys: Any) -> dict[bytes, Content]:
-        return {key: Content(self.rows[key].event.properties, self.rows[key].event.amount) for key in keys}
+        found = {key: self.events[key] for key in keys}
+        return {
+            key: Content(batch.events.properties[index], batch.events.amounts[index])
+            for key, (batch, index) in found.items()
+        }
 
     def commit(self, submissions: list[Submission], *, looks: bool) -> None:
         sieve = Sieve([])
         for submission in submissions:
             sieve.add(submission)
         # The unique index objects if one of them is stored, and the committer looks.
-        if looks or not self.rows.keys().isdisjoint(sieve.fresh):
+        if looks or not self.rows.keys().isdisjoint(sieve.rows):
             sieve.remove_stored(None)  # type: ignore[arg-type]
-        assert self.rows.keys().isdisjoint(sieve.fresh)
-        self.rows.update(sieve.fresh)
+        assert self.rows.keys().isdisjoint(sieve.rows)
+        # What is written and what is announced of it are the same events, each once.
+        fresh = [(key, batch, index) for batch in sieve.fresh for index, key in enumerate(batch.keys)]
+        assert sieve.rows == {key: batch.rows[index] for key, batch, index in fresh}
+        assert len(sieve.rows) == len(fresh)
+        self.rows.update(sieve.rows)
+        self.events.update({key: (batch, index) for key, batch, index in fresh})
         sieve.answer()
 
 
-def prepare(events: list[UsageEvent], received_us: int) -> Submission:
-    """What the preparer makes of a batch, without a database."""
-    route = make_route(CODEC, ORGANIZATION, ("acme", "", "api_call"), {}, ())
-    prepared = []
-    for event in events:
-        text = event.transaction_id.encode()
-        occurred_us = received_us if event.occurred_us is None else event.occurred_us
-        target, reason = route.settle(event, occurred_us)
-        digest = identity.content_hash(text, route.salt, event.properties, event.amount)
-        key = identity.event_key(ORGANIZATION, text)
-        prepared.append(Prepared(key, digest, b"", b"", target, occurred_us, reason, event))
-    preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0)
-    return Submission(ORGANIZATION, events, received_us, preparation)
+class KnownCatalog:
+    """A cache that knows the one organization, and needs no database for it."""
+
+    revision = 0
+
+    def __init__(self) -> None:
+        self._known = OrganizationCatalog(ORGANIZATION, catalog_store.UNKNOWN_ORGANIZATION, {CODE: METRIC})
+        for customer, candidates in ((SUBSCRIBED, [SUBSCRIPTION]), (STRANGER, [])):
+            place: Place = (customer, "", CODE)
+            self._known.routes[place] = make_route(CODEC, ORGANIZATION, place, self._known.metrics, candidates)
+
+    def find(self, _: bytes) -> OrganizationCatalog:
+        return self._known
+
+
+def prepare(preparer: Preparer, rows: list[UsageEvent], received_us: int) -> Submission:
+    """A batch as the committer gets it."""
+    events = UsageEvents.of(rows)
+    return Submission(ORGANIZATION, events, received_us, preparer.prepare(ORGANIZATION, events, received_us))
 
 
 @settings(max_examples=300, deadline=None)
@@ -101,7 +134,7 @@ def test_log_is_the_set_of_distinct_ids(
     looks: bool,  # noqa: FBT001 - drawn by hypothesis
     data: st.DataObject,
 ) -> None:
-    log = FakeLog()
+    log, preparer = FakeLog(), Preparer(None, KnownCatalog(), CODEC)  # type: ignore[arg-type]
     model: Model = {}
     waiting = [[make_event(*one) for one in batch] for batch in plan]
     waiting += [batch for batch in waiting if data.draw(st.booleans(), label="retried")]
@@ -114,25 +147,41 @@ def test_log_is_the_set_of_distinct_ids(
             together, waiting = waiting[:size], waiting[size:]
             # Receipt moves across midnight, so that a time that was left out would be another one each time.
             received_us += HOUR_US
-            submissions = [prepare(batch, received_us) for batch in together]
+            submissions = [prepare(preparer, batch, received_us) for batch in together]
             log.commit(submissions, looks=looks)
-            for submission in submissions:
-                for event, answer in zip(submission.events, submission.answers, strict=True):
-                    assert answer.outcome is _expected(model, event)
+            for batch, submission in zip(together, submissions, strict=True):
+                for event, answer in zip(batch, submission.answers, strict=True):
+                    assert answer.outcome is _expected(model, event, received_us)
     finally:
         log_store.find_stored, log_store.find_contents = original
-    assert {one.event.transaction_id for one in log.rows.values()} == model.keys()
-    assert len(log.rows) == len(model)
+    stored = [(batch.events.one(index), batch.entries[index]) for batch, index in log.events.values()]
+    assert {event.transaction_id for event, _ in stored} == model.keys()
+    assert len(log.rows) == len(stored) == len(model)
+    # The first of each id is what stays of it, and it is announced if it can be billed.
+    for event, entry in stored:
+        content, occurred_us = model[event.transaction_id]
+        assert (_said(event), event.occurred_us) == (content, occurred_us)
+        assert bool(entry) == _is_billable(content, occurred_us, MIDNIGHT_US)
 
 
-def _expected(model: Model, event: UsageEvent) -> Outcome:
-    """What the simplest possible log would answer: a dictionary by id."""
+def _said(event: UsageEvent) -> Said:
     value = json.loads(event.properties, parse_float=Decimal, parse_int=Decimal)
-    content = (int(value["n"]), value["x"])
+    return None if value["n"] is None else int(value["n"]), value["x"], event.external_customer_id
+
+
+def _is_billable(content: Said, occurred_us: int | None, received_us: int) -> bool:
+    number, _, customer = content
+    at_us = received_us if occurred_us is None else occurred_us
+    return customer == SUBSCRIBED and number is not None and at_us >= MIDNIGHT_US
+
+
+def _expected(model: Model, event: UsageEvent, received_us: int) -> Outcome:
+    """What the simplest possible log would answer: a dictionary by id."""
+    content = _said(event)
     if event.transaction_id not in model:
         model[event.transaction_id] = (content, event.occurred_us)
-        # Nothing is known of the catalog here, so whatever is new is quarantined.
-        return Outcome.QUARANTINED
+        is_billable = _is_billable(content, event.occurred_us, received_us)
+        return Outcome.ACCEPTED if is_billable else Outcome.QUARANTINED
     first_content, first_us = model[event.transaction_id]
     same_time = None in {first_us, event.occurred_us} or first_us == event.occurred_us
     return Outcome.DUPLICATE if first_content == content and same_time else Outcome.CONFLICT

@@ -50,8 +50,11 @@ def test_one_subscription(customer: str, named: str, candidates: list[Subscripti
         (b'"+1"', None),
         (b'".5"', None),
         (b"-0.25", None),
-        (b"9" * 38, None),
-        (b"9" * 39, "VALUE_TOO_LARGE"),
+        (b"9" * 31, None),
+        (b"-" + b"9" * 31, None),
+        # Rating keeps numbers below 1e31, however they are written.
+        (b"9" * 32, "VALUE_TOO_LARGE"),
+        (b"-" + b"9" * 32, "VALUE_TOO_LARGE"),
         (b"1e31", "VALUE_TOO_LARGE"),
         (b'""', "PROPERTY_MISSING"),
         (b"null", "PROPERTY_MISSING"),

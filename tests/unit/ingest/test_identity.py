@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.identity import FIRST_HASHED_KEY, event_key, shard_of
+from services.ingest.domain.identity import (
+    FIRST_HASHED_KEY,
+    content_hash,
+    content_hashes,
+    content_salt,
+    event_key,
+    event_keys,
+    shard_of,
+)
 from services.kernel.ids import new_id
+
+# UUIDv7s of one and of several milliseconds, almost-UUIDv7s, and whatever else somebody calls an event.
+ids = st.one_of(
+    st.builds(new_id),
+    st.builds("019c0000-000{}-{}000-8000-00000000000{}".format, *[st.integers(0, 9)] * 3),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+).map(str.encode)
+amounts = st.none() | st.sampled_from([Decimal(1), Decimal("1.0"), Decimal("-0.5"), Decimal("1E+3")])
+# As content_hash takes it.
+Said = tuple[bytes, bytes, bytes, Decimal | None]
+said = st.tuples(ids, st.sampled_from([b"", b"salt", b"\0acme\0\0api_call\0"]), st.binary(max_size=20), amounts)
 
 ONE, OTHER = uuid.UUID(int=1).bytes, uuid.UUID(int=2).bytes
 
@@ -41,6 +61,27 @@ def test_other_ids_are_hashed(transaction_id: str) -> None:
 def test_key_is_the_identity(one: str, other: str) -> None:
     one, other = (text.encode("utf-8", "replace").decode() for text in (one, other))
     assert (event_key(ONE, one.encode()) == event_key(ONE, other.encode())) == (one == other)
+
+
+@given(st.lists(ids))
+def test_keys_of_many_are_the_key_of_each(transaction_ids: list[bytes]) -> None:
+    assert event_keys(ONE, transaction_ids) == [event_key(ONE, one) for one in transaction_ids]
+
+
+@given(st.lists(said))
+def test_hashes_of_many_are_the_hash_of_each(events: list[Said]) -> None:
+    columns = [[one[place] for one in events] for place in range(4)]
+    assert content_hashes(*columns) == [content_hash(*one) for one in events]  # type: ignore[arg-type]
+
+
+def test_hash_depends_on_every_part() -> None:
+    salt = content_salt("acme", "", "api_call")
+    salts = [salt, content_salt("", "acme", "api_call"), content_salt("acme", "", "api_cal")]
+    contents: list[Said] = [(b"id", one, b"{}", None) for one in salts]
+    contents += [(b"di", salt, b"{}", None), (b"id", salt, b"{ }", None), (b"id", salt, b"{}", Decimal(0))]
+    assert len({content_hash(*one) for one in contents}) == len(contents)
+    # How an amount is written is no content.
+    assert content_hash(b"id", salt, b"{}", Decimal("1.0")) == content_hash(b"id", salt, b"{}", Decimal(1))
 
 
 def test_shard_of_a_customer_never_changes() -> None:

@@ -1,19 +1,62 @@
-"""The queue is bounded, refuses early, and hands out whole batches in order."""
+"""The queue is bounded, refuses early, hands out whole batches in order, and only as many as are worth a commit."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
 import pytest
 
-from services.ingest.commands.prepare import Preparation
-from services.ingest.commands.submission import MAX_WAITING_EVENTS, Queue, Submission
+from services.chassis.wait import wait_until
+from services.ingest.commands.prepare import Preparation, PreparedEvents
+from services.ingest.commands.submission import (
+    MAX_WAITING_BYTES,
+    MAX_WAITING_EVENTS,
+    PARALLEL_EVENTS,
+    Queue,
+    Submission,
+)
 from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
 
 EVENT = UsageEvent("id", "acme", "", "code", None, b"{}", None)
+LARGE = 1_000_000
 
 
-def _batch(size: int) -> Submission:
-    return Submission(bytes(16), [EVENT] * size, 0, Preparation(0, rejects_duplicates=False, events=[], byte_size=0))
+class Waits(Exception):  # noqa: N818 - it is no error that a taker waits
+    """Raised where a taker would wait, so that one thread can play all parts."""
+
+
+class Impatient(threading.Condition):
+    """A condition that says so instead of waiting."""
+
+    def wait(self, timeout: float | None = None) -> NoReturn:
+        raise Waits(timeout)
+
+
+def _batch(size: int, byte_size: int = 0) -> Submission:
+    events = UsageEvents.of([EVENT] * size)
+    prepared = PreparedEvents(events, [], [], [], [], [], [], {})
+    preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=byte_size)
+    return Submission(bytes(16), events, 0, preparation)
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A queue whose takers raise `Waits` where they would wait."""
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Condition", Impatient)
+        return Queue()
+
+
+def _take(queue: Queue, **options: Any) -> list[int] | None:
+    """The sizes of what a taker gets; None if it would wait."""
+    try:
+        return [len(one.events) for one in queue.take(LARGE, LARGE, **options)]
+    except Waits:
+        return None
 
 
 def test_full_queue_refuses_before_anything_is_stored() -> None:
@@ -26,13 +69,67 @@ def test_full_queue_refuses_before_anything_is_stored() -> None:
     queue.put(_batch(1))
 
 
+def test_bytes_are_bounded_too_but_a_batch_of_any_size_gets_in_alone() -> None:
+    queue = Queue()
+    queue.put(_batch(1, MAX_WAITING_BYTES + 1))
+    with pytest.raises(ResourceExhaustedError):
+        queue.put(_batch(1, 1))
+    assert len(queue.take(10, 10)) == 1
+    queue.put(_batch(1, MAX_WAITING_BYTES))
+    queue.put(_batch(1))
+
+
 def test_commit_takes_whole_batches_in_order() -> None:
     queue = Queue()
     batches = [_batch(size) for size in (3, 4, 5)]
     for batch in batches:
         queue.put(batch)
     assert queue.take(8, 1000) == batches[:2]
-    assert queue.take(1, 1000) == batches[2:]
+    assert queue.take(1, 1000, after_one=True) == batches[2:]
+
+
+def test_commit_takes_no_more_bytes_than_it_may() -> None:
+    queue = Queue()
+    batches = [_batch(1, size) for size in (60, 40, 1, 200)]
+    for batch in batches:
+        queue.put(batch)
+    assert queue.take(1000, 100) == batches[:2]
+    assert queue.take(1000, 100, after_one=True) == batches[2:3]
+    assert queue.take(1000, 100, after_one=True) == batches[3:]
+
+
+def test_nobody_waits_while_nothing_is_committed(queue: Queue) -> None:
+    assert _take(queue) is None
+    queue.put(_batch(1))
+    assert _take(queue) == [1]
+
+
+def test_beside_a_commit_few_events_wait_for_its_end(queue: Queue) -> None:
+    queue.put(_batch(1))
+    assert _take(queue) == [1]
+    queue.put(_batch(PARALLEL_EVENTS - 2))
+    queue.put(_batch(1))
+    assert _take(queue) is None
+    assert _take(queue, after_one=True) == [PARALLEL_EVENTS - 2, 1]
+
+
+def test_beside_a_commit_many_events_are_worth_another(queue: Queue) -> None:
+    queue.put(_batch(1))
+    assert _take(queue) == [1]
+    queue.put(_batch(PARALLEL_EVENTS - 1))
+    assert _take(queue) is None
+    queue.put(_batch(1))
+    assert _take(queue) == [PARALLEL_EVENTS - 1, 1]
+
+
+def test_the_end_of_one_of_two_commits_leaves_one_on_its_way(queue: Queue) -> None:
+    for _ in range(2):
+        queue.put(_batch(PARALLEL_EVENTS))
+        assert _take(queue) == [PARALLEL_EVENTS]
+    queue.put(_batch(1))
+    assert _take(queue, after_one=True) is None
+    # The taker that waits has ended its commit already; now the other ends its own.
+    assert _take(queue, after_one=True) == [1]
 
 
 def test_closed_queue_hands_out_what_waits_and_takes_no_more() -> None:
@@ -43,4 +140,43 @@ def test_closed_queue_hands_out_what_waits_and_takes_no_more() -> None:
     with pytest.raises(UnavailableError):
         queue.put(_batch(1))
     assert queue.take(10, 10) == [batch]
-    assert queue.take(10, 10) == []
+    assert queue.take(10, 10, after_one=True) == []
+
+
+def test_closed_queue_hands_out_what_is_not_worth_a_commit_beside_another(queue: Queue) -> None:
+    queue.put(_batch(1))
+    assert _take(queue) == [1]
+    queue.put(_batch(2))
+    queue.close()
+    assert _take(queue) == [2]
+    assert _take(queue) == []
+
+
+def test_close_wakes_every_taker() -> None:
+    queue = Queue()
+    with ThreadPoolExecutor(2) as takers:
+        waiting = [takers.submit(queue.take, 10, 10) for _ in range(2)]
+        queue.close()
+        assert [one.result(10) for one in waiting] == [[], []]
+
+
+def test_two_takers_hand_out_each_batch_once() -> None:
+    queue, taken = Queue(), list[int]()
+    batches = [_batch(size) for size in (1, PARALLEL_EVENTS, 2, 3, PARALLEL_EVENTS, 5) * 20]
+
+    def commit() -> None:
+        batch = queue.take(LARGE, LARGE)
+        while batch:
+            taken.extend(map(id, batch))
+            batch = queue.take(LARGE, LARGE, after_one=True)
+
+    with ThreadPoolExecutor(2) as takers:
+        ended = [takers.submit(commit) for _ in range(2)]
+        for batch in batches:
+            queue.put(batch)
+        # Nothing is left behind while the queue is open, however little it is.
+        wait_until(lambda: len(taken) == len(batches), timeout=10, what="every batch to be taken")
+        queue.close()
+        for one in ended:
+            one.result(10)
+    assert sorted(taken) == sorted(map(id, batches))

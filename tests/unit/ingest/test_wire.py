@@ -15,6 +15,14 @@ from services.ingest.store.shards import Batch
 
 moments = st.integers(MIN_OCCURRED_US, END_OCCURRED_US - 1)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=255)
+events = st.tuples(texts, moments, st.binary(max_size=100), st.none() | st.just(Decimal("0.5")))
+# Customer, subscription, code: they differ in one, and would read the same if they ran into each other.
+PLACES = [
+    ("acme", "s", "api_call"),
+    ("acme", "s", "llm_tokens"),
+    ("acme", "sa", "pi_call"),
+    ("globex", "s", "api_call"),
+]
 
 
 @given(texts, texts, texts, moments, moments, st.binary(max_size=70_000), st.none() | st.just(Decimal("1.50")))
@@ -29,7 +37,8 @@ def test_entry_reads_back(
 ) -> None:
     codec, organization, key = WireCodec(), uuid.uuid4(), uuid.uuid4().bytes
     head = codec.head(organization.bytes, customer, "s", code, voids=True)
-    entry = codec.writer(received_us)(head, key, transaction_id.encode(), occurred_us, properties, amount)
+    columns = ([head], [key], [transaction_id.encode()], [occurred_us], [properties], [amount])
+    [entry] = codec.entries(received_us, *columns)
     message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, entry), Batch(3, 8, entry)]))
     assert (message.shard, message.first_number, message.last_number) == (3, 7, 8)
     first, second = message.entries
@@ -42,6 +51,36 @@ def test_entry_reads_back(
     assert first.received_at.ToMicroseconds() == received_us
     assert first.properties == properties
     assert first.precise_total_amount_cents.value == ("" if amount is None else "1.5")
+
+
+@given(st.lists(events, min_size=1, max_size=8), moments, st.data())
+def test_entries_of_several_places_are_each_its_own(
+    drawn: list[tuple[str, int, bytes, Decimal | None]], received_us: int, data: st.DataObject
+) -> None:
+    codec, organization = WireCodec(), uuid.uuid4()
+    places = [data.draw(st.sampled_from(PLACES)) for _ in drawn]
+    heads = [codec.head(organization.bytes, *place) for place in places]
+    keys = [uuid.uuid4().bytes for _ in drawn]
+    ids, occurred, properties, amounts = (list(column) for column in zip(*drawn, strict=True))
+    written = codec.entries(received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
+    # Each by itself is what it is in company, and together they are one message.
+    assert written == [
+        codec.entries(received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
+        for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)
+    ]
+    entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, b"".join(written))])).entries
+    assert [(one.external_customer_id, one.subscription_id, one.code) for one in entries] == places
+    assert [one.event_key for one in entries] == keys
+    assert [one.transaction_id for one in entries] == ids
+    assert [one.occurred_at.ToMicroseconds() for one in entries] == occurred
+    assert {one.received_at.ToMicroseconds() for one in entries} == {received_us}
+    assert [one.properties for one in entries] == properties
+    assert [one.HasField("precise_total_amount_cents") for one in entries] == [one is not None for one in amounts]
+    assert {one.kind for one in entries} == {pb.UsageEventEntry.KIND_ACCEPTED}
+
+
+def test_no_events_have_no_entries() -> None:
+    assert WireCodec().entries(0, [], [], [], [], [], []) == []
 
 
 @given(st.integers(0, 2**63))

@@ -1,0 +1,189 @@
+"""A gRPC server on one event loop, for a service whose calls mostly wait for something that many of them share.
+
+With a thread a call, sixty-four callers that share one commit are sixty-four threads that wake for it; here one loop
+wakes (docs/adr/0007). Methods that are plain functions still run in threads, as in chassis.rpc.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from services.chassis.config import Settings
+from services.chassis.rpc import MIN_TIME_LEFT_SECONDS, failure_of, note, server_options
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+# What the loop itself has to do for a start or a stop, beyond the drain.
+LOOP_SECONDS = 10.0
+
+
+def answers_async(method: F) -> F:
+    """Wrap a coroutine method: errors are translated, one canonical line is written. See chassis.rpc.answers."""
+    name = method.__qualname__
+
+    @functools.wraps(method)
+    async def answer(self: Any, request: Any, context: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            if _is_too_late(context):
+                await context.abort(*_TOO_LATE)
+            reply = await method(self, request, context)
+        except asyncio.CancelledError:
+            note(name, "CANCELLED", started)
+            raise
+        except Exception as error:  # noqa: BLE001 - every error leaves through this one door
+            await context.abort(*failure_of(name, error, started))
+        note(name, "OK", started)
+        return reply
+
+    return answer  # type: ignore[return-value]
+
+
+def streams_async(method: F) -> F:
+    """As `answers_async`, for an async generator."""
+    name = method.__qualname__
+
+    @functools.wraps(method)
+    async def stream(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
+        started = time.perf_counter()
+        try:
+            if _is_too_late(context):
+                await context.abort(*_TOO_LATE)
+            async for reply in method(self, request, context):
+                yield reply
+        except (asyncio.CancelledError, GeneratorExit):
+            note(name, "CANCELLED", started)
+            raise
+        except Exception as error:  # noqa: BLE001 - every error leaves through this one door
+            await context.abort(*failure_of(name, error, started))
+        note(name, "OK", started)
+
+    return stream  # type: ignore[return-value]
+
+
+def streams_in_threads(method: F) -> F:
+    """As `streams_async`, for a plain generator: each step runs in the server's pool.
+
+    Without it grpc would run the generator in a thread that waits for ever once its caller has left.
+    """
+
+    @functools.wraps(method)
+    async def stream(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
+        loop, steps = asyncio.get_running_loop(), method(self, request, context)
+        while (step := await loop.run_in_executor(None, next, steps, None)) is not None:
+            yield step
+
+    return streams_async(stream)  # type: ignore[return-value]
+
+
+_TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline was reached before the work began")
+
+
+def _is_too_late(context: Any) -> bool:
+    left = context.time_remaining()
+    return left is not None and left < MIN_TIME_LEFT_SECONDS
+
+
+class GenericServer:
+    """Stands for a server while handlers are added, and leaves their registration out.
+
+    The asyncio server waits for the next call of each registered method in turn, so that every call costs more the
+    more methods there are; for what is not registered it waits once.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+        """Add handlers."""
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Nothing: what generated code registers it also adds."""
+
+
+def _generic(server: grpc.aio.Server) -> Any:
+    """As generated code wants it, which asks for a server by its class."""
+    return GenericServer(server)
+
+
+class AsyncServer:
+    """As chassis.rpc.Server, on an event loop in a thread of its own; add servicers to `grpc` before the start.
+
+    Attributes:
+        draining: set when the server begins to drain, so that streams without an end of their own end.
+        pool: where methods that are plain functions run, and whatever else must not hold the loop up; also the
+            loop's own executor. Plain generators need `streams_in_threads`.
+        loop: the event loop; it runs until `close`.
+        grpc: what generated `add_…_to_server` functions take.
+        port: where it listens.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.draining = threading.Event()
+        self.pool = ThreadPoolExecutor(settings.grpc_workers, thread_name_prefix="rpc")
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self.loop.set_default_executor(self.pool)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="rpc-loop", daemon=True)
+        self._thread.start()
+        self._health = health.aio.HealthServicer()
+        self._server = self._call(self._make(), LOOP_SECONDS)
+        self.grpc = _generic(self._server)
+        self.port: int = self._server.add_insecure_port(settings.grpc_bind)
+
+    async def _make(self) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            self.pool,
+            maximum_concurrent_rpcs=self._settings.grpc_workers + self._settings.grpc_queue,
+            options=server_options(self._settings),
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, _generic(server))
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        return server
+
+    def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    async def _say(self, state: int) -> None:
+        for name in ("", "readiness"):
+            await self._health.set(name, state)
+        await self._health.set("liveness", health_pb2.HealthCheckResponse.SERVING)
+
+    def start(self, service_names: Sequence[str]) -> None:
+        """Take calls, and say so."""
+        self._call(self._start(service_names), LOOP_SECONDS)
+
+    async def _start(self, service_names: Sequence[str]) -> None:
+        if self._settings.reflection:
+            names = [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            servicer = reflection.aio.ReflectionServicer(names)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.grpc)  # type: ignore[no-untyped-call]
+        await self._server.start()
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+
+    def drain(self) -> None:
+        """Say NOT_SERVING, let callers notice, finish what runs, stop."""
+        self.draining.set()
+        self._call(self._health.enter_graceful_shutdown(), LOOP_SECONDS)
+        time.sleep(self._settings.drain_notice_seconds)
+        self._call(self._server.stop(self._settings.drain_seconds), self._settings.drain_seconds + LOOP_SECONDS)
+        self.pool.shutdown()
+
+    def close(self) -> None:
+        """Stop the loop, once nobody calls it any more."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()

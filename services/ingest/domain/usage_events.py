@@ -1,0 +1,64 @@
+"""Many usage events as columns.
+
+A batch goes through the log column by column: a thousand short loops of one step each cost half of one loop that does
+everything for an event, since nothing is called, packed or unpacked for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.ingest.domain.usage_event import UsageEvent
+
+# What sends an event its way: external_customer_id, external_subscription_id, code.
+Place = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class UsageEvents:
+    """Well-formed events in order, one column for each part of `UsageEvent`.
+
+    Attributes:
+        transaction_ids: the sender's identities.
+        places: customers, subscriptions and codes.
+        occurred_us: when they happened; None where the sender did not say.
+        properties: one JSON object each, never empty.
+        amounts: exact prices in minor units; None where there is none.
+    """
+
+    transaction_ids: list[str]
+    places: list[Place]
+    occurred_us: Sequence[int | None]
+    properties: list[bytes]
+    amounts: Sequence[Decimal | None]
+
+    @staticmethod
+    def of(events: Iterable[UsageEvent]) -> UsageEvents:
+        """The columns of events."""
+        rows = list(events)
+        return UsageEvents(
+            [one.transaction_id for one in rows],
+            [one[1:4] for one in rows],
+            [one.occurred_us for one in rows],
+            [one.properties for one in rows],
+            [one.amount for one in rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.transaction_ids)
+
+    def one(self, index: int) -> UsageEvent:
+        """One event as a row."""
+        return UsageEvent(
+            self.transaction_ids[index],
+            *self.places[index],
+            self.occurred_us[index],
+            self.properties[index],
+            self.amounts[index],
+        )
+
+    def select(self, indices: Sequence[int]) -> UsageEvents:
+        """Some of the events, in the order of their indices."""
+        return UsageEvents.of(map(self.one, indices))

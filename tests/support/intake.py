@@ -1,0 +1,141 @@
+"""An intake whose committer and catalog do what a test says: no database, no thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import Any
+
+from farebox.ingest.v1 import usage_event_pb2 as pb
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from services.ingest.commands.committer import Finished
+from services.ingest.commands.ingest import Deps
+from services.ingest.commands.prepare import CatalogUnknownError, Preparation, PreparedEvents
+from services.ingest.commands.submission import Submission
+from services.ingest.convert.wire import WireCodec
+from services.ingest.domain.outcome import Answer, Outcome
+from services.ingest.domain.usage_events import UsageEvents
+from services.ingest.rpc.intake import Intake
+from services.kernel.clock import FrozenClock
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def batch(*transaction_ids: str) -> service_pb.IngestUsageEventsRequest:
+    """A request with one event for each id; an empty id is malformed."""
+    events = [
+        pb.UsageEvent(transaction_id=one, external_customer_id="acme", code="api_call") for one in transaction_ids
+    ]
+    return service_pb.IngestUsageEventsRequest(events=events)
+
+
+def answers_to(submission: Submission) -> list[Answer]:
+    """What `FakeCommitter` answers: each event its own id, so that nobody is given another's answer unseen."""
+    return [stored(one) for one in submission.events.transaction_ids]
+
+
+def stored(transaction_id: str) -> Answer:
+    """What an event with this id hears."""
+    return Answer(Outcome.ACCEPTED, reason=transaction_id)
+
+
+def _nothing(*_: Any) -> None:
+    """Nobody listens."""
+
+
+class FakeCommitter:
+    """Keeps what is submitted until the test commits it or gives it up.
+
+    Attributes:
+        submitted: every batch so far, in order.
+        refusal: what `submit` raises; None to take batches.
+        commits_at_once: whether each batch is committed as soon as it is submitted.
+        on_submit: called after each batch that was taken.
+    """
+
+    def __init__(self) -> None:
+        self.submitted: list[Submission] = []
+        self.refusal: Exception | None = None
+        self.commits_at_once = False
+        self.on_submit: Callable[[], None] = _nothing
+        self._finished: Finished = _nothing
+
+    def listen(self, finished: Finished) -> None:
+        """As the committer."""
+        self._finished = finished
+
+    def submit(self, submission: Submission) -> None:
+        """As the committer."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.submitted.append(submission)
+        self.on_submit()
+        if self.commits_at_once:
+            self.commit(submission)
+
+    def commit(self, *submissions: Submission) -> None:
+        """One commit of these batches."""
+        for submission in submissions:
+            submission.answers = answers_to(submission)
+        self._finished(submissions)
+
+    def give_up(self, error: Exception, *submissions: Submission) -> None:
+        """One commit that failed."""
+        for submission in submissions:
+            submission.error = error
+        self._finished(submissions)
+
+    def ids(self) -> list[list[str]]:
+        """The transaction ids of every batch so far."""
+        return [list(one.events.transaction_ids) for one in self.submitted]
+
+
+class FakePreparer:
+    """Prepares nothing.
+
+    Attributes:
+        unknown: organizations of which nothing is in memory until it may be asked for.
+        broken: by organization, what preparing its batches raises.
+        poison: by transaction_id, what preparing a batch with that event raises.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: set[bytes] = set()
+        self.broken: dict[bytes, Exception] = {}
+        self.poison: dict[str, Exception] = {}
+
+    def now_us(self, organization: bytes, received_us: int, *, fresh: bool = False, asks: bool = True) -> int:
+        """As the preparer, for an organization without a test clock."""
+        if fresh or organization in self.unknown:
+            self._ask(organization, asks=asks)
+        return received_us
+
+    def prepare(self, organization: bytes, events: UsageEvents, received_us: int, *, asks: bool = True) -> Preparation:
+        """As the preparer, without the columns that only a commit needs."""
+        if organization in self.unknown:
+            self._ask(organization, asks=asks)
+        if organization in self.broken:
+            raise self.broken[organization]
+        for one in events.transaction_ids:
+            if one in self.poison:
+                raise self.poison[one]
+        prepared = PreparedEvents(events, [], [], [], [], [], [received_us] * len(events), {})
+        return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0)
+
+    def _ask(self, organization: bytes, *, asks: bool) -> None:
+        if not asks:
+            raise CatalogUnknownError
+        self.unknown.discard(organization)
+
+
+class FakeLog:
+    """An intake and what it works with."""
+
+    def __init__(self, loop: Any, pool: Executor) -> None:
+        """Take batches in on `loop`."""
+        self.committer = FakeCommitter()
+        self.preparer = FakePreparer()
+        parts: Sequence[Any] = (None, FrozenClock(NOW), self.preparer, self.committer, WireCodec(), None)
+        self.deps = Deps(*parts)
+        self.intake = Intake(self.deps, loop, pool)
