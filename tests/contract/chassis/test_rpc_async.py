@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from farebox.ingest.v1 import usage_event_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
@@ -195,9 +197,14 @@ def test_a_stream_answers_everything(stub: Stub) -> None:
     assert answers.code() is grpc.StatusCode.OK
 
 
+def _noted(method: str, code: str) -> float:
+    """How many calls were measured."""
+    return REGISTRY.get_sample_value("farebox_rpc_seconds_count", {"method": method, "code": code}) or 0.0
+
+
 def test_a_coroutine_whose_caller_leaves_is_ended(log: Log, make_server: MakeServer) -> None:
-    """It does not hold its place in the server for an answer that nobody waits for."""
-    server = make_server()
+    """It does not hold its place in the server for an answer that nobody waits for, and is measured like any other."""
+    server, before = make_server(), _noted("Log.IngestUsageEvents", "CANCELLED")
     gate = Gate(server)
     log.coroutine = gate.hold
     server.start([])
@@ -206,6 +213,8 @@ def test_a_coroutine_whose_caller_leaves_is_ended(log: Log, make_server: MakeSer
         assert gate.entered.acquire(timeout=PATIENCE)
         held.cancel()
         assert gate.cancelled.wait(PATIENCE)
+        noted = partial(_noted, "Log.IngestUsageEvents", "CANCELLED")
+        wait_until(lambda: noted() == before + 1, timeout=PATIENCE, what="the call to be measured")
 
 
 def test_a_stream_whose_caller_leaves_is_ended(log: Log, stub: Stub) -> None:
@@ -220,8 +229,10 @@ def test_a_stream_whose_caller_leaves_is_ended(log: Log, stub: Stub) -> None:
         finally:
             given_back.set()
 
-    log.stream = hold
+    log.stream, before = hold, _noted("Log.StreamUsageEvents", "CANCELLED")
     answers = stub.StreamUsageEvents(iter([pb.StreamUsageEventsRequest(sequence=1)]), timeout=PATIENCE)
     assert next(answers).sequence == 1
     answers.cancel()
     assert given_back.wait(PATIENCE)
+    noted = partial(_noted, "Log.StreamUsageEvents", "CANCELLED")
+    wait_until(lambda: noted() == before + 1, timeout=PATIENCE, what="the call to be measured")
