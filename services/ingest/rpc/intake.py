@@ -10,6 +10,7 @@ them: what is done once for thirty events costs each a tenth of what it costs on
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from services.ingest.convert.usage_event import (
     organization_bytes,
 )
 from services.ingest.domain.outcome import Answer
-from services.kernel.errors import FareboxError, FieldViolation, ResourceExhaustedError
+from services.kernel.errors import FareboxError, FieldViolation, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId
 
 RETRY_AFTER_SECONDS = 5
@@ -40,6 +41,10 @@ MAX_STREAMS = 256
 BATCH_EVENTS = 32
 # Where several callers send, their small calls are gathered for this long: a commit costs what thirty events cost.
 GATHER_SECONDS = 0.008
+# Longer than the longest statement and its retries: an answer is worth waiting for, an unknown outcome is not.
+MAX_WAIT_SECONDS = 60.0
+# How often it is looked for calls that wait too long; one look for all of them costs each next to nothing.
+SWEEP_SECONDS = 1.0
 
 
 class Call(NamedTuple):
@@ -79,6 +84,8 @@ class Intake:
         self._loop = loop
         self._pool = pool
         self._streams = 0
+        # When each call has waited too long, in the order they came; swept once there is one.
+        self._waiting: deque[tuple[float, asyncio.Future[Sequence[Answer]]]] = deque()
         # Only the loop touches these: small calls by organization, how much they are, and what is committed.
         self._gathered: dict[bytes, list[Call]] = {}
         self._gathered_calls = self._gathered_events = self._gathered_bytes = 0
@@ -97,7 +104,7 @@ class Intake:
 
         The answers may turn out to be an error:
             ResourceExhaustedError: too much waits; nothing is stored.
-            UnavailableError: the log is away; sending the batch again is safe.
+            UnavailableError: the log is away, or takes too long; sending the batch again is safe.
 
         Raises:
             InvalidArgumentError: the batch as a whole is too large or empty.
@@ -105,11 +112,29 @@ class Intake:
         size = bytes_of_batch(request)
         call = Call(request.events, self._loop.create_future())
         name = organization_bytes(organization)
+        self._watch(call)
         if len(call.events) >= BATCH_EVENTS:
             self._launch(name, [call])
         else:
             self._gather(name, call, size)
         return call.answers
+
+    def _watch(self, call: Call) -> None:
+        self._waiting.append((self._loop.time() + MAX_WAIT_SECONDS, call.answers))
+        if len(self._waiting) == 1:
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Give up calls that wait too long, and forget those that are answered."""
+        now = self._loop.time()
+        while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
+            _, answers = self._waiting.popleft()
+            if not answers.done():
+                answers.set_exception(
+                    UnavailableError("COMMIT_OUTCOME_UNKNOWN", "the commit takes too long; send the same batch again")
+                )
+        if self._waiting:
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _gather(self, name: bytes, call: Call, size: int) -> None:
         self._gathered.setdefault(name, []).append(call)

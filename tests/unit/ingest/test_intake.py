@@ -330,6 +330,28 @@ def test_a_batch_of_a_wrong_size_is_refused_at_once(count: int) -> None:
     _run(body)
 
 
+def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a call is committed or only gathered; and what comes later is watched as well."""
+    monkeypatch.setattr(intake_module, "MAX_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(intake_module, "SWEEP_SECONDS", 0.005)
+
+    async def body(log: FakeLog) -> None:
+        for call in (_take(log, "committed"), _take(log, "gathered")):
+            with pytest.raises(UnavailableError) as caught:
+                await call
+            assert caught.value.reason == "COMMIT_OUTCOME_UNKNOWN"
+        # Commits that end after all answer nobody, and are in nobody's way.
+        log.committer.commit(log.committer.submitted[0])
+        await _submitted(log, 2)
+        log.committer.commit(log.committer.submitted[1])
+        await _turn()
+        with pytest.raises(UnavailableError):
+            await _take(log, "later")
+        assert log.committer.ids() == [["committed"], ["gathered"], ["later"]]
+
+    _run(body)
+
+
 def test_streams_are_counted_while_they_live() -> None:
     async def body(log: FakeLog) -> None:
         with ExitStack() as streams:
