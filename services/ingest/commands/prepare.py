@@ -113,18 +113,18 @@ class Preparer:
         """
         # Read first: what is found afterwards is at least as new.
         revision = self._cache.revision
-        keys = set(events.places)
         known = self._cache.find(organization)
-        # Taken once: another thread may begin a new dictionary when the catalog changes.
-        routes = known.routes if known else {}
-        if known is None or not keys <= routes.keys():
-            known, routes = self._load(organization, keys, asks=asks)
-        return self._prepare(revision, known, routes, events, received_us)
+        found = _in_memory(known.routes, events.places) if known else None
+        if known is None or found is None:
+            known, routes = self._load(organization, set(events.places), asks=asks)
+            found = [routes[place] for place in events.places]
+        return self._prepare(revision, known, found, events, received_us)
 
     def prepare_again(self, tx: Connection, organization: bytes, events: UsageEvents, received_us: int) -> Preparation:
         """Prepare a batch inside the transaction that holds the catalog still."""
         known, routes = self._cache.load(tx, organization, set(events.places))
-        return self._prepare(self._cache.revision, known, routes, events, received_us)
+        found = [routes[place] for place in events.places]
+        return self._prepare(self._cache.revision, known, found, events, received_us)
 
     def _load(self, organization: bytes, keys: Collection[Place], *, asks: bool) -> tuple[OrganizationCatalog, Routes]:
         if not asks:
@@ -133,13 +133,12 @@ class Preparer:
             return self._cache.load(tx, organization, keys)
 
     def _prepare(
-        self, revision: int, known: OrganizationCatalog, routes: Routes, events: UsageEvents, received_us: int
+        self, revision: int, known: OrganizationCatalog, found: list[Route], events: UsageEvents, received_us: int
     ) -> Preparation:
         clock = known.row.test_clock_us
         now_us = received_us if clock is None else clock
         occurred_us = [now_us if given is None else given for given in events.occurred_us]
         texts = [one.encode() for one in events.transaction_ids]
-        found = [routes[place] for place in events.places]
         targets, reasons = _settle(found, events, occurred_us)
         keys = event_keys(known.organization, texts)
         hashes = content_hashes(texts, [route.salt for route in found], events.properties, events.amounts)
@@ -159,6 +158,15 @@ class Preparer:
         prepared = PreparedEvents(events, keys, hashes, rows, entries, targets, occurred_us, reasons)
         byte_size = sum(map(len, rows)) + sum(map(len, entries))
         return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size)
+
+
+def _in_memory(routes: Routes, places: Sequence[Place]) -> list[Route] | None:
+    """The routes of all places, or None if one of them has to be asked for."""
+    # The dictionary is taken once: another thread may begin a new one when the catalog changes.
+    try:
+        return [routes[place] for place in places]
+    except KeyError:
+        return None
 
 
 def _settle(

@@ -83,8 +83,8 @@ def write_rows(
     tails = [_TAIL.pack(1, given, 8, received_us - _EPOCH_OFFSET_US) for given in (False, True)]
     # Names of the function itself are found faster than those of the module.
     pack, lengths, join, small = _OWN.pack, _LENGTHS, b"".join, _SMALL
-    own = zip(events.occurred_us, events.properties, events.amounts, strict=True)
-    columns = zip(places, keys, content_hashes, occurred_us, texts, own, strict=True)
+    given, properties, amounts = events.occurred_us, events.properties, events.amounts
+    columns = zip(places, keys, content_hashes, occurred_us, texts, given, properties, amounts, strict=True)
     return [
         join(
             (
@@ -98,7 +98,7 @@ def write_rows(
                 _NULL if amount is None else _amount(amount),
             )
         )
-        for place_columns, key, content_hash, at_us, text, (given_us, raw, amount) in columns
+        for place_columns, key, content_hash, at_us, text, given_us, raw, amount in columns
     ]
 
 
