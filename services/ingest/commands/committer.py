@@ -1,6 +1,6 @@
-"""Group commit: one thread commits the batches of all callers, several to a transaction.
+"""Group commit: two threads commit the batches of all callers, several to a transaction.
 
-Callers prepare in their own threads while the database works. A commit copies the new rows in the hope that all are
+The server's loop reads and prepares while the database works. A commit copies the new rows in the hope that all are
 new; where the unique index objects, the transaction is given up and made again with a look at what is stored. Nobody
 hears of anything before the commit.
 """
@@ -46,10 +46,10 @@ def _nobody_waits(_: Sequence[Submission]) -> None:
 
 
 class Committer:
-    """The thread that commits; every batch of this process goes through it."""
+    """The threads that commit; every batch of this process goes through them."""
 
     def __init__(self, db: Database, cache: CatalogCache, preparer: Preparer, wake: threading.Event) -> None:
-        """Prepare the thread; nothing starts yet.
+        """Prepare the threads; nothing starts yet.
 
         Args:
             db: the log.
@@ -69,7 +69,7 @@ class Committer:
         ]
 
     def listen(self, finished: Finished) -> None:
-        """Call `finished` in the committer's thread with the batches of every commit, once it is done or given up."""
+        """Call `finished` in a committer's thread with the batches of every commit, once it is done or given up."""
         self._finished = finished
 
     def start(self) -> None:

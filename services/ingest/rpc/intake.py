@@ -204,7 +204,7 @@ class Intake:
         self._committing[batch.submission] = batch
 
     def _hear(self, finished: Sequence[Submission]) -> None:
-        """In the committer's thread."""
+        """In a committer's thread."""
         self._loop.call_soon_threadsafe(self._finish, finished)
 
     def _finish(self, finished: Sequence[Submission]) -> None:

@@ -32,24 +32,22 @@ class CommitHead(NamedTuple):
     revision: int
 
 
+_HOLD_SQL = f"SELECT pg_advisory_xact_lock_shared({CATALOG_LOCK})"
+_HEAD_SQL = "SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head"
 # Statement by statement: the second one's snapshot must be taken after the lock was given.
-BEGIN_COMMIT = (
-    f"SELECT pg_advisory_xact_lock_shared({CATALOG_LOCK}); "
-    "SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head"
-)
+BEGIN_COMMIT = f"{_HOLD_SQL}; {_HEAD_SQL}"
 
 
 def begin_commit(tx: Connection) -> CommitHead:
     """Hold the catalog still (shared CATALOG_LOCK until the end of the transaction) and take a commit number."""
-    lock, head = BEGIN_COMMIT.split(";")
-    tx.exec_driver_sql(lock)
-    commit_id, revision = tx.exec_driver_sql(head).one()
+    tx.exec_driver_sql(_HOLD_SQL)
+    commit_id, revision = tx.exec_driver_sql(_HEAD_SQL).one()
     return CommitHead(commit_id, revision)
 
 
 def hold_catalog(tx: Connection) -> int:
     """Hold the catalog still until the end of the transaction; its revision."""
-    tx.exec_driver_sql("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
+    tx.exec_driver_sql(_HOLD_SQL)
     revision: int = tx.exec_driver_sql("SELECT revision FROM catalog_head").scalar_one()
     return revision
 
