@@ -13,6 +13,8 @@ from services.kernel.errors import FareboxError
 
 log = logger(__name__)
 
+# After a failure (NATS, PostgreSQL or a peer away) a job waits at least this long before it tries again.
+RETRY_SECONDS = 0.5
 # Answers of old requests are forgotten a batch at a time; a batch a minute keeps up with 80 commands a second.
 PRUNE_SECONDS = 60.0
 
@@ -23,17 +25,26 @@ class Job:
     Any number of replicas may run the same job: what a turn takes, it locks.
     """
 
-    def __init__(self, name: str, turn: Callable[[threading.Event], bool], *, pause_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[threading.Event], bool],
+        *,
+        pause_seconds: float = 0.0,
+        wake: threading.Event | None = None,
+    ) -> None:
         """Prepare the thread.
 
         Args:
             name: of the thread, for logs.
             turn: one turn, told by the event when to stop early; answers whether another shall follow.
-            pause_seconds: between two turns.
+            pause_seconds: between two turns; none for a turn that waits by itself where there is nothing to do.
+            wake: what a turn waits on, so that a stop is noticed at once.
         """
         self._name = name
         self._turn = turn
         self._pause_seconds = pause_seconds
+        self._wake = wake
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -44,16 +55,20 @@ class Job:
     def stop(self) -> None:
         """Finish the turn at hand and end."""
         self._stopping.set()
+        if self._wake is not None:
+            self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
         again = True
         while again and not self._stopping.is_set():
+            pause = self._pause_seconds
             try:
                 again = self._turn(self._stopping)
             except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("job_waits", job=self._name, error=repr(error))
-            self._stopping.wait(self._pause_seconds)
+                pause = max(pause, RETRY_SECONDS)
+            self._stopping.wait(pause)
 
 
 def forget_old_requests(db: Database, now: Callable[[], datetime]) -> Job:

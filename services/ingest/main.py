@@ -17,6 +17,7 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.job import Job
 from services.chassis.outbox import Relay
 from services.chassis.rpc_async import AsyncServer
 from services.chassis.streams import INGEST
@@ -31,7 +32,6 @@ from services.ingest.domain.catalog_update import TestClockReached
 from services.ingest.jobs.partitions import PartitionKeeper
 from services.ingest.jobs.relay import ShardRelay
 from services.ingest.jobs.releaser import Releaser
-from services.ingest.jobs.worker import LoopWorker
 from services.ingest.rpc.intake import Intake
 from services.ingest.rpc.lenient import add_to_server
 from services.ingest.rpc.servicer import SERVICE_NAME, UsageEventServicer
@@ -73,11 +73,11 @@ def build(settings: Settings) -> Parts:
     intake = Intake(deps, server.loop, server.pool)
     add_to_server(UsageEventServicer(deps, intake), server.grpc)
     workers: list[process.Worker] = [
-        LoopWorker("partitions", PartitionKeeper(settings, deps.clock).turn),
-        LoopWorker("shard-relay", ShardRelay(db, bus, wake).lead, wake),
+        Job("partitions", PartitionKeeper(settings, deps.clock).turn),
+        Job("shard-relay", ShardRelay(db, bus, wake).lead, wake=wake),
         Relay(db, bus, stream=INGEST),
         Follower(db, bus, [rating_log(deps)]),
-        LoopWorker("releaser", Releaser(deps, wake).turn),
+        Job("releaser", Releaser(deps, wake).turn),
         deps.committer,
     ]
 

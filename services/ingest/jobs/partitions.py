@@ -24,15 +24,15 @@ _MONTHS_A_YEAR = 12
 
 
 class PartitionKeeper:
-    """`turn` is a turn of jobs.worker.LoopWorker."""
+    """`turn` is a turn of chassis.job.Job."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Keep the partitions of the database that `settings` names, as the owner of its tables."""
         self._url = settings.database_url.get_secret_value()
         self._clock = clock
 
-    def turn(self, stopping: threading.Event) -> None:
-        """Make what is missing, then wait."""
+    def turn(self, stopping: threading.Event) -> bool:
+        """Make what is missing, then wait; always again."""
         try:
             self.make_missing()
         except psycopg.Error as error:
@@ -40,6 +40,7 @@ class PartitionKeeper:
             stopping.wait(RETRY_SECONDS)
         else:
             stopping.wait(CHECK_SECONDS)
+        return True
 
     def make_missing(self) -> None:
         """Let a range begin with each of the coming months."""

@@ -32,7 +32,7 @@ FOLLOW_SECONDS = 0.5
 
 
 class ShardRelay:
-    """Publishes what is committed; `lead` is a turn of jobs.worker.LoopWorker."""
+    """Publishes what is committed; `lead` is a turn of chassis.job.Job."""
 
     def __init__(self, db: Database, bus: Bus, wake: threading.Event) -> None:
         """Prepare; `wake` is set after each commit of this process that announced something."""
@@ -40,15 +40,15 @@ class ShardRelay:
         self._bus = bus
         self._wake = wake
 
-    def lead(self, stopping: threading.Event) -> None:
-        """Publish for as long as this process holds the relay's lock, which dies with its connection."""
+    def lead(self, stopping: threading.Event) -> bool:
+        """Publish for as long as this process holds the relay's lock, which dies with its connection; always again."""
         with self._db.worker_session() as session:
             leading = session.exec_driver_sql(
                 "SELECT pg_try_advisory_lock(hashtextextended('farebox.shards', 0))"
             ).scalar_one()
             if not leading:
                 stopping.wait(FOLLOW_SECONDS)
-                return
+                return True
             self._bus.ensure_stream(USAGE.name, USAGE.subjects)
             while not stopping.is_set():
                 self._wake.clear()
@@ -56,6 +56,7 @@ class ShardRelay:
                     self._wake.wait(IDLE_SECONDS)
                 else:
                     stopping.wait(GATHER_SECONDS)
+        return True
 
     def _publish_waiting(self, session: Connection) -> int:
         """Publish one round; how many messages that were. Whoever lost the lock with its session fails here."""
