@@ -29,10 +29,10 @@ from benchmarks.ingest_load import Load, copier, sender
 from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
-from services.chassis.ports import Port
-from services.chassis.readiness import grpc_is_serving
-from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
+from services.local.ports import Port
+from services.local.readiness import grpc_is_serving
+from services.local.stack import Stack
 
 # Callers share a commit, so there must be some: twenty-four batches of 1,000 on the way, or sixty-four of 100.
 BATCH_CALLERS = {1000: 24, 100: 64}
@@ -139,7 +139,7 @@ def null_channel() -> Iterator[grpc.Channel]:
 
 
 def _inherit(changes: dict[str, str]) -> dict[str, str]:
-    from services.chassis.stack_options import StackOptions
+    from services.local.stack_options import StackOptions
 
     return {**StackOptions().environment(), **changes}
 

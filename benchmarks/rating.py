@@ -24,11 +24,11 @@ from pydantic import SecretStr
 from benchmarks.harness import Row, report
 from services.chassis.config import Settings
 from services.chassis.db import Database
-from services.chassis.local_postgres import LocalPostgres
 from services.chassis.migrate import migrate
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import BillableMetricId, ChargeId, OrganizationId, PlanId, SubscriptionId, new_id
 from services.kernel.money import currency
+from services.local.postgres_server import LocalPostgres
 from services.rating.commands.due import run_due
 from services.rating.commands.metrics import create_metric
 from services.rating.commands.organizations import create_organization

@@ -24,9 +24,9 @@ from examples.story.price_sheet import API_CALL_LIMIT, PLAN_CODE, PROVIDER_RATES
 from examples.story.report import Report, dollars, exact_dollars
 from examples.story.rest import Rest
 from services.chassis.provision import SERVICES
-from services.chassis.stack import Stack
-from services.chassis.stack_options import StackOptions
 from services.chassis.wait import wait_until
+from services.local.stack import Stack
+from services.local.stack_options import StackOptions
 
 DATA_DIR = Path(".farebox") / "demo"
 EVENT_COUNT = 3000

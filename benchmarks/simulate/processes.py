@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.simulate.play import BEGINS_AT, Scale
 from benchmarks.simulate.run import Outcome, simulate
-from services.chassis.local_postgres import LocalPostgres
 from services.chassis.migrate import migrate
+from services.local.postgres_server import LocalPostgres
 
 REFRESH_SECONDS = 0.5
 

@@ -9,7 +9,7 @@ from threading import Thread
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from examples.story.report import Report
-from services.chassis.stack import Stack
+from services.local.stack import Stack
 
 
 class Accident:

@@ -10,7 +10,7 @@ import pytest
 from examples.story.operator import Tenant, create_tenant
 from examples.story.rest import Rest
 from services.chassis.provision import SERVICES
-from services.chassis.stack import Stack
+from services.local.stack import Stack
 
 REPLICAS = 2
 

@@ -14,8 +14,8 @@ import pytest
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
-from services.chassis.local_nats import LocalNats
-from services.chassis.local_postgres import LocalPostgres
+from services.local.nats_server import LocalNats
+from services.local.postgres_server import LocalPostgres
 from tests.support.servers import Templates, empty_streams, running_postgres, settings_of
 
 

@@ -11,9 +11,9 @@ from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 
 from services.chassis.config import Settings
-from services.chassis.local_nats import LocalNats
-from services.chassis.local_postgres import LocalPostgres
 from services.chassis.migrate import migrate
+from services.local.nats_server import LocalNats
+from services.local.postgres_server import LocalPostgres
 
 # Small pools: a test opens two databases at most, and many workers of pytest share one server.
 POOL_SIZE = 8

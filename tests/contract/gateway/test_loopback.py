@@ -26,11 +26,11 @@ from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway.config import GatewaySettings
 from gateway.main import server_config
-from services.chassis.ports import Port
 from services.chassis.rpc import answers, organization_of
 from services.chassis.wait import wait_until
 from services.kernel import errors
 from services.kernel.errors import FieldViolation, InvalidArgumentError, NotFoundError, UnauthenticatedError
+from services.local.ports import Port
 from tests.support.gateway import ORGANIZATION_ID
 
 START_SECONDS = 10.0

@@ -11,8 +11,8 @@ import pytest
 
 from examples.story import price_sheet, traffic
 from examples.story.rest import Rest
-from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
+from services.local.stack import Stack
 
 EVENTS = 600
 BATCH = 50

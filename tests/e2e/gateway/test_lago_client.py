@@ -24,8 +24,8 @@ from lago_python_client.models import (
 
 from examples.story.operator import Tenant
 from examples.story.rest import Rest
-from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
+from services.local.stack import Stack
 
 FRESH_SECONDS = 1.0
 GRADUATED = [

@@ -12,8 +12,8 @@ from nozle.errors import NozleAPIError
 from examples.story import price_sheet
 from examples.story.operator import Tenant
 from examples.story.rest import Rest
-from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
+from services.local.stack import Stack
 
 SETTLE_SECONDS = 10.0
 CALLS = 30

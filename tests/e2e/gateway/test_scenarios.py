@@ -11,8 +11,8 @@ import pytest
 
 from examples.story.operator import Tenant
 from examples.story.rest import Rest
-from services.chassis.stack import Stack
 from services.kernel.money import plain
+from services.local.stack import Stack
 from tests.support.scenarios import (
     CUSTOMER,
     ExpectedInvoice,

@@ -11,8 +11,8 @@ from examples.demo import SEED_REQUEST
 from examples.story import price_sheet
 from examples.story.operator import Tenant
 from examples.story.rest import Rest
-from services.chassis.stack import Stack
 from services.chassis.wait import wait_until
+from services.local.stack import Stack
 
 # What we promise: an accepted event is visible in current usage within this.
 FRESH_SECONDS = 1.0

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import pytest
 
 from examples.story.operator import create_tenant
-from services.chassis.stack import Stack
+from services.local.stack import Stack
 from tests.rating_case_runner import load_cases, same
 from tests.support.deviations import INCOMPLETE, NOT_IN_THE_DOMAIN, NOT_OVER_REST, listed
 from tests.support.rating_cases.account import CURRENCY, Account, CaseRest

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from services.chassis import db as chassis_db
 from services.chassis import schema
 from services.chassis.db import DATABASE_ERRORS, LOCK_TIMEOUT_MS, Database, WorkerLine, is_unavailable
-from services.chassis.local_postgres import LocalPostgres
 from services.kernel.ids import OrganizationId
+from services.local.postgres_server import LocalPostgres
 from tests.support.operations import Operations, prepare
 from tests.support.servers import settings_of
 

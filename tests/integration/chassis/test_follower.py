@@ -14,11 +14,11 @@ from services.chassis import schema
 from services.chassis.bus import Bus, Incoming, Reader
 from services.chassis.db import Database
 from services.chassis.follower import Follower, Log, Message
-from services.chassis.local_nats import LocalNats
-from services.chassis.local_postgres import LocalPostgres
 from services.chassis.outbox import Relay, announce, numbered
 from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
+from services.local.nats_server import LocalNats
+from services.local.postgres_server import LocalPostgres
 from tests.support.operations import Operations, prepare
 from tests.support.servers import settings_of
 

@@ -21,10 +21,10 @@ from services.chassis.bus import Bus, Incoming
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.outbox import LAST_NUMBER_HEADER
-from services.chassis.stack import Stack
 from services.chassis.streams import SHARD_COUNT, USAGE
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
+from services.local.stack import Stack
 from tests.support.ingest import standard_catalog, teach, usage_event
 
 BATCHES = 30

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.chassis.local_postgres import LocalPostgres
 from services.chassis.migrate import check, downgrade, migrate
+from services.local.postgres_server import LocalPostgres
 from tests.support.servers import Templates
 
 

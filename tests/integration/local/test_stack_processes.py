@@ -17,13 +17,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from services.chassis.managed import ManagedProcess, ProcessFailedError
-from services.chassis.ports import Port
 from services.chassis.provision import SERVICES
-from services.chassis.stack import Stack
-from services.chassis.stack_options import GATEWAY, StackOptions
 from services.chassis.wait import wait_until
 from services.kernel.errors import FailedPreconditionError, NotFoundError
+from services.local.managed import ManagedProcess, ProcessFailedError
+from services.local.ports import Port
+from services.local.stack import Stack
+from services.local.stack_options import GATEWAY, StackOptions
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_service.py"))]
 FAKES = dict.fromkeys([*SERVICES, GATEWAY], FAKE)
@@ -34,8 +34,8 @@ GONE_SECONDS = 20.0
 PARENT = """
 import json, sys
 from pathlib import Path
-from services.chassis import stack
-from services.chassis.stack_options import StackOptions
+from services.local import stack
+from services.local.stack_options import StackOptions
 
 commands, data_dir = json.loads(sys.argv[1]), Path(sys.argv[2])
 describe = stack.describe

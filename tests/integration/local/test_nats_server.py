@@ -13,10 +13,10 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import StorageType, StreamConfig
 
-from services.chassis.local_nats import LocalNats
-from services.chassis.managed import ProcessFailedError
-from services.chassis.ports import Port
 from services.kernel.errors import FailedPreconditionError, UnavailableError
+from services.local.managed import ProcessFailedError
+from services.local.nats_server import LocalNats
+from services.local.ports import Port
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_given_port(tmp_path: Path) -> None:
 
 
 def test_port_in_use(server: LocalNats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.chassis.ports.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("services.local.ports.BUSY_SECONDS", 0.1)
     with pytest.raises(UnavailableError, match="in use"):
         LocalNats(tmp_path / "other", port=server.port)
 

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from services.chassis import log
-from services.chassis.managed import User
 from services.kernel.errors import FailedPreconditionError
+from services.local.managed import User
 
 # Everybody can enter it and only root can write to it, on every Linux, and it outlives a reboot, which /tmp
 # may not.

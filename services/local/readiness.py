@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 
-from services.chassis.ports import LOOPBACK
+from services.local.ports import LOOPBACK
 
 # A ready process on the same machine answers in a millisecond; one that does not is asked again by the
 # caller.

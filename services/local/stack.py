@@ -1,6 +1,6 @@
 """The whole suite on one machine: PostgreSQL, NATS, every service and the gateway, each a process of its own.
 
-    python -m services.chassis.stack          (`make run`)
+    python -m services.local.stack          (`make run`)
 
 The demo, the benchmarks and the tests use the class. Whatever ends this process, kill -9 included, ends the
 others with it (see `child`); the data directory is locked by the kernel, so no lock file can be left behind.
@@ -25,16 +25,16 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from services.chassis import log
-from services.chassis.local_nats import LocalNats
-from services.chassis.local_postgres import LocalPostgres
-from services.chassis.managed import ManagedProcess
-from services.chassis.ports import Port
 from services.chassis.provision import SERVICES
-from services.chassis.readiness import grpc_is_serving, http_is_healthy
-from services.chassis.stack_options import GATEWAY, HTTP_PORT, StackOptions, database_variable, grpc_target
-from services.chassis.stack_parts import STOP_SECONDS, Part, Server, lock_directory
-from services.chassis.unprivileged import OPEN_MODE, make_directories
 from services.kernel.errors import FailedPreconditionError, NotFoundError
+from services.local.managed import ManagedProcess
+from services.local.nats_server import LocalNats
+from services.local.ports import Port
+from services.local.postgres_server import LocalPostgres
+from services.local.readiness import grpc_is_serving, http_is_healthy
+from services.local.stack_options import GATEWAY, HTTP_PORT, StackOptions, database_variable, grpc_target
+from services.local.stack_parts import STOP_SECONDS, Part, Server, lock_directory
+from services.local.unprivileged import OPEN_MODE, make_directories
 
 # Below a second per service measured; a migration that fills a column of a large table takes as long as it
 # takes.
@@ -301,9 +301,7 @@ def describe(stack: Stack) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a stack until a signal asks for its end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m services.chassis.stack", description="Run Farebox on this machine."
-    )
+    parser = argparse.ArgumentParser(prog="python -m services.local.stack", description="Run Farebox on this machine.")
     parser.add_argument("--data-dir", type=Path, default=StackOptions().data_dir, help="where everything is stored")
     parser.add_argument("--http-port", type=int, default=HTTP_PORT, help="of the gateway; 0 for a free one")
     parser.add_argument("--replicas", type=int, default=1, help="processes of each service")

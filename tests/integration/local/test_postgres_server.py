@@ -16,12 +16,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from services.chassis import local_postgres, postgres_files, unprivileged
-from services.chassis.local_postgres import LocalPostgres
-from services.chassis.managed import ManagedProcess, ProcessFailedError
 from services.chassis.migrate import check, downgrade, migrate
 from services.chassis.provision import SERVICES, database_name, request_role, worker_role
 from services.kernel.errors import FailedPreconditionError
+from services.local import postgres_files, postgres_server, unprivileged
+from services.local.managed import ManagedProcess, ProcessFailedError
+from services.local.postgres_server import LocalPostgres
 
 MIGRATION = """
 from alembic import op
@@ -148,7 +148,7 @@ def test_reused_pid(server: LocalPostgres, room: Path) -> None:
 
 def test_living_server_keeps_its_cluster(server: LocalPostgres, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on the same cluster is refused in bounded time, and the first goes on."""
-    monkeypatch.setattr(local_postgres, "STALE_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_server, "STALE_SECONDS", 0.3)
     second = LocalPostgres(room / "postgres", log_path=room / "second.log")
     with pytest.raises(ProcessFailedError, match="already exists"):
         second.start()

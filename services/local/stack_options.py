@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.chassis.local_postgres import SETTINGS
-from services.chassis.ports import Port
 from services.chassis.provision import SERVICES
+from services.local.ports import Port
+from services.local.postgres_server import SETTINGS
 
 GATEWAY = "gateway"
 HTTP_PORT = 8000

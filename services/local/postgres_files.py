@@ -8,9 +8,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-from services.chassis.managed import ManagedProcess, User
-from services.chassis.unprivileged import reachable_directory, reachable_programs, unprivileged_user
 from services.kernel.errors import FailedPreconditionError
+from services.local.managed import ManagedProcess, User
+from services.local.unprivileged import reachable_directory, reachable_programs, unprivileged_user
 
 ADMIN = "postgres"
 # 0.5 s measured; much more on a busy machine with a slow disk, since it syncs everything it wrote.

@@ -26,13 +26,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from services.chassis.managed import ManagedProcess, ProcessFailedError
-from services.chassis.ports import LOOPBACK, Port
-from services.chassis.postgres_files import ADMIN, PostgresFiles
 from services.chassis.provision import SERVICES, database_name, provision
-from services.chassis.unprivileged import OPEN_MODE
 from services.chassis.wait import wait_until
 from services.kernel.errors import FailedPreconditionError
+from services.local.managed import ManagedProcess, ProcessFailedError
+from services.local.ports import LOOPBACK, Port
+from services.local.postgres_files import ADMIN, PostgresFiles
+from services.local.unprivileged import OPEN_MODE
 
 # 0.1 s measured, crash recovery included; replaying a full `max_wal_size` may take this long on a slow disk.
 START_SECONDS = 60.0

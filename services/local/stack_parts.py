@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from services.chassis.managed import ManagedProcess
-from services.chassis.unprivileged import make_directories
 from services.kernel.errors import FailedPreconditionError
+from services.local.managed import ManagedProcess
+from services.local.unprivileged import make_directories
 
 # One to two seconds measured; tests start many processes at once on machines with two slow cores.
 READY_SECONDS = 60.0

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.chassis import child
 from services.chassis.wait import wait_until
 from services.kernel.errors import UnavailableError
+from services.local import child
 
 # Enough of a log to show a Python traceback or PostgreSQL's reasons, short enough for an error message.
 TAIL_LINES = 30

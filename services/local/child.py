@@ -8,7 +8,7 @@ code between fork and exec in a threaded parent may deadlock. It runs as a plain
 library only, to start in 20 ms.
 
 Two facts of the kernel shape it. A change of user clears the setting, so it is made after root was dropped.
-And "parent" means the thread that forked: `services.chassis.managed` therefore forks from one thread that
+And "parent" means the thread that forked: `services.local.managed` therefore forks from one thread that
 lives as long as the process.
 """
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from services.chassis.managed import ManagedProcess
-from services.chassis.ports import Port
-from services.chassis.readiness import http_is_healthy
-from services.chassis.unprivileged import make_directories
 from services.kernel.errors import FailedPreconditionError
+from services.local.managed import ManagedProcess
+from services.local.ports import Port
+from services.local.readiness import http_is_healthy
+from services.local.unprivileged import make_directories
 
 # 0.1 s measured; reading a store of `max_file_store` back may take this long on a slow disk.
 START_SECONDS = 30.0
