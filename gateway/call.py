@@ -8,12 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import grpc
 import msgspec
 from starlette.datastructures import Headers, QueryParams
 
 from farebox.rating.v1 import test_clock_service_pb2
 from farebox.rating.v1.organization_pb2 import Organization
-from gateway.clients import DEADLINE_SECONDS, Clients, ask
+from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
 from gateway.coalescer import Coalescer
 from gateway.errors import Problem, invalid
 from gateway.instants import to_datetime
@@ -75,7 +76,13 @@ class Call:
             raise invalid("Idempotency-Key", "value_is_too_long", f"is at most {MAX_IDEMPOTENCY_BYTES} bytes")
         return given or new_id()
 
-    async def ask(self, method: Any, request: Any, *, deadline: float = DEADLINE_SECONDS) -> Any:
+    async def ask(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> Response:
         """Call a service for this organization; see `gateway.clients.ask`."""
         return await ask(method, request, self.organization.id, deadline=deadline)
 

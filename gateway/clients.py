@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2_grpc
@@ -23,6 +24,9 @@ from farebox.rating.v1 import (
 )
 from gateway.config import GatewaySettings
 from services.chassis.rpc import ORGANIZATION_KEY, channel_options
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 # Longer than any answer a person waits for, shorter than the 30 s after which load balancers give up.
 DEADLINE_SECONDS = 20.0
@@ -50,18 +54,18 @@ class Clients:
             "margin": _channel(settings.margin_address),
         }
         ingest, rating, entitlements, margin = self._channels.values()
-        self.events: Any = usage_event_service_pb2_grpc.UsageEventServiceStub(ingest)
-        self.catalog: Any = catalog_service_pb2_grpc.CatalogServiceStub(rating)
-        self.customers: Any = customer_service_pb2_grpc.CustomerServiceStub(rating)
-        self.subscriptions: Any = subscription_service_pb2_grpc.SubscriptionServiceStub(rating)
-        self.usage: Any = usage_service_pb2_grpc.UsageServiceStub(rating)
-        self.invoices: Any = invoice_service_pb2_grpc.InvoiceServiceStub(rating)
-        self.organizations: Any = organization_service_pb2_grpc.OrganizationServiceStub(rating)
-        self.test_clock: Any = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
-        self.access: Any = access_service_pb2_grpc.AccessServiceStub(entitlements)
-        self.features: Any = feature_service_pb2_grpc.FeatureServiceStub(entitlements)
-        self.cost_models: Any = cost_model_service_pb2_grpc.CostModelServiceStub(margin)
-        self.margins: Any = margin_service_pb2_grpc.MarginServiceStub(margin)
+        self.events = usage_event_service_pb2_grpc.UsageEventServiceStub(ingest)
+        self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(rating)
+        self.customers = customer_service_pb2_grpc.CustomerServiceStub(rating)
+        self.subscriptions = subscription_service_pb2_grpc.SubscriptionServiceStub(rating)
+        self.usage = usage_service_pb2_grpc.UsageServiceStub(rating)
+        self.invoices = invoice_service_pb2_grpc.InvoiceServiceStub(rating)
+        self.organizations = organization_service_pb2_grpc.OrganizationServiceStub(rating)
+        self.test_clock = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
+        self.access = access_service_pb2_grpc.AccessServiceStub(entitlements)
+        self.features = feature_service_pb2_grpc.FeatureServiceStub(entitlements)
+        self.cost_models = cost_model_service_pb2_grpc.CostModelServiceStub(margin)
+        self.margins = margin_service_pb2_grpc.MarginServiceStub(margin)
 
     async def readiness(self) -> Mapping[str, bool]:
         """Which services answer that they serve, each asked now."""
@@ -74,7 +78,13 @@ class Clients:
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
 
-async def ask(method: Any, request: Any, organization_id: str, *, deadline: float = DEADLINE_SECONDS) -> Any:
+async def ask(
+    method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+    request: Request,
+    organization_id: str,
+    *,
+    deadline: float = DEADLINE_SECONDS,
+) -> Response:
     """Call `method` on behalf of an organization.
 
     Args:

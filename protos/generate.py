@@ -6,6 +6,7 @@ enough to get the generated code. Nothing generated is committed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -27,8 +28,18 @@ def _protoc(arguments: list[str]) -> None:
         raise SystemExit(message)
 
 
+def _typed_stubs_plugin() -> str:
+    """Where mypy-protobuf's plugin is: beside this Python, or on the PATH of an isolated build."""
+    places = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    plugin = shutil.which("protoc-gen-mypy_grpc", path=os.pathsep.join(places))
+    if plugin is None:
+        message = "protoc-gen-mypy_grpc is missing: install mypy-protobuf"
+        raise SystemExit(message)
+    return plugin
+
+
 def generate() -> None:
-    """Write `gen/`: messages for every file, service stubs only for files named `*_service.proto`."""
+    """Write `gen/`: messages for every file, typed service stubs only for files named `*_service.proto`."""
     import grpc_tools
 
     shutil.rmtree(TARGET, ignore_errors=True)
@@ -38,6 +49,8 @@ def generate() -> None:
     include = [f"-I{SOURCE}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
     _protoc([*include, f"--python_out={TARGET}", f"--pyi_out={TARGET}", *map(str, files)])
     _protoc([*include, f"--grpc_python_out={TARGET}", *map(str, services)])
+    typed = [f"--plugin=protoc-gen-mypy_grpc={_typed_stubs_plugin()}", f"--mypy_grpc_out=quiet:{TARGET}"]
+    _protoc([*include, *typed, *map(str, services)])
     for folder in [TARGET / "farebox", *(TARGET / "farebox").rglob("*")]:
         if folder.is_dir():
             (folder / "__init__.py").touch()

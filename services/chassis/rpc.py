@@ -82,10 +82,10 @@ SERVICE_CONFIG = json.dumps(
 class Context(Protocol):
     """What our servicers use of grpc.ServicerContext; grpcio-testing's has the same."""
 
-    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The caller's metadata."""
 
-    def set_trailing_metadata(self, metadata: Sequence[tuple[str, bytes]]) -> None:
+    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str | bytes], ...], /) -> None:
         """Metadata to send with the status."""
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
@@ -104,7 +104,7 @@ def _is_id(text: str) -> bool:
 def organization_of(context: Context) -> OrganizationId:
     """The organization a call is for; a call that names none is refused."""
     for key, value in context.invocation_metadata() or ():
-        if key == ORGANIZATION_KEY and _is_id(value):
+        if key == ORGANIZATION_KEY and isinstance(value, str) and _is_id(value):
             return OrganizationId(value)
     raise errors.UnauthenticatedError(
         "ORGANIZATION_REQUIRED", f"the metadata {ORGANIZATION_KEY!r} must name an organization by its id"

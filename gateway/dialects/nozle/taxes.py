@@ -55,7 +55,7 @@ def tax_json(tax: Tax) -> dict[str, Any]:
 async def _get(call: Call) -> Tax:
     code = call.path["code"]
     request = service.ListTaxesRequest(page=PageRequest(page_size=pages.MAX_PER_PAGE))
-    taxes: list[Tax] = (await call.ask(call.clients.catalog.ListTaxes, request)).taxes
+    taxes = (await call.ask(call.clients.catalog.ListTaxes, request)).taxes
     found = next((tax for tax in taxes if tax.code == code), None)
     if found is None:
         raise not_found("tax", f"no tax has the code {code!r}")

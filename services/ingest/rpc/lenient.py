@@ -34,4 +34,6 @@ class _LenientServer:
 
 def add_to_server(servicer: UsageEventServicer, server: GenericServer) -> None:
     """Serve the log."""
-    pb_grpc.add_UsageEventServiceServicer_to_server(servicer, _LenientServer(server))
+    # Generated code asks for a server by its class.
+    lenient: Any = _LenientServer(server)
+    pb_grpc.add_UsageEventServiceServicer_to_server(servicer, lenient)
