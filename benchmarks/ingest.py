@@ -26,9 +26,9 @@ from pydantic import SecretStr
 from benchmarks import null_server
 from benchmarks.harness import Row, compare, in_threads, rate, report
 from benchmarks.ingest_load import Load, copier, sender
-from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
+from services.chassis.rpc.channel import open_channel
 from services.chassis.wait import wait_until
 from services.local.ports import Port
 from services.local.readiness import grpc_is_serving
@@ -59,7 +59,7 @@ class Bench:
     def __init__(self, stack: Stack, load: Load) -> None:
         """Use a running stack."""
         self.load = load
-        self.channel = rpc.channel(stack.address("ingest"))
+        self.channel = open_channel(stack.address("ingest"))
         self._url = stack.database_url("ingest")
         db = Database(Settings(database_url=SecretStr(self._url), database_pool_size=1))
         load.teach(db)
@@ -126,7 +126,7 @@ def null_channel() -> Iterator[grpc.Channel]:
     port = Port(0)
     environment = {"GRPC_BIND": port.address}
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_server"], env=_inherit(environment))
-    channel = rpc.channel(port.address)
+    channel = open_channel(port.address)
     try:
         wait_until(lambda: grpc_is_serving(port.number), timeout=READY_SECONDS, what="the null server")
         keep_on_one_cpu(process.pid, 0)

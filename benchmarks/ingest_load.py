@@ -12,7 +12,7 @@ import psycopg
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
-from services.chassis.rpc import ORGANIZATION_KEY
+from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate

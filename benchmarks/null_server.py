@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from services.chassis.config import Settings
-from services.chassis.rpc_async import AsyncServer
+from services.chassis.rpc.server_async import AsyncServer
 
 SERVICE = "farebox.benchmarks.v1.NullService"
 METHOD = f"/{SERVICE}/Answer"

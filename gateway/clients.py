@@ -23,7 +23,8 @@ from farebox.rating.v1 import (
     usage_service_pb2_grpc,
 )
 from gateway.config import GatewaySettings
-from services.chassis.rpc import ORGANIZATION_KEY, channel_options
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import channel_options
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)

@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from services.chassis import rpc
+from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 
 # What RFC 9110 calls the statuses we use; written down because Python renames some of them between versions.
 TITLES = {
@@ -159,14 +159,14 @@ def callers_field(field: str) -> str:
 
 def _of_violations(error: grpc.RpcError) -> Problem:
     details: dict[str, list[str]] = {}
-    for violation in rpc.field_violations(error):
+    for violation in field_violations(error):
         details.setdefault(callers_field(violation.field), []).append(violation.reason or "value_is_invalid")
     whole = {"base": [_word(error) or "value_is_invalid"]}
     return Problem(422, "validation_errors", _detail(error), error_details=details or whole)
 
 
 def _of_existing(error: grpc.RpcError) -> Problem:
-    reason, metadata = rpc.error_info(error)
+    reason, metadata = error_info(error)
     if reason == "REQUEST_ID_REUSED":
         return Problem(409, "idempotency_conflict", "this Idempotency-Key was used with another request")
     field = metadata.get("field") or next((name for name in _IDENTITIES if name in metadata), "code")
@@ -203,7 +203,7 @@ _IDENTITIES = ("external_id", "transaction_id")
 
 
 def _word(error: grpc.RpcError) -> str:
-    return rpc.error_info(error)[0].lower()
+    return error_info(error)[0].lower()
 
 
 def _detail(error: grpc.RpcError) -> str:
@@ -211,4 +211,4 @@ def _detail(error: grpc.RpcError) -> str:
 
 
 def _wait(error: grpc.RpcError) -> dict[str, str]:
-    return {"Retry-After": str(rpc.retry_after_seconds(error) or RETRY_AFTER_SECONDS)}
+    return {"Retry-After": str(retry_after_seconds(error) or RETRY_AFTER_SECONDS)}

@@ -7,7 +7,8 @@ from typing import Any
 
 from farebox.rating.v1 import organization_service_pb2, organization_service_pb2_grpc
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
-from services.chassis.rpc import ORGANIZATION_KEY, channel
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
 
 # Local, and the services have just said that they are ready.
 CALL_SECONDS = 20.0
@@ -30,7 +31,7 @@ class Tenant:
 
 def create_tenant(rating_address: str, name: str, **settings: Any) -> Tenant:
     """Make a test-mode organization with one key of each kind; `settings` are further fields of Organization."""
-    with channel(rating_address) as connection:
+    with open_channel(rating_address) as connection:
         stub: Any = organization_service_pb2_grpc.OrganizationServiceStub(connection)
         fields = {"default_currency": "USD", "timezone": "UTC", **settings}
         wanted = Organization(name=name, test_mode=True, **fields)

@@ -27,7 +27,7 @@ class Worker(Protocol):
 
 
 class Server(Protocol):
-    """A gRPC server: chassis.rpc.Server or chassis.rpc_async.AsyncServer."""
+    """A gRPC server: chassis.rpc.server.Server or chassis.rpc.server_async.AsyncServer."""
 
     @property
     def port(self) -> int:

@@ -18,7 +18,9 @@ from rich.table import Table
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
-from services.chassis import rpc
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import retry_after_seconds
 from services.cli import progress_file
 from services.cli.event_file import Line, read_lines
 
@@ -49,7 +51,7 @@ def import_(file: Path, organization: str, address: str, restart: bool) -> None:
         progress = progress_file.load(file, organization, restart=restart)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    channel = rpc.channel(address)
+    channel = open_channel(address)
     try:
         _import(file, progress, service_grpc.UsageEventServiceStub(channel))
     except grpc.RpcError as error:
@@ -120,7 +122,7 @@ def _result(number: int, detail: pb.IngestDetail) -> dict[str, Any]:
 def _call(stub: Any, organization: str, batch: Sequence[Any]) -> Any:
     """Send until it is answered; a repeat of what was stored is a duplicate, so nothing counts twice."""
     request = service_pb.IngestUsageEventsRequest(events=batch)
-    metadata = [(rpc.ORGANIZATION_KEY, organization)]
+    metadata = [(ORGANIZATION_KEY, organization)]
     give_up = time.monotonic() + GIVE_UP_SECONDS
     while True:
         try:
@@ -128,7 +130,7 @@ def _call(stub: Any, organization: str, batch: Sequence[Any]) -> Any:
         except grpc.RpcError as error:
             if error.code() not in _RETRIED or time.monotonic() > give_up:
                 raise
-            time.sleep(rpc.retry_after_seconds(error) or PAUSE_SECONDS)
+            time.sleep(retry_after_seconds(error) or PAUSE_SECONDS)
 
 
 def _count(lines: Sequence[Line], results: Sequence[dict[str, Any]]) -> Counter[str]:

@@ -15,7 +15,7 @@ from services.chassis.follower import Follower
 from services.chassis.job import forget_old_requests
 from services.chassis.outbox import Relay
 from services.chassis.process import Worker
-from services.chassis.rpc import Server
+from services.chassis.rpc.server import Server
 from services.chassis.streams import ENTITLEMENTS
 from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb

@@ -19,7 +19,7 @@ from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.job import Job
 from services.chassis.outbox import Relay
-from services.chassis.rpc_async import AsyncServer
+from services.chassis.rpc.server_async import AsyncServer
 from services.chassis.streams import INGEST
 from services.ingest.commands.catalog_cache import CatalogCache
 from services.ingest.commands.committer import Committer

@@ -16,7 +16,8 @@ from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.job import forget_old_requests
 from services.chassis.process import Worker
-from services.chassis.rpc import Server, channel
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.server import Server
 from services.chassis.streams import MARGIN
 from services.kernel.clock import Clock, SystemClock
 from services.margin import jobs, price_source
@@ -57,7 +58,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Parts:
     """Wire the service; nothing runs yet."""
     db, bus = Database(settings), Bus(settings)
     deps = Deps(db, clock or SystemClock(), announce, price_source.book())
-    ingest = channel(settings.ingest_address)
+    ingest = open_channel(settings.ingest_address)
     server = Server(settings)
     cost_model_service_pb2_grpc.add_CostModelServiceServicer_to_server(CostModelService(deps), server.grpc)
     margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(deps), server.grpc)

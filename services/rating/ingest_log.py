@@ -12,7 +12,7 @@ from farebox.common.v1 import page_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as grpc_pb
 from services.chassis.follower import Message
-from services.chassis.rpc import ORGANIZATION_KEY
+from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.streams import shard_subject
 from services.kernel.errors import UnavailableError
 from services.rating.convert.usage import event_page_from_pb

@@ -20,11 +20,13 @@ from farebox.rating.v1 import (
     test_clock_service_pb2_grpc,
     usage_service_pb2_grpc,
 )
-from services.chassis import outbox, process, rpc
+from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.job import forget_old_requests
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.server import Server
 from services.chassis.streams import RATING
 from services.kernel.clock import Clock, SystemClock
 from services.rating import jobs
@@ -55,7 +57,7 @@ SERVICE_NAMES = tuple(
 class RatingParts:
     """What the process is made of; see `process.Parts`."""
 
-    server: rpc.Server
+    server: Server
     service_names: Sequence[str]
     workers: Sequence[process.Worker]
     close: Callable[[], None]
@@ -93,12 +95,12 @@ def add_servicers(server: Any, deps: Deps) -> None:
 def build(settings: RatingSettings) -> RatingParts:
     """Build the process from its settings; nothing runs yet but what must be there before the first call."""
     db, bus = Database(settings), Bus(settings)
-    channel = rpc.channel(settings.ingest_address)
+    channel = open_channel(settings.ingest_address)
     ingest = IngestLog(channel)
     deps = build_deps(settings, db, ingest)
     if key := settings.bootstrap_secret_key.get_secret_value():
         ensure_bootstrap_key(deps, key)
-    server = rpc.Server(settings)
+    server = Server(settings)
     add_servicers(server.grpc, deps)
     logs = [*usage_logs(deps, ingest), *acknowledgement_logs()]
     workers: list[process.Worker] = [

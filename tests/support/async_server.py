@@ -9,14 +9,16 @@ from typing import Any
 
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
-from services.chassis import rpc, rpc_async
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.answers_async import answers_async, streams_async, streams_in_threads
+from services.chassis.rpc.server_async import AsyncServer
 
 SERVICE = "farebox.ingest.v1.UsageEventService"
 # No step of a test takes a tenth of a second; what has not come after this never will.
 PATIENCE = 10.0
 
 Stub = pb_grpc.UsageEventServiceStub
-MakeServer = Callable[..., rpc_async.AsyncServer]
+MakeServer = Callable[..., AsyncServer]
 
 
 class Log(pb_grpc.UsageEventServiceServicer):
@@ -28,20 +30,20 @@ class Log(pb_grpc.UsageEventServiceServicer):
         self.stream: Callable[[Any], AsyncIterator[Any]] = _answer_each
         self.plain_stream: Callable[[Any], Iterator[Any]] = lambda _: iter(())
 
-    @rpc_async.answers_async
+    @answers_async
     async def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         return await self.coroutine(context)
 
-    @rpc.answers
+    @answers
     def GetUsageEvent(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         return self.plain(context)
 
-    @rpc_async.streams_async
+    @streams_async
     async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802, ARG002
         async for answer in self.stream(request_iterator):
             yield answer
 
-    @rpc_async.streams_in_threads
+    @streams_in_threads
     def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802, ARG002
         yield from self.plain_stream(context)
 
@@ -58,7 +60,7 @@ async def _answer_each(requests: Any) -> AsyncIterator[Any]:
 class Gate:
     """Holds coroutine calls up until the test lets them go."""
 
-    def __init__(self, server: rpc_async.AsyncServer) -> None:
+    def __init__(self, server: AsyncServer) -> None:
         self._server = server
         self._open = asyncio.Event()
         self.entered = threading.Semaphore(0)

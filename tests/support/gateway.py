@@ -16,8 +16,8 @@ from farebox.rating.v1 import organization_service_pb2
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway.app import Dialect
 from gateway.dialects.nozle.routes import table
-from services.chassis import rpc
-from services.chassis.rpc import ORGANIZATION_KEY
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.errors import DETAILS_KEY, code_of, status_of
 from services.kernel import errors
 
 SECRET, PUBLISHABLE, REVOKED = "sk_test_right", "pk_test_right", "sk_test_revoked"
@@ -133,9 +133,8 @@ def new_gateway(**organization: Any) -> Gateway:
 
 def refused(error: errors.FareboxError) -> grpc.aio.AioRpcError:
     """An error as it arrives over the wire."""
-    code = rpc._STATUS[type(error)]
-    trailing = grpc.aio.Metadata((rpc.DETAILS_KEY, rpc._status(code, error).SerializeToString()))
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=error.message)
+    trailing = grpc.aio.Metadata((DETAILS_KEY, status_of(error).SerializeToString()))
+    return grpc.aio.AioRpcError(code_of(error), grpc.aio.Metadata(), trailing, details=error.message)
 
 
 def bare(code: grpc.StatusCode) -> grpc.aio.AioRpcError:

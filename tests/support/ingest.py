@@ -13,9 +13,10 @@ import grpc
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
-from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
 from services.ingest import main
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
@@ -87,7 +88,7 @@ class Ingest:
     @property
     def metadata(self) -> list[tuple[str, str]]:
         """Who calls."""
-        return [(rpc.ORGANIZATION_KEY, self.organization)]
+        return [(ORGANIZATION_KEY, self.organization)]
 
     def call(self, method: str, request: Any) -> Any:
         """Call a method as the organization."""
@@ -131,7 +132,7 @@ def running(settings: Settings) -> Iterator[Ingest]:
     for worker in parts.workers:
         worker.start()
     parts.server.start(parts.service_names)
-    channel = rpc.channel(f"127.0.0.1:{parts.server.port}")
+    channel = open_channel(f"127.0.0.1:{parts.server.port}")
     ingest = Ingest(settings, parts, channel)
     try:
         yield ingest

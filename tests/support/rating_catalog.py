@@ -26,9 +26,11 @@ from farebox.rating.v1 import (
     subscription_service_pb2_grpc,
     test_clock_service_pb2_grpc,
 )
-from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.server import Server
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
@@ -99,7 +101,7 @@ class Tenant:
 
     def call(self, method: Any, request: Any) -> Any:
         """One call; raises grpc.RpcError."""
-        metadata = [(rpc.ORGANIZATION_KEY, self.organization_id)]
+        metadata = [(ORGANIZATION_KEY, self.organization_id)]
         return method(request, metadata=metadata, timeout=CALL_SECONDS)
 
     def metric(self, code: str = "api_call", **fields: Any) -> billable_metric_pb2.BillableMetric:
@@ -124,11 +126,11 @@ def running_rating(settings: Settings, **changes: Any) -> Iterator[Rating]:
     """Rating's servicers on a loopback port; no followers and no jobs."""
     clock = FrozenClock(NOW)
     db = Database(settings)
-    server = rpc.Server(settings)
+    server = Server(settings)
     deps = build_test_deps(db, clock, **changes)
     add_servicers(server.grpc, deps)
     server.start(())
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield Rating(deps, channel, clock)
     server.drain()
     db.dispose()

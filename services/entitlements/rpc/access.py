@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 from farebox.entitlements.v1 import access_service_pb2 as pb
 from farebox.entitlements.v1 import access_service_pb2_grpc
 from services.chassis import idempotency
-from services.chassis.rpc import Context, answers, organization_of, streams
+from services.chassis.rpc.answers import answers, streams
+from services.chassis.rpc.calls import Context, organization_of
 from services.entitlements import queries
 from services.entitlements.commands import consumption
 from services.entitlements.convert import access as convert

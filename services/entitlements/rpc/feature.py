@@ -8,7 +8,8 @@ from farebox.common.v1 import page_pb2
 from farebox.entitlements.v1 import feature_service_pb2 as pb
 from farebox.entitlements.v1 import feature_service_pb2_grpc
 from services.chassis.page import read_page, write_token
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.entitlements import queries
 from services.entitlements.commands import feature, override
 from services.entitlements.convert import feature as convert

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.engine import Connection
 
 from services.chassis.idempotency import answer_once
-from services.chassis.rpc import Context, organization_of
+from services.chassis.rpc.calls import Context, organization_of
 from services.entitlements.deps import Deps
 from services.kernel.ids import OrganizationId
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
-from services.chassis.rpc_async import GenericServer
+from services.chassis.rpc.server_async import GenericServer
 from services.ingest.convert.decode import read_ingest_request, read_stream_request
 from services.ingest.rpc.servicer import UsageEventServicer
 

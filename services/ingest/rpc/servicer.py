@@ -9,8 +9,9 @@ from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis.page import read_page
-from services.chassis.rpc import answers, organization_of
-from services.chassis.rpc_async import answers_async, streams_async, streams_in_threads
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.answers_async import answers_async, streams_async, streams_in_threads
+from services.chassis.rpc.calls import organization_of
 from services.ingest.commands.ingest import Deps
 from services.ingest.commands.void import void_usage_event
 from services.ingest.convert import requests as convert

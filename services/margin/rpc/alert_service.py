@@ -7,7 +7,8 @@ from farebox.margin.v1 import alert_service_pb2 as pb
 from farebox.margin.v1 import alert_service_pb2_grpc as pb_grpc
 from services.chassis.idempotency import answer_once
 from services.chassis.page import write_token
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.margin.commands import alerts
 from services.margin.convert.alerts import alert_from_pb, alert_to_pb
 from services.margin.convert.common import page_from_pb

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.engine import Connection
 
 from services.chassis import idempotency
-from services.chassis.rpc import Context, organization_of
+from services.chassis.rpc.calls import Context, organization_of
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 

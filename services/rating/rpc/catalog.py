@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from farebox.rating.v1 import catalog_service_pb2 as pb
 from farebox.rating.v1 import catalog_service_pb2_grpc as grpc_pb
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.rating.commands import coupons, metrics, plans
 from services.rating.commands.subscriptions import migrate_plan_version
 from services.rating.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb, tax_to_pb

@@ -6,7 +6,8 @@ from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import customer_service_pb2 as pb
 from farebox.rating.v1 import customer_service_pb2_grpc as grpc_pb
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.kernel.ids import OrganizationId
 from services.rating.commands import coupons, customers
 from services.rating.convert.coupons import applied_coupon_to_pb, money_from_pb

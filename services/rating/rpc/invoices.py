@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from farebox.rating.v1 import invoice_service_pb2 as pb
 from farebox.rating.v1 import invoice_service_pb2_grpc as grpc_pb
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.rating import pdf
 from services.rating.commands import credit_notes, invoices
 from services.rating.convert import invoices as convert

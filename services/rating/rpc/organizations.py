@@ -7,7 +7,8 @@ from sqlalchemy.engine import Connection
 from farebox.rating.v1 import organization_service_pb2 as pb
 from farebox.rating.v1 import organization_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import OrganizationId
 from services.rating.commands import organizations as commands

@@ -5,7 +5,8 @@ from __future__ import annotations
 from farebox.rating.v1 import test_clock_service_pb2 as pb
 from farebox.rating.v1 import test_clock_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.rating.commands import test_clock as commands
 from services.rating.convert.values import instant_of, instant_to_pb
 from services.rating.queries import test_clock as queries

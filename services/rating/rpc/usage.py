@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from farebox.rating.v1 import usage_service_pb2 as pb
 from farebox.rating.v1 import usage_service_pb2_grpc as grpc_pb
-from services.chassis.rpc import Context, answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
 from services.rating.convert.usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
 from services.rating.queries import usage as queries
 from services.rating.queries.simulation import simulate_plan

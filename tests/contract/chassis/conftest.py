@@ -9,7 +9,7 @@ import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis.config import Settings
-from services.chassis.rpc_async import AsyncServer
+from services.chassis.rpc.server_async import AsyncServer
 from tests.support.async_server import Log, MakeServer
 
 

@@ -12,12 +12,16 @@ import pytest
 
 from farebox.rating.v1 import test_clock_service_pb2 as pb
 from farebox.rating.v1 import test_clock_service_pb2_grpc as pb_grpc
-from services.chassis import rpc
 from services.chassis.config import Settings
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import ORGANIZATION_KEY, organization_of
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
+from services.chassis.rpc.server import Server
 from services.kernel import errors
 
 ORGANIZATION = str(uuid.uuid4())
-METADATA = ((rpc.ORGANIZATION_KEY, ORGANIZATION),)
+METADATA = ((ORGANIZATION_KEY, ORGANIZATION),)
 
 
 class Clock(pb_grpc.TestClockServiceServicer):
@@ -26,7 +30,7 @@ class Clock(pb_grpc.TestClockServiceServicer):
     def __init__(self) -> None:
         self.body: Callable[[Any], pb.GetTestClockResponse] = lambda _: pb.GetTestClockResponse()
 
-    @rpc.answers
+    @answers
     def GetTestClock(self, request: pb.GetTestClockRequest, context: Any) -> pb.GetTestClockResponse:  # noqa: N802, ARG002
         return self.body(context)
 
@@ -39,10 +43,10 @@ def clock() -> Clock:
 @pytest.fixture
 def stub(clock: Clock) -> Iterator[pb_grpc.TestClockServiceStub]:
     """A client of a real server on the loopback interface."""
-    server = rpc.Server(Settings(grpc_bind="127.0.0.1:0", drain_notice_seconds=0, drain_seconds=1))
+    server = Server(Settings(grpc_bind="127.0.0.1:0", drain_notice_seconds=0, drain_seconds=1))
     pb_grpc.add_TestClockServiceServicer_to_server(clock, server.grpc)
     server.start([])
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield pb_grpc.TestClockServiceStub(channel)
     server.drain()
 
@@ -80,21 +84,19 @@ def test_an_error_keeps_its_reason(
     clock.body = _raise(error)
     answered = _error(stub)
     assert (answered.code(), answered.details()) == (code, "m")
-    assert rpc.error_info(answered)[0] == "R"
+    assert error_info(answered)[0] == "R"
 
 
 def test_a_wrong_field_is_named(clock: Clock, stub: pb_grpc.TestClockServiceStub) -> None:
     """BadRequest lists field, reason and description."""
     clock.body = _raise(errors.InvalidArgumentError.of_field("plan.code", "value_is_mandatory", "is missing"))
-    assert rpc.field_violations(_error(stub)) == [
-        errors.FieldViolation("plan.code", "value_is_mandatory", "is missing")
-    ]
+    assert field_violations(_error(stub)) == [errors.FieldViolation("plan.code", "value_is_mandatory", "is missing")]
 
 
 def test_overload_says_how_long_to_wait(clock: Clock, stub: pb_grpc.TestClockServiceStub) -> None:
     """RESOURCE_EXHAUSTED carries RetryInfo."""
     clock.body = _raise(errors.ResourceExhaustedError("QUEUE_FULL", "later", retry_after_seconds=7))
-    assert rpc.retry_after_seconds(_error(stub)) == 7
+    assert retry_after_seconds(_error(stub)) == 7
 
 
 def test_an_unforeseen_error_tells_nothing_of_the_inside(clock: Clock, stub: pb_grpc.TestClockServiceStub) -> None:
@@ -103,22 +105,22 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(clock: Clock, stub: pb_
     answered = _error(stub)
     assert answered.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in str(answered.details())
-    assert rpc.error_info(answered)[0] == "INTERNAL"
+    assert error_info(answered)[0] == "INTERNAL"
 
 
 def test_a_call_names_its_organization(clock: Clock, stub: pb_grpc.TestClockServiceStub) -> None:
     """Without it, or with something that is no id, the call is refused before anything is read."""
-    clock.body = lambda context: pb.GetTestClockResponse(test_clock=rpc.organization_of(context) == ORGANIZATION)
+    clock.body = lambda context: pb.GetTestClockResponse(test_clock=organization_of(context) == ORGANIZATION)
     assert stub.GetTestClock(pb.GetTestClockRequest(), metadata=METADATA).test_clock
-    for metadata in ((), ((rpc.ORGANIZATION_KEY, "1' OR '1'='1"),)):
+    for metadata in ((), ((ORGANIZATION_KEY, "1' OR '1'='1"),)):
         answered = _error(stub, metadata=metadata)
         assert answered.code() is grpc.StatusCode.UNAUTHENTICATED
-        assert rpc.error_info(answered)[0] == "ORGANIZATION_REQUIRED"
+        assert error_info(answered)[0] == "ORGANIZATION_REQUIRED"
 
 
 def test_beyond_its_queue_a_server_refuses(clock: Clock) -> None:
     """The calls that fit are answered; the others hear RESOURCE_EXHAUSTED at once."""
-    server = rpc.Server(Settings(grpc_bind="127.0.0.1:0", grpc_workers=1, grpc_queue=1, drain_notice_seconds=0))
+    server = Server(Settings(grpc_bind="127.0.0.1:0", grpc_workers=1, grpc_queue=1, drain_notice_seconds=0))
     pb_grpc.add_TestClockServiceServicer_to_server(clock, server.grpc)
     # A channel of ours watches the server's health, which may hold one of the two places for a moment.
     with ThreadPoolExecutor(8) as callers, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:

@@ -14,7 +14,10 @@ from prometheus_client import REGISTRY
 
 from farebox.ingest.v1 import usage_event_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
-from services.chassis import rpc, rpc_async
+from services.chassis.rpc import calls
+from services.chassis.rpc.calls import ORGANIZATION_KEY, organization_of
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 from services.chassis.wait import wait_until
 from services.kernel import errors
 from tests.support.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
@@ -25,7 +28,7 @@ def stub(make_server: MakeServer) -> Iterator[Stub]:
     """A client of a started server on the loopback interface."""
     server = make_server()
     server.start([SERVICE])
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield Stub(channel)
 
 
@@ -87,12 +90,12 @@ def test_a_coroutine_answers(log: Log, stub: Stub) -> None:
 
     async def body(context: Any) -> Any:
         threads.append(threading.current_thread().name)
-        organizations.append(rpc.organization_of(context))
+        organizations.append(organization_of(context))
         return pb.IngestUsageEventsResponse(details=[usage_event_pb2.IngestDetail()])
 
     organization = "01890a5d-ac96-774b-bcce-b302099a8057"
     log.coroutine = body
-    metadata = ((rpc.ORGANIZATION_KEY, organization),)
+    metadata = ((ORGANIZATION_KEY, organization),)
     answer = stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), metadata=metadata, timeout=PATIENCE)
     assert len(answer.details) == 1
     assert (threads, organizations) == (["rpc-loop"], [organization])
@@ -124,7 +127,7 @@ def test_an_error_keeps_its_code_message_and_reason(log: Log, stub: Stub, kind: 
         log, stub, kind, errors.FailedPreconditionError("PERIOD_CLOSED", "the period is closed", period="7")
     )
     assert (answered.code(), answered.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "the period is closed")
-    assert rpc.error_info(answered) == ("PERIOD_CLOSED", {"period": "7"})
+    assert error_info(answered) == ("PERIOD_CLOSED", {"period": "7"})
 
 
 @every_kind
@@ -133,7 +136,7 @@ def test_a_wrong_field_is_named(log: Log, stub: Stub, kind: str) -> None:
     error = errors.InvalidArgumentError.of_field("events[3].code", "value_is_mandatory", "is missing")
     answered = _raised(log, stub, kind, error)
     assert answered.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert rpc.field_violations(answered) == list(error.violations)
+    assert field_violations(answered) == list(error.violations)
 
 
 @every_kind
@@ -141,7 +144,7 @@ def test_overload_says_how_long_to_wait(log: Log, stub: Stub, kind: str) -> None
     """RESOURCE_EXHAUSTED carries RetryInfo."""
     answered = _raised(log, stub, kind, errors.ResourceExhaustedError("QUEUE_FULL", "later", retry_after_seconds=7))
     assert answered.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert rpc.retry_after_seconds(answered) == 7
+    assert retry_after_seconds(answered) == 7
 
 
 @every_kind
@@ -150,7 +153,7 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(log: Log, stub: Stub, k
     answered = _raised(log, stub, kind, ValueError("secret detail"))
     assert answered.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in f"{answered.details()} {answered.trailing_metadata()}"
-    assert rpc.error_info(answered)[0] == "INTERNAL"
+    assert error_info(answered)[0] == "INTERNAL"
 
 
 @every_kind
@@ -160,8 +163,7 @@ def test_a_call_that_comes_too_late_is_not_begun(
     """The server says so itself."""
     begun: list[str] = []
     monkeypatch.setattr(log, kind, lambda _: begun.append(kind))
-    for module in (rpc, rpc_async):
-        monkeypatch.setattr(module, "MIN_TIME_LEFT_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr(calls, "MIN_TIME_LEFT_SECONDS", 2 * PATIENCE)
     answered = _error(stub, kind)
     assert answered.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     # The words are the server's; a deadline that passes at the caller has others.
@@ -186,7 +188,7 @@ def test_a_stream_answers_until_it_fails(log: Log, stub: Stub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         arrived.extend(answer.sequence for answer in answers)
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "two is enough")
-    assert rpc.error_info(caught.value)[0] == "ENOUGH"
+    assert error_info(caught.value)[0] == "ENOUGH"
 
 
 def test_a_stream_answers_everything(stub: Stub) -> None:
@@ -208,7 +210,7 @@ def test_a_coroutine_whose_caller_leaves_is_ended(log: Log, make_server: MakeSer
     gate = Gate(server)
     log.coroutine = gate.hold
     server.start([])
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=PATIENCE)
         assert gate.entered.acquire(timeout=PATIENCE)
         held.cancel()

@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
-from services.chassis import rpc
-from services.chassis.rpc_async import AsyncServer
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.server_async import AsyncServer
 from services.chassis.wait import wait_until
 from tests.support.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
 
@@ -145,7 +145,7 @@ def test_a_plain_stream_whose_caller_leaves_gives_its_thread_back(log: Log, make
     server = make_server(grpc_workers=1, drain_seconds=0)
     log.plain_stream = lambda _: (pb.ReplayUsageEventsResponse() for _ in range(1000))
     server.start([])
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         answers = Stub(channel).ReplayUsageEvents(pb.ReplayUsageEventsRequest(), timeout=PATIENCE)
         next(answers)
         answers.cancel()

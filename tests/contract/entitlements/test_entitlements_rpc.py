@@ -23,7 +23,10 @@ from farebox.entitlements.v1 import (
     feature_service_pb2_grpc,
 )
 from services.chassis.db import Database
-from services.chassis.rpc import ORGANIZATION_KEY, Server, channel, error_info, field_violations, retry_after_seconds
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
+from services.chassis.rpc.server import Server
 from services.entitlements.deps import Deps
 from services.entitlements.main import SERVICE_NAMES, announce
 from services.entitlements.rpc.access import AccessServicer
@@ -174,7 +177,7 @@ def wire(deps: Deps) -> Iterator[grpc.Channel]:
     feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
     access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches(deps, 0)), server.grpc)
     server.start(SERVICE_NAMES)
-    with channel(f"127.0.0.1:{server.port}") as connected:
+    with open_channel(f"127.0.0.1:{server.port}") as connected:
         yield connected
     server.drain()
 

@@ -26,7 +26,8 @@ from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway.config import GatewaySettings
 from gateway.main import server_config
-from services.chassis.rpc import answers, organization_of
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import organization_of
 from services.chassis.wait import wait_until
 from services.kernel import errors
 from services.kernel.errors import FieldViolation, InvalidArgumentError, NotFoundError, UnauthenticatedError

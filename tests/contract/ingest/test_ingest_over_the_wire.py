@@ -13,9 +13,11 @@ import pytest
 from farebox.ingest.v1 import usage_event_pb2 as event_pb
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
-from services.chassis import rpc
 from services.chassis.config import Settings
-from services.chassis.rpc_async import AsyncServer
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
+from services.chassis.rpc.server_async import AsyncServer
 from services.chassis.wait import wait_until
 from services.ingest.rpc import intake as intake_module
 from services.ingest.rpc.lenient import add_to_server
@@ -45,7 +47,7 @@ class Wire:
         self.log = log
         self.stub = pb_grpc.UsageEventServiceStub(channel)
         self.channel = channel
-        self.metadata = ((rpc.ORGANIZATION_KEY, new_id()),)
+        self.metadata = ((ORGANIZATION_KEY, new_id()),)
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send a batch."""
@@ -103,7 +105,7 @@ def wire() -> Iterator[Wire]:
     log = FakeLog(server.loop, server.pool)
     add_to_server(UsageEventServicer(log.deps, log.intake), server.grpc)
     server.start([SERVICE_NAME])
-    with rpc.channel(f"127.0.0.1:{server.port}") as channel:
+    with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield Wire(log, channel)
     server.drain()
     server.close()
@@ -121,8 +123,8 @@ def test_full_queue_asks_to_come_again(wire: Wire) -> None:
     wire.log.committer.refusal = FULL
     refusal = wire.refusal(batch("a"))
     assert (refusal.code(), refusal.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, FULL.message)
-    assert rpc.error_info(refusal)[0] == "INGEST_QUEUE_FULL"
-    assert rpc.retry_after_seconds(refusal) == 3
+    assert error_info(refusal)[0] == "INGEST_QUEUE_FULL"
+    assert retry_after_seconds(refusal) == 3
     # It is not remembered against anybody.
     wire.log.committer.refusal = None
     assert list(wire.send(batch("a")).outcomes) == [ACCEPTED]
@@ -131,10 +133,10 @@ def test_full_queue_asks_to_come_again(wire: Wire) -> None:
 def test_a_batch_of_a_wrong_size_names_the_field(wire: Wire) -> None:
     refusal = wire.refusal(batch())
     assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [one.field for one in rpc.field_violations(refusal)] == ["events"]
+    assert [one.field for one in field_violations(refusal)] == ["events"]
 
 
-@pytest.mark.parametrize("metadata", [(), ((rpc.ORGANIZATION_KEY, "acme"),)])
+@pytest.mark.parametrize("metadata", [(), ((ORGANIZATION_KEY, "acme"),)])
 def test_call_without_organization_is_refused(wire: Wire, metadata: Any) -> None:
     """Whatever its method is: a coroutine, a stream, or a plain function in a thread."""
     refusals = [wire.refusal(batch("a"), metadata=metadata)]
@@ -144,7 +146,7 @@ def test_call_without_organization_is_refused(wire: Wire, metadata: Any) -> None
         wire.stub.GetUsageEvent(pb.GetUsageEventRequest(transaction_id="a"), metadata=metadata, timeout=PATIENCE)
     refusals.append(caught.value)
     assert [one.code() for one in refusals] == [grpc.StatusCode.UNAUTHENTICATED] * 3
-    assert [rpc.error_info(one)[0] for one in refusals] == ["ORGANIZATION_REQUIRED"] * 3
+    assert [error_info(one)[0] for one in refusals] == ["ORGANIZATION_REQUIRED"] * 3
     assert wire.log.committer.submitted == []
 
 
@@ -164,8 +166,8 @@ def test_an_error_ends_a_stream_after_what_was_acknowledged(wire: Wire) -> None:
         wire.log.committer.refusal = FULL
         refusal = stream.refusal(2, "b")
     assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert rpc.error_info(refusal)[0] == "INGEST_QUEUE_FULL"
-    assert rpc.retry_after_seconds(refusal) == 3
+    assert error_info(refusal)[0] == "INGEST_QUEUE_FULL"
+    assert retry_after_seconds(refusal) == 3
     assert wire.log.committer.ids() == [["a"]]
 
 
@@ -176,8 +178,8 @@ def test_streams_are_bounded_and_give_their_place_back(wire: Wire, monkeypatch: 
         first.send(1, "a")
         with wire.stream() as second:
             refusal = second.refusal(1, "b")
-        assert rpc.error_info(refusal)[0] == "TOO_MANY_STREAMS"
-        assert rpc.retry_after_seconds(refusal) == intake_module.RETRY_AFTER_SECONDS
+        assert error_info(refusal)[0] == "TOO_MANY_STREAMS"
+        assert retry_after_seconds(refusal) == intake_module.RETRY_AFTER_SECONDS
         assert first.end() is grpc.StatusCode.OK
     with wire.stream() as after_an_end:
         after_an_end.send(1, "c")

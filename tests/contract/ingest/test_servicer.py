@@ -10,7 +10,7 @@ import grpc_testing
 import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
-from services.chassis.rpc import ORGANIZATION_KEY
+from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.ingest.rpc.servicer import UsageEventServicer
 from services.kernel.ids import new_id
 

@@ -15,14 +15,15 @@ from farebox.margin.v1 import cost_model_service_pb2 as cost_pb
 from farebox.margin.v1 import cost_model_service_pb2_grpc as cost_grpc
 from farebox.margin.v1 import margin_service_pb2 as margin_pb
 from farebox.margin.v1 import margin_service_pb2_grpc as margin_grpc
-from services.chassis import rpc
 from services.chassis.config import Settings
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.errors import error_info, field_violations
 from services.margin.main import Parts, build
 from services.margin.rpc.alert_service import AlertService
 from services.margin.rpc.cost_model_service import CostModelService
 from services.margin.rpc.margin_service import MarginService
 
-METADATA = ((rpc.ORGANIZATION_KEY, "0197a000-0000-7000-8000-00000000ac3e"),)
+METADATA = ((ORGANIZATION_KEY, "0197a000-0000-7000-8000-00000000ac3e"),)
 # A port that nothing listens on: a call that gets as far as the database is UNAVAILABLE.
 NOWHERE = {"database_url": "postgresql://nobody@127.0.0.1:1/nothing", "nats_url": "nats://127.0.0.1:1"}
 SETTINGS = Settings.model_validate({**NOWHERE, "drain_notice_seconds": 0, "drain_seconds": 1})
@@ -88,8 +89,8 @@ WRONG = [
 @pytest.mark.parametrize(("call", "field"), WRONG, ids=lambda value: value if isinstance(value, str) else value[1])
 def test_a_wrong_field_is_named(wire: grpc.Channel, call: tuple[type, str, Any], field: str) -> None:
     error = _error(wire, call)
-    assert (error.code(), rpc.error_info(error)[0]) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
-    assert [violation.field for violation in rpc.field_violations(error)] == [field]
+    assert (error.code(), error_info(error)[0]) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
+    assert [violation.field for violation in field_violations(error)] == [field]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +98,12 @@ def test_a_wrong_field_is_named(wire: grpc.Channel, call: tuple[type, str, Any],
 )
 def test_a_call_without_an_organization_is_refused(wire: grpc.Channel, call: tuple[type, str, Any]) -> None:
     error = _error(wire, call, metadata=())
-    assert (error.code(), rpc.error_info(error)[0]) == (grpc.StatusCode.UNAUTHENTICATED, "ORGANIZATION_REQUIRED")
+    assert (error.code(), error_info(error)[0]) == (grpc.StatusCode.UNAUTHENTICATED, "ORGANIZATION_REQUIRED")
 
 
 def test_without_its_database_the_service_says_so(wire: grpc.Channel) -> None:
     error = _error(wire, margins("GetMarginSummary"))
-    assert (error.code(), rpc.error_info(error)[0]) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    assert (error.code(), error_info(error)[0]) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
 
 
 def test_every_method_of_the_proto_is_served(parts: Parts) -> None:

@@ -14,9 +14,12 @@ from google.protobuf.message_factory import GetMessageClass
 
 from farebox.common.v1 import page_pb2
 from farebox.rating.v1 import invoice_service_pb2, usage_service_pb2
-from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import field_violations
+from services.chassis.rpc.server import Server
 from services.kernel.clock import FrozenClock
 from services.kernel.errors import UnavailableError
 from services.rating.main import add_servicers
@@ -24,7 +27,7 @@ from services.rating.rpc.invoices import InvoiceServicer
 from services.rating.rpc.usage import UsageServicer
 from tests.support.rating_catalog import CALL_SECONDS, NOW, build_test_deps, decimal
 
-ORGANIZATION = ((rpc.ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
+ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 INVOICES: ServiceDescriptor = invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]
 USAGE: ServiceDescriptor = usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"]
 METHODS = [*INVOICES.methods, *USAGE.methods]
@@ -69,11 +72,11 @@ def test_a_database_that_is_away_is_said_to_be_unavailable(method: MethodDescrip
 @pytest.fixture(scope="module")
 def channel() -> Iterator[grpc.Channel]:
     """A loopback server, since grpcio-testing carries no error details."""
-    server = rpc.Server(Settings(drain_notice_seconds=0, drain_seconds=1))
+    server = Server(Settings(drain_notice_seconds=0, drain_seconds=1))
     add_servicers(server.grpc, DEPS)
     server.start(())
-    with rpc.channel(f"127.0.0.1:{server.port}") as open_channel:
-        yield open_channel
+    with open_channel(f"127.0.0.1:{server.port}") as opened:
+        yield opened
     server.drain()
 
 
@@ -109,4 +112,4 @@ def test_a_wrong_field_is_named(channel: grpc.Channel, name: str, request_: Any,
     with pytest.raises(grpc.RpcError) as caught:
         call(request_, metadata=ORGANIZATION, timeout=CALL_SECONDS)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [violation.field for violation in rpc.field_violations(caught.value)] == [field]
+    assert [violation.field for violation in field_violations(caught.value)] == [field]

@@ -19,16 +19,18 @@ from farebox.rating.v1 import (
     subscription_service_pb2,
     test_clock_service_pb2,
 )
-from services.chassis import rpc
 from services.chassis.config import Settings
 from services.chassis.db import Database
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.errors import error_info, field_violations
+from services.chassis.rpc.server import Server
 from services.kernel.clock import FrozenClock
 from services.kernel.errors import UnavailableError
 from services.rating.main import SERVICE_NAMES, add_servicers
 from services.rating.rpc.catalog import CatalogServicer
 from tests.support.rating_catalog import CALL_SECONDS, NOW, build_test_deps, plan
 
-ORGANIZATION = ((rpc.ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
+ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     module.DESCRIPTOR.services_by_name[name]
     for module, name in (
@@ -71,7 +73,7 @@ DEPS = build_test_deps(cast("Database", AwayDatabase()), FrozenClock(NOW))
 @pytest.fixture(scope="module")
 def channel() -> Iterator[grpc.Channel]:
     """A channel without retries to the servicers on a loopback port."""
-    server = rpc.Server(Settings(drain_notice_seconds=0, drain_seconds=1))
+    server = Server(Settings(drain_notice_seconds=0, drain_seconds=1))
     add_servicers(server.grpc, DEPS)
     server.start(SERVICE_NAMES)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as opened:
@@ -100,7 +102,7 @@ def test_every_method_answers_with_a_reason(channel: grpc.Channel, method: Metho
     request = message_factory.GetMessageClass(method.input_type)()
     error = refused(channel, method, request, metadata=ORGANIZATION)
     assert error.code() in EXPECTED
-    assert rpc.error_info(error)[0]
+    assert error_info(error)[0]
 
 
 @pytest.mark.parametrize(
@@ -110,15 +112,15 @@ def test_a_call_names_its_organization(channel: grpc.Channel, method: MethodDesc
     request = message_factory.GetMessageClass(method.input_type)()
     error = refused(channel, method, request)
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert rpc.error_info(error)[0] == "ORGANIZATION_REQUIRED"
+    assert error_info(error)[0] == "ORGANIZATION_REQUIRED"
 
 
 def test_a_refused_field_travels_with_its_path(channel: grpc.Channel) -> None:
     method = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"].methods_by_name["CreatePlan"]
     request = catalog_service_pb2.CreatePlanRequest(plan=plan(charges=[{"metric_code": "api_call"}]))
     error = refused(channel, method, request, metadata=ORGANIZATION)
-    assert rpc.error_info(error) == ("FIELD_INVALID", {"field": "plan.charges[0].model"})
-    (violation,) = rpc.field_violations(error)
+    assert error_info(error) == ("FIELD_INVALID", {"field": "plan.charges[0].model"})
+    (violation,) = field_violations(error)
     assert (violation.field, violation.reason) == ("plan.charges[0].model", "value_is_mandatory")
 
 

@@ -24,7 +24,9 @@ from farebox.entitlements.v1 import (
 )
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
-from services.chassis.rpc import ORGANIZATION_KEY, channel, error_info
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import error_info
 from services.chassis.streams import ENTITLEMENTS
 from services.chassis.wait import wait_until
 from services.entitlements.main import Parts, build
@@ -96,7 +98,7 @@ def running(settings_for: Callable[[str], Settings], bus: Bus) -> Iterator[Runni
     for worker in parts.workers:
         worker.start()
     parts.server.start(parts.service_names)
-    with channel(f"127.0.0.1:{parts.server.port}") as wire:
+    with open_channel(f"127.0.0.1:{parts.server.port}") as wire:
         yield Running(
             parts,
             access_service_pb2_grpc.AccessServiceStub(wire),

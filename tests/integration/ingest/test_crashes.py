@@ -16,11 +16,12 @@ from pydantic import SecretStr
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
-from services.chassis import rpc
 from services.chassis.bus import Bus, Incoming
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.outbox import LAST_NUMBER_HEADER
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
 from services.chassis.streams import SHARD_COUNT, USAGE
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
@@ -48,7 +49,7 @@ class Site:
             database_url=SecretStr(stack.database_url("ingest")), nats_url=stack.nats_url, database_pool_size=2
         )
         self.db = Database(self.settings)
-        self.channel = rpc.channel(stack.address("ingest"))
+        self.channel = open_channel(stack.address("ingest"))
         self.stub = service_grpc.UsageEventServiceStub(self.channel)
         self.acknowledged: set[str] = set()
         teach(self.db, standard_catalog(self.organization))
@@ -65,7 +66,7 @@ class Site:
         try:
             return self.stub.IngestUsageEvents(
                 service_pb.IngestUsageEventsRequest(events=events),
-                metadata=[(rpc.ORGANIZATION_KEY, self.organization)],
+                metadata=[(ORGANIZATION_KEY, self.organization)],
                 timeout=5,
             )
         except grpc.RpcError as error:

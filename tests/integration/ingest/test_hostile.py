@@ -8,7 +8,8 @@ from google.protobuf import timestamp_pb2
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
-from services.chassis import rpc
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import field_violations
 from tests.support.ingest import Ingest, at, usage_event
 
 METHOD = "/farebox.ingest.v1.UsageEventService/IngestUsageEvents"
@@ -89,7 +90,7 @@ def test_text_that_is_not_utf8_is_refused_by_field(ingest: Ingest) -> None:
     good = usage_event().SerializeToString()
     bad = usage_event("PLACE-MARK").SerializeToString().replace(b"PLACE-MARK", b"PLACE\xff\xfe\xfdRK")
     request = b"".join(b"\x0a" + bytes([len(event)]) + event for event in (good, bad))
-    with rpc.channel(f"127.0.0.1:{ingest.port}") as channel:
+    with open_channel(f"127.0.0.1:{ingest.port}") as channel:
         answer = channel.unary_unary(METHOD)(request, metadata=ingest.metadata, timeout=10)
     response = service_pb.IngestUsageEventsResponse.FromString(answer)
     assert list(response.outcomes) == [pb.INGEST_OUTCOME_ACCEPTED, pb.INGEST_OUTCOME_REJECTED]
@@ -101,7 +102,7 @@ def test_batch_of_a_wrong_size_is_refused_whole(ingest: Ingest, count: int) -> N
     with pytest.raises(grpc.RpcError) as caught:
         ingest.send(*[usage_event() for _ in range(count)])
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [one.field for one in rpc.field_violations(caught.value)] == ["events"]
+    assert [one.field for one in field_violations(caught.value)] == ["events"]
     assert ingest.stored() == 0
 
 

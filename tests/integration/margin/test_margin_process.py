@@ -23,7 +23,8 @@ from farebox.margin.v1 import margin_service_pb2_grpc as margin_grpc
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.outbox import numbered
-from services.chassis.rpc import ORGANIZATION_KEY, channel
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.channel import open_channel
 from services.chassis.streams import MARGIN, RATING, USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.kernel.period import Period
@@ -109,7 +110,7 @@ class Client:
     """The service over the wire."""
 
     def __init__(self, parts: Parts) -> None:
-        wire = channel(f"127.0.0.1:{parts.server.port}")
+        wire = open_channel(f"127.0.0.1:{parts.server.port}")
         self.costs = cost_grpc.CostModelServiceStub(wire)
         self.margins = margin_grpc.MarginServiceStub(wire)
 

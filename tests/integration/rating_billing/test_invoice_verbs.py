@@ -19,7 +19,7 @@ from farebox.rating.v1 import (
     tax_pb2,
 )
 from services.chassis.config import Settings
-from services.chassis.rpc import error_info
+from services.chassis.rpc.errors import error_info
 from tests.support.rating_billing import Billing, fees_of, running_billing
 from tests.support.rating_catalog import decimal, standard_charge
 

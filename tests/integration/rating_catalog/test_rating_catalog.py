@@ -20,7 +20,7 @@ from farebox.rating.v1 import (
 from farebox.rating.v1 import (
     catalog_service_pb2 as pb,
 )
-from services.chassis.rpc import error_info, field_violations
+from services.chassis.rpc.errors import error_info, field_violations
 from tests.support.rating_catalog import Tenant, decimal, metric, plan, standard_charge
 
 

@@ -1,16 +1,15 @@
 """A gRPC server on one event loop, for a service whose calls mostly wait for something that many of them share.
 
 With a thread a call, sixty-four callers that share one commit are sixty-four threads that wake for it; here one loop
-wakes (docs/adr/0007). Methods that are plain functions still run in threads, as in chassis.rpc.
+wakes (docs/adr/0007). Methods that are plain functions still run in threads, as in chassis.rpc.server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -20,80 +19,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.chassis.config import Settings
-from services.chassis.rpc import MIN_TIME_LEFT_SECONDS, failure_of, note, server_options
+from services.chassis.rpc.server import server_options
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 # What the loop itself has to do for a start or a stop, beyond the drain.
 LOOP_SECONDS = 10.0
-
-
-def answers_async(method: F) -> F:
-    """Wrap a coroutine method: errors are translated, one canonical line is written. See chassis.rpc.answers."""
-    name = method.__qualname__
-
-    @functools.wraps(method)
-    async def answer(self: Any, request: Any, context: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            if _is_too_late(context):
-                await context.abort(*_TOO_LATE)
-            reply = await method(self, request, context)
-        except asyncio.CancelledError:
-            note(name, "CANCELLED", started)
-            raise
-        except Exception as error:  # noqa: BLE001 - every error leaves through this one door
-            await context.abort(*failure_of(name, error, started))
-        note(name, "OK", started)
-        return reply
-
-    return answer  # type: ignore[return-value]
-
-
-def streams_async(method: F) -> F:
-    """As `answers_async`, for an async generator."""
-    name = method.__qualname__
-
-    @functools.wraps(method)
-    async def stream(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
-        started = time.perf_counter()
-        try:
-            if _is_too_late(context):
-                await context.abort(*_TOO_LATE)
-            async for reply in method(self, request, context):
-                yield reply
-        except (asyncio.CancelledError, GeneratorExit):
-            note(name, "CANCELLED", started)
-            raise
-        except Exception as error:  # noqa: BLE001 - every error leaves through this one door
-            await context.abort(*failure_of(name, error, started))
-        note(name, "OK", started)
-
-    return stream  # type: ignore[return-value]
-
-
-def streams_in_threads(method: F) -> F:
-    """As `streams_async`, for a plain generator: each step runs in the server's pool.
-
-    Without it grpc would run the generator in a thread that waits for ever once its caller has left.
-    """
-
-    @functools.wraps(method)
-    async def stream(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
-        loop, steps = asyncio.get_running_loop(), method(self, request, context)
-        while (step := await loop.run_in_executor(None, next, steps, None)) is not None:
-            yield step
-
-    return streams_async(stream)  # type: ignore[return-value]
-
-
-_TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline was reached before the work began")
-
-
-def _is_too_late(context: Any) -> bool:
-    left = context.time_remaining()
-    return left is not None and left < MIN_TIME_LEFT_SECONDS
 
 
 class GenericServer:
@@ -120,7 +51,7 @@ def _generic(server: grpc.aio.Server) -> Any:
 
 
 class AsyncServer:
-    """As chassis.rpc.Server, on an event loop in a thread of its own; add servicers to `grpc` before the start.
+    """As chassis.rpc.server.Server, on an event loop in a thread of its own; add servicers to `grpc` before the start.
 
     Attributes:
         draining: set when the server begins to drain, so that streams without an end of their own end.
