@@ -31,20 +31,20 @@ class Log(pb_grpc.UsageEventServiceServicer):
         self.plain_stream: Callable[[Any], Iterator[Any]] = lambda _: iter(())
 
     @answers_async
-    async def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    async def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         return await self.coroutine(context)
 
     @answers
-    def GetUsageEvent(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def GetUsageEvent(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         return self.plain(context)
 
     @streams_async
-    async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802, ARG002
+    async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002
         async for answer in self.stream(request_iterator):
             yield answer
 
     @streams_in_threads
-    def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802, ARG002
+    def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002
         yield from self.plain_stream(context)
 
 

@@ -30,19 +30,19 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         self._watches = watches
 
     @answers
-    def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:  # noqa: N802
+    def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Answer one question; never changes anything."""
         found = queries.check(self._deps, organization_of(context), [convert.question_from_pb(request)])
         return pb.CheckResponse(access=convert.access_to_pb(found[0]))
 
     @answers
-    def BatchCheck(self, request: pb.BatchCheckRequest, context: Context) -> pb.BatchCheckResponse:  # noqa: N802
+    def BatchCheck(self, request: pb.BatchCheckRequest, context: Context) -> pb.BatchCheckResponse:
         """Answer several questions at one revision."""
         found = queries.check(self._deps, organization_of(context), convert.questions_from_pb(request))
         return pb.BatchCheckResponse(answers=[convert.access_to_pb(one) for one in found])
 
     @answers
-    def Consume(self, request: pb.ConsumeRequest, context: Context) -> pb.ConsumeResponse:  # noqa: N802
+    def Consume(self, request: pb.ConsumeRequest, context: Context) -> pb.ConsumeResponse:
         """Count units at once, or refuse; a repeat gets the first answer and says so."""
         question, owner = convert.counted_from_pb(request), organization_of(context)
         with self._deps.db.transaction(owner) as tx:
@@ -55,7 +55,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return answer
 
     @answers
-    def Reserve(self, request: pb.ReserveRequest, context: Context) -> pb.ReserveResponse:  # noqa: N802
+    def Reserve(self, request: pb.ReserveRequest, context: Context) -> pb.ReserveResponse:
         """Hold units for work whose size is known only afterwards."""
         question, lifetime = convert.counted_from_pb(request), convert.lifetime_from_pb(request)
 
@@ -70,7 +70,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return once(self._deps, request, context, pb.ReserveResponse, work)
 
     @answers
-    def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:  # noqa: N802
+    def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Turn a hold into what was really used."""
         hold_id, units = convert.hold_id_from_pb(request), convert.used_units_from_pb(request)
 
@@ -81,7 +81,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return once(self._deps, request, context, pb.CommitResponse, work)
 
     @answers
-    def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:  # noqa: N802
+    def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give a hold back."""
         hold_id = convert.hold_id_from_pb(request)
 
@@ -92,7 +92,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return once(self._deps, request, context, pb.ReleaseResponse, work)
 
     @streams
-    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:  # noqa: N802
+    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
         """Push a snapshot and then every change; resumable by revision."""
         customers = convert.watched_from_pb(request)
         steps = self._watches.follow(organization_of(context), customers, request.after_revision, context.is_active)

@@ -25,7 +25,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         self._deps = deps
 
     @answers
-    def UpsertFeature(self, request: pb.UpsertFeatureRequest, context: Context) -> pb.UpsertFeatureResponse:  # noqa: N802
+    def UpsertFeature(self, request: pb.UpsertFeatureRequest, context: Context) -> pb.UpsertFeatureResponse:
         """Create a feature, or change the one with this code."""
         wanted = convert.feature_from_pb(request.feature)
 
@@ -36,13 +36,13 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         return once(self._deps, request, context, pb.UpsertFeatureResponse, work)
 
     @answers
-    def GetFeature(self, request: pb.GetFeatureRequest, context: Context) -> pb.GetFeatureResponse:  # noqa: N802
+    def GetFeature(self, request: pb.GetFeatureRequest, context: Context) -> pb.GetFeatureResponse:
         """Find one feature by its code."""
         found = queries.get_feature(self._deps, organization_of(context), request.code)
         return pb.GetFeatureResponse(feature=convert.feature_to_pb(found))
 
     @answers
-    def ListFeatures(self, request: pb.ListFeaturesRequest, context: Context) -> pb.ListFeaturesResponse:  # noqa: N802
+    def ListFeatures(self, request: pb.ListFeaturesRequest, context: Context) -> pb.ListFeaturesResponse:
         """List the organization's features."""
         page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
         found, following, total = queries.list_features(self._deps, organization_of(context), page)
@@ -53,7 +53,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         )
 
     @answers
-    def DeleteFeature(self, request: pb.DeleteFeatureRequest, context: Context) -> pb.DeleteFeatureResponse:  # noqa: N802
+    def DeleteFeature(self, request: pb.DeleteFeatureRequest, context: Context) -> pb.DeleteFeatureResponse:
         """Remove a feature."""
 
         def work(tx: Connection, owner: OrganizationId) -> pb.DeleteFeatureResponse:
@@ -63,9 +63,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         return once(self._deps, request, context, pb.DeleteFeatureResponse, work)
 
     @answers
-    def ListEntitlements(  # noqa: N802
-        self, request: pb.ListEntitlementsRequest, context: Context
-    ) -> pb.ListEntitlementsResponse:
+    def ListEntitlements(self, request: pb.ListEntitlementsRequest, context: Context) -> pb.ListEntitlementsResponse:
         """List what a customer is entitled to now."""
         found, at = queries.list_entitlements(
             self._deps, organization_of(context), request.external_customer_id, request.external_subscription_id
@@ -73,7 +71,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         return pb.ListEntitlementsResponse(entitlements=[convert.entitlement_to_pb(one, at) for one in found])
 
     @answers
-    def SetOverride(self, request: pb.SetOverrideRequest, context: Context) -> pb.SetOverrideResponse:  # noqa: N802
+    def SetOverride(self, request: pb.SetOverrideRequest, context: Context) -> pb.SetOverrideResponse:
         """Grant a customer or a subscription something else than its plan does."""
         wanted = convert.override_from_pb(request)
 
@@ -86,9 +84,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         return once(self._deps, request, context, pb.SetOverrideResponse, work)
 
     @answers
-    def RemoveOverride(  # noqa: N802
-        self, request: pb.RemoveOverrideRequest, context: Context
-    ) -> pb.RemoveOverrideResponse:
+    def RemoveOverride(self, request: pb.RemoveOverrideRequest, context: Context) -> pb.RemoveOverrideResponse:
         """Return to what the plan grants."""
 
         def work(tx: Connection, owner: OrganizationId) -> pb.RemoveOverrideResponse:

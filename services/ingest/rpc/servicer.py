@@ -32,14 +32,14 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         self._intake = intake
 
     @answers_async
-    async def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the proto
+    async def IngestUsageEvents(self, request: Any, context: Any) -> Any:
         """Store a batch."""
         answers = await self._intake.take(organization_of(context), request)
         outcomes, details = answers_to_pb(answers, request.events)
         return pb.IngestUsageEventsResponse(outcomes=outcomes, details=details)
 
     @streams_async
-    async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def StreamUsageEvents(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         """Store batches one after the other, acknowledging each."""
         organization = organization_of(context)
         with self._intake.stream():
@@ -49,13 +49,13 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
                 yield pb.StreamUsageEventsResponse(sequence=request.sequence, outcomes=outcomes, details=details)
 
     @answers
-    def GetUsageEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetUsageEvent(self, request: Any, context: Any) -> Any:
         """Find one event."""
         found = events.get_usage_event(self._deps.db, organization_of(context), request.transaction_id)
         return pb.GetUsageEventResponse(event=found_to_pb(found))
 
     @answers
-    def ListUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ListUsageEvents(self, request: Any, context: Any) -> Any:
         """List events."""
         page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
         wanted = convert.filter_from_pb(request)
@@ -63,7 +63,7 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         return pb.ListUsageEventsResponse(events=map(found_to_pb, found), page=convert.page_to_pb(token))
 
     @answers
-    def VoidUsageEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def VoidUsageEvent(self, request: Any, context: Any) -> Any:
         """Take an event back."""
         organization = organization_of(context)
         voiding = convert.voiding_from_pb(request, now_us=self._intake.now_us(organization))
@@ -71,21 +71,21 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         return convert.voided_to_pb(voided, replacement)
 
     @answers
-    def ListQuarantinedUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ListQuarantinedUsageEvents(self, request: Any, context: Any) -> Any:
         """List events that cannot be billed yet."""
         page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
         found, token = events.list_quarantined(self._deps.db, organization_of(context), request.reason, page)
         return pb.ListQuarantinedUsageEventsResponse(events=map(found_to_pb, found), page=convert.page_to_pb(token))
 
     @streams_in_threads
-    def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802, ARG002
+    def ReplayUsageEvents(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002
         """Send a shard's batches again."""
         for run in shards.replay(self._deps.db, request.shard, request.from_number, request.to_number):
             batch = domain_events_pb2.UsageEventsAccepted.FromString(announcement(run))
             yield pb.ReplayUsageEventsResponse(batch=batch)
 
     @answers
-    def ListShardPositions(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def ListShardPositions(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         """Say how far each shard has come."""
         positions = shards.positions(self._deps.db)
         return pb.ListShardPositionsResponse(positions=convert.positions_to_pb(positions))

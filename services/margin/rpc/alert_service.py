@@ -23,9 +23,7 @@ class AlertService(pb_grpc.AlertServiceServicer):
         self._deps = deps
 
     @answers
-    def CreateAlert(  # noqa: N802 - named by the proto
-        self, request: pb.CreateAlertRequest, context: Context
-    ) -> pb.CreateAlertResponse:
+    def CreateAlert(self, request: pb.CreateAlertRequest, context: Context) -> pb.CreateAlertResponse:
         """Define an alert."""
         organization, alert = organization_of(context), alert_from_pb(request.alert)
         answer: pb.CreateAlertResponse = answer_once(
@@ -40,26 +38,20 @@ class AlertService(pb_grpc.AlertServiceServicer):
         return answer
 
     @answers
-    def GetAlert(  # noqa: N802 - named by the proto
-        self, request: pb.GetAlertRequest, context: Context
-    ) -> pb.GetAlertResponse:
+    def GetAlert(self, request: pb.GetAlertRequest, context: Context) -> pb.GetAlertResponse:
         """One alert."""
         found = lists.get_alert(self._deps, organization_of(context), request.code)
         return pb.GetAlertResponse(alert=alert_to_pb(found))
 
     @answers
-    def ListAlerts(  # noqa: N802 - named by the proto
-        self, request: pb.ListAlertsRequest, context: Context
-    ) -> pb.ListAlertsResponse:
+    def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """The alerts by code."""
         found, more = lists.list_alerts(self._deps, organization_of(context), page_from_pb(request.page))
         page = PageResponse(next_page_token=write_token(found[-1].code) if more else "")
         return pb.ListAlertsResponse(alerts=map(alert_to_pb, found), page=page)
 
     @answers
-    def DeleteAlert(  # noqa: N802 - named by the proto
-        self, request: pb.DeleteAlertRequest, context: Context
-    ) -> pb.DeleteAlertResponse:
+    def DeleteAlert(self, request: pb.DeleteAlertRequest, context: Context) -> pb.DeleteAlertResponse:
         """Remove an alert."""
         organization = organization_of(context)
         answer: pb.DeleteAlertResponse = answer_once(

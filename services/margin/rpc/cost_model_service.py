@@ -24,18 +24,14 @@ class CostModelService(pb_grpc.CostModelServiceServicer):
         self._deps = deps
 
     @answers
-    def GetProviderPrices(  # noqa: N802 - named by the proto
-        self, request: pb.GetProviderPricesRequest, context: Context
-    ) -> pb.GetProviderPricesResponse:
+    def GetProviderPrices(self, request: pb.GetProviderPricesRequest, context: Context) -> pb.GetProviderPricesResponse:
         """The prices that hold at an instant."""
         at = time_from_pb(request.at, field="at") if request.HasField("at") else None
         found = lists.provider_prices(self._deps, organization_of(context), request.provider, request.model, at)
         return pb.GetProviderPricesResponse(prices=map(convert.price_to_pb, found))
 
     @answers
-    def SetProviderPrice(  # noqa: N802 - named by the proto
-        self, request: pb.SetProviderPriceRequest, context: Context
-    ) -> pb.SetProviderPriceResponse:
+    def SetProviderPrice(self, request: pb.SetProviderPriceRequest, context: Context) -> pb.SetProviderPriceResponse:
         """Add a price of the organization's own."""
         organization, price = organization_of(context), convert.price_from_pb(request.price)
         answer: pb.SetProviderPriceResponse = answer_once(
@@ -50,9 +46,7 @@ class CostModelService(pb_grpc.CostModelServiceServicer):
         return answer
 
     @answers
-    def CreateCostModel(  # noqa: N802 - named by the proto
-        self, request: pb.CreateCostModelRequest, context: Context
-    ) -> pb.CreateCostModelResponse:
+    def CreateCostModel(self, request: pb.CreateCostModelRequest, context: Context) -> pb.CreateCostModelResponse:
         """Make a cost model."""
         organization, model = organization_of(context), convert.cost_model_from_pb(request.cost_model)
         answer: pb.CreateCostModelResponse = answer_once(
@@ -67,18 +61,14 @@ class CostModelService(pb_grpc.CostModelServiceServicer):
         return answer
 
     @answers
-    def ListCostModels(  # noqa: N802 - named by the proto
-        self, request: pb.ListCostModelsRequest, context: Context
-    ) -> pb.ListCostModelsResponse:
+    def ListCostModels(self, request: pb.ListCostModelsRequest, context: Context) -> pb.ListCostModelsResponse:
         """The cost models, newest first."""
         found, more = lists.list_cost_models(self._deps, organization_of(context), page_from_pb(request.page))
         page = PageResponse(next_page_token=write_token(found[-1].id) if more else "")
         return pb.ListCostModelsResponse(cost_models=map(convert.cost_model_to_pb, found), page=page)
 
     @answers
-    def DeleteCostModel(  # noqa: N802 - named by the proto
-        self, request: pb.DeleteCostModelRequest, context: Context
-    ) -> pb.DeleteCostModelResponse:
+    def DeleteCostModel(self, request: pb.DeleteCostModelRequest, context: Context) -> pb.DeleteCostModelResponse:
         """Withdraw a cost model."""
         organization = organization_of(context)
         answer: pb.DeleteCostModelResponse = answer_once(
@@ -95,9 +85,7 @@ class CostModelService(pb_grpc.CostModelServiceServicer):
         return answer
 
     @answers
-    def RecordCostEvents(  # noqa: N802 - named by the proto
-        self, request: pb.RecordCostEventsRequest, context: Context
-    ) -> pb.RecordCostEventsResponse:
+    def RecordCostEvents(self, request: pb.RecordCostEventsRequest, context: Context) -> pb.RecordCostEventsResponse:
         """Record cost events, each once."""
         organization = organization_of(context)
         events = [
@@ -109,9 +97,7 @@ class CostModelService(pb_grpc.CostModelServiceServicer):
         return pb.RecordCostEventsResponse(outcomes=map(convert.outcome_to_pb, outcomes))
 
     @answers
-    def ListCostEntries(  # noqa: N802 - named by the proto
-        self, request: pb.ListCostEntriesRequest, context: Context
-    ) -> pb.ListCostEntriesResponse:
+    def ListCostEntries(self, request: pb.ListCostEntriesRequest, context: Context) -> pb.ListCostEntriesResponse:
         """The cost ledger, newest first."""
         wanted = EntryFilter(request.external_customer_id, request.model, request.unpriced_only)
         page = page_from_pb(request.page)

@@ -19,27 +19,21 @@ class MarginService(pb_grpc.MarginServiceServicer):
         self._deps = deps
 
     @answers
-    def GetMarginSummary(  # noqa: N802 - named by the proto
-        self, request: pb.GetMarginSummaryRequest, context: Context
-    ) -> pb.GetMarginSummaryResponse:
+    def GetMarginSummary(self, request: pb.GetMarginSummaryRequest, context: Context) -> pb.GetMarginSummaryResponse:
         """The whole organization, or one customer."""
         span, customer = span_from_pb(request.period), request.external_customer_id
         found = margins.summary(self._deps, organization_of(context), span, customer)
         return pb.GetMarginSummaryResponse(margins=map(margin_to_pb, found))
 
     @answers
-    def ListMargins(  # noqa: N802 - named by the proto
-        self, request: pb.ListMarginsRequest, context: Context
-    ) -> pb.ListMarginsResponse:
+    def ListMargins(self, request: pb.ListMarginsRequest, context: Context) -> pb.ListMarginsResponse:
         """By customer, metric, plan, model or provider."""
         span, group_by = span_from_pb(request.period), group_by_from_pb(request.group_by)
         found = margins.by_group(self._deps, organization_of(context), span, group_by)
         return pb.ListMarginsResponse(margins=map(margin_to_pb, found))
 
     @answers
-    def GetMarginTrend(  # noqa: N802 - named by the proto
-        self, request: pb.GetMarginTrendRequest, context: Context
-    ) -> pb.GetMarginTrendResponse:
+    def GetMarginTrend(self, request: pb.GetMarginTrendRequest, context: Context) -> pb.GetMarginTrendResponse:
         """By hour, day, week or month."""
         span, granularity = span_from_pb(request.period), granularity_from_pb(request.granularity)
         customer = request.external_customer_id

@@ -21,7 +21,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     """What is counted and what is sold."""
 
     @answers
-    def CreateBillableMetric(  # noqa: N802
+    def CreateBillableMetric(
         self, request: pb.CreateBillableMetricRequest, context: Context
     ) -> pb.CreateBillableMetricResponse:
         """Create a metric."""
@@ -36,7 +36,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def UpdateBillableMetric(  # noqa: N802
+    def UpdateBillableMetric(
         self, request: pb.UpdateBillableMetricRequest, context: Context
     ) -> pb.UpdateBillableMetricResponse:
         """Change a metric."""
@@ -51,13 +51,13 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def GetBillableMetric(self, request: pb.GetBillableMetricRequest, context: Context) -> pb.GetBillableMetricResponse:  # noqa: N802
+    def GetBillableMetric(self, request: pb.GetBillableMetricRequest, context: Context) -> pb.GetBillableMetricResponse:
         """Find one metric by its code."""
         found = queries.get_metric(self.deps, organization_of(context), request.code)
         return pb.GetBillableMetricResponse(billable_metric=metric_to_pb(found))
 
     @answers
-    def ListBillableMetrics(  # noqa: N802
+    def ListBillableMetrics(
         self, request: pb.ListBillableMetricsRequest, context: Context
     ) -> pb.ListBillableMetricsResponse:
         """List the organization's metrics."""
@@ -66,7 +66,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         return pb.ListBillableMetricsResponse(billable_metrics=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def DeleteBillableMetric(  # noqa: N802
+    def DeleteBillableMetric(
         self, request: pb.DeleteBillableMetricRequest, context: Context
     ) -> pb.DeleteBillableMetricResponse:
         """Remove a metric."""
@@ -80,7 +80,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def CreatePlan(self, request: pb.CreatePlanRequest, context: Context) -> pb.CreatePlanResponse:  # noqa: N802
+    def CreatePlan(self, request: pb.CreatePlanRequest, context: Context) -> pb.CreatePlanResponse:
         """Create the first version of a plan."""
         draft = plan_from_pb(request.plan)
         return self.answer(
@@ -93,7 +93,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def UpdatePlan(self, request: pb.UpdatePlanRequest, context: Context) -> pb.UpdatePlanResponse:  # noqa: N802
+    def UpdatePlan(self, request: pb.UpdatePlanRequest, context: Context) -> pb.UpdatePlanResponse:
         """Change a plan."""
         draft = plan_from_pb(request.plan)
         return self.answer(
@@ -106,26 +106,26 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.GetPlanResponse:  # noqa: N802
+    def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.GetPlanResponse:
         """Find one plan by its code."""
         found = queries.get_plan(self.deps, organization_of(context), request.code, request.version)
         return pb.GetPlanResponse(plan=plan_to_pb(found))
 
     @answers
-    def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:  # noqa: N802
+    def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         """List the current versions of the plans on sale."""
         listed = queries.list_plans(self.deps, organization_of(context), page_from_pb(request.page))
         found = [plan_to_pb(each) for each in listed.entries]
         return pb.ListPlansResponse(plans=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def ListPlanVersions(self, request: pb.ListPlanVersionsRequest, context: Context) -> pb.ListPlanVersionsResponse:  # noqa: N802
+    def ListPlanVersions(self, request: pb.ListPlanVersionsRequest, context: Context) -> pb.ListPlanVersionsResponse:
         """List all versions of one plan."""
         versions = queries.list_plan_versions(self.deps, organization_of(context), request.code)
         return pb.ListPlanVersionsResponse(plans=[plan_to_pb(each) for each in versions])
 
     @answers
-    def DeletePlan(self, request: pb.DeletePlanRequest, context: Context) -> pb.DeletePlanResponse:  # noqa: N802
+    def DeletePlan(self, request: pb.DeletePlanRequest, context: Context) -> pb.DeletePlanResponse:
         """Withdraw a plan from sale."""
         return self.answer(
             request,
@@ -137,7 +137,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def MigratePlanVersion(  # noqa: N802
+    def MigratePlanVersion(
         self, request: pb.MigratePlanVersionRequest, context: Context
     ) -> pb.MigratePlanVersionResponse:
         """Move the subscriptions of one version to another."""
@@ -152,7 +152,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def UpsertTax(self, request: pb.UpsertTaxRequest, context: Context) -> pb.UpsertTaxResponse:  # noqa: N802
+    def UpsertTax(self, request: pb.UpsertTaxRequest, context: Context) -> pb.UpsertTaxResponse:
         """Create or change a tax."""
         draft = tax_from_pb(request.tax)
         return self.answer(
@@ -165,14 +165,14 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def ListTaxes(self, request: pb.ListTaxesRequest, context: Context) -> pb.ListTaxesResponse:  # noqa: N802
+    def ListTaxes(self, request: pb.ListTaxesRequest, context: Context) -> pb.ListTaxesResponse:
         """List the organization's taxes."""
         listed = queries.list_taxes(self.deps, organization_of(context), page_from_pb(request.page))
         found = [tax_to_pb(each) for each in listed.entries]
         return pb.ListTaxesResponse(taxes=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def CreateCoupon(self, request: pb.CreateCouponRequest, context: Context) -> pb.CreateCouponResponse:  # noqa: N802
+    def CreateCoupon(self, request: pb.CreateCouponRequest, context: Context) -> pb.CreateCouponResponse:
         """Create a coupon."""
         draft = coupon_from_pb(request.coupon)
         return self.answer(
@@ -185,7 +185,7 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         )
 
     @answers
-    def ListCoupons(self, request: pb.ListCouponsRequest, context: Context) -> pb.ListCouponsResponse:  # noqa: N802
+    def ListCoupons(self, request: pb.ListCouponsRequest, context: Context) -> pb.ListCouponsResponse:
         """List the organization's coupons."""
         listed = queries.list_coupons(self.deps, organization_of(context), page_from_pb(request.page))
         found = [coupon_to_pb(each) for each in listed.entries]

@@ -22,7 +22,7 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
     """Who is billed."""
 
     @answers
-    def UpsertCustomer(self, request: pb.UpsertCustomerRequest, context: Context) -> pb.UpsertCustomerResponse:  # noqa: N802
+    def UpsertCustomer(self, request: pb.UpsertCustomerRequest, context: Context) -> pb.UpsertCustomerResponse:
         """Create a customer, or change the one with this external id."""
         details = details_from_pb(request.customer)
 
@@ -35,20 +35,20 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
         return self.answer(request, context, pb.UpsertCustomerResponse, work)
 
     @answers
-    def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:  # noqa: N802
+    def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
         """Find one customer by the organization's id."""
         found = queries.get_customer(self.deps, organization_of(context), request.external_id)
         return pb.GetCustomerResponse(customer=customer_to_pb(found))
 
     @answers
-    def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:  # noqa: N802
+    def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
         """List the organization's customers."""
         listed = queries.list_customers(self.deps, organization_of(context), page_from_pb(request.page))
         found = [customer_to_pb(each) for each in listed.entries]
         return pb.ListCustomersResponse(customers=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def ApplyCoupon(self, request: pb.ApplyCouponRequest, context: Context) -> pb.ApplyCouponResponse:  # noqa: N802
+    def ApplyCoupon(self, request: pb.ApplyCouponRequest, context: Context) -> pb.ApplyCouponResponse:
         """Give a customer a coupon."""
         amount = money_from_pb(request.amount, "amount") if request.HasField("amount") else None
         wanted = request.external_customer_id, request.coupon_code, amount
@@ -62,7 +62,7 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
         )
 
     @answers
-    def ListAppliedCoupons(  # noqa: N802
+    def ListAppliedCoupons(
         self, request: pb.ListAppliedCouponsRequest, context: Context
     ) -> pb.ListAppliedCouponsResponse:
         """List the coupons customers hold."""
@@ -72,7 +72,7 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
         return pb.ListAppliedCouponsResponse(applied_coupons=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def TerminateAppliedCoupon(  # noqa: N802
+    def TerminateAppliedCoupon(
         self, request: pb.TerminateAppliedCouponRequest, context: Context
     ) -> pb.TerminateAppliedCouponResponse:
         """Take a coupon away."""

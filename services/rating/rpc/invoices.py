@@ -19,13 +19,13 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
     """Invoices and credit notes."""
 
     @answers
-    def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:  # noqa: N802
+    def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:
         """Find one invoice."""
         bill = queries.get_invoice(self.deps, organization_of(context), request.id)
         return pb.GetInvoiceResponse(invoice=convert.bill_to_pb(bill))
 
     @answers
-    def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:  # noqa: N802
+    def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:
         """List invoices, newest first."""
         wanted, page = convert.invoices_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_invoices(self.deps, organization_of(context), wanted, page)
@@ -34,7 +34,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def CreateOneOffInvoice(  # noqa: N802
+    def CreateOneOffInvoice(
         self, request: pb.CreateOneOffInvoiceRequest, context: Context
     ) -> pb.CreateOneOffInvoiceResponse:
         """Invoice one-off items now."""
@@ -51,7 +51,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def RefreshInvoice(self, request: pb.RefreshInvoiceRequest, context: Context) -> pb.RefreshInvoiceResponse:  # noqa: N802
+    def RefreshInvoice(self, request: pb.RefreshInvoiceRequest, context: Context) -> pb.RefreshInvoiceResponse:
         """Compute a draft again."""
         return self.answer(
             request,
@@ -63,7 +63,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:  # noqa: N802
+    def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:
         """Fix and number a draft."""
         return self.answer(
             request,
@@ -75,7 +75,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:  # noqa: N802
+    def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
         """Take a finalized invoice back."""
         return self.answer(
             request,
@@ -89,7 +89,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:  # noqa: N802
+    def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:
         """Say that an invoice, or a part of it, is paid or that paying failed."""
         paid = convert.payment_state_from_pb(request), request.amount_cents
         return self.answer(
@@ -102,25 +102,25 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:  # noqa: N802
+    def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:
         """Draw the invoice as PDF."""
         found = queries.printable_invoice(self.deps, organization_of(context), request.id)
         return pb.RenderInvoiceResponse(pdf=pdf.render(found.bill, found.seller))
 
     @answers
-    def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:  # noqa: N802
+    def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:
         """Compute an invoice anew from the event log and compare."""
         return convert.rebuilt_to_pb(rebuild_invoice(self.deps, organization_of(context), request.id))
 
     @answers
-    def ExplainFee(self, request: pb.ExplainFeeRequest, context: Context) -> pb.ExplainFeeResponse:  # noqa: N802
+    def ExplainFee(self, request: pb.ExplainFeeRequest, context: Context) -> pb.ExplainFeeResponse:
         """Say how a fee came about, down to the ids of its events."""
         size, token = convert.explain_page_from_pb(request)
         found = queries.explain_fee(self.deps, organization_of(context), request.fee_id, size=size, token=token)
         return convert.explanation_to_pb(found)
 
     @answers
-    def ListFees(self, request: pb.ListFeesRequest, context: Context) -> pb.ListFeesResponse:  # noqa: N802
+    def ListFees(self, request: pb.ListFeesRequest, context: Context) -> pb.ListFeesResponse:
         """List fees across invoices, newest first."""
         wanted, page = convert.fees_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_fees(self.deps, organization_of(context), wanted, page)
@@ -129,7 +129,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def CreateCreditNote(self, request: pb.CreateCreditNoteRequest, context: Context) -> pb.CreateCreditNoteResponse:  # noqa: N802
+    def CreateCreditNote(self, request: pb.CreateCreditNoteRequest, context: Context) -> pb.CreateCreditNoteResponse:
         """Give money back on an invoice, or say what could be given."""
         wanted = convert.credit_wanted_from_pb(request)
         return self.answer(
@@ -144,13 +144,13 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def GetCreditNote(self, request: pb.GetCreditNoteRequest, context: Context) -> pb.GetCreditNoteResponse:  # noqa: N802
+    def GetCreditNote(self, request: pb.GetCreditNoteRequest, context: Context) -> pb.GetCreditNoteResponse:
         """Find one credit note."""
         found = queries.get_credit_note(self.deps, organization_of(context), request.id)
         return pb.GetCreditNoteResponse(credit_note=convert.credit_note_to_pb(found))
 
     @answers
-    def ListCreditNotes(self, request: pb.ListCreditNotesRequest, context: Context) -> pb.ListCreditNotesResponse:  # noqa: N802
+    def ListCreditNotes(self, request: pb.ListCreditNotesRequest, context: Context) -> pb.ListCreditNotesResponse:
         """List credit notes, newest first."""
         listed = queries.list_credit_notes(
             self.deps,
@@ -165,7 +165,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         )
 
     @answers
-    def VoidCreditNote(self, request: pb.VoidCreditNoteRequest, context: Context) -> pb.VoidCreditNoteResponse:  # noqa: N802
+    def VoidCreditNote(self, request: pb.VoidCreditNoteRequest, context: Context) -> pb.VoidCreditNoteResponse:
         """Take the unused credit of a credit note back."""
         return self.answer(
             request,

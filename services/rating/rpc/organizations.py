@@ -26,7 +26,7 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
     """Organizations and their keys."""
 
     @answers
-    def CreateOrganization(  # noqa: N802
+    def CreateOrganization(
         self,
         request: pb.CreateOrganizationRequest,
         context: Context,  # noqa: ARG002
@@ -46,13 +46,13 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         return answer
 
     @answers
-    def GetOrganization(self, request: pb.GetOrganizationRequest, context: Context) -> pb.GetOrganizationResponse:  # noqa: ARG002, N802
+    def GetOrganization(self, request: pb.GetOrganizationRequest, context: Context) -> pb.GetOrganizationResponse:  # noqa: ARG002
         """Read the caller's organization."""
         found = queries.get_organization(self.deps, organization_of(context))
         return pb.GetOrganizationResponse(organization=convert.organization_to_pb(found))
 
     @answers
-    def UpdateOrganization(  # noqa: N802
+    def UpdateOrganization(
         self, request: pb.UpdateOrganizationRequest, context: Context
     ) -> pb.UpdateOrganizationResponse:
         """Change the caller's organization."""
@@ -66,7 +66,7 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         return self.answer(request, context, pb.UpdateOrganizationResponse, work)
 
     @answers
-    def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:  # noqa: N802
+    def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a key. Its request_id is kept without an answer, so that the key is stored nowhere."""
         organization, kind = organization_of(context), convert.kind_from_pb(request.kind)
         with self.deps.db.transaction(organization) as tx:
@@ -76,14 +76,14 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         return pb.CreateApiKeyResponse(api_key=convert.api_key_to_pb(made.api_key), token=made.token)
 
     @answers
-    def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:  # noqa: N802
+    def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """List the organization's keys."""
         listed = queries.list_api_keys(self.deps, organization_of(context), page_from_pb(request.page))
         keys = [convert.api_key_to_pb(each) for each in listed.entries]
         return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed.next_token))
 
     @answers
-    def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:  # noqa: N802
+    def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
         """End a key's life."""
         return self.answer(
             request,
@@ -95,7 +95,7 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         )
 
     @answers
-    def AuthenticateApiKey(  # noqa: N802
+    def AuthenticateApiKey(
         self,
         request: pb.AuthenticateApiKeyRequest,
         context: Context,  # noqa: ARG002

@@ -19,7 +19,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
     """Customers on plans."""
 
     @answers
-    def CreateSubscription(  # noqa: N802
+    def CreateSubscription(
         self, request: pb.CreateSubscriptionRequest, context: Context
     ) -> pb.CreateSubscriptionResponse:
         """Put a customer on a plan."""
@@ -39,7 +39,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         return answer
 
     @answers
-    def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:  # noqa: N802
+    def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
         """Find one subscription."""
         found = queries.get_subscription(self.deps, organization_of(context), request.external_id, request.id)
         return pb.GetSubscriptionResponse(
@@ -47,7 +47,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         )
 
     @answers
-    def ListSubscriptions(self, request: pb.ListSubscriptionsRequest, context: Context) -> pb.ListSubscriptionsResponse:  # noqa: N802
+    def ListSubscriptions(self, request: pb.ListSubscriptionsRequest, context: Context) -> pb.ListSubscriptionsResponse:
         """List subscriptions."""
         states = convert.states_from_pb(request.states)
         wanted = queries.Wanted(states, request.external_customer_id, request.plan_code)
@@ -57,7 +57,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         return pb.ListSubscriptionsResponse(subscriptions=found, page=page_to_pb(listed.next_token))
 
     @answers
-    def ChangeSubscriptionPlan(  # noqa: N802
+    def ChangeSubscriptionPlan(
         self, request: pb.ChangeSubscriptionPlanRequest, context: Context
     ) -> pb.ChangeSubscriptionPlanResponse:
         """Move to another plan."""
@@ -85,7 +85,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         )
 
     @answers
-    def CancelSubscription(  # noqa: N802
+    def CancelSubscription(
         self, request: pb.CancelSubscriptionRequest, context: Context
     ) -> pb.CancelSubscriptionResponse:
         """End a subscription now or at the period's end."""
@@ -106,7 +106,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         )
 
     @answers
-    def WithdrawSubscriptionChange(  # noqa: N802
+    def WithdrawSubscriptionChange(
         self, request: pb.WithdrawSubscriptionChangeRequest, context: Context
     ) -> pb.WithdrawSubscriptionChangeResponse:
         """Take back a change or a cancellation that is not yet in effect."""

@@ -19,7 +19,7 @@ class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
     __test__ = False  # not a test case, whatever pytest makes of its name
 
     @answers
-    def SetTestClock(self, request: pb.SetTestClockRequest, context: Context) -> pb.SetTestClockResponse:  # noqa: N802
+    def SetTestClock(self, request: pb.SetTestClockRequest, context: Context) -> pb.SetTestClockResponse:
         """Start the clock at any instant."""
         now = instant_of(request, "now")
         return self.answer(
@@ -32,7 +32,7 @@ class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
         )
 
     @answers
-    def AdvanceTestClock(self, request: pb.AdvanceTestClockRequest, context: Context) -> pb.AdvanceTestClockResponse:  # noqa: N802
+    def AdvanceTestClock(self, request: pb.AdvanceTestClockRequest, context: Context) -> pb.AdvanceTestClockResponse:
         """Move the clock forward. Several transactions: a request_id without an answer is one to go on with."""
         organization, to = organization_of(context), instant_of(request, "to")
         with self.deps.db.transaction(organization) as tx:
@@ -50,7 +50,7 @@ class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
         return answer
 
     @answers
-    def GetTestClock(self, request: pb.GetTestClockRequest, context: Context) -> pb.GetTestClockResponse:  # noqa: ARG002, N802
+    def GetTestClock(self, request: pb.GetTestClockRequest, context: Context) -> pb.GetTestClockResponse:  # noqa: ARG002
         """Read the organization's present time."""
         found = queries.get_test_clock(self.deps, organization_of(context))
         return pb.GetTestClockResponse(now=instant_to_pb(found.now), test_clock=found.is_test_clock)

@@ -16,27 +16,25 @@ class UsageServicer(RatingServicer, grpc_pb.UsageServiceServicer):
     """What has been used and what it comes to."""
 
     @answers
-    def GetCurrentUsage(self, request: pb.GetCurrentUsageRequest, context: Context) -> pb.GetCurrentUsageResponse:  # noqa: N802
+    def GetCurrentUsage(self, request: pb.GetCurrentUsageRequest, context: Context) -> pb.GetCurrentUsageResponse:
         """Usage of the running period, priced as if it ended now."""
         usage = queries.current_usage(self.deps, organization_of(context), whose_from_pb(request))
         return pb.GetCurrentUsageResponse(usage=summary_to_pb(usage))
 
     @answers
-    def ListPastUsage(self, request: pb.ListPastUsageRequest, context: Context) -> pb.ListPastUsageResponse:  # noqa: N802
+    def ListPastUsage(self, request: pb.ListPastUsageRequest, context: Context) -> pb.ListPastUsageResponse:
         """Usage of closed periods, newest first."""
         past = queries.past_usage(self.deps, organization_of(context), whose_from_pb(request), request.period_count)
         return pb.ListPastUsageResponse(usage=[summary_to_pb(each) for each in past])
 
     @answers
-    def GetProjectedUsage(  # noqa: N802
-        self, request: pb.GetProjectedUsageRequest, context: Context
-    ) -> pb.GetProjectedUsageResponse:
+    def GetProjectedUsage(self, request: pb.GetProjectedUsageRequest, context: Context) -> pb.GetProjectedUsageResponse:
         """Usage of the running period, as it is and as it will be."""
         now, then = queries.projected_usage(self.deps, organization_of(context), whose_from_pb(request))
         return pb.GetProjectedUsageResponse(usage=summary_to_pb(now), projected=summary_to_pb(then))
 
     @answers
-    def SimulatePlan(self, request: pb.SimulatePlanRequest, context: Context) -> pb.SimulatePlanResponse:  # noqa: N802
+    def SimulatePlan(self, request: pb.SimulatePlanRequest, context: Context) -> pb.SimulatePlanResponse:
         """Price a plan over real past usage."""
         plan = simulated_plan_from_pb(request)
         found = simulate_plan(self.deps, organization_of(context), whose_from_pb(request), plan, request.period_count)

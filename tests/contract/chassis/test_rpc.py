@@ -31,7 +31,7 @@ class Clock(pb_grpc.TestClockServiceServicer):
         self.body: Callable[[Any], pb.GetTestClockResponse] = lambda _: pb.GetTestClockResponse()
 
     @answers
-    def GetTestClock(self, request: pb.GetTestClockRequest, context: Any) -> pb.GetTestClockResponse:  # noqa: N802, ARG002
+    def GetTestClock(self, request: pb.GetTestClockRequest, context: Any) -> pb.GetTestClockResponse:  # noqa: ARG002
         return self.body(context)
 
 

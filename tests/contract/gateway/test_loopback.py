@@ -41,7 +41,7 @@ class Organizations(organization_service_pb2_grpc.OrganizationServiceServicer):
     """Knows one key."""
 
     @answers
-    def AuthenticateApiKey(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def AuthenticateApiKey(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         if request.token != "sk_test_right":
             raise UnauthenticatedError("API_KEY_INVALID", "no such key")
         return organization_service_pb2.AuthenticateApiKeyResponse(
@@ -53,15 +53,15 @@ class Catalog(catalog_service_pb2_grpc.CatalogServiceServicer):
     """Refuses in several ways."""
 
     @answers
-    def GetPlan(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def GetPlan(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         raise NotFoundError("PLAN_UNKNOWN", "no plan has this code", code=request.code)
 
     @answers
-    def ListPlans(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def ListPlans(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         raise errors.ResourceExhaustedError("TOO_MANY_CALLS", "wait", retry_after_seconds=3)
 
     @answers
-    def CreatePlan(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+    def CreatePlan(self, request: Any, context: Any) -> Any:  # noqa: ARG002
         violation = FieldViolation("plan.currency", "value_is_invalid", "no such currency")
         raise InvalidArgumentError("FIELD_INVALID", "bad", violations=[violation])
 
@@ -70,7 +70,7 @@ class Customers(customer_service_pb2_grpc.CustomerServiceServicer):
     """Answers with whom it was asked for, and on whose behalf."""
 
     @answers
-    def GetCustomer(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetCustomer(self, request: Any, context: Any) -> Any:
         customer = Customer(external_id=request.external_id, name=organization_of(context))
         return customer_service_pb2.GetCustomerResponse(customer=customer)
 
@@ -79,7 +79,7 @@ class Events(usage_event_service_pb2_grpc.UsageEventServiceServicer):
     """Accepts everything."""
 
     @answers
-    def IngestUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def IngestUsageEvents(self, request: Any, context: Any) -> Any:
         organization_of(context)
         outcomes = [IngestOutcome.INGEST_OUTCOME_ACCEPTED] * len(request.events)
         return usage_event_service_pb2.IngestUsageEventsResponse(outcomes=outcomes)

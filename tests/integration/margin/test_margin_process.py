@@ -52,14 +52,12 @@ class Ingest(ingest_grpc.UsageEventServiceServicer):
     def __init__(self) -> None:
         self.batches: dict[int, list[ingest_events.UsageEventsAccepted]] = {}
 
-    def ReplayUsageEvents(  # noqa: N802 - named by the proto
-        self, request: ingest_pb.ReplayUsageEventsRequest, _: object
-    ) -> Iterator[Proto]:
+    def ReplayUsageEvents(self, request: ingest_pb.ReplayUsageEventsRequest, _: object) -> Iterator[Proto]:
         last = request.to_number or len(self.batches[request.shard])
         for accepted in self.batches[request.shard][request.from_number - 1 : last]:
             yield ingest_pb.ReplayUsageEventsResponse(batch=accepted)
 
-    def ListShardPositions(self, *_: object) -> Proto:  # noqa: N802 - named by the proto
+    def ListShardPositions(self, *_: object) -> Proto:
         return ingest_pb.ListShardPositionsResponse(
             positions=[
                 ingest_events.ShardPosition(shard=shard, last_number=len(batches))
