@@ -29,20 +29,20 @@ from services.kernel.clock import FrozenClock
 from services.kernel.ids import BillableMetricId, ChargeId, OrganizationId, PlanId, SubscriptionId, new_id
 from services.kernel.money import currency
 from services.local.postgres_server import LocalPostgres
-from services.rating.commands.due import run_due
-from services.rating.commands.metrics import create_metric
-from services.rating.commands.organizations import create_organization
-from services.rating.commands.plans import create_plan
-from services.rating.commands.subscriptions import create_subscription
-from services.rating.commands.usage import Memory, count_usage
+from services.rating.agreements.subscription_change import NewSubscription
+from services.rating.catalog.commands.metrics import create_metric
+from services.rating.catalog.commands.plans import create_plan
+from services.rating.clock.due import run_due
 from services.rating.deps import Deps
-from services.rating.domain.catalog import MetricVersion, PlanVersion
-from services.rating.domain.charges import Graduated, Standard, Tier
-from services.rating.domain.metric import Aggregation, BillableMetric
-from services.rating.domain.plan import Charge, Plan
-from services.rating.domain.subscription_change import NewSubscription
-from services.rating.domain.usage_log import EventPage, EventsWanted, UsageEntry
 from services.rating.main import announce_all
+from services.rating.organizations.commands import create_organization
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.charges import Graduated, Standard, Tier
+from services.rating.pricing.metric import Aggregation, BillableMetric
+from services.rating.pricing.plan import Charge, Plan
+from services.rating.shared.usage_log import EventPage, EventsWanted, UsageEntry
+from services.rating.subscriptions.commands import create_subscription
+from services.rating.usage.commands.count import Memory, count_usage
 
 SUBSCRIPTIONS = 10_000
 EVENTS = 3

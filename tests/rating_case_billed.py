@@ -11,24 +11,19 @@ from typing import Any
 from services.kernel.cadence import Alignment, Cadence, period_containing
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.period import Period
-from services.rating.domain.base_price import base_fee, billed_part
-from services.rating.domain.change import (
-    ChangeEffect,
-    ChangeTiming,
-    request_cancellation,
-    request_change,
-)
-from services.rating.domain.charge_filter import Bucket
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.charges import Standard
-from services.rating.domain.credit_note import CreditNote, Resolution, credit_unused
-from services.rating.domain.due import Due, due_at
-from services.rating.domain.fee import Fee
-from services.rating.domain.invoice import Balance, Totals, compute_totals
-from services.rating.domain.metric import Aggregation, BillableMetric
-from services.rating.domain.plan import Charge, Plan
-from services.rating.domain.rate import RatedFor, rate_charge
-from services.rating.domain.subscription import Subscription, activate
+from services.rating.agreements.change import ChangeEffect, ChangeTiming, request_cancellation, request_change
+from services.rating.agreements.subscription import Subscription, activate
+from services.rating.invoicing.credit_note import CreditNote, Resolution, credit_unused
+from services.rating.invoicing.invoice import Balance, Totals, compute_totals
+from services.rating.pricing.base_price import base_fee, billed_part
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import Standard
+from services.rating.pricing.due import Due, due_at
+from services.rating.pricing.fee import Fee
+from services.rating.pricing.metric import Aggregation, BillableMetric
+from services.rating.pricing.plan import Charge, Plan
+from services.rating.pricing.rate import RatedFor, rate_charge
 from tests.rating_case_invoice_runner import creditable
 from tests.rating_case_runner import CHARGE, EUR, SUBSCRIPTION, default_interval, major, taxes_at
 

@@ -10,10 +10,10 @@ from decimal import Decimal
 from services.kernel.cadence import midnight
 from services.kernel.ids import SubscriptionId
 from services.kernel.period import Period
-from services.rating.domain.charge_usage import ChargeUsage
-from services.rating.domain.commitment import commitment_fee
-from services.rating.domain.fee import Fee
-from services.rating.domain.subscription import apply_change
+from services.rating.agreements.subscription import apply_change
+from services.rating.pricing.charge_usage import ChargeUsage
+from services.rating.pricing.commitment import commitment_fee
+from services.rating.pricing.fee import Fee
 from tests.rating_case_billed import COUNT, Billed, events, span, standard, totals_of
 from tests.rating_case_change_runner import CHANGES
 from tests.rating_case_runner import SUBSCRIPTION, Case, instant

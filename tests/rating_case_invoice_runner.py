@@ -9,12 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.kernel.period import Period
-from services.rating.domain.advance import HighWater, charge_in_advance
-from services.rating.domain.charge_filter import bucket_of
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.charges import Line, Priced, price
-from services.rating.domain.coupon import AppliedCoupon, CouponFrequency
-from services.rating.domain.credit_note import (
+from services.rating.invoicing.credit_note import (
     CreditableInvoice,
     CreditItem,
     CreditNote,
@@ -23,10 +18,15 @@ from services.rating.domain.credit_note import (
     credit,
     credit_unused,
 )
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.invoice import Totals, compute_totals
-from services.rating.domain.proration import DayShare
-from services.rating.domain.tax import Tax
+from services.rating.invoicing.invoice import Totals, compute_totals
+from services.rating.pricing.advance import HighWater, charge_in_advance
+from services.rating.pricing.charge_filter import bucket_of
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import Line, Priced, price
+from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.proration import DayShare
+from services.rating.pricing.tax import Tax
 from tests.rating_case_runner import EUR, Case, charge_from, instant, major, metric_from, taxes_at, window_of
 
 _PERIOD = Period(datetime(2022, 10, 1, tzinfo=UTC), datetime(2022, 11, 1, tzinfo=UTC))

@@ -17,9 +17,9 @@ from services.kernel.cadence import MONTHLY, Alignment, Cadence, interval_named,
 from services.kernel.ids import ChargeId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.charge_filter import Bucket, ChargeFilter, bucket_of
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.charges import (
+from services.rating.pricing.charge_filter import Bucket, ChargeFilter, bucket_of
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import (
     ChargeModel,
     Dynamic,
     Graduated,
@@ -35,8 +35,8 @@ from services.rating.domain.charges import (
     Volume,
     price,
 )
-from services.rating.domain.fee import Fee
-from services.rating.domain.metric import (
+from services.rating.pricing.fee import Fee
+from services.rating.pricing.metric import (
     Aggregation,
     BillableMetric,
     Measurement,
@@ -44,9 +44,9 @@ from services.rating.domain.metric import (
     Rounding,
     RoundingFunction,
 )
-from services.rating.domain.plan import Charge
-from services.rating.domain.rate import RatedFor, rate_charge
-from services.rating.domain.tax import Tax
+from services.rating.pricing.plan import Charge
+from services.rating.pricing.rate import RatedFor, rate_charge
+from services.rating.pricing.tax import Tax
 
 Case = Mapping[str, Any]
 

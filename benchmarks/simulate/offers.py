@@ -10,10 +10,10 @@ from fractions import Fraction
 from services.kernel.cadence import CadenceUnit, Interval
 from services.kernel.ids import BillableMetricId, ChargeId, PlanId
 from services.kernel.money import CURRENCIES
-from services.rating.domain.catalog import MetricVersion, PlanVersion
-from services.rating.domain.charges import Standard
-from services.rating.domain.metric import Aggregation, BillableMetric
-from services.rating.domain.plan import Charge, Plan
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.charges import Standard
+from services.rating.pricing.metric import Aggregation, BillableMetric
+from services.rating.pricing.plan import Charge, Plan
 
 METRIC = "api_call"
 # (unit, every, how often it is chosen): short intervals make most of the work, so they are chosen less.

@@ -15,7 +15,7 @@ from benchmarks.simulate.snapshot import Snapshots
 from benchmarks.simulate.usage import Usage, UsagePlayer
 from benchmarks.simulate.world import Market, World
 from services.chassis.db import Database
-from services.rating.commands.due import DueReport
+from services.rating.clock.due import DueReport
 
 # 2024 has a leap day.
 BEGINS_AT = datetime(2023, 1, 1, tzinfo=UTC)

@@ -13,16 +13,16 @@ from benchmarks.simulate.offers import Offer
 from benchmarks.simulate.world import Market, World
 from services.kernel.cadence import Alignment
 from services.kernel.errors import FailedPreconditionError
-from services.rating.commands.subscriptions import (
+from services.rating.agreements.agreement import EndTerms
+from services.rating.agreements.change import ChangeTiming
+from services.rating.agreements.subscription_change import NewSubscription
+from services.rating.invoicing.credit_note import Resolution
+from services.rating.subscriptions.commands import (
     cancel_subscription,
     change_plan,
     create_subscription,
     withdraw_change,
 )
-from services.rating.domain.agreement import EndTerms
-from services.rating.domain.change import ChangeTiming
-from services.rating.domain.credit_note import Resolution
-from services.rating.domain.subscription_change import NewSubscription
 
 INSTANT = timedelta(microseconds=1)
 # Between two decisions of a customer; some seven changes in five years.

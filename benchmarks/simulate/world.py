@@ -10,13 +10,13 @@ from benchmarks.simulate.usage_log import UsageFeed
 from services.chassis.db import Database
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
-from services.rating.commands.due import DueReport, run_due
-from services.rating.commands.metrics import create_metric
-from services.rating.commands.organizations import create_organization
-from services.rating.commands.plans import create_plan
+from services.rating.catalog.commands.metrics import create_metric
+from services.rating.catalog.commands.plans import create_plan
+from services.rating.clock.due import DueReport, run_due
 from services.rating.deps import Deps
-from services.rating.domain.usage_log import EventPage, EventsWanted
 from services.rating.main import announce_all
+from services.rating.organizations.commands import create_organization
+from services.rating.shared.usage_log import EventPage, EventsWanted
 
 # Zone, currency, days of grace: clocks put forward by an hour, by half an hour, at midnight, and never; currencies
 # of two, no and three decimals; invoices final at once and after a while.

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
 from services.kernel.clock import Clock
-from services.rating.domain.usage_log import UsageLog
+from services.rating.shared.usage_log import UsageLog
 
 # The newest batch number of each shard of the usage-event log.
 ShardPositions = Callable[[], Mapping[int, int]]

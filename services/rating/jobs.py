@@ -6,9 +6,9 @@ import threading
 
 from services.chassis.job import Job
 from services.chassis.log import logger
-from services.rating.commands.due import run_due
-from services.rating.commands.revenue import accrue_due
+from services.rating.clock.due import run_due
 from services.rating.deps import Deps
+from services.rating.invoicing.commands.revenue import accrue_due
 
 log = logger(__name__)
 

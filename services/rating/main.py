@@ -30,17 +30,18 @@ from services.chassis.rpc.server import Server
 from services.chassis.streams import RATING
 from services.kernel.clock import Clock, SystemClock
 from services.rating import jobs
-from services.rating.commands.bootstrap import ensure_bootstrap_key
+from services.rating.announcements import billing as billing_events
+from services.rating.announcements import catalog as domain_events
 from services.rating.consumers.test_clock import acknowledgement_logs
 from services.rating.consumers.usage import usage_logs
-from services.rating.convert import billing_events, domain_events
 from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
+from services.rating.organizations.bootstrap import ensure_bootstrap_key
 from services.rating.rpc.catalog import CatalogServicer
-from services.rating.rpc.customers import CustomerServicer
-from services.rating.rpc.invoices import InvoiceServicer
-from services.rating.rpc.organizations import OrganizationServicer
-from services.rating.rpc.subscriptions import SubscriptionServicer
+from services.rating.rpc.customer import CustomerServicer
+from services.rating.rpc.invoice import InvoiceServicer
+from services.rating.rpc.organization import OrganizationServicer
+from services.rating.rpc.subscription import SubscriptionServicer
 from services.rating.rpc.test_clock import TestClockServicer
 from services.rating.rpc.usage import UsageServicer
 from services.rating.settings import RatingSettings

@@ -13,16 +13,13 @@ from hypothesis import strategies as st
 
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.adjustment import adjust, settle
-from services.rating.domain.charges import (
-    Line,
-    Priced,
-)
-from services.rating.domain.coupon import AppliedCoupon, CouponFrequency
-from services.rating.domain.credit_note import CreditableInvoice, CreditItem, InvoicedFee, credit
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.invoice import Balance, compute_totals
-from services.rating.domain.tax import Tax
+from services.rating.invoicing.adjustment import adjust, settle
+from services.rating.invoicing.credit_note import CreditableInvoice, CreditItem, InvoicedFee, credit
+from services.rating.invoicing.invoice import Balance, compute_totals
+from services.rating.pricing.charges import Line, Priced
+from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.tax import Tax
 
 D = Decimal
 FEBRUARY = Period(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))

@@ -16,11 +16,11 @@ from services.kernel.cadence import MONTHLY, Alignment, Cadence, midnight, perio
 from services.kernel.ids import ChargeId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.advance import accrue
-from services.rating.domain.aggregation import AGGREGATES, Aggregate, DailySum
-from services.rating.domain.charge_filter import Bucket
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.charges import (
+from services.rating.pricing.advance import accrue
+from services.rating.pricing.aggregation import AGGREGATES, Aggregate, DailySum
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import (
     ChargeModel,
     Dynamic,
     Graduated,
@@ -35,10 +35,10 @@ from services.rating.domain.charges import (
     Volume,
     price,
 )
-from services.rating.domain.metric import Aggregation, BillableMetric, Measurement
-from services.rating.domain.plan import Charge
-from services.rating.domain.proration import day_share
-from services.rating.domain.rate import RatedFor, rate_charge
+from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement
+from services.rating.pricing.plan import Charge
+from services.rating.pricing.proration import day_share
+from services.rating.pricing.rate import RatedFor, rate_charge
 
 D = Decimal
 START = datetime(2024, 2, 1, tzinfo=UTC)

@@ -15,13 +15,8 @@ from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, InvoiceId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain import invoice as invoices
-from services.rating.domain.change import ChangeTiming, request_cancellation, request_change
-from services.rating.domain.charges import Line, Priced
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.invoice import Invoice, InvoiceState, PaymentState, compute_totals
-from services.rating.domain.plan import Plan
-from services.rating.domain.subscription import (
+from services.rating.agreements.change import ChangeTiming, request_cancellation, request_change
+from services.rating.agreements.subscription import (
     Subscription,
     SubscriptionState,
     activate,
@@ -29,6 +24,11 @@ from services.rating.domain.subscription import (
     cancel,
     withdraw_change,
 )
+from services.rating.invoicing import invoice as invoices
+from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState, compute_totals
+from services.rating.pricing.charges import Line, Priced
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.plan import Plan
 
 EUR = CURRENCIES["EUR"]
 START = datetime(2024, 2, 10, 12, tzinfo=UTC)

@@ -22,9 +22,9 @@ from farebox.rating.v1 import (
 )
 from services.chassis.config import Settings
 from services.kernel.ids import OrganizationId, SubscriptionId
-from services.rating.commands.usage import Memory, count_usage
-from services.rating.domain.counting import event_digest
-from services.rating.domain.usage_log import EventPage, EventsWanted, ListedEvent, UsageEntry
+from services.rating.shared.usage_log import EventPage, EventsWanted, ListedEvent, UsageEntry
+from services.rating.usage.commands.count import Memory, count_usage
+from services.rating.usage.counting import event_digest
 from tests.support.rating_catalog import Rating, Tenant, running_rating, timestamp
 
 SHARD = 3

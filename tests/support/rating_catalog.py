@@ -34,8 +34,8 @@ from services.chassis.rpc.server import Server
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
-from services.rating.domain.usage_log import EventPage, EventsWanted
 from services.rating.main import add_servicers, announce_all
+from services.rating.shared.usage_log import EventPage, EventsWanted
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 # Every call of a test is answered well within this; a test that hangs should say so.

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.kernel.clock import FrozenClock
-from services.rating.commands import due
+from services.rating.clock import due
 from services.rating.deps import Deps
-from services.rating.domain.usage_log import EventPage, EventsWanted
 from services.rating.main import announce_all
+from services.rating.shared.usage_log import EventPage, EventsWanted
 
 
 class _NoLog:

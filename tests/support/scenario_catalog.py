@@ -10,12 +10,12 @@ from typing import Any
 from services.kernel.cadence import CadenceUnit, Interval, interval_named
 from services.kernel.ids import BillableMetricId, ChargeId, PlanId
 from services.kernel.money import CURRENCIES, Currency, plain
-from services.rating.domain.catalog import MetricVersion, PlanVersion
-from services.rating.domain.charge_filter import ChargeFilter
-from services.rating.domain.fee import Fee as DomainFee
-from services.rating.domain.fee import FeeKind
-from services.rating.domain.metric import Aggregation, BillableMetric, MetricFilter
-from services.rating.domain.plan import Charge, Plan
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.charge_filter import ChargeFilter
+from services.rating.pricing.fee import Fee as DomainFee
+from services.rating.pricing.fee import FeeKind
+from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter
+from services.rating.pricing.plan import Charge, Plan
 from tests.rating_case_runner import model_from_properties
 from tests.support.scenarios import Fee
 

@@ -10,10 +10,11 @@ from typing import Any
 from services.kernel.cadence import Alignment
 from services.kernel.ids import CustomerId, OrganizationId, SubscriptionId
 from services.kernel.period import Period
-from services.rating.domain.adjustment import adjust, settle
-from services.rating.domain.agreement import Agreement
-from services.rating.domain.billing_period import BillingPeriod
-from services.rating.domain.billing_run import (
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.change import request_change
+from services.rating.agreements.subscription import Subscription, activate, apply_change
+from services.rating.invoicing.adjustment import adjust, settle
+from services.rating.invoicing.billing_run import (
     BillingRun,
     cut_period,
     end_run,
@@ -22,17 +23,16 @@ from services.rating.domain.billing_run import (
     trial_end_run,
     unused_share,
 )
-from services.rating.domain.catalog import MetricVersion, PlanVersion
-from services.rating.domain.change import request_change
-from services.rating.domain.charge_filter import Bucket, bucket_of
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.commitment import commitment_fee
-from services.rating.domain.credit_note import CreditableInvoice, InvoicedFee, credit_unused
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.invoice import Balance, Totals, compute_totals
-from services.rating.domain.plan import Charge
-from services.rating.domain.rate import RatedFor, rate_charge
-from services.rating.domain.subscription import Subscription, activate, apply_change
+from services.rating.invoicing.credit_note import CreditableInvoice, InvoicedFee, credit_unused
+from services.rating.invoicing.invoice import Balance, Totals, compute_totals
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.charge_filter import Bucket, bucket_of
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.commitment import commitment_fee
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.plan import Charge
+from services.rating.pricing.rate import RatedFor, rate_charge
+from services.rating.usage.billing_period import BillingPeriod
 from tests.support.scenario_catalog import metric_draft, plan_draft
 from tests.support.scenarios import CUSTOMER, Scenario, Step, instant
 

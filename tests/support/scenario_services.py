@@ -10,17 +10,17 @@ from services.chassis.page import Page
 from services.kernel.cadence import Alignment
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
-from services.rating.commands.due import run_due
-from services.rating.commands.metrics import create_metric
-from services.rating.commands.organizations import create_organization
-from services.rating.commands.plans import create_plan
-from services.rating.commands.subscriptions import change_plan, create_subscription
-from services.rating.domain.bill import Bill
-from services.rating.domain.subscription import SubscriptionState
-from services.rating.domain.subscription_change import NewSubscription
-from services.rating.queries.invoices import list_invoices
-from services.rating.store.invoices.listing import InvoicesWanted
-from services.rating.store.subscriptions import list_agreements
+from services.rating.agreements.store import list_agreements
+from services.rating.agreements.subscription import SubscriptionState
+from services.rating.agreements.subscription_change import NewSubscription
+from services.rating.catalog.commands.metrics import create_metric
+from services.rating.catalog.commands.plans import create_plan
+from services.rating.clock.due import run_due
+from services.rating.invoicing.bill import Bill
+from services.rating.invoicing.queries.invoices import list_invoices
+from services.rating.invoicing.store.listing import InvoicesWanted
+from services.rating.organizations.commands import create_organization
+from services.rating.subscriptions.commands import change_plan, create_subscription
 from tests.support.rating_catalog import build_test_deps
 from tests.support.scenario_catalog import metric_draft, plan_draft
 from tests.support.scenarios import CUSTOMER, Scenario, Step, instant

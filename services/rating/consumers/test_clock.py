@@ -13,8 +13,8 @@ from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from services.chassis.follower import Log, Message
 from services.chassis.streams import ENTITLEMENTS, INGEST, MARGIN, Stream
 from services.kernel.ids import OrganizationId
-from services.rating.convert.values import instant_from_pb
-from services.rating.store.test_clock import acknowledge
+from services.rating.organizations.clock_store import acknowledge
+from services.rating.shared.values import instant_from_pb
 
 _PUBLISHERS: tuple[tuple[str, Stream, type[Any]], ...] = (
     ("ingest", INGEST, ingest_pb.TestClockReached),

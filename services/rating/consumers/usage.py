@@ -9,10 +9,10 @@ from sqlalchemy.engine import Connection
 from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
 from services.chassis.follower import Log, Message
 from services.chassis.streams import SHARD_COUNT, USAGE, shard_subject
-from services.rating.commands.usage import Memory, count_usage
-from services.rating.convert.usage import entries_from_pb
 from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
+from services.rating.invoicing.convert.usage import entries_from_pb
+from services.rating.usage.commands.count import Memory, count_usage
 
 
 def usage_logs(deps: Deps, ingest: IngestLog) -> list[Log]:

@@ -6,15 +6,15 @@ from farebox.rating.v1 import catalog_service_pb2 as pb
 from farebox.rating.v1 import catalog_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.rating.commands import coupons, metrics, plans
-from services.rating.commands.subscriptions import migrate_plan_version
-from services.rating.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb, tax_to_pb
-from services.rating.convert.metrics import metric_from_pb, metric_to_pb
-from services.rating.convert.plans import plan_from_pb, plan_to_pb
-from services.rating.convert.subscriptions import move_to_pb
-from services.rating.convert.values import page_from_pb, page_to_pb
-from services.rating.queries import catalog as queries
+from services.rating.agreements.convert import move_to_pb
+from services.rating.catalog import queries
+from services.rating.catalog.commands import coupons, metrics, plans
+from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb, tax_to_pb
+from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
+from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb
 from services.rating.rpc.base import RatingServicer
+from services.rating.shared.values import page_from_pb, page_to_pb
+from services.rating.subscriptions.commands import migrate_plan_version
 
 
 class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):

@@ -7,10 +7,9 @@ from farebox.rating.v1 import test_clock_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.rating.commands import test_clock as commands
-from services.rating.convert.values import instant_of, instant_to_pb
-from services.rating.queries import test_clock as queries
+from services.rating.clock import commands, queries
 from services.rating.rpc.base import RatingServicer
+from services.rating.shared.values import instant_of, instant_to_pb
 
 
 class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):

@@ -6,9 +6,9 @@ from farebox.rating.v1 import usage_service_pb2 as pb
 from farebox.rating.v1 import usage_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.rating.convert.usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
-from services.rating.queries import usage as queries
-from services.rating.queries.simulation import simulate_plan
+from services.rating.invoicing.convert.usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
+from services.rating.invoicing.queries import usage as queries
+from services.rating.invoicing.queries.simulation import simulate_plan
 from services.rating.rpc.base import RatingServicer
 
 

@@ -23,7 +23,7 @@ from services.chassis.rpc.server import Server
 from services.kernel.clock import FrozenClock
 from services.kernel.errors import UnavailableError
 from services.rating.main import add_servicers
-from services.rating.rpc.invoices import InvoiceServicer
+from services.rating.rpc.invoice import InvoiceServicer
 from services.rating.rpc.usage import UsageServicer
 from tests.support.rating_catalog import CALL_SECONDS, NOW, build_test_deps, decimal
 

@@ -17,9 +17,9 @@ from services.chassis.follower import Follower, Message
 from services.chassis.outbox import numbered
 from services.chassis.streams import USAGE, shard_subject
 from services.chassis.wait import wait_until
-from services.rating.commands.usage import Memory
 from services.rating.consumers.usage import usage_logs
-from services.rating.domain.usage_log import UsageEntry
+from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.commands.count import Memory
 from tests.support.rating_billing import SHARD, Billing, count, running_billing, split
 from tests.support.rating_catalog import decimal, standard_charge, timestamp
 

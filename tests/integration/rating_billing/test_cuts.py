@@ -12,8 +12,8 @@ import pytest
 from farebox.rating.v1 import billable_metric_pb2, domain_events_pb2, subscription_pb2, subscription_service_pb2
 from services.chassis.config import Settings
 from services.chassis.wait import wait_until
-from services.rating.commands.usage import Memory, count_usage
-from services.rating.domain.usage_log import UsageEntry
+from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.commands.count import Memory, count_usage
 from tests.support.rating_billing import Billing, fees_of, running_billing
 from tests.support.rating_catalog import standard_charge, timestamp
 

@@ -14,8 +14,8 @@ import pytest
 from services.chassis.config import Settings
 from services.chassis.wait import wait_until
 from services.kernel.clock import FrozenClock
-from services.rating.commands import due
-from services.rating.commands.due import close_batch, run_due
+from services.rating.clock import due
+from services.rating.clock.due import close_batch, run_due
 from services.rating.deps import Deps
 from tests.support import rating_closer
 from tests.support.rating_billing import Billing, running_billing

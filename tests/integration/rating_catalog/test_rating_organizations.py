@@ -16,7 +16,7 @@ from farebox.rating.v1 import (
     organization_service_pb2 as pb,
 )
 from services.chassis.rpc.errors import error_info, field_violations
-from services.rating.commands.bootstrap import ensure_bootstrap_key
+from services.rating.organizations.bootstrap import ensure_bootstrap_key
 from tests.support.rating_catalog import CALL_SECONDS, Rating, Tenant
 
 

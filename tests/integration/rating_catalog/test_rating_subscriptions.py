@@ -18,7 +18,7 @@ from farebox.rating.v1 import (
     subscription_service_pb2 as pb,
 )
 from services.chassis.rpc.errors import error_info, field_violations
-from services.rating.commands.subscriptions import apply_due_changes
+from services.rating.subscriptions.commands import apply_due_changes
 from tests.support.rating_catalog import NOW, Rating, Tenant, timestamp
 
 State = subscription_pb2.Subscription

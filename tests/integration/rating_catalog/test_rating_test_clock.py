@@ -22,7 +22,7 @@ from farebox.rating.v1 import (
 from services.chassis.config import Settings
 from services.chassis.follower import Message
 from services.chassis.rpc.errors import error_info
-from services.rating.commands import test_clock as commands
+from services.rating.clock import commands
 from services.rating.consumers.test_clock import acknowledgement_logs
 from tests.support.rating_catalog import NOW, Rating, Tenant, running_rating, timestamp
 

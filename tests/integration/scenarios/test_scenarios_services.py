@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.db import Database
-from services.rating.domain.invoice import InvoiceState
+from services.rating.invoicing.invoice import InvoiceState
 from tests.support.scenario_catalog import billed_fee
 from tests.support.scenario_services import ScenarioRun
 from tests.support.scenarios import comparable, over_time_files, read_scenario, scenario_files

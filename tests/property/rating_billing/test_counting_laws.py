@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from services.kernel.ids import BillableMetricId
 from services.kernel.money import currency
-from services.rating.domain.catalog import MetricVersion
-from services.rating.domain.counting import DIGEST_MODULUS, Counted, Counter, event_digest, tally
-from services.rating.domain.log_rating import gather
-from services.rating.domain.metric import Aggregation, BillableMetric
-from services.rating.domain.usage_log import ListedEvent
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.metric import Aggregation, BillableMetric
+from services.rating.shared.usage_log import ListedEvent
+from services.rating.usage.counting import DIGEST_MODULUS, Counted, Counter, event_digest, tally
+from services.rating.usage.log_rating import gather
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

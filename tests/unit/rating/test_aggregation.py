@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from services.kernel.period import Period
-from services.rating.domain.aggregation import (
+from services.rating.pricing.aggregation import (
     Count,
     DailySum,
     Latest,
@@ -18,7 +18,7 @@ from services.rating.domain.aggregation import (
     WeightedSum,
     empty_aggregate,
 )
-from services.rating.domain.metric import Aggregation, Measurement
+from services.rating.pricing.metric import Aggregation, Measurement
 
 START = datetime(2024, 2, 1, tzinfo=UTC)
 FEBRUARY = Period(START, datetime(2024, 3, 1, tzinfo=UTC))

@@ -12,7 +12,7 @@ from services.kernel.cadence import YEARLY, Alignment
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.money import CURRENCIES
-from services.rating.domain.change import (
+from services.rating.agreements.change import (
     ChangeKind,
     ChangeTiming,
     preview_cancellation,
@@ -20,8 +20,8 @@ from services.rating.domain.change import (
     request_cancellation,
     request_change,
 )
-from services.rating.domain.plan import Plan
-from services.rating.domain.subscription import Subscription, SubscriptionState, activate
+from services.rating.agreements.subscription import Subscription, SubscriptionState, activate
+from services.rating.pricing.plan import Plan
 
 D = Decimal
 START = datetime(2024, 4, 1, 9, tzinfo=UTC)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from services.kernel.errors import InvalidArgumentError
-from services.rating.domain.charges import (
+from services.rating.pricing.charges import (
     CHARGE_MODELS,
     ChargeModel,
     Dynamic,
@@ -27,7 +27,7 @@ from services.rating.domain.charges import (
     model_name,
     price,
 )
-from services.rating.domain.metric import Measurement
+from services.rating.pricing.metric import Measurement
 
 D = Decimal
 TIERS = (Tier(D(10), D("1.5"), D(2)), Tier(D(20), D(1), D(3)), Tier(None, D("0.5")))

@@ -12,12 +12,12 @@ from services.kernel.cadence import Alignment
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.agreement import Agreement
-from services.rating.domain.billing_period import BillingPeriod
-from services.rating.domain.billing_run import cut_period, end_run
-from services.rating.domain.catalog import PlanVersion
-from services.rating.domain.plan import Plan
-from services.rating.domain.subscription import PendingChange, Subscription, activate, terminate
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.subscription import PendingChange, Subscription, activate, terminate
+from services.rating.invoicing.billing_run import cut_period, end_run
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.pricing.plan import Plan
+from services.rating.usage.billing_period import BillingPeriod
 
 APRIL = datetime(2024, 4, 1, tzinfo=UTC)
 MAY = datetime(2024, 5, 1, tzinfo=UTC)

@@ -13,12 +13,9 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import CustomerId, InvoiceId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain import credit_note
-from services.rating.domain.charges import Line, Priced
-from services.rating.domain.coupon import AppliedCoupon, CouponFrequency, apply_coupons, spread
-from services.rating.domain.credit_note import CreditableInvoice, CreditItem, InvoicedFee
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.invoice import (
+from services.rating.invoicing import credit_note
+from services.rating.invoicing.credit_note import CreditableInvoice, CreditItem, InvoicedFee
+from services.rating.invoicing.invoice import (
     Balance,
     Invoice,
     InvoiceState,
@@ -30,7 +27,10 @@ from services.rating.domain.invoice import (
     refresh,
     void,
 )
-from services.rating.domain.tax import Tax, applicable_taxes
+from services.rating.pricing.charges import Line, Priced
+from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency, apply_coupons, spread
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.tax import Tax, applicable_taxes
 
 D = Decimal
 EUR = CURRENCIES["EUR"]

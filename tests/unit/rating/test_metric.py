@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from services.kernel.errors import InvalidArgumentError
-from services.rating.domain.metric import Aggregation, BillableMetric, Rounding, RoundingFunction, property_text
+from services.rating.pricing.metric import Aggregation, BillableMetric, Rounding, RoundingFunction, property_text
 
 AT = datetime(2024, 2, 1, tzinfo=UTC)
 SUM = BillableMetric("m", Aggregation.SUM, "n")

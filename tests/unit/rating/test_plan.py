@@ -13,11 +13,11 @@ from services.kernel.cadence import MONTHLY, QUARTERLY, WEEKLY, YEARLY, Alignmen
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import ChargeId
 from services.kernel.money import CURRENCIES
-from services.rating.domain.charge_filter import Bucket, ChargeFilter, bucket_of, most_specific
-from services.rating.domain.charges import Dynamic, Percentage, Standard, Volume
-from services.rating.domain.charges.tier import Tier
-from services.rating.domain.metric import Aggregation, BillableMetric, MetricFilter
-from services.rating.domain.plan import Charge, Plan, PlanEntitlement, next_version
+from services.rating.pricing.charge_filter import Bucket, ChargeFilter, bucket_of, most_specific
+from services.rating.pricing.charges import Dynamic, Percentage, Standard, Volume
+from services.rating.pricing.charges.tier import Tier
+from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter
+from services.rating.pricing.plan import Charge, Plan, PlanEntitlement, next_version
 
 D = Decimal
 EUR = CURRENCIES["EUR"]

@@ -12,20 +12,20 @@ import pytest
 from services.kernel.ids import ChargeId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.adjustment import adjust, settle
-from services.rating.domain.advance import HighWater, accrue, charge_in_advance
-from services.rating.domain.aggregation import DailySum, Max, Sum
-from services.rating.domain.base_price import base_fee, billed_part
-from services.rating.domain.charge_filter import Bucket, ChargeFilter
-from services.rating.domain.charge_usage import ChargeUsage, Window
-from services.rating.domain.charges import Dynamic, Graduated, Percentage, Standard, Tier, Usage, Volume
-from services.rating.domain.commitment import commitment_fee
-from services.rating.domain.fee import Fee, FeeKind
-from services.rating.domain.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
-from services.rating.domain.plan import Charge, Plan
-from services.rating.domain.proration import DayShare, day_share
-from services.rating.domain.rate import RatedFor, rate_charge
-from services.rating.domain.tax import Tax
+from services.rating.invoicing.adjustment import adjust, settle
+from services.rating.pricing.advance import HighWater, accrue, charge_in_advance
+from services.rating.pricing.aggregation import DailySum, Max, Sum
+from services.rating.pricing.base_price import base_fee, billed_part
+from services.rating.pricing.charge_filter import Bucket, ChargeFilter
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import Dynamic, Graduated, Percentage, Standard, Tier, Usage, Volume
+from services.rating.pricing.commitment import commitment_fee
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
+from services.rating.pricing.plan import Charge, Plan
+from services.rating.pricing.proration import DayShare, day_share
+from services.rating.pricing.rate import RatedFor, rate_charge
+from services.rating.pricing.tax import Tax
 
 D = Decimal
 EUR = CURRENCIES["EUR"]

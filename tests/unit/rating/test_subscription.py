@@ -13,8 +13,7 @@ from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.plan import Plan
-from services.rating.domain.subscription import (
+from services.rating.agreements.subscription import (
     PendingChange,
     Subscription,
     SubscriptionState,
@@ -26,6 +25,7 @@ from services.rating.domain.subscription import (
     terminate,
     withdraw_change,
 )
+from services.rating.pricing.plan import Plan
 
 START = datetime(2024, 2, 10, 12, tzinfo=UTC)
 LATER = datetime(2024, 2, 20, 15, tzinfo=UTC)

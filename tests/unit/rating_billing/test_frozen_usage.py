@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.rating.domain.frozen_usage import Correction, Frozen
-from services.rating.domain.usage_log import ListedEvent
+from services.rating.shared.usage_log import ListedEvent
+from services.rating.usage.frozen_usage import Correction, Frozen
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 

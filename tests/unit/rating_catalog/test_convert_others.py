@@ -12,12 +12,12 @@ from farebox.common.v1 import decimal_pb2, money_pb2, page_pb2
 from farebox.rating.v1 import billable_metric_pb2, coupon_pb2, customer_pb2, subscription_service_pb2, tax_pb2
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import CustomerId
-from services.rating.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb
-from services.rating.convert.customers import customer_to_pb, details_from_pb
-from services.rating.convert.metrics import metric_from_pb, metric_to_pb
-from services.rating.convert.subscriptions import new_subscription_from_pb, resolution_from_pb, timing_from_pb
-from services.rating.convert.values import instant_from_pb, instant_to_pb, page_from_pb
-from services.rating.domain.customer import Customer
+from services.rating.agreements.convert import new_subscription_from_pb, resolution_from_pb, timing_from_pb
+from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb
+from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
+from services.rating.customers.convert import customer_to_pb, details_from_pb
+from services.rating.customers.customer import Customer
+from services.rating.shared.values import instant_from_pb, instant_to_pb, page_from_pb
 
 Metric = billable_metric_pb2.BillableMetric
 AT = datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from farebox.common.v1 import decimal_pb2
 from farebox.rating.v1 import charge_pb2, plan_pb2
 from services.kernel.errors import InvalidArgumentError
-from services.rating.convert.plans import plan_from_pb, plan_to_pb
-from services.rating.store.plan_document import plan_from_document, plan_to_document
+from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb
+from services.rating.catalog.store.plan_document import plan_from_document, plan_to_document
 
 Model = charge_pb2.ChargeModel
 

@@ -14,14 +14,14 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.domain.agreement import Agreement
-from services.rating.domain.billed import Billed
-from services.rating.domain.catalog import PlanVersion
-from services.rating.domain.organization import TOKEN_BYTES, ApiKeyKind, token_digest, token_of
-from services.rating.domain.paths import inside
-from services.rating.domain.plan import Plan
-from services.rating.domain.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.billed import Billed
+from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.organizations.organization import TOKEN_BYTES, ApiKeyKind, token_digest, token_of
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.pricing.plan import Plan
 from services.rating.settings import RatingSettings
+from services.rating.shared.paths import inside
 
 START = datetime(2024, 1, 15, 12, tzinfo=UTC)
 

@@ -1,0 +1,115 @@
+"""An agreement: a subscription with everything that decides when and how it is billed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.kernel.cadence import Cadence, period_containing
+from services.kernel.ids import OrganizationId, SubscriptionId
+from services.kernel.period import Period
+from services.rating.agreements.subscription import Subscription, SubscriptionState
+from services.rating.invoicing.credit_note import Resolution
+from services.rating.pricing.catalog import PlanVersion
+
+
+@dataclass(frozen=True, slots=True)
+class EndTerms:
+    """What was asked for the end of a subscription that is still to come.
+
+    Attributes:
+        resolution: where the unused part of a base price paid in advance goes.
+        skip_final_invoice: whether the usage since the last invoice stays unbilled.
+    """
+
+    resolution: Resolution = Resolution.CREDIT
+    skip_final_invoice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A subscription, its plan version, and its customer's calendar.
+
+    Attributes:
+        organization_id: owner.
+        subscription: the subscription.
+        plan: the version of the plan that it has.
+        external_customer_id: the customer by the organization's id.
+        timezone: IANA zone the customer's days are counted in.
+        name: for people.
+        created_at: when it was agreed.
+        ending_at: when it shall end by itself; None for never.
+        trial_end_due_at: the end of a trial that is still to come; None for none.
+        end_terms: what was asked for a cancellation or change that is pending.
+    """
+
+    organization_id: OrganizationId
+    subscription: Subscription
+    plan: PlanVersion
+    external_customer_id: str
+    timezone: str
+    name: str
+    created_at: datetime
+    ending_at: datetime | None = None
+    trial_end_due_at: datetime | None = None
+    end_terms: EndTerms = EndTerms()
+
+    @property
+    def subscription_id(self) -> SubscriptionId:
+        """Identity of the subscription."""
+        return self.subscription.subscription_id
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the subscription runs."""
+        return self.subscription.state is SubscriptionState.ACTIVE
+
+    @property
+    def cadence(self) -> Cadence:
+        """The calendar of its base price."""
+        return self.subscription.cadence(self.plan.plan.interval, self.timezone)
+
+    @property
+    def usage_cadence(self) -> Cadence:
+        """The calendar its usage is billed in: the plan's own, or monthly within it."""
+        return self.plan.plan.charge_cadence(self.cadence)
+
+    @property
+    def trial_ends_at(self) -> datetime | None:
+        """When its trial ends or ended; None without one."""
+        return self.subscription.trial_ends_at(self.plan.plan, self.timezone)
+
+    def nominal_period_at(self, at: datetime) -> Period:
+        """The full billing period that holds an instant."""
+        return period_containing(self.usage_cadence, at)
+
+    def period_at(self, at: datetime) -> Period | None:
+        """The billing period that holds an instant, cut to the subscription's life; None outside of it."""
+        if not self.subscription.covers(at):
+            return None
+        return self.subscription.usage_part(self.nominal_period_at(at))
+
+    def period_to_come(self, at: datetime) -> Period | None:
+        """The billing period that will hold an instant; None also from an end on that is promised."""
+        change = self.subscription.pending_change
+        ends = (change.effective_at if change else None, self.ending_at)
+        return None if any(end is not None and end <= at for end in ends) else self.period_at(at)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The first instant at which something is due by itself: a start, a change, a trial's end, its own end."""
+        if self.subscription.state is SubscriptionState.PENDING:
+            return self.subscription.starts_at
+        if not self.is_active:
+            return None
+        change = self.subscription.pending_change
+        candidates = (change.effective_at if change else None, self.trial_end_due_at, self.ending_at)
+        return min((each for each in candidates if each is not None), default=None)
+
+    def moved(self, subscription: Subscription) -> Agreement:
+        """The agreement after a verb moved its subscription."""
+        return replace(self, subscription=subscription)
+
+    def succeeded_by(self, subscription: Subscription, plan: PlanVersion) -> Agreement:
+        """The agreement of the subscription that takes over by a change of plan."""
+        return replace(self, subscription=subscription, plan=plan, trial_end_due_at=None, end_terms=EndTerms())

@@ -1,0 +1,22 @@
+"""Announcing subscriptions with the billing period they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.domain_events import SubscriptionChanged
+from services.rating.deps import Deps
+
+
+def announce_subscription(deps: Deps, tx: Connection, agreement: Agreement, now: datetime) -> None:
+    """Tell everybody how a subscription stands, and which billing period holds `now`."""
+    announce_subscriptions(deps, tx, [agreement], now)
+
+
+def announce_subscriptions(deps: Deps, tx: Connection, agreements: Sequence[Agreement], now: datetime) -> None:
+    """As `announce_subscription`, for many at once."""
+    deps.announce_all(tx, [SubscriptionChanged(each, each.period_at(now)) for each in agreements])

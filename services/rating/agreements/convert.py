@@ -1,0 +1,163 @@
+"""Subscriptions and what verbs do to them: messages to domain and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from farebox.rating.v1 import catalog_service_pb2
+from farebox.rating.v1 import subscription_pb2 as pb
+from farebox.rating.v1 import subscription_service_pb2 as service_pb2
+from services.kernel.cadence import Alignment
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.change import ChangeTiming
+from services.rating.agreements.subscription import SubscriptionState
+from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange, VersionMove
+from services.rating.invoicing.credit_note import Resolution
+from services.rating.shared.values import instant_or_none_of, instant_to_pb, period_to_pb
+
+# Keyed by number: an enum on the wire is one, and may be one that we do not know.
+_STATES: dict[int, SubscriptionState] = {
+    pb.Subscription.STATE_PENDING: SubscriptionState.PENDING,
+    pb.Subscription.STATE_ACTIVE: SubscriptionState.ACTIVE,
+    pb.Subscription.STATE_TERMINATED: SubscriptionState.TERMINATED,
+    pb.Subscription.STATE_CANCELED: SubscriptionState.CANCELED,
+}
+_ALIGNMENTS: dict[int, Alignment] = {
+    pb.Subscription.BILLING_TIME_UNSPECIFIED: Alignment.CALENDAR,
+    pb.Subscription.BILLING_TIME_CALENDAR: Alignment.CALENDAR,
+    pb.Subscription.BILLING_TIME_ANNIVERSARY: Alignment.ANNIVERSARY,
+}
+_TIMINGS: dict[int, ChangeTiming] = {
+    service_pb2.CHANGE_TIMING_UNSPECIFIED: ChangeTiming.DEFAULT,
+    service_pb2.CHANGE_TIMING_NOW: ChangeTiming.NOW,
+    service_pb2.CHANGE_TIMING_PERIOD_END: ChangeTiming.PERIOD_END,
+}
+_RESOLUTIONS: dict[int, Resolution] = {
+    service_pb2.CREDIT_ACTION_UNSPECIFIED: Resolution.CREDIT,
+    service_pb2.CREDIT_ACTION_CREDIT: Resolution.CREDIT,
+    service_pb2.CREDIT_ACTION_REFUND: Resolution.REFUND,
+    service_pb2.CREDIT_ACTION_OFFSET: Resolution.OFFSET,
+    service_pb2.CREDIT_ACTION_NONE: Resolution.NONE,
+}
+_STATES_TO_PB = {
+    SubscriptionState.PENDING: pb.Subscription.STATE_PENDING,
+    SubscriptionState.ACTIVE: pb.Subscription.STATE_ACTIVE,
+    SubscriptionState.TERMINATED: pb.Subscription.STATE_TERMINATED,
+    SubscriptionState.CANCELED: pb.Subscription.STATE_CANCELED,
+}
+_ALIGNMENTS_TO_PB = {
+    Alignment.CALENDAR: pb.Subscription.BILLING_TIME_CALENDAR,
+    Alignment.ANNIVERSARY: pb.Subscription.BILLING_TIME_ANNIVERSARY,
+}
+
+
+def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> NewSubscription:
+    """Who subscribes to what, or a refusal that names its fields."""
+    alignment = _ALIGNMENTS.get(message.billing_time)
+    if alignment is None:
+        raise _unknown("billing_time")
+    return NewSubscription(
+        external_customer_id=message.external_customer_id,
+        plan_code=message.plan_code,
+        plan_version=message.plan_version,
+        external_id=message.external_id,
+        name=message.name,
+        alignment=alignment,
+        starts_at=instant_or_none_of(message, "started_at"),
+        ending_at=instant_or_none_of(message, "ending_at"),
+    )
+
+
+def timing_from_pb(timing: int) -> ChangeTiming:
+    """When a change takes effect."""
+    found = _TIMINGS.get(timing)
+    if found is None:
+        raise _unknown("timing")
+    return found
+
+
+def resolution_from_pb(action: int) -> Resolution:
+    """Where the unused part of a base price goes."""
+    found = _RESOLUTIONS.get(action)
+    if found is None:
+        raise _unknown("credit_action")
+    return found
+
+
+def states_from_pb(states: Iterable[int]) -> tuple[SubscriptionState, ...]:
+    """The states a list is wanted in; none means active."""
+    wanted = tuple(states)
+    if any(each not in _STATES for each in wanted):
+        raise _unknown("states")
+    return tuple(_STATES[each] for each in wanted) or (SubscriptionState.ACTIVE,)
+
+
+def subscription_to_pb(agreement: Agreement, current_period: Period | None) -> pb.Subscription:
+    """The subscription as it is, in the billing period that holds the organization's present time."""
+    subscription = agreement.subscription
+    return pb.Subscription(
+        id=subscription.subscription_id,
+        external_id=subscription.external_id,
+        external_customer_id=agreement.external_customer_id,
+        customer_id=subscription.customer_id,
+        plan_code=subscription.plan_code,
+        plan_version=subscription.plan_version,
+        name=agreement.name,
+        state=_STATES_TO_PB[subscription.state],
+        billing_time=_ALIGNMENTS_TO_PB[subscription.alignment],
+        started_at=instant_to_pb(subscription.starts_at),
+        terminated_at=instant_to_pb(subscription.ended_at),
+        ending_at=instant_to_pb(agreement.ending_at),
+        trial_ends_at=instant_to_pb(agreement.trial_ends_at),
+        current_period=period_to_pb(current_period),
+        pending_change=_pending_to_pb(agreement),
+        created_at=instant_to_pb(agreement.created_at),
+        plan_amount_cents=agreement.plan.base_amount_cents,
+        plan_currency=agreement.plan.plan.currency.code,
+        previous_subscription_id=subscription.previous_id or "",
+        plan_id=agreement.plan.plan_id,
+    )
+
+
+def _pending_to_pb(agreement: Agreement) -> pb.Subscription.PendingChange | None:
+    change = agreement.subscription.pending_change
+    if change is None:
+        return None
+    return pb.Subscription.PendingChange(
+        plan_code=change.plan_code or "",
+        plan_version=change.plan_version or 0,
+        effective_at=instant_to_pb(change.effective_at),
+    )
+
+
+def change_to_pb(change: SubscriptionChange, *, is_preview: bool) -> pb.SubscriptionChange:
+    """What a verb did, or, for a preview, would do."""
+    agreement, previous, billed = change.agreement, change.previous, change.billed
+    return pb.SubscriptionChange(
+        subscription=subscription_to_pb(agreement, agreement.period_at(change.now)),
+        effective_at=instant_to_pb(change.effective_at),
+        credit_amount_cents=billed.credit_amount_cents,
+        refund_amount_cents=billed.refund_amount_cents,
+        offset_amount_cents=billed.offset_amount_cents,
+        due_amount_cents=billed.due_amount_cents,
+        currency=agreement.plan.plan.currency.code,
+        previous_subscription=None if previous is None else subscription_to_pb(previous, None),
+        invoice_ids=() if is_preview else billed.invoice_ids,
+    )
+
+
+def move_to_pb(move: VersionMove) -> catalog_service_pb2.MigratePlanVersionResponse.Move:
+    """One subscription's move to another version."""
+    return catalog_service_pb2.MigratePlanVersionResponse.Move(
+        external_subscription_id=move.external_id,
+        effective_at=instant_to_pb(move.effective_at),
+        current_amount_cents=move.current_amount_cents,
+        new_amount_cents=move.new_amount_cents,
+        skip_reason=move.skip_reason,
+    )
+
+
+def _unknown(field: str) -> InvalidArgumentError:
+    return InvalidArgumentError.of_field(field, "value_is_invalid", "is not one of the known values")

@@ -1,0 +1,289 @@
+"""Subscriptions in SQL, loaded with their plan version and customer as agreements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from services.chassis.page import Page
+from services.kernel.cadence import Alignment
+from services.kernel.errors import NotFoundError
+from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
+from services.rating.agreements.agreement import Agreement, EndTerms
+from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.catalog.store.plans import plan_versions
+from services.rating.catalog.store.taxes import tax_levels
+from services.rating.invoicing.credit_note import Resolution
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.shared.rows import Listed, read_list
+from services.rating.tables.catalog import ORGANIZATIONS, PLANS
+from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
+
+LIVING = (SubscriptionState.PENDING, SubscriptionState.ACTIVE)
+
+
+def insert_agreement(tx: Connection, new: Agreement) -> Agreement | None:
+    """Keep a new subscription, and load it with its taxes; None when one that has not ended has its external id."""
+    statement = insert(SUBSCRIPTIONS).values(_values(new)).on_conflict_do_nothing()
+    if tx.execute(statement.returning(SUBSCRIPTIONS.c.id)).first() is None:
+        return None
+    return agreement(tx, new.organization_id, new.subscription_id)
+
+
+def save_agreements(tx: Connection, changed: Sequence[Agreement]) -> None:
+    """Keep subscriptions as verbs have left them."""
+    if not changed:
+        return
+    own = SUBSCRIPTIONS.c.organization_id == sa.bindparam("of_organization")
+    statement = SUBSCRIPTIONS.update().where(own, SUBSCRIPTIONS.c.id == sa.bindparam("of_id"))
+    values = [_values(each) for each in changed]
+    tx.execute(
+        statement.values({name: sa.bindparam(name) for name in values[0]}),
+        [{**each, "of_organization": each["organization_id"], "of_id": each["id"]} for each in values],
+    )
+
+
+def agreement(tx: Connection, organization: OrganizationId, subscription_id: SubscriptionId) -> Agreement:
+    """The subscription with this Farebox id.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+    """
+    chosen = _select().where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.id == subscription_id)
+    return _one(tx, chosen, subscription_id=subscription_id)
+
+
+def agreements(
+    tx: Connection, organization: OrganizationId | None, ids: Iterable[SubscriptionId]
+) -> dict[SubscriptionId, Agreement]:
+    """Subscriptions by id, of one organization or, in a worker transaction, of all."""
+    chosen = _select().where(SUBSCRIPTIONS.c.id.in_(list(ids)))
+    if organization is not None:
+        chosen = chosen.where(SUBSCRIPTIONS.c.organization_id == organization)
+    return {each.subscription_id: each for each in _load(tx, tx.execute(chosen).all())}
+
+
+def living_agreement(
+    tx: Connection, organization: OrganizationId, external_id: str, *, lock: bool = False
+) -> Agreement | None:
+    """The subscription with this external id that has not ended; None for none."""
+    chosen = _select().where(
+        SUBSCRIPTIONS.c.organization_id == organization,
+        SUBSCRIPTIONS.c.external_id == external_id,
+        SUBSCRIPTIONS.c.state.in_(LIVING),
+    )
+    if lock:
+        chosen = chosen.with_for_update(of=SUBSCRIPTIONS, key_share=True)
+    # Whoever waited for a change of plan finds the subscription ended, and its successor only by looking once more.
+    row = tx.execute(chosen).first() or tx.execute(chosen).first()
+    return _load(tx, [row])[0] if row is not None else None
+
+
+def latest_agreement(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
+    """Of those with this external id the one that has not ended, else the newest.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+    """
+    chosen = _select().where(
+        SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.external_id == external_id
+    )
+    chosen = chosen.order_by(SUBSCRIPTIONS.c.state.in_(LIVING).desc(), SUBSCRIPTIONS.c.id.desc()).limit(1)
+    return _one(tx, chosen, external_id=external_id)
+
+
+def list_agreements(
+    tx: Connection,
+    organization: OrganizationId,
+    page: Page,
+    *,
+    external_customer_id: str = "",
+    plan_code: str = "",
+    states: Sequence[SubscriptionState] = (SubscriptionState.ACTIVE,),
+) -> Listed[Agreement]:
+    """Subscriptions in some states, newest first; only one customer's or plan's where named."""
+    chosen = _select().where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.state.in_(states))
+    if external_customer_id:
+        chosen = chosen.where(CUSTOMERS.c.external_id == external_customer_id)
+    if plan_code:
+        chosen = chosen.where(PLANS.c.code == plan_code)
+    listed = read_list(tx, chosen, SUBSCRIPTIONS.c.id, page, lambda row: row, newest_first=True)
+    return Listed(tuple(_load(tx, listed.entries)), listed.next_token)
+
+
+def first_started_at(
+    tx: Connection, organization: OrganizationId, customer_id: CustomerId, external_id: str
+) -> datetime | None:
+    """When the customer first started under this external id; None where it never did."""
+    own = SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.customer_id == customer_id
+    started = SUBSCRIPTIONS.c.external_id == external_id, SUBSCRIPTIONS.c.state != SubscriptionState.CANCELED
+    found: datetime | None = tx.execute(
+        sa.select(sa.func.min(SUBSCRIPTIONS.c.first_started_at)).where(*own, *started)
+    ).scalar_one()
+    return found
+
+
+def movable_agreements(
+    tx: Connection, organization: OrganizationId, plan_id: PlanId, except_code_version: tuple[str, int], limit: int
+) -> list[Agreement]:
+    """Active subscriptions to a plan version that are not yet promised to another version, oldest first, locked."""
+    code, version = except_code_version
+    promised = (SUBSCRIPTIONS.c.change_plan_code == code) & (SUBSCRIPTIONS.c.change_plan_version == version)
+    chosen = (
+        _select()
+        .where(
+            SUBSCRIPTIONS.c.organization_id == organization,
+            SUBSCRIPTIONS.c.plan_id == plan_id,
+            SUBSCRIPTIONS.c.state == SubscriptionState.ACTIVE,
+            sa.not_(sa.func.coalesce(promised, False)),
+        )
+        # Those that must be skipped for another change come last, so that they never hide the rest.
+        .order_by(SUBSCRIPTIONS.c.change_at.is_not(None), SUBSCRIPTIONS.c.id)
+        .limit(limit)
+        .with_for_update(of=SUBSCRIPTIONS, key_share=True)
+    )
+    return _load(tx, tx.execute(chosen).all())
+
+
+def due_agreements(tx: Connection, organization: OrganizationId, as_of: datetime, limit: int) -> list[Agreement]:
+    """Subscriptions for which something is due by itself at or before an instant, in order of time, locked."""
+    chosen = (
+        _select()
+        .where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.due_at <= as_of)
+        .order_by(SUBSCRIPTIONS.c.due_at, SUBSCRIPTIONS.c.id)
+        .limit(limit)
+        .with_for_update(of=SUBSCRIPTIONS, key_share=True)
+    )
+    return _load(tx, tx.execute(chosen).all())
+
+
+def next_due_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+    """The first instant, at or before `as_of`, at which something is due by itself; None for none."""
+    due = SUBSCRIPTIONS.c.due_at
+    own = SUBSCRIPTIONS.c.organization_id == organization, due <= as_of
+    found: datetime | None = tx.execute(sa.select(sa.func.min(due)).where(*own)).scalar_one()
+    return found
+
+
+def organizations_with_due(tx: Connection, as_of: datetime) -> list[OrganizationId]:
+    """Organizations without a test clock that have something due; needs a worker transaction."""
+    statement = (
+        sa.select(SUBSCRIPTIONS.c.organization_id)
+        .join(ORGANIZATIONS, ORGANIZATIONS.c.organization_id == SUBSCRIPTIONS.c.organization_id)
+        .where(SUBSCRIPTIONS.c.due_at <= as_of, ORGANIZATIONS.c.test_clock_now.is_(None))
+        .distinct()
+    )
+    return [OrganizationId(each) for each in tx.execute(statement).scalars()]
+
+
+def _values(agreement: Agreement) -> dict[str, Any]:
+    subscription = agreement.subscription
+    change = subscription.pending_change
+    return {
+        "organization_id": agreement.organization_id,
+        "id": subscription.subscription_id,
+        "external_id": subscription.external_id,
+        "customer_id": subscription.customer_id,
+        "plan_id": agreement.plan.plan_id,
+        "name": agreement.name,
+        "state": subscription.state,
+        "alignment": subscription.alignment,
+        "timezone": agreement.timezone,
+        "anchor": subscription.anchor,
+        "starts_at": subscription.starts_at,
+        "first_started_at": subscription.first_started_at,
+        "ended_at": subscription.ended_at,
+        "base_ends_at": subscription.base_ends_at,
+        "ending_at": agreement.ending_at,
+        "trial_end_due_at": agreement.trial_end_due_at,
+        "change_at": change.effective_at if change else None,
+        "change_plan_code": change.plan_code if change else None,
+        "change_plan_version": change.plan_version if change else None,
+        "end_resolution": agreement.end_terms.resolution,
+        "end_skips_invoice": agreement.end_terms.skip_final_invoice,
+        "due_at": agreement.due_at,
+        "previous_id": subscription.previous_id,
+        "created_at": agreement.created_at,
+    }
+
+
+def _select() -> sa.Select[Any]:
+    return (
+        sa.select(
+            SUBSCRIPTIONS,
+            CUSTOMERS.c.external_id.label("external_customer_id"),
+            CUSTOMERS.c.tax_codes.label("customer_tax_codes"),
+        )
+        .join(
+            CUSTOMERS,
+            (CUSTOMERS.c.organization_id == SUBSCRIPTIONS.c.organization_id)
+            & (CUSTOMERS.c.id == SUBSCRIPTIONS.c.customer_id),
+        )
+        .join(
+            PLANS,
+            (PLANS.c.organization_id == SUBSCRIPTIONS.c.organization_id) & (PLANS.c.id == SUBSCRIPTIONS.c.plan_id),
+        )
+    )
+
+
+def _one(tx: Connection, chosen: sa.Select[Any], **named: str) -> Agreement:
+    row = tx.execute(chosen).first()
+    if row is None:
+        raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription", **named)
+    return _load(tx, [row])[0]
+
+
+def _load(tx: Connection, rows: Sequence[Row[Any]]) -> list[Agreement]:
+    """Agreements of rows; each plan version is read and parsed once however many subscriptions have it."""
+    if not rows:
+        return []
+    plans = plan_versions(tx, None, {PlanId(row.plan_id) for row in rows})
+    levels = {each: tax_levels(tx, OrganizationId(each)) for each in {row.organization_id for row in rows}}
+    taxed: dict[tuple[str, ...], PlanVersion] = {}
+    for row in rows:
+        key = (row.plan_id, *row.customer_tax_codes)
+        if key not in taxed:
+            plan = plans[PlanId(row.plan_id)]
+            taxes = levels[row.organization_id].of(plan.tax_codes, row.customer_tax_codes)
+            taxed[key] = replace(plan, plan=replace(plan.plan, taxes=taxes))
+    return [_agreement(row, taxed[row.plan_id, *row.customer_tax_codes]) for row in rows]
+
+
+def _agreement(row: Row[Any], plan: PlanVersion) -> Agreement:
+    change = None
+    if row.change_at is not None:
+        change = PendingChange(row.change_at, row.change_plan_code, row.change_plan_version)
+    subscription = Subscription(
+        subscription_id=SubscriptionId(row.id),
+        external_id=row.external_id,
+        customer_id=CustomerId(row.customer_id),
+        plan_code=plan.plan.code,
+        plan_version=plan.plan.version,
+        alignment=Alignment(row.alignment),
+        anchor=row.anchor,
+        starts_at=row.starts_at,
+        first_started_at=row.first_started_at,
+        state=SubscriptionState(row.state),
+        ended_at=row.ended_at,
+        base_ends_at=row.base_ends_at,
+        pending_change=change,
+        previous_id=SubscriptionId(row.previous_id) if row.previous_id else None,
+    )
+    return Agreement(
+        organization_id=OrganizationId(row.organization_id),
+        subscription=subscription,
+        plan=plan,
+        external_customer_id=row.external_customer_id,
+        timezone=row.timezone,
+        name=row.name,
+        created_at=row.created_at,
+        ending_at=row.ending_at,
+        trial_end_due_at=row.trial_end_due_at,
+        end_terms=EndTerms(Resolution(row.end_resolution), row.end_skips_invoice),
+    )

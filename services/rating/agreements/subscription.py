@@ -1,0 +1,235 @@
+"""Subscriptions: a customer on a plan, over time. State moves by the verbs below and by nothing else.
+
+    pending ──activate──▶ active ──terminate, apply_change──▶ terminated
+       └──────cancel────▶ canceled
+
+A change of plan ends one subscription and starts another with the same external id, anchor and first start,
+so that the usage before and after the moment of change never mixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.kernel.cadence import Alignment, Cadence, Interval, start_of_day, start_of_next_day, zone
+from services.kernel.errors import FailedPreconditionError
+from services.kernel.ids import CustomerId, SubscriptionId
+from services.kernel.period import Period
+from services.rating.pricing.plan import Plan
+
+
+class SubscriptionState(StrEnum):
+    """Where a subscription is in its life."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    TERMINATED = "terminated"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """A change that takes effect later.
+
+    Attributes:
+        effective_at: when; a period end.
+        plan_code: the plan to move to; None to end the subscription.
+        plan_version: that plan's version.
+    """
+
+    effective_at: datetime
+    plan_code: str | None = None
+    plan_version: int | None = None
+
+    @property
+    def is_cancellation(self) -> bool:
+        """Whether the subscription ends rather than moves."""
+        return self.plan_code is None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer on a plan, over time. All instants are aware and in UTC.
+
+    Attributes:
+        subscription_id: its identity; a change of plan makes another.
+        external_id: the organization's own id, which survives changes of plan.
+        customer_id: who is billed.
+        plan_code: the plan.
+        plan_version: its version, kept until the subscription is moved.
+        alignment: calendar or anniversary.
+        anchor: what anniversaries are counted from.
+        starts_at: when usage begins to count.
+        first_started_at: the first start under this external id, from which a trial counts.
+        state: see the module.
+        ended_at: when usage stopped counting, None while it does not.
+        base_ends_at: the local midnight from which no day bears the base price, None while it goes on.
+        pending_change: a change scheduled for later.
+        previous_id: the subscription that this one continues.
+    """
+
+    subscription_id: SubscriptionId
+    external_id: str
+    customer_id: CustomerId
+    plan_code: str
+    plan_version: int
+    alignment: Alignment
+    anchor: datetime
+    starts_at: datetime
+    first_started_at: datetime
+    state: SubscriptionState = SubscriptionState.PENDING
+    ended_at: datetime | None = None
+    base_ends_at: datetime | None = None
+    pending_change: PendingChange | None = None
+    previous_id: SubscriptionId | None = None
+
+    def covers(self, at: datetime) -> bool:
+        """Whether usage at this instant belongs to the subscription, now that it may have ended."""
+        if self.state in {SubscriptionState.PENDING, SubscriptionState.CANCELED}:
+            return False
+        return self.starts_at <= at and (self.ended_at is None or at < self.ended_at)
+
+    def cadence(self, interval: Interval, timezone: str) -> Cadence:
+        """The billing calendar under a plan's interval, in the customer's zone."""
+        return Cadence(interval, self.alignment, self.anchor, timezone)
+
+    def trial_ends_at(self, plan: Plan, timezone: str) -> datetime | None:
+        """When the plan's trial ends, the same local time of day as it began; None without a trial."""
+        if not plan.trial_days:
+            return None
+        local = self.first_started_at.astimezone(zone(timezone)) + timedelta(days=plan.trial_days)
+        return local.astimezone(self.first_started_at.tzinfo)
+
+    def usage_part(self, nominal: Period) -> Period | None:
+        """The part of a full period whose usage is this subscription's, None when there is none."""
+        lifetime = Period(self.starts_at, max(self.starts_at, self.ended_at or nominal.end))
+        return nominal.overlap(lifetime)
+
+
+def activate(subscription: Subscription, *, at: datetime) -> Subscription:
+    """Begin a pending subscription.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_PENDING`, or `SUBSCRIPTION_NOT_DUE` before its start.
+    """
+    _require(subscription, SubscriptionState.PENDING)
+    if at < subscription.starts_at:
+        raise FailedPreconditionError("SUBSCRIPTION_NOT_DUE", "the subscription starts later")
+    return replace(subscription, state=SubscriptionState.ACTIVE)
+
+
+def cancel(subscription: Subscription, *, at: datetime) -> Subscription:
+    """Call off a pending subscription before it begins.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_PENDING`.
+    """
+    _require(subscription, SubscriptionState.PENDING)
+    return replace(subscription, state=SubscriptionState.CANCELED, ended_at=at)
+
+
+def terminate(subscription: Subscription, *, at: datetime, timezone: str) -> Subscription:
+    """End an active subscription; the day of termination is billed. A pending change is dropped.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `SUBSCRIPTION_NOT_DUE` before its start.
+    """
+    return _end(subscription, at=at, base_ends_at=start_of_next_day(at, timezone))
+
+
+def schedule_change(subscription: Subscription, change: PendingChange) -> Subscription:
+    """Promise a change for later.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `CHANGE_ALREADY_PENDING`; withdraw that one
+            first.
+    """
+    _require(subscription, SubscriptionState.ACTIVE)
+    if subscription.pending_change is not None:
+        raise FailedPreconditionError("CHANGE_ALREADY_PENDING", "another change is pending; withdraw it first")
+    return replace(subscription, pending_change=change)
+
+
+def withdraw_change(subscription: Subscription) -> Subscription:
+    """Take a promised change back.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `NO_CHANGE_PENDING`.
+    """
+    _require(subscription, SubscriptionState.ACTIVE)
+    _require_change(subscription)
+    return replace(subscription, pending_change=None)
+
+
+def apply_change(
+    subscription: Subscription, *, new_id: SubscriptionId, at: datetime, timezone: str
+) -> tuple[Subscription, Subscription | None]:
+    """Carry a due change out, dated when it was promised for: the ended subscription, and the one that follows.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `NO_CHANGE_PENDING`, or `CHANGE_NOT_DUE`.
+    """
+    _require(subscription, SubscriptionState.ACTIVE)
+    change = _require_change(subscription)
+    if at < change.effective_at:
+        raise FailedPreconditionError("CHANGE_NOT_DUE", "the change takes effect later")
+    ended = _end(subscription, at=change.effective_at, base_ends_at=start_of_day(change.effective_at, timezone))
+    if change.plan_code is None or change.plan_version is None:
+        return ended, None
+    return ended, _successor(subscription, new_id, change.plan_code, change.plan_version, change.effective_at)
+
+
+def change_now(
+    subscription: Subscription, *, new_id: SubscriptionId, plan: Plan, at: datetime, timezone: str
+) -> tuple[Subscription, Subscription]:
+    """Move to another plan at once: the day of change belongs to the new plan. A pending change is dropped.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `SUBSCRIPTION_NOT_DUE` before its start.
+    """
+    ended = _end(subscription, at=at, base_ends_at=start_of_day(at, timezone))
+    return ended, _successor(subscription, new_id, plan.code, plan.version, at)
+
+
+def _end(subscription: Subscription, *, at: datetime, base_ends_at: datetime) -> Subscription:
+    _require(subscription, SubscriptionState.ACTIVE)
+    if at < subscription.starts_at:
+        raise FailedPreconditionError("SUBSCRIPTION_NOT_DUE", "the subscription starts later")
+    return replace(
+        subscription,
+        state=SubscriptionState.TERMINATED,
+        ended_at=at,
+        base_ends_at=base_ends_at,
+        pending_change=None,
+    )
+
+
+def _successor(
+    subscription: Subscription, new_id: SubscriptionId, plan_code: str, plan_version: int, at: datetime
+) -> Subscription:
+    return replace(
+        subscription,
+        subscription_id=new_id,
+        plan_code=plan_code,
+        plan_version=plan_version,
+        starts_at=at,
+        pending_change=None,
+        previous_id=subscription.subscription_id,
+    )
+
+
+def _require(subscription: Subscription, state: SubscriptionState) -> None:
+    if subscription.state is not state:
+        raise FailedPreconditionError(
+            f"SUBSCRIPTION_NOT_{state.name}",
+            f"the subscription is {subscription.state}, not {state}",
+            state=subscription.state,
+        )
+
+
+def _require_change(subscription: Subscription) -> PendingChange:
+    if subscription.pending_change is None:
+        raise FailedPreconditionError("NO_CHANGE_PENDING", "no change is pending")
+    return subscription.pending_change

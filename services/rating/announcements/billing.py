@@ -1,0 +1,90 @@
+"""What usage, revenue and invoices announce: domain events to subject and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from farebox.rating.v1 import domain_events_pb2 as pb
+from services.rating.invoicing.billing_events import (
+    InvoiceChanged,
+    RevenueAccrued,
+    RevenueKind,
+    UsageAggregated,
+    UsageRefused,
+)
+from services.rating.invoicing.convert.invoices import bill_to_pb
+from services.rating.shared.values import decimal_to_pb, period_to_pb
+
+Encoded = tuple[str, bytes]
+
+_REVENUE_KINDS = {
+    RevenueKind.USAGE: pb.RevenueAccrued.KIND_USAGE,
+    RevenueKind.BASE: pb.RevenueAccrued.KIND_BASE,
+    RevenueKind.OTHER: pb.RevenueAccrued.KIND_OTHER,
+}
+
+
+def _invoice_changed(event: InvoiceChanged) -> Encoded:
+    body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=bill_to_pb(event.bill))
+    return "rating.invoice.changed", body.SerializeToString()
+
+
+def _usage_aggregated(event: UsageAggregated) -> Encoded:
+    body = pb.UsageAggregated(
+        totals=[
+            pb.UsageAggregated.Total(
+                organization_id=total.organization_id,
+                subscription_id=total.subscription_id,
+                external_customer_id=total.external_customer_id,
+                metric_code=total.metric_code,
+                period=period_to_pb(total.period),
+                units=decimal_to_pb(total.units),
+                event_count=total.event_count,
+                revision=total.revision,
+            )
+            for total in event.totals
+        ]
+    )
+    return "rating.usage.aggregated", body.SerializeToString()
+
+
+def _usage_refused(event: UsageRefused) -> Encoded:
+    body = pb.UsageRefused(
+        refusals=[
+            pb.UsageRefused.Refusal(organization_id=each.organization_id, event_key=each.event_key, reason=each.reason)
+            for each in event.refusals
+        ]
+    )
+    return "rating.usage.refused", body.SerializeToString()
+
+
+def _revenue_accrued(event: RevenueAccrued) -> Encoded:
+    body = pb.RevenueAccrued(
+        organization_id=event.organization_id,
+        external_customer_id=event.external_customer_id,
+        subscription_id=event.subscription_id,
+        plan_code=event.plan_code,
+        currency=event.currency,
+        billing_period=period_to_pb(event.billing_period),
+        revision=event.revision,
+        entries=[
+            pb.RevenueAccrued.Entry(
+                kind=_REVENUE_KINDS[entry.kind],
+                metric_code=entry.metric_code,
+                period=period_to_pb(entry.period),
+                amount=decimal_to_pb(entry.amount),
+                group=dict(entry.group),
+            )
+            for entry in event.entries
+        ],
+    )
+    return "rating.revenue.accrued", body.SerializeToString()
+
+
+ENCODERS: dict[type, Callable[[Any], Encoded]] = {
+    InvoiceChanged: _invoice_changed,
+    UsageAggregated: _usage_aggregated,
+    UsageRefused: _usage_refused,
+    RevenueAccrued: _revenue_accrued,
+}

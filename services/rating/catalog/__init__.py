@@ -1,0 +1,1 @@
+"""Catalog: an organization's metrics, plans, coupons and taxes, with their versions."""

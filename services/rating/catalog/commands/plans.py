@@ -1,0 +1,135 @@
+"""Plans: created, changed in place while unsold and as versions afterwards, withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
+from services.kernel.ids import ChargeId, OrganizationId, PlanId, new_id
+from services.rating.agreements.domain_events import PlanChanged
+from services.rating.catalog.store import plans as store
+from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.catalog.store.taxes import taxes_by_code
+from services.rating.deps import Deps
+from services.rating.organizations.present import now_of
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.pricing.plan import next_version
+from services.rating.shared.paths import inside
+
+# Stands for every instant where versions are compared by what people say of them.
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+def create_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> PlanVersion:
+    """Keep the first version of a plan; the draft's id, version and instants are given here.
+
+    Raises:
+        AlreadyExistsError: `PLAN_EXISTS`.
+        InvalidArgumentError: a charge or a limit names a metric, or the plan a tax, that does not exist.
+    """
+    _check_references(tx, organization, draft)
+    # A code may come back after its plan was withdrawn; the versions count on, since invoices name them.
+    version = store.newest_version(tx, organization, draft.plan.code) + 1
+    made = replace(
+        draft,
+        plan_id=PlanId(new_id()),
+        plan=replace(draft.plan, version=version),
+        created_at=now_of(deps, tx, organization),
+    )
+    _insert(tx, organization, made)
+    deps.announce(tx, PlanChanged(organization, made))
+    return made
+
+
+def update_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> PlanVersion:
+    """Replace the content of a plan: in place while nobody has it, else as its next version.
+
+    Raises:
+        InvalidArgumentError: as for a new plan, or another currency.
+    """
+    current = store.current_plan(tx, organization, draft.plan.code, lock=True)
+    _check_references(tx, organization, draft)
+    if _content(draft) == _content(current):
+        return current
+    if not store.is_sold(tx, organization, current.plan_id):
+        changed = replace(
+            draft,
+            plan_id=current.plan_id,
+            plan=replace(draft.plan, version=current.plan.version),
+            created_at=current.created_at,
+        )
+        store.save_plan(tx, organization, changed)
+        deps.announce(tx, PlanChanged(organization, changed))
+        return changed
+    return _make_next_version(deps, tx, organization, current, draft)
+
+
+def delete_plan(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> PlanVersion:
+    """Withdraw a plan from sale; its subscriptions go on."""
+    store.current_plan(tx, organization, code, lock=True)
+    store.withdraw_plan(tx, organization, code, now_of(deps, tx, organization))
+    versions = store.list_plan_versions(tx, organization, code)
+    deps.announce_all(tx, [PlanChanged(organization, each) for each in reversed(versions)])
+    return next(each for each in versions if each.is_current)
+
+
+def _make_next_version(
+    deps: Deps, tx: Connection, organization: OrganizationId, current: PlanVersion, draft: PlanVersion
+) -> PlanVersion:
+    made = replace(
+        draft,
+        plan_id=PlanId(new_id()),
+        plan=next_version(current.plan, draft.plan),
+        created_at=now_of(deps, tx, organization),
+    )
+    superseded = replace(current, is_current=False)
+    store.save_plan(tx, organization, superseded)
+    _insert(tx, organization, made)
+    deps.announce_all(tx, [PlanChanged(organization, superseded), PlanChanged(organization, made)])
+    return made
+
+
+def _insert(tx: Connection, organization: OrganizationId, version: PlanVersion) -> None:
+    if not store.insert_plan(tx, organization, version):
+        code = version.plan.code
+        raise AlreadyExistsError("PLAN_EXISTS", f"a plan has the code {code!r}", code=code)
+
+
+def _content(version: PlanVersion) -> PlanVersion:
+    """What people say of a plan, without what Farebox gives it: two that are equal here are the same plan."""
+    charges = tuple(replace(each, charge_id=ChargeId("")) for each in version.plan.charges)
+    return replace(
+        version,
+        plan_id=PlanId(""),
+        plan=replace(version.plan, version=1, charges=charges),
+        created_at=_ANY_TIME,
+        is_current=True,
+        active_subscription_count=0,
+    )
+
+
+def _check_references(tx: Connection, organization: OrganizationId, draft: PlanVersion) -> None:
+    plan = draft.plan
+    wanted = {each.metric_code for each in plan.charges}
+    wanted |= {each.metric_code for each in plan.entitlements if each.metric_code}
+    metrics = metrics_by_code(tx, organization, wanted) if wanted else {}
+    for number, charge in enumerate(plan.charges):
+        path = f"plan.charges[{number}]"
+        _require_known(f"{path}.metric_code", charge.metric_code, metrics)
+        with inside(path):
+            charge.check_metric(metrics[charge.metric_code].metric)
+    for number, each in enumerate(plan.entitlements):
+        if each.metric_code:
+            _require_known(f"plan.entitlements[{number}].metric_code", each.metric_code, metrics)
+    taxes = taxes_by_code(tx, organization, draft.tax_codes) if draft.tax_codes else {}
+    for number, code in enumerate(draft.tax_codes):
+        _require_known(f"plan.tax_codes[{number}]", code, taxes)
+
+
+def _require_known(path: str, code: str, known: Collection[str]) -> None:
+    if code not in known:
+        raise InvalidArgumentError.of_field(path, "value_is_invalid", f"nothing has the code {code[:80]!r}")

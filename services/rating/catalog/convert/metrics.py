@@ -1,0 +1,85 @@
+"""Billable metrics: messages to domain and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from farebox.rating.v1 import billable_metric_pb2 as pb
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import BillableMetricId
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
+from services.rating.shared.paths import inside
+from services.rating.shared.values import instant_to_pb
+
+PATH = "billable_metric"
+# A draft has no identity, version and age of its own: the command gives it all three.
+NOT_YET = datetime.min.replace(tzinfo=UTC)
+
+_AGGREGATIONS = {
+    pb.BillableMetric.AGGREGATION_COUNT: Aggregation.COUNT,
+    pb.BillableMetric.AGGREGATION_SUM: Aggregation.SUM,
+    pb.BillableMetric.AGGREGATION_MAX: Aggregation.MAX,
+    pb.BillableMetric.AGGREGATION_UNIQUE_COUNT: Aggregation.UNIQUE_COUNT,
+    pb.BillableMetric.AGGREGATION_LATEST: Aggregation.LATEST,
+    pb.BillableMetric.AGGREGATION_WEIGHTED_SUM: Aggregation.WEIGHTED_SUM,
+}
+_ROUNDINGS = {
+    pb.BillableMetric.ROUNDING_ROUND: RoundingFunction.ROUND,
+    pb.BillableMetric.ROUNDING_CEIL: RoundingFunction.CEIL,
+    pb.BillableMetric.ROUNDING_FLOOR: RoundingFunction.FLOOR,
+}
+_AGGREGATIONS_TO_PB = {value: key for key, value in _AGGREGATIONS.items()}
+_ROUNDINGS_TO_PB = {value: key for key, value in _ROUNDINGS.items()}
+
+
+def metric_from_pb(message: pb.BillableMetric) -> MetricVersion:
+    """The draft of a metric, or a refusal that names its fields."""
+    aggregation = _AGGREGATIONS.get(message.aggregation)
+    if aggregation is None:
+        reason = "value_is_invalid" if message.aggregation else "value_is_mandatory"
+        raise InvalidArgumentError.of_field(f"{PATH}.aggregation", reason, "is not a known aggregation")
+    with inside(PATH):
+        return MetricVersion(
+            metric_id=BillableMetricId(""),
+            version=1,
+            metric=BillableMetric(
+                code=message.code,
+                aggregation=aggregation,
+                field_name=message.field_name or None,
+                filters=tuple(MetricFilter(each.key, tuple(each.values)) for each in message.filters),
+                rounding=_rounding_from_pb(message),
+                recurring=message.recurring,
+            ),
+            name=message.name,
+            description=message.description,
+            created_at=NOT_YET,
+        )
+
+
+def _rounding_from_pb(message: pb.BillableMetric) -> Rounding | None:
+    if not message.rounding:
+        return None
+    function = _ROUNDINGS.get(message.rounding)
+    if function is None:
+        raise InvalidArgumentError.of_field("rounding", "value_is_invalid", "is not a known rounding")
+    return Rounding(function, message.rounding_precision)
+
+
+def metric_to_pb(version: MetricVersion) -> pb.BillableMetric:
+    """The metric as it is."""
+    metric = version.metric
+    return pb.BillableMetric(
+        id=version.metric_id,
+        code=metric.code,
+        name=version.name,
+        description=version.description,
+        aggregation=_AGGREGATIONS_TO_PB[metric.aggregation],
+        field_name=metric.field_name or "",
+        rounding=_ROUNDINGS_TO_PB[metric.rounding.function] if metric.rounding else None,
+        rounding_precision=metric.rounding.precision if metric.rounding else 0,
+        filters=[pb.BillableMetric.Filter(key=each.key, values=each.values) for each in metric.filters],
+        recurring=metric.recurring,
+        created_at=instant_to_pb(version.created_at),
+        version=version.version,
+    )

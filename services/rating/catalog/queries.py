@@ -1,0 +1,54 @@
+"""Reading the catalog."""
+
+from __future__ import annotations
+
+from services.chassis.page import Page
+from services.kernel.ids import OrganizationId
+from services.rating.catalog.store import coupons, metrics, plans, taxes
+from services.rating.deps import Deps
+from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
+from services.rating.shared.rows import Listed
+
+
+def get_metric(deps: Deps, organization: OrganizationId, code: str) -> MetricVersion:
+    """The metric with this code."""
+    with deps.db.transaction(organization) as tx:
+        return metrics.metric(tx, organization, code)
+
+
+def list_metrics(deps: Deps, organization: OrganizationId, page: Page) -> Listed[MetricVersion]:
+    """The organization's metrics, by code."""
+    with deps.db.transaction(organization) as tx:
+        return metrics.list_metrics(tx, organization, page)
+
+
+def get_plan(deps: Deps, organization: OrganizationId, code: str, version: int) -> PlanVersion:
+    """One version of a plan, withdrawn or not; 0 for the one that is on sale."""
+    with deps.db.transaction(organization) as tx:
+        if version:
+            return plans.plan_version(tx, organization, code, version)
+        return plans.current_plan(tx, organization, code)
+
+
+def list_plans(deps: Deps, organization: OrganizationId, page: Page) -> Listed[PlanVersion]:
+    """Current versions of the plans on sale, by code."""
+    with deps.db.transaction(organization) as tx:
+        return plans.list_plans(tx, organization, page)
+
+
+def list_plan_versions(deps: Deps, organization: OrganizationId, code: str) -> list[PlanVersion]:
+    """All versions of a plan, newest first."""
+    with deps.db.transaction(organization) as tx:
+        return plans.list_plan_versions(tx, organization, code)
+
+
+def list_taxes(deps: Deps, organization: OrganizationId, page: Page) -> Listed[CatalogTax]:
+    """The organization's taxes, by code."""
+    with deps.db.transaction(organization) as tx:
+        return taxes.list_taxes(tx, organization, page)
+
+
+def list_coupons(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Coupon]:
+    """The organization's coupons, by code."""
+    with deps.db.transaction(organization) as tx:
+        return coupons.list_coupons(tx, organization, page)

@@ -1,0 +1,147 @@
+"""Billable metrics in SQL: every change is a version, and every version stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from services.chassis.page import Page
+from services.kernel.errors import NotFoundError
+from services.kernel.ids import BillableMetricId, OrganizationId
+from services.rating.agreements.subscription import SubscriptionState
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
+from services.rating.shared.rows import Listed, read_list
+from services.rating.tables.catalog import BILLABLE_METRICS, PLANS
+from services.rating.tables.subscriptions import SUBSCRIPTIONS
+
+_LIVE_METRIC = BILLABLE_METRICS.c.is_current & BILLABLE_METRICS.c.deleted_at.is_(None)
+_LIVE_PLAN = PLANS.c.is_current & PLANS.c.deleted_at.is_(None)
+
+
+def insert_metric(tx: Connection, organization: OrganizationId, version: MetricVersion) -> bool:
+    """Keep a metric's version; False when its code is taken by another live metric."""
+    metric = version.metric
+    statement = insert(BILLABLE_METRICS).values(
+        organization_id=organization,
+        id=version.metric_id,
+        version=version.version,
+        code=metric.code,
+        name=version.name,
+        description=version.description,
+        aggregation=metric.aggregation,
+        field_name=metric.field_name,
+        rounding=metric.rounding.function if metric.rounding else None,
+        rounding_precision=metric.rounding.precision if metric.rounding else 0,
+        filters=[{"key": each.key, "values": list(each.values)} for each in metric.filters],
+        recurring=metric.recurring,
+        is_current=True,
+        created_at=version.created_at,
+        deleted_at=version.deleted_at,
+    )
+    return tx.execute(statement.on_conflict_do_nothing().returning(BILLABLE_METRICS.c.id)).first() is not None
+
+
+def supersede_metric(tx: Connection, organization: OrganizationId, version: MetricVersion) -> None:
+    """Say that a version is no longer the current one; a newer one is inserted after it."""
+    _update_metric(tx, organization, version, is_current=False)
+
+
+def delete_metric(tx: Connection, organization: OrganizationId, version: MetricVersion, at: datetime) -> None:
+    """Remove a metric; its versions stay for the invoices that name them."""
+    _update_metric(tx, organization, version, deleted_at=at)
+
+
+def _update_metric(tx: Connection, organization: OrganizationId, version: MetricVersion, **values: object) -> None:
+    own = BILLABLE_METRICS.c.organization_id == organization, BILLABLE_METRICS.c.id == version.metric_id
+    tx.execute(BILLABLE_METRICS.update().where(*own, BILLABLE_METRICS.c.version == version.version).values(**values))
+
+
+def metric(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> MetricVersion:
+    """The live metric with this code, its current version; with `lock` nobody else changes it meanwhile.
+
+    Raises:
+        NotFoundError: `BILLABLE_METRIC_UNKNOWN`.
+    """
+    own = (BILLABLE_METRICS.c.organization_id == organization) & (BILLABLE_METRICS.c.code == code) & _LIVE_METRIC
+    statement = sa.select(BILLABLE_METRICS).where(own)
+    row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
+    if row is None:
+        raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
+    return _metric(row)
+
+
+def metrics_by_code(
+    tx: Connection, organization: OrganizationId, codes: Iterable[str] | None = None
+) -> dict[str, MetricVersion]:
+    """Current versions of live metrics by code; all of the organization's when no codes are given."""
+    statement = sa.select(BILLABLE_METRICS).where(BILLABLE_METRICS.c.organization_id == organization, _LIVE_METRIC)
+    if codes is not None:
+        statement = statement.where(BILLABLE_METRICS.c.code.in_(list(codes)))
+    return {row.code: _metric(row) for row in tx.execute(statement)}
+
+
+def metric_version(
+    tx: Connection, organization: OrganizationId, metric_id: BillableMetricId, version: int
+) -> MetricVersion:
+    """One version of a metric, removed or not.
+
+    Raises:
+        NotFoundError: `BILLABLE_METRIC_UNKNOWN`.
+    """
+    own = BILLABLE_METRICS.c.organization_id == organization, BILLABLE_METRICS.c.id == metric_id
+    row = tx.execute(sa.select(BILLABLE_METRICS).where(*own, BILLABLE_METRICS.c.version == version)).first()
+    if row is None:
+        raise NotFoundError("BILLABLE_METRIC_UNKNOWN", "no billable metric has this id and version", id=metric_id)
+    return _metric(row)
+
+
+def list_metrics(tx: Connection, organization: OrganizationId, page: Page) -> Listed[MetricVersion]:
+    """The organization's metrics, by code."""
+    statement = sa.select(BILLABLE_METRICS).where(BILLABLE_METRICS.c.organization_id == organization, _LIVE_METRIC)
+    return read_list(tx, statement, BILLABLE_METRICS.c.code, page, _metric)
+
+
+def sold_plans_with_metric(tx: Connection, organization: OrganizationId, code: str) -> list[str]:
+    """Codes of plans that charge for a metric and are sold or still subscribed to, at most a few."""
+    subscribed = (
+        sa.select(SUBSCRIPTIONS.c.id)
+        .where(
+            SUBSCRIPTIONS.c.organization_id == organization,
+            SUBSCRIPTIONS.c.plan_id == PLANS.c.id,
+            SUBSCRIPTIONS.c.state.in_([SubscriptionState.PENDING, SubscriptionState.ACTIVE]),
+        )
+        .exists()
+    )
+    statement = (
+        sa.select(PLANS.c.code)
+        .where(PLANS.c.organization_id == organization, PLANS.c.metric_codes.contains([code]))
+        .where(_LIVE_PLAN | subscribed)
+        .distinct()
+        .limit(3)
+    )
+    return list(tx.execute(statement).scalars())
+
+
+def _metric(row: Row[Any]) -> MetricVersion:
+    return MetricVersion(
+        metric_id=BillableMetricId(row.id),
+        version=row.version,
+        metric=BillableMetric(
+            code=row.code,
+            aggregation=Aggregation(row.aggregation),
+            field_name=row.field_name,
+            filters=tuple(MetricFilter(each["key"], tuple(each["values"])) for each in row.filters),
+            rounding=Rounding(RoundingFunction(row.rounding), row.rounding_precision) if row.rounding else None,
+            recurring=row.recurring,
+        ),
+        name=row.name,
+        description=row.description,
+        created_at=row.created_at,
+        deleted_at=row.deleted_at,
+    )

@@ -1,0 +1,170 @@
+"""Test clocks: set before there is data, moved forward with everything due on the way.
+
+An advance answers once every service has done what was due: rating first applies the usage that the log has so far,
+then does everything due until the new time in order of time, sets the clock, and waits for the others' word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.streams import SHARD_COUNT
+from services.chassis.wait import wait_until
+from services.kernel.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+from services.kernel.ids import OrganizationId
+from services.rating.agreements.domain_events import TestClockAdvanced
+from services.rating.clock.due import run_due
+from services.rating.deps import Deps
+from services.rating.organizations import clock_store as store
+
+# Further in one step is a typing mistake, and would close thousands of periods in one call.
+MAX_STEP = timedelta(days=3653)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+# The log and the other services answer within a second when they are up; who waits longer should hear why.
+LOG_SECONDS = 20.0
+FOLLOWERS_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What happened on the way of an advance.
+
+    Attributes:
+        now: the organization's time.
+        closed_periods: billing periods that were closed.
+        finalized_invoices: invoices that were finalized.
+    """
+
+    now: datetime
+    closed_periods: int
+    finalized_invoices: int
+
+
+def set_test_clock(deps: Deps, tx: Connection, organization: OrganizationId, now: datetime) -> datetime:
+    """Start the clock of a test-mode organization at any instant, before it has customers.
+
+    Raises:
+        FailedPreconditionError: `ORGANIZATION_NOT_IN_TEST_MODE`, or `ORGANIZATION_HAS_DATA`.
+    """
+    _require_within("now", now, EARLIEST, LATEST)
+    clock = store.clock_of(tx, organization, lock=True)
+    _require_test_mode(clock)
+    if clock.now != now and store.has_data(tx, organization):
+        raise FailedPreconditionError("ORGANIZATION_HAS_DATA", "the clock is set before there are customers")
+    revision = store.set_clock(tx, organization, now)
+    deps.announce(tx, TestClockAdvanced(organization, now, revision))
+    return now
+
+
+def advance_test_clock(deps: Deps, organization: OrganizationId, to: datetime) -> Advanced:
+    """Move the clock forward; several transactions, each of which may be repeated after a failure.
+
+    Raises:
+        FailedPreconditionError: `ORGANIZATION_NOT_IN_TEST_MODE`.
+        InvalidArgumentError: `to` is before the present time, or too far after it.
+        AbortedError: `TEST_CLOCK_BUSY`, another advance is on its way.
+        UnavailableError: `TEST_CLOCK_WAITS`, a service did not follow in time; the same call goes on from there.
+    """
+    with _alone(deps, organization):
+        _require_forward(deps, organization, to)
+        positions = deps.shard_positions()
+        _wait_for_logs(deps, organization, positions)
+        report = run_due(deps, to, organization)
+        revision = _move(deps, organization, to, positions)
+        _wait_for_followers(deps, organization, revision)
+    return Advanced(to, report.closed, report.finalized)
+
+
+def catch_up(deps: Deps, organization: OrganizationId) -> None:
+    """Do what a start in the past has made due by now, where time moves only by advances; elsewhere a job does it."""
+    with deps.db.transaction(organization) as tx:
+        clock = store.clock_of(tx, organization)
+    if clock.now is not None:
+        run_due(deps, clock.now, organization)
+
+
+@contextmanager
+def _alone(deps: Deps, organization: OrganizationId) -> Iterator[None]:
+    """Hold the organization's advance lock; it dies with the connection of a process that does."""
+    key = f"farebox.test_clock.{organization}"
+    with deps.db.worker_session() as session:
+        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+        if not session.exec_driver_sql(lock, (key,)).scalar_one():
+            raise AbortedError("TEST_CLOCK_BUSY", "another advance of this clock is on its way")
+        try:
+            yield
+        finally:
+            session.exec_driver_sql("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+
+
+def _require_forward(deps: Deps, organization: OrganizationId, to: datetime) -> None:
+    with deps.db.transaction(organization) as tx:
+        clock = store.clock_of(tx, organization)
+    _require_test_mode(clock)
+    now = clock.now or deps.clock.now()
+    _require_within("to", to, now, min(now + MAX_STEP, LATEST))
+
+
+def _wait_for_logs(deps: Deps, organization: OrganizationId, positions: Mapping[int, int]) -> None:
+    """Wait until rating has applied what the log had when the advance began."""
+    wanted = {log_name(shard): number for shard, number in positions.items() if shard < SHARD_COUNT}
+    _wait(deps, organization, lambda tx: store.logs_behind(tx, wanted), LOG_SECONDS)
+
+
+def _move(deps: Deps, organization: OrganizationId, to: datetime, positions: Mapping[int, int]) -> int:
+    with deps.db.transaction(organization) as tx:
+        revision = store.set_clock(tx, organization, to)
+        deps.announce(tx, TestClockAdvanced(organization, to, revision, tuple(sorted(positions.items()))))
+    return revision
+
+
+def _wait_for_followers(deps: Deps, organization: OrganizationId, revision: int) -> None:
+    followers = deps.clock_followers
+    _wait(deps, organization, lambda tx: store.waiting_for(tx, organization, followers, revision), FOLLOWERS_SECONDS)
+
+
+def _wait(
+    deps: Deps, organization: OrganizationId, behind: Callable[[Connection], frozenset[str]], seconds: float
+) -> None:
+    """Wait until nobody is behind any more, each look in a transaction of its own."""
+    missing: frozenset[str] = frozenset()
+
+    def is_reached() -> bool:
+        nonlocal missing
+        with deps.db.transaction(organization) as tx:
+            missing = behind(tx)
+        return not missing
+
+    try:
+        wait_until(is_reached, timeout=seconds, what="the followers of a test clock")
+    except TimeoutError as error:
+        names = ", ".join(sorted(missing))
+        raise UnavailableError("TEST_CLOCK_WAITS", f"not there yet: {names}", waiting_for=names) from error
+
+
+def log_name(shard: int) -> str:
+    """The name of the log in which rating follows one shard."""
+    return f"usage.{shard}"
+
+
+def _require_test_mode(clock: store.ClockRow) -> None:
+    if not clock.test_mode:
+        raise FailedPreconditionError("ORGANIZATION_NOT_IN_TEST_MODE", "only a test-mode organization has a test clock")
+
+
+def _require_within(field: str, at: datetime, earliest: datetime, latest: datetime) -> None:
+    if not earliest <= at <= latest:
+        raise InvalidArgumentError.of_field(
+            field, "value_is_invalid", f"is from {earliest.isoformat()} to {latest.isoformat()}"
+        )

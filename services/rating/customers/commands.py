@@ -1,0 +1,112 @@
+"""Customers: created or changed by their external id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import AbortedError, FailedPreconditionError, InvalidArgumentError
+from services.kernel.ids import CustomerId, OrganizationId, new_id
+from services.rating.agreements.domain_events import CustomerChanged
+from services.rating.catalog.store.taxes import taxes_by_code
+from services.rating.customers import store
+from services.rating.customers.customer import Customer
+from services.rating.deps import Deps
+from services.rating.organizations.present import now_of
+from services.rating.organizations.store import next_number
+
+# Name of the running number that customers get.
+CUSTOMER_NUMBER = "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """A customer, and whether it is new."""
+
+    customer: Customer
+    created: bool
+
+
+def upsert_customer(
+    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, details: Mapping[str, Any]
+) -> Upserted:
+    """Create a customer or change the one with this external id; details that are not named stay.
+
+    Raises:
+        FailedPreconditionError: `CURRENCY_FIXED`, a customer that has a currency keeps it.
+        InvalidArgumentError: names what is wrong.
+    """
+    _require_taxes(tx, organization, details.get("tax_codes", ()))
+    now = now_of(deps, tx, organization)
+    found = find_or_create_customer(deps, tx, organization, external_id, details, now)
+    if found.created:
+        return found
+    known = found.customer
+    if known.currency and details.get("currency", known.currency) != known.currency:
+        raise FailedPreconditionError("CURRENCY_FIXED", f"the customer is billed in {known.currency}")
+    return Upserted(change_customer(deps, tx, organization, known, details, now), created=False)
+
+
+def find_or_create_customer(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    external_id: str,
+    details: Mapping[str, Any],
+    now: datetime,
+) -> Upserted:
+    """The customer with this external id, locked as it is, or a new one with these details.
+
+    Raises:
+        AbortedError: `CUSTOMER_RACE`, another call is creating it and has not finished; try again.
+    """
+    known = store.find_customer(tx, organization, external_id, lock=True)
+    if known is not None:
+        return Upserted(known, created=False)
+    made = Customer(CustomerId(new_id()), external_id, 1, now, now, **details)
+    # Whoever loses the race for the external id gives its number back, so that numbers have no gaps.
+    with suppress(_Lost), tx.begin_nested():
+        made = replace(made, sequential_id=next_number(tx, organization, CUSTOMER_NUMBER))
+        if not store.insert_customer(tx, organization, made):
+            raise _Lost
+        deps.announce(tx, CustomerChanged(organization, made))
+        return Upserted(made, created=True)
+    known = store.find_customer(tx, organization, external_id, lock=True)
+    if known is None:
+        raise AbortedError("CUSTOMER_RACE", "another call is creating this customer")
+    return Upserted(known, created=False)
+
+
+class _Lost(Exception):  # noqa: N818 - not an error: another transaction was first
+    """Another transaction created the customer meanwhile."""
+
+
+def change_customer(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    known: Customer,
+    details: Mapping[str, Any],
+    now: datetime,
+) -> Customer:
+    """Change details of a customer; changing nothing announces nothing."""
+    if replace(known, **details) == known:
+        return known
+    changed = replace(known, **details, updated_at=now)
+    store.save_customer(tx, organization, changed)
+    deps.announce(tx, CustomerChanged(organization, changed))
+    return changed
+
+
+def _require_taxes(tx: Connection, organization: OrganizationId, codes: tuple[str, ...]) -> None:
+    known = taxes_by_code(tx, organization, codes) if codes else {}
+    for number, code in enumerate(codes):
+        if code not in known:
+            raise InvalidArgumentError.of_field(
+                f"tax_codes[{number}]", "value_is_invalid", f"no tax has the code {code[:80]!r}"
+            )

@@ -1,0 +1,83 @@
+"""Adjustments: what a closed period owes, or is owed, after its usage was corrected.
+
+The closed invoice stays as it is. The period is rated again, and the difference becomes one line for each fee
+that changed on the next invoice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from services.kernel.money import ZERO, Currency
+from services.rating.pricing.charges import Line
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.tax import Tax
+
+
+def adjust(invoiced: Iterable[Fee], rerated: Iterable[Fee], currency: Currency) -> tuple[Fee, ...]:
+    """Adjustment fees for every fee whose amount is no longer what was invoiced.
+
+    `invoiced` holds the fees of the closed period and all adjustments made to it so far; `rerated` the fees
+    that its usage gives now. Fees are matched by what they are for; amounts may be below zero.
+    """
+    owed: dict[tuple[str, ...], list[Fee]] = {}
+    for fee in invoiced:
+        owed.setdefault(fee.subject, []).append(fee)
+    adjustments = [_adjustment(owed.pop(fee.subject, []), fee, currency) for fee in rerated]
+    gone = [_adjustment(fees, _nothing(fees[0]), currency) for fees in owed.values()]
+    return tuple(fee for fee in (*adjustments, *gone) if fee.amount_cents)
+
+
+def settle(adjustments: Sequence[Fee], fees: Iterable[Fee]) -> tuple[tuple[Fee, ...], tuple[Fee, ...]]:
+    """Which adjustments fit on an invoice with these other fees, and which wait for the next.
+
+    Those above zero always fit. One below zero fits while fees with the same taxes outweigh it, so that
+    neither the invoice nor any of its taxes falls below zero; otherwise it waits whole, and keeps its
+    explanation.
+    """
+    left: Counter[tuple[Tax, ...]] = Counter()
+    for fee in (*fees, *(each for each in adjustments if each.amount_cents > 0)):
+        left[fee.taxes] += fee.amount_cents
+    placed, waiting = [], []
+    for fee in adjustments:
+        if fee.amount_cents < 0:
+            if left[fee.taxes] + fee.amount_cents < 0:
+                waiting.append(fee)
+                continue
+            left[fee.taxes] += fee.amount_cents
+        placed.append(fee)
+    return tuple(placed), tuple(waiting)
+
+
+def _adjustment(invoiced: Sequence[Fee], now: Fee, currency: Currency) -> Fee:
+    """One fee for the difference, in whole minor units so that both sides can be read off the invoices."""
+    before_cents = sum(fee.amount_cents for fee in invoiced)
+    before, after = currency.to_major(before_cents), currency.to_major(now.amount_cents)
+    units_before = sum((fee.units for fee in invoiced), ZERO)
+    lines = (
+        Line("amount with corrected usage", now.units, _average(after, now.units), ZERO, after),
+        Line("amount already invoiced", units_before, _average(before, units_before), ZERO, -before),
+    )
+    return replace(
+        now,
+        kind=FeeKind.ADJUSTMENT,
+        adjusts=now.kind if now.adjusts is None else now.adjusts,
+        precise_amount=after - before,
+        amount_cents=now.amount_cents - before_cents,
+        units=now.units - units_before,
+        events_count=now.events_count - sum(fee.events_count for fee in invoiced),
+        lines=lines,
+        description=f"adjustment: {now.description}",
+    )
+
+
+def _nothing(fee: Fee) -> Fee:
+    """The fee of a subject that has no usage left."""
+    return replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, events_count=0, lines=())
+
+
+def _average(amount: Decimal, units: Decimal) -> Decimal:
+    return amount / units if units else ZERO

@@ -1,0 +1,114 @@
+"""Facts that usage, periods and invoices announce; `convert/billing_events.py` gives them their form on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from services.kernel.ids import OrganizationId, SubscriptionId
+from services.kernel.period import Period
+from services.rating.invoicing.bill import Bill
+from services.rating.pricing.charge_filter import Group
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """Units of a subscription's metric in a billing period, absolute.
+
+    Attributes:
+        organization_id, subscription_id, external_customer_id, metric_code: whose units of what.
+        period: the billing period.
+        units: after the metric's rounding.
+        event_count: events counted.
+        revision: grows with each change.
+    """
+
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    external_customer_id: str
+    metric_code: str
+    period: Period
+    units: Decimal
+    event_count: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAggregated:
+    """A batch of usage events was counted; one total for each metric and period it changed."""
+
+    totals: tuple[UsageTotal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An event that no billing period takes."""
+
+    organization_id: OrganizationId
+    event_key: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRefused:
+    """Events that the log had accepted cannot be counted."""
+
+    refusals: tuple[Refusal, ...]
+
+
+class RevenueKind(StrEnum):
+    """Where revenue comes from."""
+
+    USAGE = "usage"
+    BASE = "base"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueEntry:
+    """A part of a period's revenue.
+
+    Attributes:
+        kind: where it comes from.
+        period: the span it is earned in, evenly for a base price.
+        amount: of the whole billing period so far, in major units.
+        metric_code: the metric; empty for others.
+        group: values of grouping properties.
+    """
+
+    kind: RevenueKind
+    period: Period
+    amount: Decimal
+    metric_code: str = ""
+    group: Group = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueAccrued:
+    """What a subscription has earned in a billing period; replaces every earlier revision.
+
+    Attributes:
+        organization_id, external_customer_id, subscription_id, plan_code: whose revenue.
+        currency: ISO 4217 code of the amounts.
+        billing_period: the period.
+        revision: grows with each announcement of the period.
+        entries: the parts.
+    """
+
+    organization_id: OrganizationId
+    external_customer_id: str
+    subscription_id: SubscriptionId
+    plan_code: str
+    currency: str
+    billing_period: Period
+    revision: int
+    entries: tuple[RevenueEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceChanged:
+    """An invoice was made, refreshed, finalized, voided or paid."""
+
+    organization_id: OrganizationId
+    bill: Bill

@@ -1,0 +1,173 @@
+"""Billing runs: what is invoiced when a subscription starts, comes to a period's end, or ends.
+
+A run is decided from the calendar alone; what usage costs is added to it afterwards (`period_rating`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.kernel.cadence import clip, period_containing
+from services.kernel.ids import SubscriptionId
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.pricing.base_price import base_fee, billed_part
+from services.rating.pricing.due import due_at
+from services.rating.pricing.fee import Fee
+from services.rating.pricing.proration import DayShare, day_share
+from services.rating.usage.billing_period import BillingPeriod
+
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A plan's own period on whose minimum commitment is looked.
+
+    Attributes:
+        nominal: the full period.
+        part: the part of it in which the subscription lived.
+    """
+
+    nominal: Period
+    part: Period
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRun:
+    """What one invoice of a subscription bills.
+
+    Attributes:
+        agreement: the subscription.
+        at: when it falls due.
+        span: the time the invoice is about.
+        usage: the billing period whose usage is billed, with its span as it ends; None when none is.
+        base: the base price due; None when none is.
+        commitment: the plan's period that ended; None when none did.
+        following: the billing period to open after it; None when there is none.
+    """
+
+    agreement: Agreement
+    at: datetime
+    span: Period
+    usage: BillingPeriod | None = None
+    base: Fee | None = None
+    commitment: Commitment | None = None
+    following: Period | None = None
+
+    @property
+    def subscription_id(self) -> SubscriptionId:
+        """Whose run it is."""
+        return self.agreement.subscription_id
+
+
+def start_run(agreement: Agreement) -> BillingRun:
+    """The run of a subscription's start: its base price, where it is due in advance."""
+    at = agreement.subscription.starts_at
+    first = agreement.period_at(at) or Period(at, at)
+    return BillingRun(agreement, at, first, base=_base_in_advance(agreement, at), following=first)
+
+
+def trial_end_run(agreement: Agreement, at: datetime) -> BillingRun:
+    """The run of a trial's end: the rest of a base price due in advance.
+
+    A trial that ends as a period begins is left to the run of the period's end, which happens at the same instant.
+    """
+    nominal = period_containing(agreement.cadence, at)
+    begins = nominal.start == at and agreement.subscription.starts_at < at
+    base = None if begins else _base_in_advance(agreement, at)
+    return BillingRun(agreement, at, Period(at, nominal.end), base=base)
+
+
+def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
+    """The run of a billing period's end, when the subscription goes on: usage in arrears, base price, commitment."""
+    at = ended.period.end
+    due = due_at(agreement.plan.plan, agreement.cadence, at)
+    base = None
+    if due.base_period is not None:
+        in_advance = agreement.plan.plan.in_advance
+        base = _base_in_advance(agreement, at) if in_advance else _base_of(agreement, due.base_period)
+    commitment = _commitment(agreement, due.closed_period, at) if due.closed_period is not None else None
+    following = agreement.period_at(at)
+    return BillingRun(agreement, at, ended.period, ended, base, commitment, following)
+
+
+def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
+    """The run of a subscription's end, which cuts its period: usage, base price in arrears, commitment.
+
+    What it owes is of the plan's period that holds the start of the open one: at a boundary the run of the period that
+    ended there has billed that one, and the open period is empty.
+    """
+    at = ended.period.end
+    nominal = period_containing(agreement.cadence, ended.period.start)
+    base = None if agreement.plan.plan.in_advance else _base_of(agreement, nominal)
+    return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal, at))
+
+
+def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Period | None:
+    """The plan's full period whose base price, due in advance, a subscription's end cuts; None where it cuts none.
+
+    Args:
+        agreement: the subscription, ended.
+        at: when it ended.
+        opened_at: when the billing period began that was open then.
+    """
+    nominal = period_containing(agreement.cadence, opened_at)
+    cut = agreement.subscription.base_ends_at
+    trial_ends_at = agreement.trial_ends_at
+    is_in_trial = trial_ends_at is not None and at < trial_ends_at
+    if not agreement.plan.plan.in_advance or is_in_trial or cut is None or cut >= nominal.end:
+        return None
+    return nominal
+
+
+def unused_share(agreement: Agreement, nominal: Period, billed: Period) -> DayShare | None:
+    """The days that were billed of a cut period and that nobody uses; None where there are none."""
+    cut = max(agreement.subscription.base_ends_at or billed.end, billed.start)
+    return day_share(Period(cut, billed.end), nominal, agreement.timezone) if cut < billed.end else None
+
+
+def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
+    """The base price of the plan's period that begins, for this subscription, within a billing period; None for none.
+
+    A trial's end begins one as well. Due in advance or in arrears, it is earned evenly over its own period.
+    """
+    nominal = period_containing(agreement.cadence, period.start)
+    fee = _base_of(agreement, nominal)
+    if fee is None or period.end <= fee.period.start:
+        return None
+    begins_here = max(fee.period.start, agreement.subscription.starts_at)
+    return fee if period.start <= begins_here < max(period.end, period.start + _INSTANT) else None
+
+
+def _base_in_advance(agreement: Agreement, at: datetime) -> Fee | None:
+    """The base price of the plan's period that holds `at`, from `at` on, unless a trial runs."""
+    trial_ends_at = agreement.trial_ends_at
+    if not agreement.plan.plan.in_advance or (trial_ends_at is not None and at < trial_ends_at):
+        return None
+    return _base_of(agreement, period_containing(agreement.cadence, at))
+
+
+def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
+    subscription, timezone = agreement.subscription, agreement.timezone
+    part = billed_part(
+        nominal,
+        starts_at=subscription.starts_at,
+        ends_at=subscription.base_ends_at,
+        trial_ends_at=agreement.trial_ends_at,
+        ended_at=subscription.ended_at,
+        timezone=timezone,
+    )
+    return base_fee(agreement.plan.plan, subscription.subscription_id, nominal, part, timezone)
+
+
+def _commitment(agreement: Agreement, nominal: Period, at: datetime) -> Commitment | None:
+    """What is committed to in a period of the plan; nothing in one that was a trial for as long as it was lived."""
+    subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
+    lived_until = min(subscription.ended_at or nominal.end, nominal.end)
+    is_all_trial = trial_ends_at is not None and lived_until <= trial_ends_at
+    if not agreement.plan.plan.minimum_commitment_amount or is_all_trial:
+        return None
+    part = clip(nominal, start=subscription.starts_at, end=subscription.base_ends_at or max(at, nominal.end))
+    return Commitment(nominal, part) if part is not None else None

@@ -1,0 +1,1 @@
+"""How an invoice is made, totalled, finalized, corrected, paid and voided."""

@@ -1,0 +1,125 @@
+"""Accrued revenue: what subscriptions have earned so far, announced for every billing period that was touched.
+
+Announced are totals with a revision, not differences: a lost or repeated announcement changes nothing. The base price
+of a plan's period is announced with the billing period it begins in, spread over the plan's period; usage as of now;
+on closing, what was invoiced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import agreements
+from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.deps import Deps
+from services.rating.invoicing.bill import Bill
+from services.rating.invoicing.billing_events import RevenueAccrued, RevenueEntry, RevenueKind
+from services.rating.invoicing.billing_run import base_begun_in
+from services.rating.invoicing.period_rating import rate_period
+from services.rating.invoicing.store.invoices import bills_by_id
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.fee import FeeKind
+from services.rating.usage.billing_period import BillingPeriod, PeriodState
+from services.rating.usage.kept_usage import KeptUsage
+from services.rating.usage.store import periods, usage
+
+# Periods announced in one transaction; a bound, since while usage flows every one of them may be touched each second.
+BATCH = 500
+
+_KINDS = {FeeKind.CHARGE: RevenueKind.USAGE, FeeKind.SUBSCRIPTION: RevenueKind.BASE}
+
+
+def accrue_due(deps: Deps, organization: OrganizationId | None = None) -> int:
+    """Announce the revenue of one batch of touched periods; how many they were."""
+    with deps.db.worker_transaction() as tx:
+        due = periods.take_accruals(tx, organization, limit=BATCH)
+        found = agreements(tx, organization, {each.subscription_id for each in due})
+        accrued: list[RevenueAccrued] = []
+        for owner in dict.fromkeys(each.organization_id for each in due):
+            own = [each for each in due if each.organization_id == owner]
+            accrued += _accrue(tx, owner, own, found)
+        deps.announce_all(tx, accrued)
+    return len(due)
+
+
+def _accrue(
+    tx: Connection,
+    owner: OrganizationId,
+    due: Sequence[BillingPeriod],
+    found: Mapping[SubscriptionId, Agreement],
+) -> list[RevenueAccrued]:
+    """What periods of one organization have earned."""
+    running = [each for each in due if each.state is PeriodState.OPEN]
+    codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.plan.charges}
+    metrics = metrics_by_code(tx, owner, codes) if codes else {}
+    kept = usage.of_periods(tx, [each.key for each in running])
+    bills = bills_by_id(tx, owner, {each.invoice_id for each in due if each.invoice_id is not None})
+    return [
+        _announced(
+            each,
+            found[each.subscription_id],
+            _invoiced(each, bills)
+            if each.state is PeriodState.CLOSED
+            else _so_far(each, found[each.subscription_id], kept[each.key], metrics),
+        )
+        for each in due
+    ]
+
+
+def _so_far(
+    period: BillingPeriod,
+    agreement: Agreement,
+    kept: Sequence[KeptUsage],
+    metrics: Mapping[str, MetricVersion],
+) -> list[RevenueEntry]:
+    """The usage of an open period, exact; what a void made unsure is right with the next announcement."""
+    return [
+        RevenueEntry(RevenueKind.USAGE, period.period, fee.precise_amount, fee.metric_code or "", fee.group)
+        for fee in (each.fee for each in rate_period(agreement, period.period, kept, metrics, {}))
+        if fee.kind is FeeKind.CHARGE and fee.precise_amount
+    ]
+
+
+def _invoiced(period: BillingPeriod, bills: Mapping[InvoiceId, Bill]) -> list[RevenueEntry]:
+    """What the invoice of a closed period billed beside base prices, and what its coupons took off."""
+    bill = bills.get(period.invoice_id) if period.invoice_id is not None else None
+    if bill is None:
+        return []
+    currency = bill.invoice.currency
+    entries = [
+        RevenueEntry(
+            _KINDS.get(fee.kind, RevenueKind.OTHER),
+            period.period,
+            currency.to_major(fee.amount_cents),
+            (fee.metric_code or "") if fee.kind is FeeKind.CHARGE else "",
+            fee.group if fee.kind is FeeKind.CHARGE else (),
+        )
+        for fee in (each.fee for each in bill.fees)
+        if fee.kind is not FeeKind.SUBSCRIPTION and fee.amount_cents
+    ]
+    if bill.invoice.totals.coupons_cents:
+        off = -currency.to_major(bill.invoice.totals.coupons_cents)
+        entries.append(RevenueEntry(RevenueKind.OTHER, period.period, off))
+    return entries
+
+
+def _announced(period: BillingPeriod, agreement: Agreement, entries: Sequence[RevenueEntry]) -> RevenueAccrued:
+    currency = agreement.plan.plan.currency
+    base = base_begun_in(agreement, period.period)
+    spread = []
+    if base is not None:
+        spread = [RevenueEntry(RevenueKind.BASE, base.period, currency.to_major(base.amount_cents))]
+    return RevenueAccrued(
+        organization_id=period.organization_id,
+        external_customer_id=agreement.external_customer_id,
+        subscription_id=period.subscription_id,
+        plan_code=agreement.plan.plan.code,
+        currency=currency.code,
+        billing_period=period.period,
+        revision=period.accrual_revision,
+        entries=(*spread, *entries),
+    )

@@ -1,0 +1,1 @@
+"""Invoices, fees and usage between the wire and the domain."""

@@ -1,0 +1,124 @@
+"""Rating a billing period: its aggregates become fees, each with the proof of what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.kernel.money import Currency
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.invoicing import adjustment
+from services.rating.invoicing.bill import NO_USAGE, Proof
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.charge_usage import Window
+from services.rating.pricing.charges import model_name
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.plan import Charge
+from services.rating.pricing.rate import RatedFor, rate_charge
+from services.rating.usage.counting import has_own_buckets
+from services.rating.usage.kept_usage import KeptUsage, usages_of_charge
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenFee:
+    """A fee with the proof of what it counted."""
+
+    fee: Fee
+    proof: Proof = NO_USAGE
+
+
+def rate_period(
+    agreement: Agreement,
+    period: Period,
+    kept: Iterable[KeptUsage],
+    metrics: Mapping[str, MetricVersion],
+    watermarks: Mapping[int, int],
+    *,
+    only: Collection[str] | None = None,
+) -> list[ProvenFee]:
+    """The fees of a period's usage, in the order of the plan's charges.
+
+    Args:
+        agreement: whose period.
+        period: its span, which may be cut short.
+        kept: its aggregates.
+        metrics: the current versions of the plan's metrics.
+        watermarks: last counted batch of each shard of the log.
+        only: codes of the metrics whose charges are wanted; None for all.
+    """
+    plan = agreement.plan.plan
+    window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
+    rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
+    by_metric: dict[str, list[KeptUsage]] = {}
+    for each in kept:
+        by_metric.setdefault(each.metric_code, []).append(each)
+    fees = []
+    for charge in plan.charges:
+        if only is not None and charge.metric_code not in only:
+            continue
+        usage = by_metric.get(charge.metric_code, [])
+        fees += _rate_charge(agreement, charge, metrics[charge.metric_code], usage, rated_for, watermarks)
+    return fees
+
+
+def _rate_charge(
+    agreement: Agreement,
+    charge: Charge,
+    metric: MetricVersion,
+    usage: Sequence[KeptUsage],
+    rated_for: RatedFor,
+    watermarks: Mapping[int, int],
+) -> list[ProvenFee]:
+    free_until = None if agreement.plan.bill_usage_in_trial else agreement.trial_ends_at
+    own = charge if has_own_buckets(charge, metric, free_until) else None
+    kept = usages_of_charge(charge, metric, usage, free_until)
+    usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
+    fees = []
+    for fee in rate_charge(charge, metric.metric, usages, rated_for):
+        if _says_nothing(charge, fee):
+            continue
+        found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
+        named = replace(
+            fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.plan.taxes
+        )
+        fees.append(ProvenFee(named, _proof(charge, metric, fee, found, watermarks)))
+    return fees
+
+
+def _says_nothing(charge: Charge, fee: Fee) -> bool:
+    """Whether a fee is only the empty rest of a charge whose usage, if any, is in other filters or groups."""
+    is_empty = not fee.units and not fee.amount_cents and not fee.events_count
+    return is_empty and bool(charge.filters) and fee.kind is FeeKind.CHARGE
+
+
+def _proof(
+    charge: Charge, metric: MetricVersion, fee: Fee, kept: KeptUsage | None, watermarks: Mapping[int, int]
+) -> Proof:
+    filter_name = next((each.description or each.key for each in charge.filters if each.key == fee.filter_key), "")
+    shard = kept.shard if kept else 0
+    return Proof(
+        period_start=fee.period.start,
+        metric_id=metric.metric_id,
+        metric_version=metric.version,
+        charge_model=model_name(charge.model_for(fee.filter_key)),
+        filter_name=filter_name,
+        shard=shard,
+        watermark=watermarks.get(shard, 0) if kept else 0,
+        event_count=kept.event_count if kept else 0,
+        units=fee.units,
+        digest=kept.digest if kept else 0,
+    )
+
+
+def adjust_period(invoiced: Sequence[Fee], rerated: Sequence[ProvenFee], currency: Currency) -> list[ProvenFee]:
+    """The adjustments a closed period needs now, each with the proof of the usage it was rated on."""
+    proofs = {_subject(each.fee): each.proof for each in rerated}
+    fees = adjustment.adjust(invoiced, [each.fee for each in rerated], currency)
+    return [ProvenFee(fee, proofs.get(_subject(fee), Proof(period_start=fee.period.start))) for fee in fees]
+
+
+def _subject(fee: Fee) -> tuple[object, ...]:
+    """What a fee is about, whether it is a fee or the adjustment of one."""
+    return (fee.adjusts or fee.kind, fee.charge_id, fee.filter_key, fee.group)

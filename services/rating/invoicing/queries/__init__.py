@@ -1,0 +1,1 @@
+"""What can be read of invoices and usage without changing anything."""

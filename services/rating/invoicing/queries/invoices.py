@@ -1,0 +1,183 @@
+"""Reading invoices: one, lists, how a fee came about, and whether the log still gives the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.page import Page
+from services.kernel.ids import BillableMetricId, OrganizationId
+from services.kernel.money import plain
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import agreement as agreement_of
+from services.rating.catalog.store.metrics import metric_version
+from services.rating.deps import Deps
+from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing.kept_credit_note import GivenCredit
+from services.rating.invoicing.store import credit_notes, listing
+from services.rating.invoicing.store import invoices as store
+from services.rating.organizations.store import organization as organization_of
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.fee import FeeKind
+from services.rating.shared.rows import Listed
+from services.rating.shared.usage_log import EventsWanted, ListedEvent
+from services.rating.usage.counting import CountedBucket, Counter, has_own_buckets
+from services.rating.usage.frozen_usage import Frozen
+from services.rating.usage.kept_usage import PeriodKey
+from services.rating.usage.store import corrections
+
+
+def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Bill:
+    """One invoice.
+
+    Raises:
+        NotFoundError: `INVOICE_UNKNOWN`.
+    """
+    with deps.db.transaction(organization) as tx:
+        return store.bill(tx, organization, invoice_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Printable:
+    """What is drawn: an invoice, and the name of who sends it."""
+
+    bill: Bill
+    seller: str
+
+
+def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Printable:
+    """An invoice with what a drawing of it needs.
+
+    Raises:
+        NotFoundError: `INVOICE_UNKNOWN`.
+    """
+    with deps.db.transaction(organization) as tx:
+        return Printable(store.bill(tx, organization, invoice_id), organization_of(tx, organization).name)
+
+
+def list_invoices(deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page) -> Listed[Bill]:
+    """Invoices, newest first."""
+    with deps.db.transaction(organization) as tx:
+        return listing.list_bills(tx, organization, wanted, page)
+
+
+def list_fees(
+    deps: Deps, organization: OrganizationId, wanted: listing.FeesWanted, page: Page
+) -> Listed[tuple[Bill, BilledFee]]:
+    """Fees across invoices, newest first."""
+    with deps.db.transaction(organization) as tx:
+        return listing.list_fees(tx, organization, wanted, page)
+
+
+def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: str) -> GivenCredit:
+    """One credit note.
+
+    Raises:
+        NotFoundError: `CREDIT_NOTE_UNKNOWN`.
+    """
+    with deps.db.transaction(organization) as tx:
+        return credit_notes.credit_note(tx, organization, credit_note_id)
+
+
+def list_credit_notes(
+    deps: Deps, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
+) -> Listed[GivenCredit]:
+    """Credit notes, newest first."""
+    with deps.db.transaction(organization) as tx:
+        return credit_notes.list_credit_notes(
+            tx, organization, page, external_customer_id=external_customer_id, invoice_id=invoice_id
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CountedEvent:
+    """An event behind a fee.
+
+    Attributes:
+        transaction_id: the sender's identity.
+        value: what it added, as text; with a minus for one that an adjustment took back.
+    """
+
+    transaction_id: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a fee came about.
+
+    Attributes:
+        bill, fee: the fee on its invoice, with lines and proof.
+        events: a page of its events, in order of receipt.
+        next_token: token of the next page; empty on the last one.
+    """
+
+    bill: Bill
+    fee: BilledFee
+    events: tuple[CountedEvent, ...] = ()
+    next_token: str = ""
+
+
+def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: int, token: str) -> Explanation:
+    """How a fee came about, down to its events: for an adjustment those that came or went since the last invoice.
+
+    A page holds those of a page of the log that count, so it may be short or even empty before the last one.
+
+    Raises:
+        NotFoundError: `FEE_UNKNOWN`.
+        UnavailableError: the log cannot be asked now.
+    """
+    with deps.db.transaction(organization) as tx:
+        bill, billed = store.bill_of_fee(tx, organization, fee_id)
+        fee, proof = billed.fee, billed.proof
+        if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
+            return Explanation(bill, billed)
+        agreement = agreement_of(tx, organization, fee.subscription_id)
+        metric = metric_version(tx, organization, BillableMetricId(proof.metric_id), proof.metric_version)
+        frozen = frozen_of(tx, organization, billed)
+    counter = Counter.of(agreement, metric)
+    wanted = EventsWanted(organization, fee.subscription_id, fee.metric_code, fee.period)
+    listed = deps.usage_log.page(wanted, size=size, token=token)
+    bucket = bucket_of_fee(agreement, metric, billed)
+    signed = [(each, frozen.sign(each)) for each in listed.events]
+    events = tuple(
+        _counted(counter, each, sign)
+        for each, sign in signed
+        if sign and bucket in counter.buckets(each.occurred_at, each.properties)
+    )
+    return Explanation(bill, billed, events, listed.next_token)
+
+
+def _counted(counter: Counter, event: ListedEvent, sign: int) -> CountedEvent:
+    measurement = counter.measure(event)
+    text = measurement.text or plain(measurement.number)
+    return CountedEvent(event.transaction_id, f"-{text}" if sign < 0 else text)
+
+
+def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee) -> CountedBucket:
+    """The aggregate that a fee was priced on."""
+    charge = next((each for each in agreement.plan.plan.charges if each.charge_id == billed.fee.charge_id), None)
+    free_until = None if agreement.plan.bill_usage_in_trial else agreement.trial_ends_at
+    if charge is None or not has_own_buckets(charge, metric, free_until):
+        return CountedBucket()
+    return CountedBucket(charge.charge_id, Bucket(billed.fee.filter_key, billed.fee.group))
+
+
+def frozen_of(tx: Connection, organization: OrganizationId, billed: BilledFee) -> Frozen:
+    """Which events a fee had counted when it was billed; for an adjustment, since what was billed before it."""
+    fee, proof = billed.fee, billed.proof
+    if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
+        return Frozen({}, 0)
+    key = PeriodKey(organization, fee.subscription_id, proof.period_start)
+    known = corrections.of_metric(tx, organization, [fee.subscription_id], fee.metric_code)
+    if fee.kind is not FeeKind.ADJUSTMENT:
+        return Frozen(known, proof.watermark)
+    earlier = store.fees_of_usage(tx, organization, [(key.subscription_id, key.period_start)])
+    before = [
+        each.proof.watermark
+        for each in earlier[(key.subscription_id, key.period_start)]
+        if each.fee.subject == fee.subject and each.fee_id < billed.fee_id
+    ]
+    return Frozen(known, proof.watermark, since=max(before, default=0))

@@ -1,0 +1,227 @@
+"""Rebuilding an invoice from the event log: it must equal the original, fee by fee."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.cadence import period_containing
+from services.kernel.ids import BillableMetricId, OrganizationId, SubscriptionId
+from services.kernel.money import ZERO
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import agreements
+from services.rating.catalog.store.metrics import metric_version
+from services.rating.deps import Deps
+from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing.invoice import compute_totals
+from services.rating.invoicing.period_rating import ProvenFee, adjust_period, rate_period
+from services.rating.invoicing.queries.invoices import get_invoice
+from services.rating.invoicing.store import invoices as store
+from services.rating.pricing.base_price import base_fee
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.shared.usage_log import EventsWanted, ListedEvent
+from services.rating.usage.counting import Counter
+from services.rating.usage.frozen_usage import Correction, Frozen
+from services.rating.usage.kept_usage import KeptUsage, PeriodKey
+from services.rating.usage.log_rating import kept_from_log
+from services.rating.usage.store import corrections, event_log
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """An invoice computed anew from the log.
+
+    Attributes:
+        bill: the invoice with the fees and totals that the log gives.
+        differences: what differs from the original, a sentence each; empty where nothing does.
+    """
+
+    bill: Bill
+    differences: tuple[str, ...]
+
+
+def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Rebuilt:
+    """Compute an invoice anew from the events it counted, and compare.
+
+    Raises:
+        NotFoundError: `INVOICE_UNKNOWN`.
+        UnavailableError: the log cannot be asked now.
+    """
+    original = get_invoice(deps, organization, invoice_id)
+    with deps.db.transaction(organization) as tx:
+        source = _Source.of(deps, tx, original)
+    rated = source.rated()
+    fees = tuple(_anew(each, source, rated) for each in original.fees)
+    totals = original.invoice.totals
+    coupons = [each.coupon for each in totals.coupons]
+    anew = compute_totals(
+        [each.fee for each in fees], original.invoice.currency, coupons=coupons, credit_notes=totals.credit_notes
+    )
+    bill = original.with_totals(fees, anew)
+    missing = [f"{fee.description}: is not on the invoice" for fee in rated.values() if fee.amount_cents]
+    return Rebuilt(bill, (*_differences(original, bill), *missing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The usage fees of an invoice that were rated together: of one period, as fees or as adjustments.
+
+    Attributes:
+        key, period: the billing period.
+        agreement: its subscription.
+        fees: the fees.
+        metrics: in the versions they were counted with, by code.
+        corrections: what came after the period was closed, by metric.
+        invoiced: what was billed before, for adjustments.
+        predecessors: the subscription and those it continues, newest first, whose running values are carried in.
+    """
+
+    key: PeriodKey
+    period: Period
+    agreement: Agreement
+    fees: Sequence[BilledFee]
+    metrics: Mapping[str, MetricVersion]
+    corrections: Mapping[str, Mapping[str, Correction]]
+    invoiced: Sequence[Fee]
+    predecessors: Sequence[Agreement]
+
+    @property
+    def is_adjustment(self) -> bool:
+        """Whether they correct a period that was invoiced before."""
+        return self.fees[0].fee.kind is FeeKind.ADJUSTMENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Everything but the events that an invoice is rebuilt from."""
+
+    deps: Deps
+    organization: OrganizationId
+    groups: Sequence[_Group]
+    agreements: Mapping[SubscriptionId, Agreement]
+
+    @classmethod
+    def of(cls, deps: Deps, tx: Connection, bill: Bill) -> _Source:
+        """What is known of an invoice's fees."""
+        owner = bill.organization_id
+        found = agreements(tx, owner, bill.subscription_ids)
+        grouped: dict[tuple[SubscriptionId, datetime, bool], list[BilledFee]] = {}
+        for each in bill.fees:
+            fee, start = each.fee, each.proof.period_start
+            if start is not None and fee.subscription_id is not None and each.proof.metric_id:
+                key = (fee.subscription_id, start, fee.kind is FeeKind.ADJUSTMENT)
+                grouped.setdefault(key, []).append(each)
+        groups = [_group(tx, owner, found[key[0]], key[1], fees) for key, fees in grouped.items()]
+        return cls(deps, owner, groups, found)
+
+    def rated(self) -> dict[tuple[object, ...], Fee]:
+        """The usage fees that the log gives, by what they are for."""
+        fees = {}
+        for group in self.groups:
+            for proven in self._rate(group):
+                fees[_key(proven.fee)] = proven.fee
+        return fees
+
+    def _rate(self, group: _Group) -> Sequence[ProvenFee]:
+        kept = [each for metric in group.metrics.values() for each in self._kept(group, metric)]
+        rated = rate_period(group.agreement, group.period, kept, group.metrics, {}, only=group.metrics)
+        if not group.is_adjustment:
+            return rated
+        invoiced = [fee for fee in group.invoiced if fee.metric_code in group.metrics]
+        return adjust_period(invoiced, rated, group.agreement.plan.plan.currency)
+
+    def _kept(self, group: _Group, metric: MetricVersion) -> list[KeptUsage]:
+        """The aggregates of a metric that its counted events give."""
+        code = metric.metric.code
+        watermark = max(each.proof.watermark for each in group.fees if each.fee.metric_code == code)
+        frozen = Frozen(group.corrections[code], watermark)
+        counter = Counter.of(group.agreement, metric)
+        before = self._before(group, metric, frozen) if metric.metric.recurring else []
+        wanted = EventsWanted(self.organization, group.key.subscription_id, code, group.period)
+        return kept_from_log(group.key, counter, self._counted(wanted, frozen), before)
+
+    def _before(self, group: _Group, metric: MetricVersion, frozen: Frozen) -> list[ListedEvent]:
+        """The events before the period, of the subscription and of those it continues."""
+        events: list[ListedEvent] = []
+        for each in group.predecessors:
+            since = each.subscription.starts_at
+            if since < group.period.start:
+                span = Period(since, min(group.period.start, each.subscription.ended_at or group.period.start))
+                wanted = EventsWanted(self.organization, each.subscription_id, metric.metric.code, span)
+                events += self._counted(wanted, frozen)
+        return events
+
+    def _counted(self, wanted: EventsWanted, frozen: Frozen) -> list[ListedEvent]:
+        listed = event_log.listed_events(self.deps.usage_log, wanted)
+        return [each for each in listed if frozen.counts(each, frozen.watermark)]
+
+
+def _group(
+    tx: Connection, owner: OrganizationId, agreement: Agreement, start: datetime, fees: Sequence[BilledFee]
+) -> _Group:
+    key = PeriodKey(owner, agreement.subscription_id, start)
+    metrics = {}
+    for each in fees:
+        proof = each.proof
+        metrics[each.fee.metric_code or ""] = metric_version(
+            tx, owner, BillableMetricId(proof.metric_id), proof.metric_version
+        )
+    first = min(each.fee_id for each in fees)
+    predecessors = _predecessors(tx, agreement)
+    chain = [each.subscription_id for each in predecessors]
+    usage_fees = store.fees_of_usage(tx, owner, [(agreement.subscription_id, start)])
+    return _Group(
+        key,
+        fees[0].fee.period,
+        agreement,
+        fees,
+        metrics,
+        {code: corrections.of_metric(tx, owner, chain, code) for code in metrics},
+        [each.fee for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
+        predecessors,
+    )
+
+
+def _predecessors(tx: Connection, agreement: Agreement) -> list[Agreement]:
+    found = [agreement]
+    while (before := found[-1].subscription.previous_id) is not None:
+        found.append(agreements(tx, agreement.organization_id, [before])[before])
+    return found
+
+
+def _key(fee: Fee) -> tuple[object, ...]:
+    return (fee.kind, *fee.subject)
+
+
+def _anew(billed: BilledFee, source: _Source, rated: dict[tuple[object, ...], Fee]) -> BilledFee:
+    """A fee as the log gives it; it is taken out of `rated`, so that what is left is on no invoice."""
+    fee = billed.fee
+    if fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id is not None:
+        agreement = source.agreements[fee.subscription_id]
+        nominal = period_containing(agreement.cadence, fee.period.start)
+        base = base_fee(agreement.plan.plan, fee.subscription_id, nominal, fee.period, agreement.timezone)
+        return billed if base is None else replace(billed, fee=replace(base, taxes=fee.taxes))
+    if not billed.proof.metric_id:
+        # A commitment's shortfall and one-off items do not come from events.
+        return billed
+    found = rated.pop(_key(fee), None)
+    if found is None:
+        return replace(billed, fee=replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, events_count=0))
+    return replace(billed, fee=replace(found, taxes=fee.taxes, description=fee.description))
+
+
+def _differences(original: Bill, rebuilt: Bill) -> Iterator[str]:
+    for before, after in zip(original.fees, rebuilt.fees, strict=True):
+        for name in ("units", "events_count", "precise_amount", "amount_cents"):
+            was, now = getattr(before.fee, name), getattr(after.fee, name)
+            if was != now:
+                yield f"{before.fee.description}: {name} is {was} on the invoice and {now} by the log"
+    for name in ("fees_cents", "coupons_cents", "taxes_cents", "total_cents"):
+        was, now = getattr(original.invoice.totals, name), getattr(rebuilt.invoice.totals, name)
+        if was != now:
+            yield f"{name} is {was} on the invoice and {now} by the log"

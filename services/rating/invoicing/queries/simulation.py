@@ -1,0 +1,104 @@
+"""What a customer's past usage would have cost under another plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from services.kernel.cadence import clip, period_containing
+from services.kernel.errors import NotFoundError
+from services.kernel.ids import ChargeId, OrganizationId
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.catalog.store.plans import current_plan
+from services.rating.deps import Deps
+from services.rating.invoicing.period_rating import ProvenFee, rate_period
+from services.rating.invoicing.queries.usage import UsageSummary, Whose, agreement_of, period_count_of, summary_of
+from services.rating.invoicing.store.invoices import fees_of_usage
+from services.rating.pricing.base_price import base_fee
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.fee import Fee
+from services.rating.shared.usage_log import EventsWanted
+from services.rating.usage.billing_period import BillingPeriod
+from services.rating.usage.counting import Counter
+from services.rating.usage.kept_usage import KeptUsage
+from services.rating.usage.log_rating import kept_from_log
+from services.rating.usage.store import event_log, periods
+
+# Each simulated period is listed event by event from the log.
+DEFAULT_SIMULATED = 3
+MAX_SIMULATED = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What closed periods would have cost, and what they did cost, newest first; base price included."""
+
+    simulated: tuple[UsageSummary, ...]
+    actual: tuple[UsageSummary, ...]
+
+
+def simulate_plan(
+    deps: Deps, organization: OrganizationId, whose: Whose, plan: PlanVersion | str, period_count: int
+) -> Simulation:
+    """Price a plan, or the current version of the one with a code, over a customer's real past usage.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, `PLAN_UNKNOWN`, `BILLABLE_METRIC_UNKNOWN`.
+        InvalidArgumentError: the number of periods.
+        UnavailableError: the log cannot be asked now.
+    """
+    limit = period_count_of("period_count", period_count, DEFAULT_SIMULATED, MAX_SIMULATED)
+    with deps.db.transaction(organization) as tx:
+        agreement = agreement_of(tx, organization, whose)
+        draft = current_plan(tx, organization, plan) if isinstance(plan, str) else plan
+        closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
+        fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
+        codes = {charge.metric_code for charge in draft.plan.charges}
+        metrics = metrics_by_code(tx, organization, codes) if codes else {}
+    for code in sorted(codes - set(metrics)):
+        raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
+    other = replace(agreement, plan=_with_charge_ids(draft))
+    simulated = [_simulate(deps, other, each, metrics) for each in closed]
+    actual = [
+        _with_base(agreement, each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
+        for each in closed
+        for own in (fees[(each.subscription_id, each.period.start)],)
+    ]
+    return Simulation(tuple(simulated), tuple(actual))
+
+
+def _with_charge_ids(draft: PlanVersion) -> PlanVersion:
+    """The plan with an identity for every charge; those of a draft have none, and aggregates are told apart by it."""
+    charges = tuple(
+        charge if charge.charge_id else replace(charge, charge_id=ChargeId(str(number)))
+        for number, charge in enumerate(draft.plan.charges)
+    )
+    return replace(draft, plan=replace(draft.plan, charges=charges))
+
+
+def _simulate(
+    deps: Deps, agreement: Agreement, period: BillingPeriod, metrics: Mapping[str, MetricVersion]
+) -> UsageSummary:
+    kept: list[KeptUsage] = []
+    for code, metric in metrics.items():
+        wanted = EventsWanted(period.organization_id, period.subscription_id, code, period.period)
+        events = (each for each in event_log.listed_events(deps.usage_log, wanted) if not each.is_voided)
+        kept += kept_from_log(period.key, Counter.of(agreement, metric), events)
+    return _with_base(agreement, period.period, rate_period(agreement, period.period, kept, metrics, {}))
+
+
+def _with_base(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
+    """Fees with the share of the base price that the days of the period bear, whatever the plan's own interval."""
+    return summary_of(agreement, period, [*map(ProvenFee, _base_shares(agreement, period)), *fees])
+
+
+def _base_shares(agreement: Agreement, period: Period) -> Iterator[Fee]:
+    nominal = period_containing(agreement.cadence, period.start)
+    while nominal.start < period.end:
+        part = clip(nominal, start=period.start, end=period.end)
+        fee = base_fee(agreement.plan.plan, agreement.subscription_id, nominal, part, agreement.timezone)
+        if fee is not None:
+            yield fee
+        nominal = period_containing(agreement.cadence, nominal.end)

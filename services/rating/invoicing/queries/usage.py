@@ -1,0 +1,225 @@
+"""Usage before and after it is invoiced: current, past, projected, and under another plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+from sqlalchemy.engine import Connection
+
+from services.chassis.page import Page
+from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from services.kernel.ids import FeeId, InvoiceId, OrganizationId
+from services.kernel.money import Currency
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import latest_agreement, list_agreements
+from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.deps import Deps
+from services.rating.invoicing.bill import BilledFee
+from services.rating.invoicing.period_rating import ProvenFee, rate_period
+from services.rating.invoicing.store.invoices import fees_of_usage
+from services.rating.organizations.clock_store import organization_now
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.charges import Tally
+from services.rating.pricing.fee import FeeKind
+from services.rating.pricing.metric import Aggregation
+from services.rating.usage.billing_period import BillingPeriod
+from services.rating.usage.kept_usage import KeptTransactions, KeptUsage
+from services.rating.usage.store import event_log, periods, usage
+
+_INSTANT = timedelta(microseconds=1)
+DEFAULT_PERIODS = 12
+MAX_PERIODS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose usage: a customer's subscription, both by the organization's ids; one of the two may be empty."""
+
+    external_customer_id: str = ""
+    external_subscription_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSummary:
+    """Usage of one period.
+
+    Attributes:
+        period: the period.
+        currency: of the amounts.
+        fees: one a charge, filter and group.
+        invoice_id: the invoice; None while there is none.
+    """
+
+    period: Period
+    currency: Currency
+    fees: tuple[BilledFee, ...]
+    invoice_id: InvoiceId | None = None
+
+    @property
+    def amount_cents(self) -> int:
+        """Sum of the fees."""
+        return sum(each.fee.amount_cents for each in self.fees)
+
+    @property
+    def taxes_cents(self) -> int:
+        """Taxes on them, each fee's rounded by itself."""
+        return sum(each.taxes_cents for each in self.fees)
+
+
+def current_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> UsageSummary:
+    """Usage of the running period, priced as if it ended now, without base price and minimums.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `SUBSCRIPTION_AMBIGUOUS`.
+    """
+    with deps.db.transaction(organization) as tx:
+        running = _running(deps, tx, organization, whose)
+    return summary_of(running.agreement, running.period.period, _rate(running, running.kept, running.now))
+
+
+def projected_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> tuple[UsageSummary, UsageSummary]:
+    """The running period as it is, and as it will be if usage goes on like this.
+
+    Counts and sums are stretched by the time that has passed; a largest, latest or distinct value, and what was carried
+    over, stay as they are; a weighted sum is held to the period's end.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `SUBSCRIPTION_AMBIGUOUS`.
+    """
+    with deps.db.transaction(organization) as tx:
+        running = _running(deps, tx, organization, whose)
+    span = running.period.period
+    elapsed = max(running.now, span.start) - span.start
+    factor = Decimal(span.length // _INSTANT) / max(1, elapsed // _INSTANT)
+    stretched = [_stretch(each, running.metrics[each.metric_code], max(factor, Decimal(1))) for each in running.kept]
+    now = summary_of(running.agreement, span, _rate(running, running.kept, running.now))
+    return now, summary_of(running.agreement, span, _rate(running, stretched, span.end))
+
+
+def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_count: int) -> list[UsageSummary]:
+    """Usage of closed periods as it was invoiced, adjustments included, newest first.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        InvalidArgumentError: the number of periods.
+    """
+    limit = period_count_of("period_count", period_count, DEFAULT_PERIODS, MAX_PERIODS)
+    with deps.db.transaction(organization) as tx:
+        agreement = agreement_of(tx, organization, whose)
+        closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
+        fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
+    return [
+        UsageSummary(
+            each.period,
+            agreement.plan.plan.currency,
+            tuple(fees[(each.subscription_id, each.period.start)]),
+            each.invoice_id,
+        )
+        for each in closed
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """The running period of a subscription, as it is now."""
+
+    agreement: Agreement
+    period: BillingPeriod
+    kept: Sequence[KeptUsage]
+    metrics: Mapping[str, MetricVersion]
+    now: datetime
+
+
+def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Whose) -> _Running:
+    agreement = agreement_of(tx, organization, whose)
+    now = organization_now(tx, organization, deps.clock.now())
+    period = periods.holding(tx, organization, agreement.subscription_id, now)
+    if not agreement.is_active or period is None:
+        raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the subscription is in no billing period now")
+    codes = {charge.metric_code for charge in agreement.plan.plan.charges}
+    metrics = metrics_by_code(tx, organization, codes) if codes else {}
+    kept = [each for each in usage.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
+    if any(each.needs_recount for each in kept):
+        exact = event_log.recount(deps.usage_log, agreement, period.period, kept, metrics)
+        kept = event_log.with_recounted(kept, exact)
+    return _Running(agreement, period, kept, metrics, now)
+
+
+def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> Agreement:
+    """The subscription that is meant: by its own id, or as the customer's only active one."""
+    customer = whose.external_customer_id
+    if whose.external_subscription_id:
+        found = latest_agreement(tx, organization, whose.external_subscription_id)
+        if customer and found.external_customer_id != customer:
+            raise NotFoundError("SUBSCRIPTION_UNKNOWN", "the customer has no such subscription")
+        return found
+    if not customer:
+        raise InvalidArgumentError.of_field("external_customer_id", "value_is_mandatory", "or a subscription is given")
+    active = list_agreements(tx, organization, Page(size=2), external_customer_id=customer).entries
+    if not active:
+        raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the customer has no active subscription")
+    if len(active) > 1:
+        raise FailedPreconditionError("SUBSCRIPTION_AMBIGUOUS", "the customer has several active subscriptions")
+    return active[0]
+
+
+def _rate(running: _Running, kept: Iterable[KeptUsage], at: datetime) -> list[ProvenFee]:
+    """The usage of the running period priced as if it ended at `at`."""
+    span = running.period.period
+    until = Period(span.start, min(max(at, span.start), span.end))
+    fees = rate_period(running.agreement, until, kept, running.metrics, {})
+    return [ProvenFee(replace(each.fee, period=span), each.proof) for each in fees if each.fee.kind is FeeKind.CHARGE]
+
+
+def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
+    """Fees that are on no invoice, with their taxes."""
+    currency = agreement.plan.plan.currency
+    return UsageSummary(period, currency, tuple(_taxed(each, currency) for each in fees))
+
+
+def _taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
+    """A fee that is on no invoice, with its taxes."""
+    base = currency.to_major(proven.fee.amount_cents)
+    taxes_cents = sum(currency.to_minor(tax.of(base)) for tax in proven.fee.taxes)
+    return BilledFee(FeeId(""), proven.fee, proven.proof, taxes_cents=taxes_cents)
+
+
+def _stretch(kept: KeptUsage, metric: MetricVersion, factor: Decimal) -> KeptUsage:
+    if metric.metric.aggregation not in {Aggregation.COUNT, Aggregation.SUM} or metric.metric.recurring:
+        return kept
+    transactions = kept.transactions
+    if transactions is not None:
+        transactions = KeptTransactions(transactions.earliest, _times_all(transactions.later, factor))
+    return replace(
+        kept,
+        event_count=_times(kept.event_count, factor),
+        total=kept.total * factor,
+        precise_amount=kept.precise_amount * factor,
+        transactions=transactions,
+    )
+
+
+def _times_all(tally: Tally, factor: Decimal) -> Tally:
+    return Tally(
+        _times(tally.minimum_count, factor),
+        _times(tally.maximum_count, factor),
+        _times(tally.regular_count, factor),
+        tally.regular_value * factor,
+    )
+
+
+def _times(count: int, factor: Decimal) -> int:
+    return int((count * factor).to_integral_value(ROUND_HALF_UP))
+
+
+def period_count_of(field: str, asked: int, default: int, most: int) -> int:
+    """The number of periods that a request asks for, 0 for the default."""
+    if not 0 <= asked <= most:
+        raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"is 1 to {most}")
+    return asked or default

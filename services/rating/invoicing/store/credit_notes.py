@@ -1,0 +1,220 @@
+"""Credit notes in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection, Row
+
+from services.chassis.page import Page, write_token
+from services.kernel.errors import InvalidArgumentError, NotFoundError
+from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
+from services.kernel.money import CURRENCIES
+from services.rating.invoicing.credit_note import CreditItem, CreditNote, CreditNoteState
+from services.rating.invoicing.invoice import Balance
+from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit
+from services.rating.shared.bulk import rows_json
+from services.rating.shared.rows import Listed
+
+_COLUMNS = {
+    "organization_id": "uuid",
+    "credit_note_id": "uuid",
+    "invoice_id": "uuid",
+    "sequence": "integer",
+    "number": "text",
+    "customer_id": "uuid",
+    "external_customer_id": "text",
+    "currency": "text",
+    "reason": "text",
+    "description": "text",
+    "items": "jsonb",
+    "sub_total_cents": "bigint",
+    "taxes_cents": "bigint",
+    "credit_cents": "bigint",
+    "refund_cents": "bigint",
+    "offset_cents": "bigint",
+    "used_cents": "bigint",
+    "created_at": "timestamptz",
+    "voided_at": "timestamptz",
+}
+_NAMES = ", ".join(_COLUMNS)
+_TYPES = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+_SELECT = (
+    "SELECT c.organization_id::text, c.credit_note_id::text, c.invoice_id::text, c.sequence, c.customer_id::text, "
+    "c.external_customer_id, c.currency, c.reason, c.description, c.items::text, c.sub_total_cents, c.taxes_cents, "
+    "c.credit_cents, c.refund_cents, c.offset_cents, c.used_cents, c.created_at, c.voided_at, "
+    "i.number AS invoice_number FROM credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
+)
+
+
+class _Item(msgspec.Struct):
+    """One item as it is kept."""
+
+    fee_id: str
+    item: CreditItem
+    amount_cents: int
+
+
+_ITEMS = msgspec.json.Decoder(list[_Item])
+
+
+def insert(tx: Connection, given: GivenCredit) -> None:
+    """Keep a new credit note."""
+    tx.exec_driver_sql(
+        f"INSERT INTO credit_notes ({_NAMES}) SELECT {_NAMES} FROM json_to_recordset(%s::json) AS r({_TYPES})",
+        (rows_json([_row(given)]),),
+    )
+
+
+def save(tx: Connection, given: GivenCredit) -> None:
+    """Keep a credit note as a verb has left it."""
+    tx.exec_driver_sql(
+        "UPDATE credit_notes SET used_cents = %s, voided_at = %s WHERE organization_id = %s AND credit_note_id = %s",
+        (given.note.used_cents, given.voided_at, given.organization_id, given.credit_note_id),
+    )
+
+
+def credit_note(
+    tx: Connection, organization: OrganizationId, credit_note_id: str, *, lock: bool = False
+) -> GivenCredit:
+    """The credit note with this Farebox id; with `lock` nobody else uses it until the transaction ends.
+
+    Raises:
+        NotFoundError: `CREDIT_NOTE_UNKNOWN`.
+    """
+    row = None
+    if uuid_or_none(credit_note_id) is not None:
+        row = tx.exec_driver_sql(
+            f"{_SELECT} WHERE c.organization_id = %s AND c.credit_note_id = %s" + (" FOR UPDATE OF c" if lock else ""),
+            (organization, credit_note_id),
+        ).first()
+    if row is None:
+        raise NotFoundError("CREDIT_NOTE_UNKNOWN", "no credit note has this id", credit_note_id=credit_note_id)
+    return _given(row)
+
+
+def of_invoice(tx: Connection, organization: OrganizationId, invoice: InvoiceId) -> list[GivenCredit]:
+    """The credit notes of an invoice, first one first."""
+    rows = tx.exec_driver_sql(
+        f"{_SELECT} WHERE c.organization_id = %s AND c.invoice_id = %s ORDER BY c.sequence", (organization, invoice)
+    )
+    return [_given(row) for row in rows]
+
+
+def list_credit_notes(
+    tx: Connection, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
+) -> Listed[GivenCredit]:
+    """Credit notes, newest first; only a customer's or an invoice's where named."""
+    conditions, values = ["c.organization_id = %s"], [str(organization)]
+    after = page.after[0] if page.after else ""
+    if after and uuid_or_none(after) is None:
+        raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
+    for condition, value in (
+        ("c.external_customer_id = %s", external_customer_id),
+        ("c.invoice_id::text = %s", invoice_id),
+        ("c.credit_note_id < %s::uuid", after),
+    ):
+        if value:
+            conditions.append(condition)
+            values.append(value)
+    rows = tx.exec_driver_sql(
+        f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY c.credit_note_id DESC OFFSET %s LIMIT %s",
+        (*values, page.skip, page.size + 1),
+    ).all()
+    kept = rows[: page.size]
+    token = write_token(kept[-1].credit_note_id) if len(rows) > page.size else ""
+    return Listed(tuple(_given(row) for row in kept), token)
+
+
+def lock_balances(
+    tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId]
+) -> dict[tuple[CustomerId, str], list[Balance]]:
+    """What customers have left of credit notes, by customer and currency, oldest first; locked to be used once."""
+    rows = tx.exec_driver_sql(
+        "SELECT customer_id::text, currency, credit_note_id::text, credit_cents - used_cents AS left_cents "
+        "FROM credit_notes WHERE organization_id = %s AND customer_id = ANY(%s::uuid[]) AND voided_at IS NULL "
+        "AND credit_cents > used_cents ORDER BY credit_note_id FOR UPDATE",
+        (organization, list(customers)),
+    )
+    found: dict[tuple[CustomerId, str], list[Balance]] = {}
+    for customer, currency, credit_note_id, left_cents in rows:
+        found.setdefault((CustomerId(customer), currency), []).append(Balance(credit_note_id, left_cents))
+    return found
+
+
+def use(tx: Connection, organization: OrganizationId, used: Mapping[str, int]) -> None:
+    """Take amounts off the balances of locked credit notes; an amount below zero gives back what a voided invoice used.
+
+    A balance cannot fall below zero: the table's check refuses it.
+    """
+    if used:
+        rows = [{"credit_note_id": each, "amount": amount} for each, amount in used.items()]
+        tx.exec_driver_sql(
+            "UPDATE credit_notes c SET used_cents = used_cents + r.amount FROM json_to_recordset(%s::json) "
+            "AS r(credit_note_id uuid, amount bigint) WHERE c.organization_id = %s "
+            "AND c.credit_note_id = r.credit_note_id",
+            (rows_json(rows), organization),
+        )
+
+
+def _row(given: GivenCredit) -> dict[str, Any]:
+    note = given.note
+    return {
+        "organization_id": given.organization_id,
+        "credit_note_id": given.credit_note_id,
+        "invoice_id": given.invoice_id,
+        "sequence": given.sequence,
+        "number": given.number,
+        "customer_id": given.customer_id,
+        "external_customer_id": given.external_customer_id,
+        "currency": given.currency.code,
+        "reason": given.reason,
+        "description": given.description,
+        "items": _items(given),
+        "sub_total_cents": note.sub_total_cents,
+        "taxes_cents": note.taxes_cents,
+        "credit_cents": note.credit_cents,
+        "refund_cents": note.refund_cents,
+        "offset_cents": note.offset_cents,
+        "used_cents": note.used_cents,
+        "created_at": given.created_at,
+        "voided_at": given.voided_at,
+    }
+
+
+def _items(given: GivenCredit) -> Sequence[_Item]:
+    note = given.note
+    return [_Item(*each) for each in zip(given.fee_ids, note.items, note.item_cents, strict=True)]
+
+
+def _given(row: Row[Any]) -> GivenCredit:
+    items = _ITEMS.decode(row.items)
+    note = CreditNote(
+        items=tuple(each.item for each in items),
+        item_cents=tuple(each.amount_cents for each in items),
+        sub_total_cents=row.sub_total_cents,
+        taxes_cents=row.taxes_cents,
+        credit_cents=row.credit_cents,
+        refund_cents=row.refund_cents,
+        offset_cents=row.offset_cents,
+        used_cents=row.used_cents,
+        state=CreditNoteState.VOIDED if row.voided_at else CreditNoteState.FINALIZED,
+    )
+    return GivenCredit(
+        organization_id=OrganizationId(row.organization_id),
+        credit_note_id=row.credit_note_id,
+        invoice_id=InvoiceId(row.invoice_id),
+        invoice_number=row.invoice_number,
+        sequence=row.sequence,
+        customer_id=CustomerId(row.customer_id),
+        external_customer_id=row.external_customer_id,
+        currency=CURRENCIES[row.currency],
+        reason=CreditReason(row.reason),
+        description=row.description,
+        note=note,
+        fee_ids=tuple(FeeId(each.fee_id) for each in items),
+        created_at=row.created_at,
+        voided_at=row.voided_at,
+    )

@@ -1,0 +1,218 @@
+"""Invoices with their fees in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection, Row
+
+from services.kernel.errors import NotFoundError
+from services.kernel.ids import FeeId, InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
+from services.kernel.period import Period
+from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing.store.rows import (
+    FEE_COLUMNS,
+    FEE_SELECT,
+    INVOICE_COLUMNS,
+    INVOICE_SELECT,
+    bill_of_row,
+    fee_of_row,
+    fee_row,
+    invoice_row,
+)
+from services.rating.shared.bulk import rows_json
+
+
+def _insert_sql(table: str, columns: dict[str, str]) -> str:
+    names = ", ".join(columns)
+    types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM json_to_recordset(%s::json) AS r({types})"
+
+
+_INSERT_INVOICES = _insert_sql("invoices", INVOICE_COLUMNS)
+_INSERT_FEES = _insert_sql("fees", FEE_COLUMNS)
+_UPDATE_INVOICES = (
+    f"UPDATE invoices i SET {', '.join(f'{name} = r.{name}' for name in INVOICE_COLUMNS)} "
+    f"FROM json_to_recordset(%s::json) AS r({', '.join(f'{name} {kind}' for name, kind in INVOICE_COLUMNS.items())}) "
+    "WHERE i.organization_id = r.organization_id AND i.invoice_id = r.invoice_id"
+)
+
+
+def insert(tx: Connection, bills: Sequence[Bill]) -> None:
+    """Keep new invoices with their fees."""
+    if bills:
+        tx.exec_driver_sql(_INSERT_INVOICES, (rows_json(map(invoice_row, bills)),))
+        _insert_fees(tx, bills)
+
+
+def save(tx: Connection, bills: Sequence[Bill], *, fees: bool = False) -> None:
+    """Keep invoices as verbs have left them; with `fees` their fees too, which only drafts may change."""
+    if not bills:
+        return
+    tx.exec_driver_sql(_UPDATE_INVOICES, (rows_json(map(invoice_row, bills)),))
+    if fees:
+        tx.exec_driver_sql(
+            "DELETE FROM fees WHERE organization_id = ANY(%s::uuid[]) AND invoice_id = ANY(%s::uuid[])",
+            (list({bill.organization_id for bill in bills}), [bill.invoice.invoice_id for bill in bills]),
+        )
+        _insert_fees(tx, bills)
+
+
+def _insert_fees(tx: Connection, bills: Sequence[Bill]) -> None:
+    rows = [fee_row(bill, position, each) for bill in bills for position, each in enumerate(bill.fees)]
+    if rows:
+        tx.exec_driver_sql(_INSERT_FEES, (rows_json(rows),))
+
+
+def bill(tx: Connection, organization: OrganizationId, invoice_id: str, *, lock: bool = False) -> Bill:
+    """The invoice with this Farebox id; with `lock` nobody else moves it until the transaction ends.
+
+    Raises:
+        NotFoundError: `INVOICE_UNKNOWN`.
+    """
+    found: list[Bill] = []
+    if uuid_or_none(invoice_id) is not None:
+        found = bills_of(
+            tx,
+            f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = %s "
+            + ("FOR NO KEY UPDATE" if lock else ""),
+            (organization, invoice_id),
+        )
+    if not found:
+        raise NotFoundError("INVOICE_UNKNOWN", "no invoice has this id", invoice_id=invoice_id)
+    return found[0]
+
+
+def bill_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) -> tuple[Bill, BilledFee]:
+    """A fee with its invoice.
+
+    Raises:
+        NotFoundError: `FEE_UNKNOWN`.
+    """
+    row = None
+    if uuid_or_none(fee_id) is not None:
+        row = tx.exec_driver_sql(
+            "SELECT invoice_id::text FROM fees WHERE organization_id = %s AND fee_id = %s", (organization, fee_id)
+        ).first()
+    if row is None:
+        raise NotFoundError("FEE_UNKNOWN", "no fee has this id", fee_id=fee_id)
+    found = bill(tx, organization, row[0])
+    return found, next(each for each in found.fees if each.fee_id == fee_id)
+
+
+def lock_grace_ended(
+    tx: Connection, organization: OrganizationId | None, as_of: datetime, *, limit: int, skip_locked: bool = True
+) -> list[Bill]:
+    """Drafts whose grace period has ended, earliest first, locked; without an organization of all without a clock."""
+    own = (
+        "i.organization_id = %s"
+        if organization
+        else "i.organization_id NOT IN (SELECT organization_id FROM organizations WHERE test_clock_now IS NOT NULL)"
+    )
+    return bills_of(
+        tx,
+        f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.state = 'draft' AND i.grace_ends_at <= %s AND {own} "
+        "ORDER BY i.grace_ends_at, i.organization_id, i.invoice_id LIMIT %s FOR NO KEY UPDATE"
+        + (" SKIP LOCKED" if skip_locked else ""),
+        (as_of, *((organization,) if organization else ()), limit),
+    )
+
+
+def next_grace_end(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+    """The earliest end of a draft's grace at or before `as_of`; None when none is due."""
+    found: datetime | None = tx.exec_driver_sql(
+        "SELECT min(grace_ends_at) FROM invoices "
+        "WHERE organization_id = %s AND state = 'draft' AND grace_ends_at <= %s",
+        (organization, as_of),
+    ).scalar_one()
+    return found
+
+
+def take_numbers(tx: Connection, organization: OrganizationId, count: int) -> int:
+    """The first of `count` new running numbers.
+
+    The counter is locked until the transaction ends, and goes back with it: so numbers have no gaps. Take them as late
+    as possible, since every other finalization of the organization waits.
+    """
+    last: int = tx.exec_driver_sql(
+        "INSERT INTO counters AS kept (organization_id, name, last_number) VALUES (%s, 'invoice', %s) "
+        "ON CONFLICT (organization_id, name) DO UPDATE SET last_number = kept.last_number + excluded.last_number "
+        "RETURNING last_number",
+        (organization, count),
+    ).scalar_one()
+    return last - count + 1
+
+
+def last_number(tx: Connection, organization: OrganizationId) -> int:
+    """The last running number that was given; 0 for none."""
+    found: int | None = tx.exec_driver_sql(
+        "SELECT last_number FROM counters WHERE organization_id = %s AND name = 'invoice'", (organization,)
+    ).scalar_one_or_none()
+    return found or 0
+
+
+def bills_by_id(tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId]) -> dict[InvoiceId, Bill]:
+    """Invoices by id."""
+    bills = bills_of(
+        tx,
+        f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = ANY(%s::uuid[])",
+        (organization, list(ids)),
+    )
+    return {each.invoice.invoice_id: each for each in bills}
+
+
+def fees_of_usage(
+    tx: Connection, organization: OrganizationId, periods: Iterable[tuple[SubscriptionId, datetime]]
+) -> dict[tuple[SubscriptionId, datetime], list[BilledFee]]:
+    """What was invoiced for the usage of billing periods, adjustments included, by subscription and start."""
+    found: dict[tuple[SubscriptionId, datetime], list[BilledFee]] = {each: [] for each in periods}
+    rows = tx.exec_driver_sql(
+        f"SELECT {FEE_SELECT} FROM fees f JOIN json_to_recordset(%s::json) AS r(subscription_id uuid, "
+        "counted_period_start timestamptz) USING (subscription_id, counted_period_start) "
+        "WHERE f.organization_id = %s AND f.kind IN ('charge', 'true_up', 'adjustment') ORDER BY f.fee_id",
+        (rows_json({"subscription_id": each[0], "counted_period_start": each[1]} for each in found), organization),
+    )
+    for row in rows:
+        found[(SubscriptionId(row.subscription_id), row.counted_period_start)].append(fee_of_row(row))
+    return found
+
+
+def fees_within(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period
+) -> list[BilledFee]:
+    """Fees of a subscription that pay for a part of a span: base price, charges and true-ups."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = %s AND f.subscription_id = %s "
+        "AND f.kind IN ('subscription', 'charge', 'true_up') AND f.period_start >= %s AND f.period_start < %s",
+        (organization, subscription, span.start, span.end),
+    )
+    return [fee_of_row(row) for row in rows]
+
+
+def base_fee_within(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period
+) -> tuple[InvoiceId, FeeId] | None:
+    """The newest base fee of a subscription for days of a span, and its invoice; None where none was billed."""
+    row = tx.exec_driver_sql(
+        "SELECT invoice_id::text, fee_id::text FROM fees WHERE organization_id = %s AND subscription_id = %s "
+        "AND kind = 'subscription' AND period_start >= %s AND period_start < %s ORDER BY fee_id DESC LIMIT 1",
+        (organization, subscription, span.start, span.end),
+    ).first()
+    return (InvoiceId(row[0]), FeeId(row[1])) if row is not None else None
+
+
+def bills_of(tx: Connection, statement: str, values: Sequence[Any]) -> list[Bill]:
+    """The invoices that a statement selects, with their fees."""
+    rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, tuple(values)).all()
+    fees: dict[str, list[BilledFee]] = {row.invoice_id: [] for row in rows}
+    if rows:
+        found = tx.exec_driver_sql(
+            f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = ANY(%s::uuid[]) "
+            "AND f.invoice_id = ANY(%s::uuid[]) ORDER BY f.invoice_id, f.position",
+            (list({row.organization_id for row in rows}), list(fees)),
+        )
+        for fee in found:
+            fees[fee.invoice_id].append(fee_of_row(fee))
+    return [bill_of_row(row, tuple(fees[row.invoice_id])) for row in rows]

@@ -1,0 +1,1 @@
+"""Organizations: the businesses that bill their customers, their keys and their present time."""

@@ -1,0 +1,92 @@
+"""Organizations and API keys: messages to domain and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farebox.rating.v1 import organization_pb2 as pb
+from services.kernel.errors import InvalidArgumentError
+from services.rating.organizations.organization import ApiKey, ApiKeyKind, DuplicateEvents, LateEvents, Organization
+from services.rating.shared.values import instant_to_pb
+
+_DUPLICATES = {
+    pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateEvents.ACCEPT,
+    pb.Organization.DUPLICATE_EVENTS_REJECT: DuplicateEvents.REJECT,
+}
+_LATE = {
+    pb.Organization.LATE_EVENTS_ADJUST: LateEvents.ADJUST,
+    pb.Organization.LATE_EVENTS_IGNORE: LateEvents.IGNORE,
+}
+_KINDS = {
+    pb.ApiKey.KIND_SECRET: ApiKeyKind.SECRET,
+    pb.ApiKey.KIND_PUBLISHABLE: ApiKeyKind.PUBLISHABLE,
+}
+_DUPLICATES_TO_PB = {value: key for key, value in _DUPLICATES.items()}
+_LATE_TO_PB = {value: key for key, value in _LATE.items()}
+_KINDS_TO_PB = {value: key for key, value in _KINDS.items()}
+
+
+def new_settings_from_pb(message: pb.Organization) -> dict[str, Any]:
+    """The settings that a new organization is given."""
+    return {"name": message.name, "test_mode": message.test_mode, **settings_from_pb(message)}
+
+
+def settings_from_pb(message: pb.Organization) -> dict[str, Any]:
+    """The settings that a message names; fields at their default value are left out."""
+    plain = (
+        "name",
+        "default_currency",
+        "timezone",
+        "invoice_grace_period_days",
+        "invoice_prefix",
+        "net_payment_term_days",
+    )
+    settings: dict[str, Any] = {name: getattr(message, name) for name in plain if getattr(message, name)}
+    if message.duplicate_events:
+        settings["duplicate_events"] = _known(_DUPLICATES, message.duplicate_events, "organization.duplicate_events")
+    if message.late_events:
+        settings["late_events"] = _known(_LATE, message.late_events, "organization.late_events")
+    return settings
+
+
+def organization_to_pb(organization: Organization) -> pb.Organization:
+    """The organization as it is."""
+    return pb.Organization(
+        id=organization.organization_id,
+        name=organization.name,
+        test_mode=organization.test_mode,
+        default_currency=organization.default_currency,
+        timezone=organization.timezone,
+        invoice_grace_period_days=organization.invoice_grace_period_days,
+        duplicate_events=_DUPLICATES_TO_PB[organization.duplicate_events],
+        late_events=_LATE_TO_PB[organization.late_events],
+        invoice_prefix=organization.invoice_prefix,
+        created_at=instant_to_pb(organization.created_at),
+        net_payment_term_days=organization.net_payment_term_days,
+    )
+
+
+def kind_from_pb(kind: int) -> ApiKeyKind:
+    """What a key may do."""
+    found: ApiKeyKind = _known(_KINDS, kind, "kind")
+    return found
+
+
+def api_key_to_pb(key: ApiKey) -> pb.ApiKey:
+    """What is kept of a key."""
+    return pb.ApiKey(
+        id=key.api_key_id,
+        organization_id=key.organization_id,
+        kind=_KINDS_TO_PB[key.kind],
+        hint=key.hint,
+        name=key.name,
+        created_at=instant_to_pb(key.created_at),
+        revoked_at=instant_to_pb(key.revoked_at),
+    )
+
+
+def _known(words: dict[Any, Any], value: int, field: str) -> Any:
+    if value not in words:
+        reason = "value_is_invalid" if value else "value_is_mandatory"
+        raise InvalidArgumentError.of_field(field, reason, "is not one of the known values")
+    return words[value]

@@ -1,0 +1,147 @@
+"""Organizations, the tenants, and the keys their callers present."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from services.kernel.cadence import zone
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import OrganizationId
+from services.kernel.money import CURRENCIES
+from services.rating.shared.limits import MAX_NAME
+
+# Longer than any quarter: a draft must end before nobody remembers it.
+MAX_GRACE_DAYS = 92
+MAX_PAYMENT_TERM_DAYS = 365
+MAX_INVOICE_PREFIX = 10
+DEFAULT_CURRENCY = "USD"
+DEFAULT_TIMEZONE = "UTC"
+DEFAULT_INVOICE_PREFIX = "FBX"
+
+TOKEN_BYTES = 32
+# 62 letters and digits: a key that a double click selects whole.
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# 62**43 is just above 2**256, so that every key has the same length.
+_TOKEN_LENGTH = 43
+# Prefix and six characters: enough to recognise a key by, far from enough to guess it.
+HINT_LENGTH = 14
+# A key that a person chose for development may be shorter than a made one, but not guessable at once.
+MIN_TOKEN = 16
+MAX_TOKEN = 255
+
+
+class DuplicateEvents(StrEnum):
+    """What happens with an event that is already stored with the same content."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+class LateEvents(StrEnum):
+    """What happens with an event that arrives after its period was invoiced."""
+
+    ADJUST = "adjust"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A business that bills its customers.
+
+    Attributes:
+        organization_id: its identity.
+        name: for people.
+        test_mode: its clock can be set, and its keys begin with `sk_test_`.
+        default_currency: ISO 4217 code for customers that name none.
+        timezone: IANA zone for customers that name none.
+        invoice_grace_period_days: days a draft invoice stays open.
+        duplicate_events: accept or reject.
+        late_events: adjust or ignore.
+        invoice_prefix: letters before the running number of an invoice.
+        net_payment_term_days: days after issue until an invoice is due.
+        created_at: when it was created.
+    """
+
+    organization_id: OrganizationId
+    name: str
+    test_mode: bool
+    created_at: datetime
+    default_currency: str = DEFAULT_CURRENCY
+    timezone: str = DEFAULT_TIMEZONE
+    invoice_grace_period_days: int = 0
+    duplicate_events: DuplicateEvents = DuplicateEvents.ACCEPT
+    late_events: LateEvents = LateEvents.ADJUST
+    invoice_prefix: str = DEFAULT_INVOICE_PREFIX
+    net_payment_term_days: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no invoice could be made with; InvalidArgumentError names the field."""
+        if not self.name or len(self.name) > MAX_NAME:
+            raise _invalid("name", f"has 1 to {MAX_NAME} characters", mandatory=not self.name)
+        if self.default_currency not in CURRENCIES:
+            raise _invalid("default_currency", "is not an ISO 4217 code")
+        zone(self.timezone)
+        if not 0 <= self.invoice_grace_period_days <= MAX_GRACE_DAYS:
+            raise _invalid("invoice_grace_period_days", f"is 0 to {MAX_GRACE_DAYS}")
+        if not 0 <= self.net_payment_term_days <= MAX_PAYMENT_TERM_DAYS:
+            raise _invalid("net_payment_term_days", f"is 0 to {MAX_PAYMENT_TERM_DAYS}")
+        prefix = self.invoice_prefix
+        if not (1 <= len(prefix) <= MAX_INVOICE_PREFIX and prefix.isascii() and prefix.isalnum()):
+            raise _invalid("invoice_prefix", f"has 1 to {MAX_INVOICE_PREFIX} letters or digits")
+
+
+class ApiKeyKind(StrEnum):
+    """What a key may do: everything, or only what a browser may see."""
+
+    SECRET = "secret"  # noqa: S105 - the word for a kind of key
+    PUBLISHABLE = "publishable"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of a key; the key itself is shown once.
+
+    Attributes:
+        api_key_id: its identity.
+        organization_id: owner.
+        kind: secret or publishable.
+        hint: its first characters.
+        name: for people.
+        created_at: when it was made.
+        revoked_at: when it was ended; None while it works.
+    """
+
+    api_key_id: str
+    organization_id: OrganizationId
+    kind: ApiKeyKind
+    hint: str
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is too long."""
+        if len(self.name) > MAX_NAME:
+            raise _invalid("name", f"has at most {MAX_NAME} characters")
+
+
+def token_of(kind: ApiKeyKind, random: bytes, *, test_mode: bool) -> str:
+    """The key made of `TOKEN_BYTES` random bytes: `sk_test_…`, `sk_live_…`, `pk_test_…` or `pk_live_…`."""
+    number, digits = int.from_bytes(random, "big"), []
+    for _ in range(_TOKEN_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return f"{'sk' if kind is ApiKeyKind.SECRET else 'pk'}_{'test' if test_mode else 'live'}_{''.join(digits)}"
+
+
+def token_digest(token: str, pepper: str) -> bytes:
+    """What is stored of a key: worthless to whoever reads the table without the pepper."""
+    return hmac.new(pepper.encode(), token.encode(), hashlib.sha256).digest()
+
+
+def _invalid(field: str, description: str, *, mandatory: bool = False) -> InvalidArgumentError:
+    return InvalidArgumentError.of_field(field, "value_is_mandatory" if mandatory else "value_is_invalid", description)

@@ -1,0 +1,122 @@
+"""Organizations, their keys and their running numbers in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from services.chassis.page import Page
+from services.kernel.errors import NotFoundError
+from services.kernel.ids import OrganizationId
+from services.rating.organizations.organization import ApiKey, ApiKeyKind, DuplicateEvents, LateEvents, Organization
+from services.rating.shared.rows import Listed, read_list
+from services.rating.tables.catalog import API_KEYS, COUNTERS, ORGANIZATIONS
+
+
+def insert_organization(tx: Connection, organization: Organization) -> None:
+    """Keep a new organization."""
+    tx.execute(ORGANIZATIONS.insert().values(asdict(organization)))
+
+
+def organization(tx: Connection, organization_id: OrganizationId, *, lock: bool = False) -> Organization:
+    """The organization with this id; with `lock`, nobody else changes it until the transaction ends.
+
+    Raises:
+        NotFoundError: `ORGANIZATION_UNKNOWN`.
+    """
+    statement = sa.select(ORGANIZATIONS).where(ORGANIZATIONS.c.organization_id == organization_id)
+    row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
+    if row is None:
+        raise NotFoundError("ORGANIZATION_UNKNOWN", "no organization has this id", organization_id=organization_id)
+    return _organization(row)
+
+
+def save_organization(tx: Connection, changed: Organization) -> None:
+    """Replace an organization's settings."""
+    own = ORGANIZATIONS.c.organization_id == changed.organization_id
+    tx.execute(ORGANIZATIONS.update().where(own).values(asdict(changed)))
+
+
+def _organization(row: Row[Any]) -> Organization:
+    return Organization(
+        organization_id=OrganizationId(row.organization_id),
+        name=row.name,
+        test_mode=row.test_mode,
+        created_at=row.created_at,
+        default_currency=row.default_currency,
+        timezone=row.timezone,
+        invoice_grace_period_days=row.invoice_grace_period_days,
+        duplicate_events=DuplicateEvents(row.duplicate_events),
+        late_events=LateEvents(row.late_events),
+        invoice_prefix=row.invoice_prefix,
+        net_payment_term_days=row.net_payment_term_days,
+    )
+
+
+def next_number(tx: Connection, organization_id: OrganizationId, name: str) -> int:
+    """The next running number of this name, from 1; the counter is locked until the transaction ends."""
+    statement = insert(COUNTERS).values(organization_id=organization_id, name=name, last_number=1)
+    statement = statement.on_conflict_do_update(
+        index_elements=[COUNTERS.c.organization_id, COUNTERS.c.name],
+        set_={"last_number": COUNTERS.c.last_number + 1},
+    )
+    return int(tx.execute(statement.returning(COUNTERS.c.last_number)).scalar_one())
+
+
+def insert_api_key(tx: Connection, key: ApiKey, digest: bytes) -> bool:
+    """Keep a new key; whether it is new (False: this key is somebody's already)."""
+    statement = insert(API_KEYS).values(
+        organization_id=key.organization_id,
+        id=key.api_key_id,
+        digest=digest,
+        kind=key.kind,
+        hint=key.hint,
+        name=key.name,
+        created_at=key.created_at,
+        revoked_at=key.revoked_at,
+    )
+    statement = statement.on_conflict_do_nothing(index_elements=[API_KEYS.c.digest])
+    return tx.execute(statement.returning(API_KEYS.c.id)).first() is not None
+
+
+def api_key_by_digest(tx: Connection, digest: bytes) -> ApiKey | None:
+    """Whose key has this digest, of any organization, revoked or not; needs a worker transaction."""
+    row = tx.execute(sa.select(API_KEYS).where(API_KEYS.c.digest == digest)).first()
+    return _api_key(row) if row is not None else None
+
+
+def list_api_keys(tx: Connection, organization_id: OrganizationId, page: Page) -> Listed[ApiKey]:
+    """The organization's keys, newest first."""
+    statement = sa.select(API_KEYS).where(API_KEYS.c.organization_id == organization_id)
+    return read_list(tx, statement, API_KEYS.c.id, page, _api_key, newest_first=True)
+
+
+def revoke_api_key(tx: Connection, organization_id: OrganizationId, api_key_id: str, at: datetime) -> ApiKey:
+    """End a key's life; one that is revoked already keeps its first instant.
+
+    Raises:
+        NotFoundError: `API_KEY_UNKNOWN`.
+    """
+    own = (API_KEYS.c.organization_id == organization_id) & (API_KEYS.c.id == api_key_id)
+    ended = API_KEYS.update().where(own).values(revoked_at=sa.func.coalesce(API_KEYS.c.revoked_at, at))
+    row = tx.execute(ended.returning(API_KEYS)).first()
+    if row is None:
+        raise NotFoundError("API_KEY_UNKNOWN", "no key has this id", api_key_id=api_key_id)
+    return _api_key(row)
+
+
+def _api_key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        api_key_id=row.id,
+        organization_id=OrganizationId(row.organization_id),
+        kind=ApiKeyKind(row.kind),
+        hint=row.hint,
+        name=row.name,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )

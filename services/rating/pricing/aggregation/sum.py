@@ -1,0 +1,56 @@
+"""Sum: the total of a numeric property; recurring sums carry their total into the next period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.kernel.money import ZERO
+from services.rating.pricing.aggregation.aggregate import Aggregate
+from services.rating.pricing.metric import Measurement
+from services.rating.shared.exact import exact_difference, exact_sum
+
+
+@dataclass(frozen=True, slots=True)
+class Sum(Aggregate):
+    """State: count and total of the events, and what was carried over.
+
+    Attributes:
+        events_count: events of this period.
+        total: their exact sum.
+        carried: running value at the start of the period; zero unless the metric is recurring.
+    """
+
+    events_count: int = 0
+    total: Decimal = ZERO
+    carried: Decimal = ZERO
+
+    @property
+    def units(self) -> Decimal:
+        """The running value."""
+        return self.carried + self.total
+
+    def add(self, measurements: Iterable[Measurement]) -> Sum:
+        """The state with more events."""
+        count, total = self.events_count, self.total
+        for measurement in measurements:
+            count += 1
+            total = exact_sum(total, measurement.number)
+        return Sum(count, total, self.carried)
+
+    def merge(self, other: Sum) -> Sum:
+        """The state of both sets of events."""
+        return Sum(
+            self.events_count + other.events_count,
+            exact_sum(self.total, other.total),
+            exact_sum(self.carried, other.carried),
+        )
+
+    def without(self, measurement: Measurement) -> Sum:
+        """The state without one voided event."""
+        return Sum(self.events_count - 1, exact_difference(self.total, measurement.number), self.carried)
+
+    def carry(self) -> Sum:
+        """The next period starts with the running value."""
+        return Sum(carried=exact_sum(self.carried, self.total))

@@ -1,0 +1,96 @@
+"""Unique count: how many distinct values were present, exactly.
+
+Each value keeps how many events named it and what the most recent of them said, so that voiding an event, or
+a removal that arrives before the addition it follows, still gives the right answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.rating.pricing.aggregation.aggregate import Aggregate
+from services.rating.pricing.metric import Measurement
+
+
+class Presence(NamedTuple):
+    """What is known of one value.
+
+    Attributes:
+        references: events of this period that named it; 0 when it was only carried over.
+        at: instant of the most recent of them.
+        event_id: its id; breaks ties of time.
+        is_present: whether that event added the value, rather than removed it.
+        is_carried: whether the value was present when the period began.
+    """
+
+    references: int
+    at: datetime
+    event_id: str
+    is_present: bool
+    is_carried: bool = False
+
+    def merge(self, other: Presence) -> Presence:
+        """Both histories; the most recent event decides."""
+        last = max(self, other, key=lambda presence: (presence.at, presence.event_id))
+        references = self.references + other.references
+        return last._replace(references=references, is_carried=self.is_carried or other.is_carried)
+
+
+# A carried value precedes every event of its period, whatever time that event claims.
+_CARRIED = Presence(0, datetime.min.replace(tzinfo=UTC), "", is_present=True, is_carried=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueCount(Aggregate):
+    """State: the presence of every value that was named, by value. The mapping must not be changed."""
+
+    values: Mapping[str, Presence] = field(default_factory=dict)
+
+    @property
+    def events_count(self) -> int:
+        """How many events named any value."""
+        return sum(presence.references for presence in self.values.values())
+
+    @property
+    def units(self) -> Decimal:
+        """How many values are present."""
+        return Decimal(sum(presence.is_present for presence in self.values.values()))
+
+    def add(self, measurements: Iterable[Measurement]) -> UniqueCount:
+        """The state with more events."""
+        values = dict(self.values)
+        for each in measurements:
+            presence = Presence(1, each.at, each.event_id, not each.is_removal)
+            known = values.get(each.text)
+            values[each.text] = presence if known is None else known.merge(presence)
+        return UniqueCount(values)
+
+    def merge(self, other: UniqueCount) -> UniqueCount:
+        """The state of both sets of events."""
+        values = dict(self.values)
+        for text, presence in other.values.items():
+            known = values.get(text)
+            values[text] = presence if known is None else known.merge(presence)
+        return UniqueCount(values)
+
+    def without(self, measurement: Measurement) -> UniqueCount | None:
+        """The state without one voided event; what its value was before a last word only the log knows."""
+        known = self.values[measurement.text]
+        values = dict(self.values)
+        if known.event_id != measurement.event_id:
+            values[measurement.text] = known._replace(references=known.references - 1)
+        elif known.references > 1:
+            return None
+        elif known.is_carried:
+            values[measurement.text] = _CARRIED
+        else:
+            del values[measurement.text]
+        return UniqueCount(values)
+
+    def carry(self) -> UniqueCount:
+        """The next period starts with the values still present, named by none of its own events."""
+        return UniqueCount({text: _CARRIED for text, known in self.values.items() if known.is_present})

@@ -1,0 +1,85 @@
+"""Weighted sum: each value counts for the share of the period that remains when it arrives.
+
+With t in microseconds, the units over a period that ends at E and lasts L are (E·Σv - Σv·t) / L. Both sums
+are exact and independent of order, so nothing but them is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from services.kernel.money import ZERO
+from services.kernel.period import Period
+from services.rating.pricing.aggregation.aggregate import Aggregate
+from services.rating.pricing.metric import Measurement
+from services.rating.shared.exact import exact_difference, exact_product, exact_sum
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum(Aggregate):
+    """State: the two sums from which the units over any period follow.
+
+    Attributes:
+        events_count: events of this period.
+        total: exact sum of their values.
+        moment: exact sum of value times instant, in microseconds since 1970.
+        carried: running value at the start of the period; zero unless the metric is recurring.
+    """
+
+    events_count: int = 0
+    total: Decimal = ZERO
+    moment: Decimal = ZERO
+    carried: Decimal = ZERO
+
+    @property
+    def units(self) -> Decimal:
+        """The running value, unweighted; what is billed is `units_over` a period."""
+        return self.carried + self.total
+
+    def units_over(self, period: Period, nominal: Period) -> Decimal:
+        """The time-weighted units of a period that may be cut short, over its full nominal length."""
+        held = exact_difference(exact_product(self.total, _microseconds(period.end)), self.moment)
+        held = exact_sum(held, exact_product(self.carried, Decimal(period.length // _MICROSECOND)))
+        return held / Decimal(nominal.length // _MICROSECOND)
+
+    def add(self, measurements: Iterable[Measurement]) -> WeightedSum:
+        """The state with more events."""
+        count, total, moment = self.events_count, self.total, self.moment
+        for each in measurements:
+            count += 1
+            total = exact_sum(total, each.number)
+            moment = exact_sum(moment, exact_product(each.number, _microseconds(each.at)))
+        return WeightedSum(count, total, moment, self.carried)
+
+    def merge(self, other: WeightedSum) -> WeightedSum:
+        """The state of both sets of events."""
+        return WeightedSum(
+            self.events_count + other.events_count,
+            exact_sum(self.total, other.total),
+            exact_sum(self.moment, other.moment),
+            exact_sum(self.carried, other.carried),
+        )
+
+    def without(self, measurement: Measurement) -> WeightedSum:
+        """The state without one voided event."""
+        return WeightedSum(
+            self.events_count - 1,
+            exact_difference(self.total, measurement.number),
+            exact_difference(self.moment, exact_product(measurement.number, _microseconds(measurement.at))),
+            self.carried,
+        )
+
+    def carry(self) -> WeightedSum:
+        """The next period starts with the running value."""
+        return WeightedSum(carried=exact_sum(self.carried, self.total))
+
+
+def _microseconds(at: datetime) -> Decimal:
+    """An instant as whole microseconds since 1970."""
+    return Decimal((at - _EPOCH) // _MICROSECOND)

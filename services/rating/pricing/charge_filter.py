@@ -1,0 +1,75 @@
+"""Which price and which group a usage event belongs to within a charge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.kernel.errors import InvalidArgumentError
+from services.rating.pricing.charges import ChargeModel
+from services.rating.pricing.metric import property_text
+
+Group = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFilter:
+    """A price of its own for events with certain properties.
+
+    Attributes:
+        key: stable name within the charge, never empty.
+        conditions: property and its accepted values; every condition must hold. No values accept any value.
+        model: the price.
+        description: what an invoice calls it.
+    """
+
+    key: str
+    conditions: tuple[tuple[str, tuple[str, ...]], ...]
+    model: ChargeModel
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a filter that has no name or matches everything."""
+        if not self.key:
+            raise InvalidArgumentError.of_field("filters.key", "value_is_mandatory", "names the filter")
+        if not self.conditions:
+            raise InvalidArgumentError.of_field("filters.conditions", "value_is_mandatory", "has a condition")
+
+    def matches(self, properties: Mapping[str, object]) -> bool:
+        """Whether an event has every property the filter asks for."""
+        for name, accepted in self.conditions:
+            text = property_text(properties.get(name))
+            if text is None or (accepted and text not in accepted):
+                return False
+        return True
+
+    @property
+    def specificity(self) -> tuple[int, int]:
+        """More conditions are more specific; of as many, those that name their values."""
+        return len(self.conditions), sum(bool(accepted) for _, accepted in self.conditions)
+
+
+class Bucket(NamedTuple):
+    """Where within a charge usage is counted; each bucket becomes one fee.
+
+    Attributes:
+        filter_key: the filter that matched, empty for the charge's own price.
+        group: the group keys with this event's values, empty text for a value it lacks.
+    """
+
+    filter_key: str = ""
+    group: Group = ()
+
+
+def most_specific(filters: Sequence[ChargeFilter], properties: Mapping[str, object]) -> ChargeFilter | None:
+    """The most specific filter that matches, of equals the first; None leaves the charge's own price."""
+    matching = [each for each in filters if each.matches(properties)]
+    return max(matching, key=lambda each: each.specificity, default=None)
+
+
+def bucket_of(filters: Sequence[ChargeFilter], group_keys: Sequence[str], properties: Mapping[str, object]) -> Bucket:
+    """The bucket in which a charge counts an event with these properties."""
+    matched = most_specific(filters, properties) if filters else None
+    group = tuple((key, property_text(properties.get(key)) or "") for key in group_keys)
+    return Bucket(matched.key if matched else "", group)

@@ -1,0 +1,70 @@
+"""Charge models, one file each, and `price`, which turns units into an amount that explains itself."""
+
+from __future__ import annotations
+
+from services.rating.pricing.charges.dynamic import Dynamic
+from services.rating.pricing.charges.graduated import Graduated
+from services.rating.pricing.charges.graduated_percentage import GraduatedPercentage, PercentageTier
+from services.rating.pricing.charges.package import Package
+from services.rating.pricing.charges.percentage import Percentage
+from services.rating.pricing.charges.priced import Line, Priced
+from services.rating.pricing.charges.standard import Standard
+from services.rating.pricing.charges.tier import Tier
+from services.rating.pricing.charges.transactions import Tally, Transaction, Transactions, TransactionTerms
+from services.rating.pricing.charges.usage import Step, Usage
+from services.rating.pricing.charges.volume import Volume
+
+__all__ = [
+    "CHARGE_MODELS",
+    "ChargeModel",
+    "Dynamic",
+    "Graduated",
+    "GraduatedPercentage",
+    "Line",
+    "Package",
+    "Percentage",
+    "PercentageTier",
+    "Priced",
+    "Standard",
+    "Step",
+    "Tally",
+    "Tier",
+    "Transaction",
+    "TransactionTerms",
+    "Transactions",
+    "Usage",
+    "Volume",
+    "model_name",
+    "price",
+]
+
+ChargeModel = Standard | Graduated | Volume | Package | Percentage | GraduatedPercentage | Dynamic
+
+CHARGE_MODELS: dict[str, type[ChargeModel]] = {
+    "standard": Standard,
+    "graduated": Graduated,
+    "volume": Volume,
+    "package": Package,
+    "percentage": Percentage,
+    "graduated_percentage": GraduatedPercentage,
+    "dynamic": Dynamic,
+}
+_NAMES = {model: name for name, model in CHARGE_MODELS.items()}
+
+
+def model_name(model: ChargeModel) -> str:
+    """The word for a charge model, as in `CHARGE_MODELS`."""
+    return _NAMES[type(model)]
+
+
+def price(model: ChargeModel, usage: Usage) -> Priced:
+    """The amount of a period's usage under a charge model, in major currency units, with its lines."""
+    if usage.steps is not None and isinstance(model, Standard | Graduated):
+        return Priced.of(model.prorated_lines(usage.steps), usage.units)
+    if isinstance(model, Percentage):
+        lines = model.lines(usage.units, usage.events_count, usage.transactions)
+    elif isinstance(model, Dynamic):
+        lines = model.lines(usage.units, usage.precise_amount)
+    else:
+        lines = model.lines(usage.units)
+    return Priced.of(lines, usage.units)

@@ -1,0 +1,94 @@
+"""Percentage: a share of the value of each transaction, with a free allowance, a fixed part and bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.money import ZERO
+from services.rating.pricing.charges.checks import require_amount, require_positive
+from services.rating.pricing.charges.priced import Line, unit_line
+from services.rating.pricing.charges.transactions import Tally, Transactions, TransactionTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Percentage:
+    """A share of the value, transaction by transaction. A bound that never binds changes nothing.
+
+    The metric's rounding applies to the units that are shown; with an allowance or bounds each transaction is
+    paid on its own exact value.
+
+    Attributes:
+        rate_percent: share of the value, e.g. 2.9.
+        fixed_amount: added for each transaction that is not free, in major currency units.
+        free_events: how many first events are free; None for no such bound.
+        free_amount: how much first value is free; None for no such bound.
+        per_transaction_min_amount: the least a paid transaction costs.
+        per_transaction_max_amount: the most a paid transaction costs.
+    """
+
+    rate_percent: Decimal
+    fixed_amount: Decimal = ZERO
+    free_events: int | None = None
+    free_amount: Decimal | None = None
+    per_transaction_min_amount: Decimal | None = None
+    per_transaction_max_amount: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers below zero, empty allowances (leave them out) and a minimum above the maximum."""
+        require_amount("rate_percent", self.rate_percent)
+        require_amount("fixed_amount", self.fixed_amount)
+        if self.free_events is not None and self.free_events < 1:
+            raise InvalidArgumentError.of_field("free_events", "value_is_out_of_range", "is 1 or more, or absent")
+        if self.free_amount is not None:
+            require_positive("free_amount", self.free_amount)
+        least, most = self.per_transaction_min_amount, self.per_transaction_max_amount
+        if least is not None:
+            require_amount("per_transaction_min_amount", least)
+        if most is not None:
+            require_amount("per_transaction_max_amount", most)
+            if least is not None and least > most:
+                raise InvalidArgumentError.of_field(
+                    "per_transaction_min_amount", "value_is_out_of_range", "is at most the maximum"
+                )
+
+    @property
+    def terms(self) -> TransactionTerms:
+        """The terms under which each transaction is paid."""
+        return TransactionTerms(
+            self.rate_percent,
+            self.fixed_amount,
+            self.free_events,
+            self.free_amount,
+            self.per_transaction_min_amount,
+            self.per_transaction_max_amount,
+        )
+
+    @property
+    def needs_transactions(self) -> bool:
+        """Whether units and their number of events are not enough, and a store must keep `Transactions`."""
+        return self.terms.has_allowance or self.terms.has_bounds
+
+    def lines(self, units: Decimal, events_count: int, transactions: Transactions | None) -> tuple[Line, ...]:
+        """Lines for the free value, the share, the fixed parts, and the transactions at either bound.
+
+        Raises:
+            ValueError: the charge needs transactions and the caller kept none, which is a programming error.
+        """
+        if transactions is None:
+            if self.needs_transactions:
+                raise ValueError("a percentage with an allowance or bounds is priced on its transactions")
+            free, paid = ZERO, Tally(regular_count=events_count, regular_value=units)
+        else:
+            free, paid = transactions.settle()
+        lines = [unit_line("free allowance", free, ZERO)] if free else []
+        lines.append(unit_line("share of the value", paid.regular_value, self.rate_percent.scaleb(-2)))
+        for name, count, amount in (
+            ("fixed part of each transaction", paid.regular_count, self.fixed_amount),
+            ("transactions at the minimum", paid.minimum_count, self.per_transaction_min_amount),
+            ("transactions at the maximum", paid.maximum_count, self.per_transaction_max_amount),
+        ):
+            if count and amount:
+                lines.append(unit_line(name, Decimal(count), amount))
+        return tuple(lines)

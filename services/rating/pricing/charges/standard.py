@@ -1,0 +1,35 @@
+"""Standard: every unit costs the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.rating.pricing.charges.checks import require_amount
+from services.rating.pricing.charges.priced import Line, unit_line
+from services.rating.pricing.charges.usage import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """Units times one price.
+
+    Attributes:
+        unit_amount: price of one unit, in major currency units.
+    """
+
+    unit_amount: Decimal
+
+    def __post_init__(self) -> None:
+        """Refuse a price below zero."""
+        require_amount("unit_amount", self.unit_amount)
+
+    def lines(self, units: Decimal) -> tuple[Line, ...]:
+        """One line."""
+        return (unit_line("units", units, self.unit_amount),)
+
+    def prorated_lines(self, steps: Sequence[Step]) -> tuple[Line, ...]:
+        """One line: every change of a running value at the share of the period it was held."""
+        held = sum((step.prorated_units for step in steps), Decimal(0))
+        return (unit_line("units by days held", held, self.unit_amount),)

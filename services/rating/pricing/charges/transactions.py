@@ -1,0 +1,191 @@
+"""Per-transaction state of percentage charges: what they need beyond a sum, at a bounded size.
+
+A percentage has three things a plain sum cannot tell: which events came first (the free allowance), and how
+many fell below the minimum or above the maximum. Keeping every event would make an invoice cost more the more
+events it has. It is enough to keep
+
+- the earliest events, up to and including the one that uses the allowance up, and
+- of all later ones, which are paid in full, how many were raised to the minimum, how many were cut to the
+  maximum, and the count and value of the rest.
+
+An earlier event that arrives late pushes later ones out of the first part into the second; nothing ever moves
+back, so adding and merging are independent of order. Only voiding an event from before the allowance ended
+needs the event log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.kernel.money import ZERO
+from services.rating.pricing.metric import Measurement
+from services.rating.shared.exact import exact_difference, exact_sum
+
+
+class Transaction(NamedTuple):
+    """One event of a percentage charge; sorts by time, then by event id."""
+
+    at: datetime
+    event_id: str
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionTerms:
+    """The terms under which each transaction is paid. Amounts are in major currency units.
+
+    Attributes:
+        rate_percent: share of the value.
+        fixed_amount: added for each transaction that is not free.
+        free_events: how many first events are free; None for no such bound.
+        free_amount: how much first value is free; None for no such bound. With both, whichever ends first
+            ends both.
+        minimum_amount: the least a paid transaction costs.
+        maximum_amount: the most a paid transaction costs.
+    """
+
+    rate_percent: Decimal
+    fixed_amount: Decimal = ZERO
+    free_events: int | None = None
+    free_amount: Decimal | None = None
+    minimum_amount: Decimal | None = None
+    maximum_amount: Decimal | None = None
+
+    @property
+    def has_allowance(self) -> bool:
+        """Whether anything is free."""
+        return self.free_events is not None or self.free_amount is not None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether a transaction has a least or a most amount."""
+        return self.minimum_amount is not None or self.maximum_amount is not None
+
+    def ends_allowance(self, events: int, value: Decimal) -> bool:
+        """Whether that many first events of that much value use the allowance up."""
+        return (self.free_events is not None and events >= self.free_events) or (
+            self.free_amount is not None and value >= self.free_amount
+        )
+
+
+class Tally(NamedTuple):
+    """Paid transactions by what bounds them.
+
+    Attributes:
+        minimum_count: raised to the minimum.
+        maximum_count: cut to the maximum.
+        regular_count: neither.
+        regular_value: value of those that are neither.
+    """
+
+    minimum_count: int = 0
+    maximum_count: int = 0
+    regular_count: int = 0
+    regular_value: Decimal = ZERO
+
+    def plus(self, other: Tally) -> Tally:
+        """Both tallies together."""
+        return Tally(
+            self.minimum_count + other.minimum_count,
+            self.maximum_count + other.maximum_count,
+            self.regular_count + other.regular_count,
+            exact_sum(self.regular_value, other.regular_value),
+        )
+
+    def minus(self, other: Tally) -> Tally:
+        """This tally without one that it holds."""
+        return Tally(
+            self.minimum_count - other.minimum_count,
+            self.maximum_count - other.maximum_count,
+            self.regular_count - other.regular_count,
+            exact_difference(self.regular_value, other.regular_value),
+        )
+
+
+NOTHING_PAID = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """State of a percentage charge: merges in any order; see the module.
+
+    Attributes:
+        terms: the charge's terms; states merge only under the same ones.
+        earliest: sorted events up to the one that ends the allowance; empty without allowance.
+        later: the tally of all others.
+    """
+
+    terms: TransactionTerms
+    earliest: tuple[Transaction, ...] = ()
+    later: Tally = NOTHING_PAID
+
+    def add(self, measurements: Iterable[Measurement]) -> Transactions:
+        """The state with more events."""
+        added = (Transaction(each.at, each.event_id, each.number) for each in measurements)
+        return self._settle([*self.earliest, *added], self.later)
+
+    def merge(self, other: Transactions) -> Transactions:
+        """The state of both sets of events; ValueError if they were kept under different terms."""
+        if other.terms != self.terms:
+            raise ValueError("transactions kept under different terms cannot be merged")
+        return self._settle([*self.earliest, *other.earliest], self.later.plus(other.later))
+
+    def without(self, measurement: Measurement) -> Transactions | None:
+        """The state without one voided event, or None when only the event log knows which one follows it."""
+        voided = Transaction(measurement.at, measurement.event_id, measurement.number)
+        if self.earliest and voided <= self.earliest[-1]:
+            if self._allowance_ended:
+                return None
+            return replace(self, earliest=tuple(each for each in self.earliest if each != voided))
+        return replace(self, later=self.later.minus(self._tally_of(voided.value)))
+
+    def settle(self) -> tuple[Decimal, Tally]:
+        """The value that is free, and the tally of everything that is paid."""
+        free, paid, used = ZERO, self.later, ZERO
+        for transaction in self.earliest:
+            left = transaction.value if self.terms.free_amount is None else self.terms.free_amount - used
+            used += max(ZERO, transaction.value)
+            free += min(transaction.value, left)
+            if transaction.value > left:
+                paid = paid.plus(self._tally_of(transaction.value - left))
+        return free, paid
+
+    @property
+    def _allowance_ended(self) -> bool:
+        used = sum((max(ZERO, each.value) for each in self.earliest), ZERO)
+        return self.terms.ends_allowance(len(self.earliest), used)
+
+    def _settle(self, unsorted: list[Transaction], later: Tally) -> Transactions:
+        """Keep the first events while the allowance lasts, tally the others."""
+        if not self.terms.has_allowance:
+            return Transactions(self.terms, (), self._tally_all(unsorted, later))
+        ordered = sorted(unsorted)
+        used, kept = ZERO, len(ordered)
+        for number, transaction in enumerate(ordered, 1):
+            # A negative value does not give allowance back: an allowance that has ended stays ended.
+            used += max(ZERO, transaction.value)
+            if self.terms.ends_allowance(number, used):
+                kept = number
+                break
+        return Transactions(self.terms, tuple(ordered[:kept]), self._tally_all(ordered[kept:], later))
+
+    def _tally_all(self, paid: Iterable[Transaction], tally: Tally) -> Tally:
+        for transaction in paid:
+            tally = tally.plus(self._tally_of(transaction.value))
+        return tally
+
+    def _tally_of(self, value: Decimal) -> Tally:
+        """Which bound one paid transaction meets."""
+        terms = self.terms
+        if not terms.has_bounds:
+            return Tally(regular_count=1, regular_value=value)
+        amount = value * terms.rate_percent.scaleb(-2) + terms.fixed_amount
+        if terms.maximum_amount is not None and amount > terms.maximum_amount:
+            return Tally(maximum_count=1)
+        if terms.minimum_amount is not None and amount < terms.minimum_amount:
+            return Tally(minimum_count=1)
+        return Tally(regular_count=1, regular_value=value)

@@ -1,0 +1,42 @@
+"""What a charge is priced on: the units of one period, and what some models need beyond them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.kernel.money import ZERO
+from services.rating.pricing.charges.transactions import Transactions
+
+
+class Step(NamedTuple):
+    """One change of a running value, for charges that prorate by days held.
+
+    Attributes:
+        units: the change at its full size.
+        prorated_units: the same times the share of the period it was held.
+    """
+
+    units: Decimal
+    prorated_units: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Usage of one charge (and filter and group) in one period.
+
+    Attributes:
+        units: the aggregated quantity after the metric's rounding.
+        events_count: how many events it came from.
+        transactions: what a percentage with an allowance or per-transaction bounds needs; None for all
+            others.
+        steps: changes of the running value in order, when the charge is prorated; None otherwise.
+        precise_amount: sum of the amounts the events carried, in major currency units, for dynamic charges.
+    """
+
+    units: Decimal
+    events_count: int = 0
+    transactions: Transactions | None = None
+    steps: tuple[Step, ...] | None = None
+    precise_amount: Decimal = ZERO

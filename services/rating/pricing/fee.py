@@ -1,0 +1,83 @@
+"""Fees: the computed amount of one thing in one period, with its explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from services.kernel.ids import ChargeId, SubscriptionId
+from services.kernel.money import Currency
+from services.kernel.period import Period
+from services.rating.pricing.charges import Line, Priced
+from services.rating.pricing.tax import Tax
+
+
+class FeeKind(StrEnum):
+    """What a fee is for."""
+
+    SUBSCRIPTION = "subscription"
+    CHARGE = "charge"
+    TRUE_UP = "true_up"
+    COMMITMENT = "commitment"
+    ADJUSTMENT = "adjustment"
+    ADD_ON = "add_on"
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """One amount of an invoice. Build it with `Fee.of`, which rounds.
+
+    Attributes:
+        kind: what it is for.
+        period: the span it pays for.
+        precise_amount: exact amount in major currency units, the sum of the lines.
+        amount_cents: the same rounded once, half away from zero, in minor units; below zero only for an
+            adjustment.
+        units: what was priced.
+        events_count: usage events behind it.
+        lines: how the amount came about.
+        description: what an invoice calls it.
+        subscription_id: whose fee it is; None for an add-on without subscription.
+        plan_code: the plan it was priced under.
+        charge_id: the charge, for charge, true-up and adjustment fees.
+        metric_code: the charge's billable metric.
+        filter_key: the charge filter that matched, empty for the charge's default price.
+        group: values of the charge's group keys.
+        taxes: what it is taxed with.
+        full_period_amount: price of the full period before proration, for subscription fees; a credit for
+            unused days is computed from it.
+        adjusts: the kind of fee that an adjustment corrects, None for all others.
+    """
+
+    kind: FeeKind
+    period: Period
+    precise_amount: Decimal
+    amount_cents: int
+    units: Decimal
+    events_count: int
+    lines: tuple[Line, ...]
+    description: str = ""
+    subscription_id: SubscriptionId | None = None
+    plan_code: str = ""
+    charge_id: ChargeId | None = None
+    metric_code: str | None = None
+    filter_key: str = ""
+    group: tuple[tuple[str, str], ...] = ()
+    taxes: tuple[Tax, ...] = ()
+    full_period_amount: Decimal | None = None
+    adjusts: FeeKind | None = None
+
+    @classmethod
+    def of(cls, kind: FeeKind, period: Period, priced: Priced, currency: Currency, *, events_count: int = 0) -> Fee:
+        """The fee of a price, rounded here and nowhere else; `dataclasses.replace` adds what it is about."""
+        amount_cents = currency.to_minor(priced.amount)
+        return cls(kind, period, priced.amount, amount_cents, priced.units, events_count, priced.lines)
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """What the fee is for: the same when its period is rated again, and for adjustments of it."""
+        kind = self.kind if self.adjusts is None else self.adjusts
+        span = (self.period.start.isoformat(), self.period.end.isoformat())
+        group = tuple(text for pair in self.group for text in pair)
+        return (kind, self.subscription_id or "", self.charge_id or "", *span, self.filter_key, *group)

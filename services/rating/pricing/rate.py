@@ -1,0 +1,114 @@
+"""Rating: the usage of a charge over a period becomes fees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from services.kernel.ids import SubscriptionId
+from services.kernel.money import ZERO, Currency
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import Line, Priced, price
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.metric import BillableMetric
+from services.rating.pricing.plan import Charge
+from services.rating.pricing.proration import day_share
+
+# A fee of the whole charge, such as a true-up, is for no filter and no group.
+_WHOLE = Bucket()
+
+
+@dataclass(frozen=True, slots=True)
+class RatedFor:
+    """Whom and what a charge is rated for.
+
+    Attributes:
+        subscription_id: the subscription.
+        plan_code: its plan.
+        currency: the plan's.
+        window: the period billed.
+    """
+
+    subscription_id: SubscriptionId
+    plan_code: str
+    currency: Currency
+    window: Window
+
+
+def rate_charge(
+    charge: Charge, metric: BillableMetric, usages: Mapping[Bucket, ChargeUsage], rated_for: RatedFor
+) -> tuple[Fee, ...]:
+    """The fees of a charge: one for each filter and group, and a true-up where they stay below the minimum.
+
+    The charge's own price and every filter have a fee even without usage, since some prices cost at zero
+    units.
+    """
+    buckets = _buckets(charge, usages)
+    fees = [_rate_bucket(charge, metric, bucket, usages.get(bucket), rated_for) for bucket in buckets]
+    true_up = true_up_fee(charge, fees, rated_for)
+    return (*fees, true_up) if true_up else tuple(fees)
+
+
+def true_up_fee(charge: Charge, fees: Iterable[Fee], rated_for: RatedFor) -> Fee | None:
+    """What is missing to the charge's minimum, prorated by days; None when nothing is."""
+    window, currency = rated_for.window, rated_for.currency
+    if not charge.minimum_amount:
+        return None
+    share = day_share(window.period, window.nominal, window.timezone)
+    missing = shortfall("minimum of the charge", share.of(charge.minimum_amount), fees, currency)
+    if missing is None:
+        return None
+    fee = Fee.of(FeeKind.TRUE_UP, window.period, missing, currency)
+    return _about(fee, charge, rated_for)
+
+
+def shortfall(description: str, least_amount: Decimal, fees: Iterable[Fee], currency: Currency) -> Priced | None:
+    """What fees lack to a least amount, both rounded first so that they add up to it; None when nothing."""
+    least = currency.to_major(currency.to_minor(least_amount))
+    billed = currency.to_major(sum(fee.amount_cents for fee in fees))
+    if billed >= least:
+        return None
+    lines = (
+        Line(description, Decimal(1), least, ZERO, least),
+        Line("already billed", Decimal(1), -billed, ZERO, -billed),
+    )
+    return Priced.of(lines, Decimal(1))
+
+
+def _buckets(charge: Charge, usages: Mapping[Bucket, ChargeUsage]) -> list[Bucket]:
+    """Filters in the order of the charge, its own price last, groups by name."""
+    buckets = []
+    for filter_key in (*(each.key for each in charge.filters), ""):
+        groups = sorted(bucket for bucket in usages if bucket.filter_key == filter_key)
+        buckets += groups or [Bucket(filter_key)]
+    return buckets
+
+
+def _rate_bucket(
+    charge: Charge, metric: BillableMetric, bucket: Bucket, usage: ChargeUsage | None, rated_for: RatedFor
+) -> Fee:
+    """The fee of one filter and group."""
+    window, model = rated_for.window, charge.model_for(bucket.filter_key)
+    if usage is None:
+        usage = ChargeUsage.empty(metric, model, prorated=charge.prorated, timezone=window.timezone)
+    measured = usage.usage(metric, window)
+    priced = price(model, measured)
+    fee = Fee.of(FeeKind.CHARGE, window.period, priced, rated_for.currency, events_count=measured.events_count)
+    return _about(fee, charge, rated_for, bucket)
+
+
+def _about(fee: Fee, charge: Charge, rated_for: RatedFor, bucket: Bucket = _WHOLE) -> Fee:
+    """The fee with whose and what it is."""
+    return replace(
+        fee,
+        subscription_id=rated_for.subscription_id,
+        plan_code=rated_for.plan_code,
+        charge_id=charge.charge_id,
+        metric_code=charge.metric_code,
+        description=charge.description or charge.metric_code,
+        taxes=charge.taxes,
+        filter_key=bucket.filter_key,
+        group=bucket.group,
+    )

@@ -1,1 +1,0 @@
-"""Queries: what can be read without changing anything."""

@@ -1,0 +1,106 @@
+"""OrganizationService."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from farebox.rating.v1 import organization_service_pb2 as pb
+from farebox.rating.v1 import organization_service_pb2_grpc as grpc_pb
+from services.chassis import idempotency
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
+from services.kernel.errors import AlreadyExistsError
+from services.kernel.ids import OrganizationId
+from services.rating.organizations import commands, convert, queries
+from services.rating.rpc.base import RatingServicer
+from services.rating.shared.paths import inside
+from services.rating.shared.values import page_from_pb, page_to_pb
+
+# Requests that create an organization belong to none; their ids are kept under this one, which nobody can have.
+NO_ORGANIZATION = OrganizationId("00000000-0000-0000-0000-000000000000")
+
+
+class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
+    """Organizations and their keys."""
+
+    @answers
+    def CreateOrganization(
+        self,
+        request: pb.CreateOrganizationRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pb.CreateOrganizationResponse:
+        """Create an organization; a worker transaction, since the caller has none yet."""
+        settings = convert.new_settings_from_pb(request.organization)
+
+        def work(tx: Connection) -> pb.CreateOrganizationResponse:
+            with inside("organization"):
+                made = commands.create_organization(self.deps, tx, settings)
+            return pb.CreateOrganizationResponse(organization=convert.organization_to_pb(made))
+
+        with self.deps.db.worker_transaction() as tx:
+            answer: pb.CreateOrganizationResponse = idempotency.once(
+                tx, NO_ORGANIZATION, request, pb.CreateOrganizationResponse, work
+            )
+        return answer
+
+    @answers
+    def GetOrganization(self, request: pb.GetOrganizationRequest, context: Context) -> pb.GetOrganizationResponse:  # noqa: ARG002
+        """Read the caller's organization."""
+        found = queries.get_organization(self.deps, organization_of(context))
+        return pb.GetOrganizationResponse(organization=convert.organization_to_pb(found))
+
+    @answers
+    def UpdateOrganization(
+        self, request: pb.UpdateOrganizationRequest, context: Context
+    ) -> pb.UpdateOrganizationResponse:
+        """Change the caller's organization."""
+        settings = convert.settings_from_pb(request.organization)
+
+        def work(tx: Connection, organization: OrganizationId) -> pb.UpdateOrganizationResponse:
+            with inside("organization"):
+                changed = commands.update_organization(self.deps, tx, organization, settings)
+            return pb.UpdateOrganizationResponse(organization=convert.organization_to_pb(changed))
+
+        return self.answer(request, context, pb.UpdateOrganizationResponse, work)
+
+    @answers
+    def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
+        """Make a key. Its request_id is kept without an answer, so that the key is stored nowhere."""
+        organization, kind = organization_of(context), convert.kind_from_pb(request.kind)
+        with self.deps.db.transaction(organization) as tx:
+            if idempotency.claim(tx, organization, request) is not None:
+                raise AlreadyExistsError("API_KEY_SHOWN", "this request made a key, and it was shown then")
+            made = commands.create_api_key(self.deps, tx, organization, kind, request.name)
+        return pb.CreateApiKeyResponse(api_key=convert.api_key_to_pb(made.api_key), token=made.token)
+
+    @answers
+    def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
+        """List the organization's keys."""
+        listed = queries.list_api_keys(self.deps, organization_of(context), page_from_pb(request.page))
+        keys = [convert.api_key_to_pb(each) for each in listed.entries]
+        return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed.next_token))
+
+    @answers
+    def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
+        """End a key's life."""
+        return self.answer(
+            request,
+            context,
+            pb.RevokeApiKeyResponse,
+            lambda tx, organization: pb.RevokeApiKeyResponse(
+                api_key=convert.api_key_to_pb(commands.revoke_api_key(self.deps, tx, organization, request.api_key_id))
+            ),
+        )
+
+    @answers
+    def AuthenticateApiKey(
+        self,
+        request: pb.AuthenticateApiKeyRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pb.AuthenticateApiKeyResponse:
+        """Say whose a presented key is."""
+        found = queries.authenticate(self.deps, request.token)
+        return pb.AuthenticateApiKeyResponse(
+            api_key=convert.api_key_to_pb(found.api_key),
+            organization=convert.organization_to_pb(found.organization),
+        )

@@ -1,0 +1,1 @@
+"""Ground that every concept of rating stands on."""

@@ -1,9 +1,0 @@
-"""The catalog in SQL: metrics, plans, taxes and coupons, one file each; what others read most is named here."""
-
-from __future__ import annotations
-
-from services.rating.store.catalog.metrics import metric, metric_version, metrics_by_code
-from services.rating.store.catalog.plans import plan_version, plan_versions
-from services.rating.store.catalog.taxes import taxes_by_code
-
-__all__ = ["metric", "metric_version", "metrics_by_code", "plan_version", "plan_versions", "taxes_by_code"]

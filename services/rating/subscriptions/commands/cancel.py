@@ -1,0 +1,69 @@
+"""Ending a subscription, and taking back what is not yet in effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.ids import OrganizationId
+from services.rating.agreements import store
+from services.rating.agreements import subscription as verbs
+from services.rating.agreements.agreement import EndTerms
+from services.rating.agreements.announcing import announce_subscription
+from services.rating.agreements.change import ChangeKind, ChangeTiming, request_cancellation
+from services.rating.agreements.subscription import SubscriptionState
+from services.rating.agreements.subscription_change import SubscriptionChange
+from services.rating.deps import Deps
+from services.rating.organizations.present import now_of
+from services.rating.subscriptions.commands.change_plan import living
+from services.rating.subscriptions.commands.replace import end_agreement
+
+
+def cancel_subscription(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    external_id: str,
+    *,
+    timing: ChangeTiming = ChangeTiming.PERIOD_END,
+    terms: EndTerms,
+) -> SubscriptionChange:
+    """End a subscription at the end of its billing period or now; one that has not begun is called off.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        FailedPreconditionError: `CHANGE_ALREADY_PENDING`.
+    """
+    agreement = living(tx, organization, external_id)
+    now = now_of(deps, tx, organization)
+    if agreement.subscription.state is SubscriptionState.PENDING:
+        called_off = agreement.moved(verbs.cancel(agreement.subscription, at=now))
+        store.save_agreements(tx, [called_off])
+        announce_subscription(deps, tx, called_off, now)
+        return SubscriptionChange(called_off, now, now)
+    effect = request_cancellation(
+        agreement.subscription, agreement.plan.plan, at=now, timezone=agreement.timezone, timing=timing
+    )
+    moved = agreement.moved(effect.subscription)
+    if moved.is_active:
+        moved = replace(moved, end_terms=terms)
+        store.save_agreements(tx, [moved])
+        announce_subscription(deps, tx, moved, now)
+        return SubscriptionChange(moved, effect.preview.effective_at, now)
+    return end_agreement(deps, tx, moved, reason=ChangeKind.CANCELLATION, terms=terms, now=now)
+
+
+def withdraw_change(deps: Deps, tx: Connection, organization: OrganizationId, external_id: str) -> SubscriptionChange:
+    """Take back a change or a cancellation that is not yet in effect.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        FailedPreconditionError: `NO_CHANGE_PENDING`, `SUBSCRIPTION_NOT_ACTIVE`.
+    """
+    agreement = living(tx, organization, external_id)
+    now = now_of(deps, tx, organization)
+    kept = replace(agreement.moved(verbs.withdraw_change(agreement.subscription)), end_terms=EndTerms())
+    store.save_agreements(tx, [kept])
+    announce_subscription(deps, tx, kept, now)
+    return SubscriptionChange(kept, now, now)

@@ -1,0 +1,79 @@
+"""Moving a subscription to another plan: an upgrade now, a downgrade at the period's end, or as asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import FailedPreconditionError, NotFoundError
+from services.kernel.ids import OrganizationId, SubscriptionId, new_id
+from services.rating.agreements import store
+from services.rating.agreements.agreement import Agreement, EndTerms
+from services.rating.agreements.announcing import announce_subscription
+from services.rating.agreements.change import ChangeTiming, request_change
+from services.rating.agreements.subscription_change import SubscriptionChange
+from services.rating.catalog.store.plans import plan_for_sale
+from services.rating.deps import Deps
+from services.rating.invoicing.credit_note import Resolution
+from services.rating.organizations.present import now_of
+from services.rating.subscriptions.commands.periods import lock_open_period
+from services.rating.subscriptions.commands.replace import replace_agreement
+
+
+def change_plan(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    external_id: str,
+    plan: tuple[str, int],
+    *,
+    timing: ChangeTiming = ChangeTiming.DEFAULT,
+    resolution: Resolution = Resolution.CREDIT,
+) -> SubscriptionChange:
+    """Move to a plan (code, and version or 0 for the current one), now or at the end of the billing period.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, `PLAN_UNKNOWN`.
+        FailedPreconditionError: `PLAN_UNCHANGED`, `SUBSCRIPTION_NOT_ACTIVE`, `CHANGE_ALREADY_PENDING`.
+    """
+    agreement = living(tx, organization, external_id)
+    new_plan = plan_for_sale(tx, organization, *plan)
+    if new_plan.plan_id == agreement.plan.plan_id:
+        raise FailedPreconditionError("PLAN_UNCHANGED", "the subscription has this version of this plan")
+    now = now_of(deps, tx, organization)
+    terms = EndTerms(resolution)
+    effect = request_change(
+        agreement.subscription,
+        agreement.plan.plan,
+        new_plan.plan,
+        new_id=SubscriptionId(new_id()),
+        at=now,
+        timezone=agreement.timezone,
+        timing=timing,
+    )
+    moved = agreement.moved(effect.subscription)
+    if effect.successor is None:
+        moved = replace(moved, end_terms=terms)
+        store.save_agreements(tx, [moved])
+        announce_subscription(deps, tx, moved, now)
+        return SubscriptionChange(moved, effect.preview.effective_at, now)
+    return replace_agreement(
+        deps, tx, moved, effect.successor, new_plan, reason=effect.preview.kind, terms=terms, now=now
+    )
+
+
+def living(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
+    """The subscription with this external id that has not ended, locked.
+
+    Its open period is held as well, before the caller asks for the time: what was counted until then lies before that
+    time, or is remembered as ahead of it.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+    """
+    found = store.living_agreement(tx, organization, external_id, lock=True)
+    if found is None:
+        raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription that has not ended", external_id=external_id)
+    lock_open_period(tx, found)
+    return found

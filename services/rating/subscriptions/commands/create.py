@@ -1,0 +1,140 @@
+"""Putting a customer on a plan."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import AbortedError, AlreadyExistsError, FailedPreconditionError, InvalidArgumentError
+from services.kernel.ids import OrganizationId, SubscriptionId, new_id
+from services.rating.agreements import store as subscriptions
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.announcing import announce_subscription
+from services.rating.agreements.billed import NOTHING_BILLED
+from services.rating.agreements.subscription import Subscription
+from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange
+from services.rating.catalog.store.plans import plan_for_sale
+from services.rating.customers.commands import change_customer, find_or_create_customer
+from services.rating.customers.customer import Customer
+from services.rating.deps import Deps
+from services.rating.organizations import store as organizations
+from services.rating.organizations.present import now_of
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.subscriptions.commands.start import activated, bill_start
+
+# Every period since the start is billed at once; ten years of days is the most that stays quick.
+MAX_BACKDATING = timedelta(days=3653)
+# A start further ahead is a typing mistake.
+MAX_AHEAD = timedelta(days=3653)
+
+
+def create_subscription(
+    deps: Deps, tx: Connection, organization: OrganizationId, wanted: NewSubscription
+) -> SubscriptionChange:
+    """Start a subscription, now or later, creating the customer where it is new.
+
+    Asked again for the same external id, customer and plan it answers with what is there.
+
+    Raises:
+        AlreadyExistsError: `SUBSCRIPTION_EXISTS`, one that has not ended has the external id.
+        FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
+        InvalidArgumentError: names what is wrong.
+    """
+    now = now_of(deps, tx, organization)
+    known = _known(tx, organization, wanted)
+    if known is not None:
+        return SubscriptionChange(known, known.subscription.starts_at, now)
+    plan = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
+    customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, plan, now)
+    agreement = _agreement(tx, organization, wanted, plan, customer, now)
+    if agreement.subscription.starts_at <= now:
+        agreement = activated(agreement, now)
+    kept = subscriptions.insert_agreement(tx, agreement)
+    if kept is None:
+        return _lost_race(tx, organization, wanted, now)
+    billed = bill_start(deps, tx, kept) if kept.is_active else NOTHING_BILLED
+    announce_subscription(deps, tx, kept, now)
+    return SubscriptionChange(kept, kept.subscription.starts_at, now, billed)
+
+
+def _known(tx: Connection, organization: OrganizationId, wanted: NewSubscription) -> Agreement | None:
+    """What the same request has already made; another's subscription of this external id is refused."""
+    if not wanted.external_id:
+        return None
+    known = subscriptions.living_agreement(tx, organization, wanted.external_id)
+    if known is None:
+        return None
+    same_version = wanted.plan_version in {0, known.subscription.plan_version}
+    same_plan = known.subscription.plan_code == wanted.plan_code and same_version
+    if same_plan and known.external_customer_id == wanted.external_customer_id:
+        return known
+    raise AlreadyExistsError(
+        "SUBSCRIPTION_EXISTS",
+        "a subscription that has not ended has this external id",
+        external_id=wanted.external_id,
+        plan_code=known.subscription.plan_code,
+    )
+
+
+def _lost_race(
+    tx: Connection, organization: OrganizationId, wanted: NewSubscription, now: datetime
+) -> SubscriptionChange:
+    """Another call was first with the external id; its subscription is seen now, since its insert was waited for."""
+    known = _known(tx, organization, wanted)
+    if known is None:
+        raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
+    return SubscriptionChange(known, known.subscription.starts_at, now)
+
+
+def _billable_customer(
+    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, plan: PlanVersion, now: datetime
+) -> Customer:
+    """The customer, whose currency its first plan fixes."""
+    currency = plan.plan.currency.code
+    customer = find_or_create_customer(deps, tx, organization, external_id, {"currency": currency}, now).customer
+    if customer.currency not in {"", currency}:
+        raise FailedPreconditionError(
+            "CURRENCY_MISMATCH", f"the customer is billed in {customer.currency}, the plan is priced in {currency}"
+        )
+    return change_customer(deps, tx, organization, customer, {"currency": currency}, now)
+
+
+def _agreement(
+    tx: Connection,
+    organization: OrganizationId,
+    wanted: NewSubscription,
+    plan: PlanVersion,
+    customer: Customer,
+    now: datetime,
+) -> Agreement:
+    starts_at = wanted.starts_at or now
+    if not now - MAX_BACKDATING <= starts_at <= now + MAX_AHEAD:
+        raise InvalidArgumentError.of_field("started_at", "value_is_invalid", "is at most ten years away")
+    if wanted.ending_at is not None and wanted.ending_at <= starts_at:
+        raise InvalidArgumentError.of_field("ending_at", "value_is_invalid", "is after the start")
+    subscription_id = SubscriptionId(new_id())
+    external_id = wanted.external_id or subscription_id
+    first = subscriptions.first_started_at(tx, organization, customer.customer_id, external_id)
+    subscription = Subscription(
+        subscription_id=subscription_id,
+        external_id=external_id,
+        customer_id=customer.customer_id,
+        plan_code=plan.plan.code,
+        plan_version=plan.plan.version,
+        alignment=wanted.alignment,
+        anchor=starts_at,
+        starts_at=starts_at,
+        first_started_at=min(first or starts_at, starts_at),
+    )
+    timezone = customer.timezone or organizations.organization(tx, organization).timezone
+    return Agreement(
+        organization_id=organization,
+        subscription=subscription,
+        plan=plan,
+        external_customer_id=customer.external_id,
+        timezone=timezone,
+        name=wanted.name,
+        created_at=now,
+        ending_at=wanted.ending_at,
+    )

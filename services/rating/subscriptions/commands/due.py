@@ -1,0 +1,98 @@
+"""What becomes of subscriptions by time alone: starts, promised changes, trials that end, agreed ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.cadence import start_of_day
+from services.kernel.ids import OrganizationId, SubscriptionId, new_id
+from services.rating.agreements import store
+from services.rating.agreements import subscription as verbs
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.announcing import announce_subscription
+from services.rating.agreements.change import ChangeKind
+from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.catalog.store.plans import plan_version
+from services.rating.deps import Deps
+from services.rating.subscriptions.commands.periods import end_trial
+from services.rating.subscriptions.commands.replace import end_agreement, replace_agreement
+from services.rating.subscriptions.commands.start import activated, bill_start
+
+# Subscriptions moved between two looks at what is due; bounds memory, not the work.
+BATCH = 500
+
+
+def next_change_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+    """The earliest instant, at or before `as_of`, at which a subscription is due to move; None for none."""
+    return store.next_due_at(tx, organization, as_of)
+
+
+def apply_due_changes(deps: Deps, tx: Connection, organization: OrganizationId, as_of: datetime) -> int:
+    """Do everything that is due at or before `as_of`, in order of time, each dated when it was due; how many moves."""
+    moves = 0
+    while (at := store.next_due_at(tx, organization, as_of)) is not None:
+        for agreement in store.due_agreements(tx, organization, at, BATCH):
+            _apply(deps, tx, agreement, at)
+            moves += 1
+    return moves
+
+
+def _apply(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
+    """The first thing that is due for a subscription; whatever else is due at the same instant comes next."""
+    change = agreement.subscription.pending_change
+    if agreement.subscription.state is SubscriptionState.PENDING:
+        _start(deps, tx, agreement, at)
+    elif change is not None and change.effective_at <= at:
+        _change(deps, tx, agreement, change, at)
+    elif agreement.ending_at is not None and agreement.ending_at <= at:
+        _end(deps, tx, agreement, agreement.ending_at)
+    else:
+        _end_trial(deps, tx, agreement, at)
+
+
+def _start(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
+    begun = activated(agreement, at)
+    store.save_agreements(tx, [begun])
+    bill_start(deps, tx, begun)
+    announce_subscription(deps, tx, begun, at)
+
+
+def _change(deps: Deps, tx: Connection, agreement: Agreement, change: PendingChange, at: datetime) -> None:
+    terms = agreement.end_terms
+    ended, successor = _promised(agreement, agreement.subscription, at)
+    if successor is None:
+        end_agreement(deps, tx, ended, reason=ChangeKind.CANCELLATION, terms=terms, now=at)
+        return
+    plan = plan_version(tx, agreement.organization_id, successor.plan_code, successor.plan_version)
+    is_downgrade = plan.plan.yearly_amount < agreement.plan.plan.yearly_amount
+    reason = ChangeKind.DOWNGRADE if is_downgrade else ChangeKind.UPGRADE
+    replace_agreement(deps, tx, ended, successor, plan, reason=reason, terms=terms, now=change.effective_at)
+
+
+def _end(deps: Deps, tx: Connection, agreement: Agreement, ending_at: datetime) -> None:
+    """End at the agreed instant: the day it falls on is billed, unless it is that day's very first instant."""
+    subscription = agreement.subscription
+    if start_of_day(ending_at, agreement.timezone) == ending_at:
+        promised = replace(subscription, pending_change=PendingChange(ending_at))
+        ended, _ = _promised(agreement, promised, ending_at)
+    else:
+        ended = agreement.moved(verbs.terminate(subscription, at=ending_at, timezone=agreement.timezone))
+    terms = agreement.end_terms
+    end_agreement(deps, tx, ended, reason=ChangeKind.CANCELLATION, terms=terms, now=ending_at)
+
+
+def _promised(agreement: Agreement, subscription: Subscription, at: datetime) -> tuple[Agreement, Subscription | None]:
+    ended, successor = verbs.apply_change(
+        subscription, new_id=SubscriptionId(new_id()), at=at, timezone=agreement.timezone
+    )
+    return agreement.moved(ended), successor
+
+
+def _end_trial(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
+    out_of_trial = replace(agreement, trial_end_due_at=None)
+    store.save_agreements(tx, [out_of_trial])
+    end_trial(deps, tx, out_of_trial, at)
+    announce_subscription(deps, tx, out_of_trial, at)

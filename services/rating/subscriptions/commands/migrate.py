@@ -1,0 +1,70 @@
+"""Moving the subscribers of one version of a plan to another, at their next period."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.cadence import period_containing
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import OrganizationId
+from services.rating.agreements import store
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.announcing import announce_subscriptions
+from services.rating.agreements.subscription import PendingChange, schedule_change
+from services.rating.agreements.subscription_change import VersionMove
+from services.rating.catalog.store.plans import plan_for_sale, plan_version
+from services.rating.deps import Deps
+from services.rating.organizations.present import now_of
+from services.rating.pricing.catalog import PlanVersion
+
+# The proto's promise; 10,000 moves answer within seconds and stay below a message's size.
+MAX_MOVES = 10_000
+HAS_OTHER_CHANGE = "CHANGE_ALREADY_PENDING"
+ENDS_BEFORE = "ENDS_BEFORE_NEXT_PERIOD"
+
+
+def migrate_plan_version(
+    deps: Deps, tx: Connection, organization: OrganizationId, code: str, from_version: int, to_version: int
+) -> list[VersionMove]:
+    """Promise active subscriptions of one version another (0: the current one) from their next period on.
+
+    At most `MAX_MOVES` at a time; those that are promised already are not listed again.
+
+    Raises:
+        NotFoundError: `PLAN_UNKNOWN`.
+        InvalidArgumentError: both versions are the same.
+    """
+    old = plan_version(tx, organization, code, from_version)
+    new = plan_for_sale(tx, organization, code, to_version)
+    if new.plan_id == old.plan_id:
+        raise InvalidArgumentError.of_field("to_version", "value_is_invalid", "is the version to move from")
+    now = now_of(deps, tx, organization)
+    target = (code, new.plan.version)
+    agreements = store.movable_agreements(tx, organization, old.plan_id, target, MAX_MOVES)
+    moves = [_move(each, new, now) for each in agreements]
+    promised = [
+        each.moved(schedule_change(each.subscription, PendingChange(move.effective_at, *target)))
+        for each, move in zip(agreements, moves, strict=True)
+        if not move.skip_reason
+    ]
+    store.save_agreements(tx, promised)
+    announce_subscriptions(deps, tx, promised, now)
+    return moves
+
+
+def _move(agreement: Agreement, new: PlanVersion, now: datetime) -> VersionMove:
+    effective_at = period_containing(agreement.cadence, now).end
+    reason = ""
+    if agreement.subscription.pending_change is not None:
+        reason = HAS_OTHER_CHANGE
+    elif agreement.ending_at is not None and agreement.ending_at <= effective_at:
+        reason = ENDS_BEFORE
+    return VersionMove(
+        external_id=agreement.subscription.external_id,
+        effective_at=effective_at,
+        current_amount_cents=agreement.plan.base_amount_cents,
+        new_amount_cents=new.base_amount_cents,
+        skip_reason=reason,
+    )

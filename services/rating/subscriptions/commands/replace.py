@@ -1,0 +1,71 @@
+"""One subscription ends and another takes over, or none does: the part that every change has in common."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.errors import AbortedError
+from services.rating.agreements import store
+from services.rating.agreements.agreement import Agreement, EndTerms
+from services.rating.agreements.announcing import announce_subscriptions
+from services.rating.agreements.billed import Billed
+from services.rating.agreements.change import ChangeKind
+from services.rating.agreements.subscription import Subscription
+from services.rating.agreements.subscription_change import SubscriptionChange
+from services.rating.deps import Deps
+from services.rating.pricing.catalog import PlanVersion
+from services.rating.subscriptions.commands.periods import close_subscription_now
+from services.rating.subscriptions.commands.start import bill_start, with_trial
+
+
+def end_agreement(
+    deps: Deps, tx: Connection, ended: Agreement, *, reason: ChangeKind, terms: EndTerms, now: datetime
+) -> SubscriptionChange:
+    """Keep, bill and announce a subscription that a verb has ended."""
+    at = _ended_at(ended)
+    store.save_agreements(tx, [ended])
+    billed = _bill_end(deps, tx, ended, reason, terms)
+    announce_subscriptions(deps, tx, [ended], now)
+    return SubscriptionChange(ended, at, now, billed)
+
+
+def replace_agreement(
+    deps: Deps,
+    tx: Connection,
+    ended: Agreement,
+    successor: Subscription,
+    plan: PlanVersion,
+    *,
+    reason: ChangeKind,
+    terms: EndTerms,
+    now: datetime,
+) -> SubscriptionChange:
+    """Keep, bill and announce a subscription that ended and the one that takes over at the same instant."""
+    store.save_agreements(tx, [ended])
+    follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, plan)))
+    if follower is None:
+        raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
+    billed = _bill_end(deps, tx, ended, reason, terms) + bill_start(deps, tx, follower)
+    announce_subscriptions(deps, tx, [ended, follower], now)
+    return SubscriptionChange(follower, _ended_at(ended), now, billed, previous=ended)
+
+
+def _bill_end(deps: Deps, tx: Connection, ended: Agreement, reason: ChangeKind, terms: EndTerms) -> Billed:
+    return close_subscription_now(
+        deps,
+        tx,
+        ended,
+        _ended_at(ended),
+        reason,
+        credit_action=terms.resolution,
+        skip_final_invoice=terms.skip_final_invoice,
+    )
+
+
+def _ended_at(ended: Agreement) -> datetime:
+    at = ended.subscription.ended_at
+    if at is None:
+        raise ValueError(f"subscription {ended.subscription_id} has not ended")
+    return at

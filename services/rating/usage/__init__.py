@@ -1,0 +1,1 @@
+"""Usage: events counted into the aggregates of billing periods, carried over, corrected and counted again."""

@@ -1,0 +1,1 @@
+"""What happens to usage: each function runs in its caller's transaction."""

@@ -1,0 +1,122 @@
+"""The aggregates of a billing period as a store keeps them, and the usage that charges are priced on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.kernel.ids import OrganizationId, SubscriptionId
+from services.kernel.money import ZERO
+from services.rating.pricing.aggregation import Aggregate, Count, DailySum, Latest, Max, Reading, Sum, WeightedSum
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.charge_usage import ChargeUsage, Window
+from services.rating.pricing.charges import Percentage, Tally, Transaction, Transactions
+from services.rating.pricing.charges.transactions import NOTHING_PAID
+from services.rating.pricing.metric import Aggregation
+from services.rating.pricing.plan import Charge
+from services.rating.usage.counting import METRIC_TOTAL, CountedBucket, has_own_buckets
+
+
+class PeriodKey(NamedTuple):
+    """A billing period of a subscription, by its start."""
+
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    period_start: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTransactions:
+    """What is kept of the transactions of a percentage charge; its terms are the charge's."""
+
+    earliest: tuple[Transaction, ...] = ()
+    later: Tally = NOTHING_PAID
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUsage:
+    """One aggregate of a period.
+
+    Attributes:
+        period: whose and which period's.
+        metric_code: the metric.
+        counted: the metric's own aggregate, or a charge's filter and group.
+        aggregate_id: the store's number of it.
+        event_count: events counted.
+        total, moment, carried: see `Sum` and `WeightedSum`.
+        largest: see `Max`.
+        reading: see `Latest`.
+        present_count: distinct values present.
+        precise_amount: sum of the prices events carried, in major units.
+        digest: of the counted events, modulo 2^128.
+        shard: shard of the log that its events come from.
+        revision: grows with each change.
+        needs_recount: what is kept is not exact until it was counted again from the log.
+        days: net change by local day, for a charge by days.
+        transactions: for a percentage that needs them.
+    """
+
+    period: PeriodKey
+    metric_code: str
+    counted: CountedBucket = METRIC_TOTAL
+    aggregate_id: int = 0
+    event_count: int = 0
+    total: Decimal = ZERO
+    moment: Decimal = ZERO
+    carried: Decimal = ZERO
+    largest: Decimal | None = None
+    reading: Reading | None = None
+    present_count: int = 0
+    precise_amount: Decimal = ZERO
+    digest: int = 0
+    shard: int = 0
+    revision: int = 0
+    needs_recount: bool = False
+    days: Mapping[date, Decimal] = field(default_factory=dict)
+    transactions: KeptTransactions | None = None
+
+    def aggregate(self, metric: MetricVersion, *, prorated: bool = False, timezone: str = "UTC") -> Aggregate:
+        """The state of the metric's aggregation."""
+        if prorated:
+            return DailySum(timezone, self.event_count, self.carried, self.days)
+        return _AGGREGATES[metric.metric.aggregation](self)
+
+    def charge_usage(self, metric: MetricVersion, charge: Charge | None, timezone: str) -> ChargeUsage:
+        """What a charge (None for the metric by itself) is priced on."""
+        if charge is None:
+            return ChargeUsage(self.aggregate(metric), precise_amount=self.precise_amount)
+        model = charge.model_for(self.counted.bucket.filter_key)
+        transactions = None
+        if isinstance(model, Percentage) and model.needs_transactions:
+            kept = self.transactions or KeptTransactions()
+            transactions = Transactions(model.terms, kept.earliest, kept.later)
+        aggregate = self.aggregate(metric, prorated=charge.prorated, timezone=timezone)
+        return ChargeUsage(aggregate, transactions, self.precise_amount)
+
+    def units(self, metric: MetricVersion, window: Window) -> Decimal:
+        """The units of the metric by itself over a window, after its rounding."""
+        return self.charge_usage(metric, None, window.timezone).usage(metric.metric, window).units
+
+
+_AGGREGATES: Mapping[Aggregation, Callable[[KeptUsage], Aggregate]] = {
+    Aggregation.COUNT: lambda kept: Count(kept.event_count),
+    Aggregation.SUM: lambda kept: Sum(kept.event_count, kept.total, kept.carried),
+    Aggregation.MAX: lambda kept: Max(kept.event_count, kept.largest),
+    Aggregation.LATEST: lambda kept: Latest(kept.event_count, kept.reading),
+    Aggregation.WEIGHTED_SUM: lambda kept: WeightedSum(kept.event_count, kept.total, kept.moment, kept.carried),
+    # The values stay in the store; what is priced is how many of them are present.
+    Aggregation.UNIQUE_COUNT: lambda kept: Sum(kept.event_count, Decimal(kept.present_count)),
+}
+
+
+def usages_of_charge(
+    charge: Charge, metric: MetricVersion, kept: Sequence[KeptUsage], free_until: datetime | None
+) -> dict[Bucket, KeptUsage]:
+    """The aggregates a charge is priced on, by filter and group, out of those of its metric."""
+    if has_own_buckets(charge, metric, free_until):
+        return {each.counted.bucket: each for each in kept if each.counted.charge_id == charge.charge_id}
+    return {Bucket(): each for each in kept if not each.counted.charge_id}

@@ -1,0 +1,1 @@
+"""Usage in the database: SQL in, domain objects out; nothing here commits or decides."""

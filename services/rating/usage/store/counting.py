@@ -1,0 +1,208 @@
+"""Writing usage aggregates: what a batch of events adds, in a bounded number of statements whatever its size.
+
+All writes are of one consumer: a customer's events are in one shard, a shard is applied under its inbox row's lock. The
+rows of billing periods are locked FOR SHARE before (store/periods.py), so that none is closed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from services.rating.pricing.charges import Percentage
+from services.rating.pricing.metric import Measurement
+from services.rating.pricing.plan import Charge
+from services.rating.shared.bulk import rows_json, upsert_sql
+from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.counting import DIGEST_MODULUS, CountedBucket, Tally
+from services.rating.usage.kept_usage import KeptUsage, PeriodKey
+from services.rating.usage.store import usage_transactions, usage_values
+from services.rating.usage.store.usage import KEPT_COLUMNS, kept_of_row
+
+_COLUMNS = {
+    "organization_id": "uuid",
+    "subscription_id": "uuid",
+    "period_start": "timestamptz",
+    "metric_code": "text",
+    "bucket": "text",
+    "charge_id": "text",
+    "filter_key": "text",
+    "group_values": "jsonb",
+    "event_count": "bigint",
+    "total": "numeric",
+    "moment": "numeric",
+    "largest": "numeric",
+    "latest_at": "timestamptz",
+    "latest_event": "text",
+    "latest_value": "numeric",
+    "precise_amount": "numeric",
+    "digest": "numeric",
+    "shard": "smallint",
+    "needs_recount": "boolean",
+}
+_KEY = "organization_id, subscription_id, period_start, metric_code, bucket"
+_LEFT = "kept.event_count + excluded.event_count > 0"
+# Of two readings at one instant the one with the later id counts, compared by bytes as the domain does.
+_NEWER = (
+    'kept.latest_at IS NULL OR (excluded.latest_at, excluded.latest_event COLLATE "C") > '
+    '(kept.latest_at, kept.latest_event COLLATE "C")'
+)
+
+
+def _latest(column: str) -> str:
+    return f"{column} = CASE WHEN NOT ({_LEFT}) THEN NULL WHEN {_NEWER} THEN excluded.{column} ELSE kept.{column} END"
+
+
+_UPSERT = upsert_sql(
+    "usage_aggregates",
+    _COLUMNS,
+    _KEY,
+    f"""DO UPDATE SET
+        event_count = kept.event_count + excluded.event_count,
+        total = kept.total + excluded.total,
+        moment = kept.moment + excluded.moment,
+        largest = CASE WHEN {_LEFT} THEN GREATEST(kept.largest, excluded.largest) END,
+        {_latest("latest_at")},
+        {_latest("latest_event")},
+        {_latest("latest_value")},
+        precise_amount = kept.precise_amount + excluded.precise_amount,
+        digest = (kept.digest + excluded.digest) %% {DIGEST_MODULUS},
+        shard = excluded.shard,
+        needs_recount = (kept.needs_recount OR excluded.needs_recount) AND {_LEFT},
+        revision = kept.revision + 1
+    RETURNING {KEPT_COLUMNS}""",
+)
+
+
+class Addition(NamedTuple):
+    """What a batch adds to one aggregate.
+
+    Attributes:
+        period, metric_code, counted: which aggregate.
+        tally: what is added.
+        shard: where the events come from.
+        charge: the charge of the aggregate; None for the metric's own.
+        added, voided: the measurements, for what cannot be summed.
+    """
+
+    period: PeriodKey
+    metric_code: str
+    counted: CountedBucket
+    tally: Tally
+    shard: int
+    charge: Charge | None
+    added: Sequence[Measurement]
+    voided: Sequence[Measurement]
+
+    @property
+    def keeps_transactions(self) -> bool:
+        """Whether the charge is priced on its single transactions."""
+        if self.charge is None:
+            return False
+        model = self.charge.model_for(self.counted.bucket.filter_key)
+        return isinstance(model, Percentage) and model.needs_transactions
+
+
+def add(tx: Connection, additions: Sequence[Addition]) -> list[KeptUsage]:
+    """Add a batch to its aggregates, which are locked until the transaction ends; each as it is now."""
+    rows = tx.exec_driver_sql(_UPSERT, (rows_json(_row(each) for each in additions),))
+    kept = {_identity(each): each for each in map(kept_of_row, rows)}
+    pairs = [(each, kept[(each.period, each.metric_code, each.counted.key)]) for each in additions]
+    changed = usage_values.add(tx, [(row, each.tally.values) for each, row in pairs if each.tally.values is not None])
+    kept.update((_identity(each), each) for each in changed)
+    _add_days(tx, [(row, each.tally) for each, row in pairs if each.tally.days])
+    paid = [
+        usage_transactions.Paid(row, each.charge, each.added, each.voided)
+        for each, row in pairs
+        if each.charge is not None and each.keeps_transactions
+    ]
+    usage_transactions.add(tx, paid)
+    return list(kept.values())
+
+
+def _identity(kept: KeptUsage) -> tuple[PeriodKey, str, str]:
+    return kept.period, kept.metric_code, kept.counted.key
+
+
+def _row(each: Addition) -> dict[str, Any]:
+    tally, reading = each.tally, each.tally.reading
+    return {
+        "organization_id": each.period.organization_id,
+        "subscription_id": each.period.subscription_id,
+        "period_start": each.period.period_start,
+        "metric_code": each.metric_code,
+        "bucket": each.counted.key,
+        "charge_id": each.counted.charge_id,
+        "filter_key": each.counted.bucket.filter_key,
+        "group_values": each.counted.bucket.group,
+        "event_count": tally.event_count,
+        "total": tally.total,
+        "moment": tally.moment,
+        "largest": tally.largest,
+        "latest_at": reading.at if reading else None,
+        "latest_event": reading.event_id if reading else None,
+        "latest_value": reading.value if reading else None,
+        "precise_amount": tally.precise_amount,
+        "digest": str(tally.digest),
+        "shard": each.shard,
+        "needs_recount": tally.needs_recount,
+    }
+
+
+_DAYS = upsert_sql(
+    "usage_days",
+    {"organization_id": "uuid", "aggregate_id": "bigint", "day": "date", "units": "numeric"},
+    "organization_id, aggregate_id, day",
+    "DO UPDATE SET units = kept.units + excluded.units",
+)
+
+
+def _add_days(tx: Connection, tallies: Iterable[tuple[KeptUsage, Tally]]) -> None:
+    rows = [
+        {
+            "organization_id": kept.period.organization_id,
+            "aggregate_id": kept.aggregate_id,
+            "day": day,
+            "units": units,
+        }
+        for kept, tally in tallies
+        for day, units in (tally.days or {}).items()
+    ]
+    if rows:
+        tx.exec_driver_sql(_DAYS, (rows_json(rows),))
+
+
+_CORRECTIONS = upsert_sql(
+    "usage_corrections",
+    {
+        "organization_id": "uuid",
+        "subscription_id": "uuid",
+        "period_start": "timestamptz",
+        "metric_code": "text",
+        "transaction_id": "text",
+        "is_void": "boolean",
+        "shard": "smallint",
+        "number": "bigint",
+    },
+    "organization_id, subscription_id, period_start, metric_code, transaction_id, is_void",
+    "DO NOTHING",
+)
+
+
+def note_corrections(tx: Connection, entries: Iterable[tuple[PeriodKey, UsageEntry]]) -> None:
+    """Remember which entries came after their period was closed."""
+    rows = [
+        {
+            **period._asdict(),
+            "metric_code": entry.code,
+            "transaction_id": entry.transaction_id,
+            "is_void": entry.is_void,
+            "shard": entry.shard,
+            "number": entry.number,
+        }
+        for period, entry in entries
+    ]
+    if rows:
+        tx.exec_driver_sql(_CORRECTIONS, (rows_json(rows),))

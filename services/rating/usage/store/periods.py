@@ -1,0 +1,257 @@
+"""Billing periods in SQL.
+
+Locks: whoever counts events holds its periods FOR SHARE, whoever closes or cuts them FOR UPDATE. So every event is
+either counted before its period's usage is read for the invoice, or it finds the period closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import Connection, Row
+
+from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, SubscriptionId
+from services.kernel.period import Period
+from services.rating.shared.bulk import rows_json
+from services.rating.usage.billing_period import BillingPeriod, PeriodState
+from services.rating.usage.kept_usage import PeriodKey
+
+_COLUMNS = """p.organization_id::text AS organization_id, p.subscription_id::text AS subscription_id,
+    p.customer_id::text AS customer_id, p.period_start, p.period_end, p.state, p.invoice_id::text AS invoice_id,
+    p.is_dirty, p.accrual_revision"""
+_KEY_TYPES = "organization_id uuid, subscription_id uuid, period_start timestamptz"
+_OF_KEYS = f"JOIN json_to_recordset(%s::json) AS r({_KEY_TYPES}) USING (organization_id, subscription_id, period_start)"
+
+
+class Occurred(NamedTuple):
+    """Since when events of a subscription are to be placed."""
+
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    since: datetime
+
+
+def open_periods(tx: Connection, periods: Iterable[BillingPeriod]) -> None:
+    """Open periods; one that is there already stays as it is."""
+    rows = [
+        {
+            **each.key._asdict(),
+            "period_end": each.period.end,
+            "customer_id": each.customer_id,
+        }
+        for each in periods
+    ]
+    if rows:
+        tx.exec_driver_sql(
+            "INSERT INTO billing_periods (organization_id, subscription_id, period_start, period_end, customer_id) "
+            f"SELECT * FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}, period_end timestamptz, customer_id uuid) "
+            "ON CONFLICT DO NOTHING",
+            (rows_json(rows),),
+        )
+
+
+def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[SubscriptionId, list[BillingPeriod]]:
+    """The periods that end after the given instants, by subscription and in order; none is closed meanwhile.
+
+    The open one is always among them: also who counts for a time after it must not be overtaken by the end of its
+    subscription.
+    """
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p JOIN json_to_recordset(%s::json) "
+        "AS r(organization_id uuid, subscription_id uuid, since timestamptz) USING (organization_id, subscription_id) "
+        "WHERE p.period_end > r.since OR p.state = 'open' "
+        "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR SHARE OF p",
+        (rows_json(each._asdict() for each in occurred),),
+    )
+    found: dict[SubscriptionId, list[BillingPeriod]] = {}
+    for period in map(_period, rows):
+        found.setdefault(period.subscription_id, []).append(period)
+    return found
+
+
+def lock_due(
+    tx: Connection, organization: OrganizationId | None, as_of: datetime, *, limit: int, skip_locked: bool = True
+) -> list[BillingPeriod]:
+    """Open periods that have ended, earliest first, locked; those another replica is closing are passed over.
+
+    Without an organization those of all that have no test clock: a test clock's time comes only by its advance.
+    """
+    own = (
+        "p.organization_id = %s"
+        if organization
+        else "p.organization_id NOT IN (SELECT organization_id FROM organizations WHERE test_clock_now IS NOT NULL)"
+    )
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE p.state = 'open' AND p.period_end <= %s AND {own} "
+        "ORDER BY p.period_end, p.organization_id, p.subscription_id LIMIT %s FOR UPDATE"
+        + (" SKIP LOCKED" if skip_locked else ""),
+        (as_of, *((organization,) if organization else ()), limit),
+    )
+    return [_period(row) for row in rows]
+
+
+def next_due_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+    """The earliest end of an open period at or before `as_of`; None when nothing is due."""
+    found: datetime | None = tx.exec_driver_sql(
+        "SELECT min(period_end) FROM billing_periods "
+        "WHERE organization_id = %s AND state = 'open' AND period_end <= %s",
+        (organization, as_of),
+    ).scalar_one()
+    return found
+
+
+def lock_open(tx: Connection, organization: OrganizationId, subscription: SubscriptionId) -> BillingPeriod | None:
+    """The open period of a subscription, locked; None when it has none."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
+        "AND state = 'open' ORDER BY period_start LIMIT 1 FOR UPDATE",
+        (organization, subscription),
+    ).first()
+    return _period(row) if row is not None else None
+
+
+def find(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, start: datetime, *, lock: bool = False
+) -> BillingPeriod | None:
+    """The period that starts at an instant; with `lock` no event is counted in it until the transaction ends."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
+        f"AND period_start = %s {'FOR UPDATE' if lock else ''}",
+        (organization, subscription, start),
+    ).first()
+    return _period(row) if row is not None else None
+
+
+def holding(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, at: datetime
+) -> BillingPeriod | None:
+    """The period that holds an instant; None when there is none."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
+        "AND period_start <= %s AND period_end > %s ORDER BY period_start LIMIT 1",
+        (organization, subscription, at, at),
+    ).first()
+    return _period(row) if row is not None else None
+
+
+def closed_of(tx: Connection, organization: OrganizationId, subscription: SubscriptionId) -> BillingPeriod | None:
+    """The newest closed period of a subscription; None when it has none."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
+        "AND state = 'closed' ORDER BY period_start DESC LIMIT 1",
+        (organization, subscription),
+    ).first()
+    return _period(row) if row is not None else None
+
+
+def closed_of_external(
+    tx: Connection, organization: OrganizationId, external_id: str, *, limit: int
+) -> list[BillingPeriod]:
+    """Closed periods of all subscriptions under an external id, newest first."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p JOIN subscriptions s ON s.organization_id = p.organization_id "
+        "AND s.id = p.subscription_id WHERE p.organization_id = %s AND s.external_id = %s AND p.state = 'closed' "
+        "ORDER BY p.period_start DESC LIMIT %s",
+        (organization, external_id, limit),
+    )
+    return [_period(row) for row in rows]
+
+
+def close(tx: Connection, closed: Mapping[PeriodKey, tuple[Period, InvoiceId | None]]) -> None:
+    """Close periods that are locked: each with its span, which may have been cut, and its invoice."""
+    rows = [
+        {**key._asdict(), "period_end": period.end, "invoice_id": invoice} for key, (period, invoice) in closed.items()
+    ]
+    tx.exec_driver_sql(
+        "UPDATE billing_periods p SET state = 'closed', period_end = r.period_end, invoice_id = r.invoice_id, "
+        f"is_accrual_due = true FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}, period_end timestamptz, "
+        "invoice_id uuid) WHERE p.organization_id = r.organization_id AND p.subscription_id = r.subscription_id "
+        "AND p.period_start = r.period_start",
+        (rows_json(rows),),
+    )
+
+
+def mark(
+    tx: Connection, keys: Iterable[PeriodKey], *, dirty: bool | None = None, accrual_due: bool | None = None
+) -> None:
+    """Say of periods whether their usage is not what was invoiced, and whether their revenue is to be announced."""
+    rows = rows_json(key._asdict() for key in keys)
+    changes, differs = [], []
+    for column, value in (("is_dirty", dirty), ("is_accrual_due", accrual_due)):
+        if value is not None:
+            changes.append(f"{column} = {value}")
+            differs.append(f"p.{column} <> {value}")
+    tx.exec_driver_sql(
+        f"UPDATE billing_periods p SET {', '.join(changes)} FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}) "
+        "WHERE p.organization_id = r.organization_id AND p.subscription_id = r.subscription_id "
+        f"AND p.period_start = r.period_start AND ({' OR '.join(differs)})",
+        (rows,),
+    )
+
+
+def mark_accruals(
+    tx: Connection, organization: OrganizationId, subscription: SubscriptionId, *, since: datetime
+) -> None:
+    """Say that the revenue of a subscription's periods from an instant on is to be announced again."""
+    tx.exec_driver_sql(
+        "UPDATE billing_periods SET is_accrual_due = true WHERE organization_id = %s AND subscription_id = %s "
+        "AND period_end > %s AND NOT is_accrual_due",
+        (organization, subscription, since),
+    )
+
+
+def lock_dirty(
+    tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId]
+) -> dict[CustomerId, list[BillingPeriod]]:
+    """Closed periods whose invoice is final and whose usage has changed since, locked, by customer."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p WHERE p.organization_id = %s AND p.customer_id = ANY(%s::uuid[]) "
+        "AND p.is_dirty AND p.invoice_id IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM invoices i WHERE i.organization_id = p.organization_id "
+        "AND i.invoice_id = p.invoice_id AND i.state = 'draft') "
+        "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR UPDATE OF p",
+        (organization, list(customers)),
+    )
+    found: dict[CustomerId, list[BillingPeriod]] = {}
+    for period in map(_period, rows):
+        found.setdefault(period.customer_id, []).append(period)
+    return found
+
+
+def take_accruals(tx: Connection, organization: OrganizationId | None, *, limit: int) -> list[BillingPeriod]:
+    """Periods whose accrued revenue is to be announced, with their new revision; no other replica takes them."""
+    own = "AND organization_id = %s" if organization else ""
+    rows = tx.exec_driver_sql(
+        "WITH due AS (SELECT organization_id, subscription_id, period_start FROM billing_periods "
+        f"WHERE is_accrual_due {own} LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) "
+        "UPDATE billing_periods p SET is_accrual_due = false, accrual_revision = p.accrual_revision + 1 FROM due "
+        "WHERE p.organization_id = due.organization_id AND p.subscription_id = due.subscription_id "
+        f"AND p.period_start = due.period_start RETURNING {_COLUMNS}",
+        (*((organization,) if organization else ()), limit),
+    )
+    return [_period(row) for row in rows]
+
+
+def lock_keys(tx: Connection, keys: Iterable[PeriodKey]) -> list[BillingPeriod]:
+    """Periods by their keys, in which no event is counted until the transaction ends."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM billing_periods p {_OF_KEYS} "
+        "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR UPDATE OF p",
+        (rows_json(key._asdict() for key in keys),),
+    )
+    return [_period(row) for row in rows]
+
+
+def _period(row: Row[Any]) -> BillingPeriod:
+    return BillingPeriod(
+        organization_id=OrganizationId(row.organization_id),
+        subscription_id=SubscriptionId(row.subscription_id),
+        customer_id=CustomerId(row.customer_id),
+        period=Period(row.period_start, row.period_end),
+        state=PeriodState(row.state),
+        invoice_id=InvoiceId(row.invoice_id) if row.invoice_id else None,
+        is_dirty=row.is_dirty,
+        accrual_revision=row.accrual_revision,
+    )
