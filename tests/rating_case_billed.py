@@ -12,8 +12,9 @@ from services.kernel.cadence import Alignment, Cadence, period_containing
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.change import ChangeEffect, ChangeTiming, request_cancellation, request_change
+from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import Subscription, activate
-from services.rating.invoicing.credit_note import CreditNote, Resolution, credit_unused
+from services.rating.invoicing.credit_note import CreditNote, credit_unused
 from services.rating.invoicing.invoice import Balance, Totals, compute_totals
 from services.rating.pricing.base_price import base_fee, billed_part
 from services.rating.pricing.charge_filter import Bucket

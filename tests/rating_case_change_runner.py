@@ -7,8 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.kernel.ids import SubscriptionId
+from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import apply_change
-from services.rating.invoicing.credit_note import Resolution, credit_unused
+from services.rating.invoicing.credit_note import credit_unused
 from services.rating.invoicing.invoice import Balance, Totals
 from tests.rating_case_billed import (
     COUNT,

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from services.kernel.period import Period
+from services.rating.agreements.resolution import Resolution
 from services.rating.invoicing.credit_note import (
     CreditableInvoice,
     CreditItem,
     CreditNote,
     InvoicedFee,
-    Resolution,
     credit,
     credit_unused,
 )

@@ -15,8 +15,8 @@ from services.kernel.cadence import Alignment
 from services.kernel.errors import FailedPreconditionError
 from services.rating.agreements.agreement import EndTerms
 from services.rating.agreements.change import ChangeTiming
+from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription_change import NewSubscription
-from services.rating.invoicing.credit_note import Resolution
 from services.rating.subscriptions.commands import (
     cancel_subscription,
     change_plan,

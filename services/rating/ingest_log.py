@@ -15,9 +15,9 @@ from services.chassis.follower import Message
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.streams import shard_subject
 from services.kernel.errors import UnavailableError
-from services.rating.invoicing.convert.usage import event_page_from_pb
 from services.rating.shared.usage_log import EventPage, EventsWanted
 from services.rating.shared.values import period_to_pb
+from services.rating.usage.convert import event_page_from_pb
 
 # A page of 1,000 events comes within milliseconds; a log that needs longer than this is as good as away.
 LIST_SECONDS = 10.0

@@ -16,19 +16,13 @@ from services.kernel.ids import CustomerId, InvoiceId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements.change import ChangeTiming, request_cancellation, request_change
-from services.rating.agreements.subscription import (
-    Subscription,
-    SubscriptionState,
-    activate,
-    apply_change,
-    cancel,
-    withdraw_change,
-)
+from services.rating.agreements.subscription import Subscription, activate, apply_change, cancel, withdraw_change
 from services.rating.invoicing import invoice as invoices
 from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState, compute_totals
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.plan import Plan
+from services.rating.shared.subscription_state import SubscriptionState
 
 EUR = CURRENCIES["EUR"]
 START = datetime(2024, 2, 10, 12, tzinfo=UTC)

@@ -11,7 +11,6 @@ from services.kernel.cadence import Alignment
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.agreements.store import list_agreements
-from services.rating.agreements.subscription import SubscriptionState
 from services.rating.agreements.subscription_change import NewSubscription
 from services.rating.catalog.commands.metrics import create_metric
 from services.rating.catalog.commands.plans import create_plan
@@ -20,6 +19,7 @@ from services.rating.invoicing.bill import Bill
 from services.rating.invoicing.queries.invoices import list_invoices
 from services.rating.invoicing.store.listing import InvoicesWanted
 from services.rating.organizations.commands import create_organization
+from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.subscriptions.commands import change_plan, create_subscription
 from tests.support.rating_catalog import build_test_deps
 from tests.support.scenario_catalog import metric_draft, plan_draft

@@ -8,9 +8,10 @@ from datetime import datetime
 from services.kernel.cadence import Cadence, period_containing
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
-from services.rating.agreements.subscription import Subscription, SubscriptionState
-from services.rating.invoicing.credit_note import Resolution
+from services.rating.agreements.resolution import Resolution
+from services.rating.agreements.subscription import Subscription
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.shared.subscription_state import SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)

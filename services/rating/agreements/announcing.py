@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.domain_events import SubscriptionChanged
+from services.rating.agreements.events import SubscriptionChanged
 from services.rating.deps import Deps
 
 

@@ -14,11 +14,12 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements import subscription as subscriptions
-from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.pricing.base_price import base_fee, billed_part
 from services.rating.pricing.fee import Fee
 from services.rating.pricing.plan import Plan
 from services.rating.pricing.proration import DayShare, day_share
+from services.rating.shared.subscription_state import SubscriptionState
 
 
 class ChangeKind(StrEnum):

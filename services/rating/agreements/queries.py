@@ -11,10 +11,10 @@ from services.kernel.ids import OrganizationId, SubscriptionId, uuid_or_none
 from services.kernel.period import Period
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.subscription import SubscriptionState
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import organization_now
 from services.rating.shared.rows import Listed
+from services.rating.shared.subscription_state import SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)

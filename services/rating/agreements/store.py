@@ -16,12 +16,13 @@ from services.kernel.cadence import Alignment
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.rating.agreements.agreement import Agreement, EndTerms
-from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.agreements.resolution import Resolution
+from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_versions
 from services.rating.catalog.store.taxes import tax_levels
-from services.rating.invoicing.credit_note import Resolution
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import ORGANIZATIONS, PLANS
 from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
 

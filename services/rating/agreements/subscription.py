@@ -11,22 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from services.kernel.cadence import Alignment, Cadence, Interval, start_of_day, start_of_next_day, zone
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.pricing.plan import Plan
-
-
-class SubscriptionState(StrEnum):
-    """Where a subscription is in its life."""
-
-    PENDING = "pending"
-    ACTIVE = "active"
-    TERMINATED = "terminated"
-    CANCELED = "canceled"
+from services.rating.shared.subscription_state import SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from farebox.rating.v1 import domain_events_pb2 as pb
-from services.rating.invoicing.billing_events import (
-    InvoiceChanged,
-    RevenueAccrued,
-    RevenueKind,
-    UsageAggregated,
-    UsageRefused,
-)
 from services.rating.invoicing.convert.invoices import bill_to_pb
+from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenueKind
 from services.rating.shared.values import decimal_to_pb, period_to_pb
+from services.rating.usage.events import UsageAggregated, UsageRefused
 
 Encoded = tuple[str, bytes]
 

@@ -8,18 +8,14 @@ from typing import Any
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.rating.v1 import domain_events_pb2 as pb
 from services.rating.agreements.convert import subscription_to_pb
-from services.rating.agreements.domain_events import (
-    BillableMetricChanged,
-    CustomerChanged,
-    OrganizationChanged,
-    PlanChanged,
-    SubscriptionChanged,
-    TestClockAdvanced,
-)
+from services.rating.agreements.events import SubscriptionChanged
 from services.rating.catalog.convert.metrics import metric_to_pb
 from services.rating.catalog.convert.plans import plan_to_pb
+from services.rating.catalog.events import BillableMetricChanged, PlanChanged
 from services.rating.customers.convert import customer_to_pb
+from services.rating.customers.events import CustomerChanged
 from services.rating.organizations.convert import organization_to_pb
+from services.rating.organizations.events import OrganizationChanged, TestClockAdvanced
 from services.rating.shared.values import instant_to_pb
 
 Encoded = tuple[str, bytes]

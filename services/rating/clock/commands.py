@@ -22,10 +22,10 @@ from services.kernel.errors import (
     UnavailableError,
 )
 from services.kernel.ids import OrganizationId
-from services.rating.agreements.domain_events import TestClockAdvanced
 from services.rating.clock.due import run_due
 from services.rating.deps import Deps
 from services.rating.organizations import clock_store as store
+from services.rating.organizations.events import TestClockAdvanced
 
 # Further in one step is a typing mistake, and would close thousands of periods in one call.
 MAX_STEP = timedelta(days=3653)

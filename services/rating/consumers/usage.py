@@ -11,8 +11,8 @@ from services.chassis.follower import Log, Message
 from services.chassis.streams import SHARD_COUNT, USAGE, shard_subject
 from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
-from services.rating.invoicing.convert.usage import entries_from_pb
 from services.rating.usage.commands.count import Memory, count_usage
+from services.rating.usage.convert import entries_from_pb
 
 
 def usage_logs(deps: Deps, ingest: IngestLog) -> list[Log]:

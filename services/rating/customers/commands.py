@@ -12,10 +12,10 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import AbortedError, FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import CustomerId, OrganizationId, new_id
-from services.rating.agreements.domain_events import CustomerChanged
 from services.rating.catalog.store.taxes import taxes_by_code
 from services.rating.customers import store
 from services.rating.customers.customer import Customer
+from services.rating.customers.events import CustomerChanged
 from services.rating.deps import Deps
 from services.rating.organizations.present import now_of
 from services.rating.organizations.store import next_number

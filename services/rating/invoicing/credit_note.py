@@ -14,25 +14,13 @@ from enum import StrEnum
 
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.money import ZERO, Currency
+from services.rating.agreements.resolution import Resolution
 from services.rating.pricing.fee import Fee
 from services.rating.pricing.proration import DayShare
 from services.rating.pricing.tax import Tax
 
 # Decimals of a minor unit that a credited item keeps.
 _ITEM_DECIMALS = 5
-
-
-class Resolution(StrEnum):
-    """Where the credit for unused days goes.
-
-    `credit` to the customer's balance; `refund` back, as far as it was paid, the rest to the balance;
-    `offset` the same with the rest lowering the open invoice; `none` gives nothing back.
-    """
-
-    CREDIT = "credit"
-    REFUND = "refund"
-    OFFSET = "offset"
-    NONE = "none"
 
 
 class CreditNoteState(StrEnum):

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import OrganizationId, new_id, uuid_or_none
-from services.rating.agreements.domain_events import OrganizationChanged
 from services.rating.deps import Deps
 from services.rating.organizations import store
+from services.rating.organizations.events import OrganizationChanged
 from services.rating.organizations.organization import (
     HINT_LENGTH,
     MAX_TOKEN,

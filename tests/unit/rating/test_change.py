@@ -20,8 +20,9 @@ from services.rating.agreements.change import (
     request_cancellation,
     request_change,
 )
-from services.rating.agreements.subscription import Subscription, SubscriptionState, activate
+from services.rating.agreements.subscription import Subscription, activate
 from services.rating.pricing.plan import Plan
+from services.rating.shared.subscription_state import SubscriptionState
 
 D = Decimal
 START = datetime(2024, 4, 1, 9, tzinfo=UTC)

@@ -16,7 +16,6 @@ from services.kernel.period import Period
 from services.rating.agreements.subscription import (
     PendingChange,
     Subscription,
-    SubscriptionState,
     activate,
     apply_change,
     cancel,
@@ -26,6 +25,7 @@ from services.rating.agreements.subscription import (
     withdraw_change,
 )
 from services.rating.pricing.plan import Plan
+from services.rating.shared.subscription_state import SubscriptionState
 
 START = datetime(2024, 2, 10, 12, tzinfo=UTC)
 LATER = datetime(2024, 2, 20, 15, tzinfo=UTC)

@@ -16,12 +16,13 @@ from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billed import Billed
-from services.rating.agreements.subscription import PendingChange, Subscription, SubscriptionState
+from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.organizations.organization import TOKEN_BYTES, ApiKeyKind, token_digest, token_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
 from services.rating.settings import RatingSettings
 from services.rating.shared.paths import inside
+from services.rating.shared.subscription_state import SubscriptionState
 
 START = datetime(2024, 1, 15, 12, tzinfo=UTC)
 

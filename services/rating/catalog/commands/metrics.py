@@ -8,12 +8,11 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import AlreadyExistsError, FailedPreconditionError
 from services.kernel.ids import BillableMetricId, OrganizationId, new_id
-from services.rating.agreements.domain_events import BillableMetricChanged
+from services.rating.catalog.events import BillableMetricChanged
 from services.rating.catalog.store import metrics as store
 from services.rating.deps import Deps
 from services.rating.organizations.present import now_of
 from services.rating.pricing.catalog import MetricVersion
-from services.rating.usage.store import usage
 
 
 def create_metric(deps: Deps, tx: Connection, organization: OrganizationId, draft: MetricVersion) -> MetricVersion:
@@ -79,7 +78,7 @@ def _require_same_counting(
     fixed = (before.aggregation, before.field_name, before.recurring)
     if fixed == (after.aggregation, after.field_name, after.recurring):
         return
-    if usage.has_counted(tx, organization, before.code):
+    if store.has_counted(tx, organization, before.code):
         raise FailedPreconditionError(
             "BILLABLE_METRIC_COUNTED", "aggregation and property are fixed once events were counted", code=before.code
         )

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
 from services.kernel.ids import ChargeId, OrganizationId, PlanId, new_id
-from services.rating.agreements.domain_events import PlanChanged
+from services.rating.catalog.events import PlanChanged
 from services.rating.catalog.store import plans as store
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.catalog.store.taxes import taxes_by_code

@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection, Row
 from services.chassis.page import Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import BillableMetricId, OrganizationId
-from services.rating.agreements.subscription import SubscriptionState
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
 from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import BILLABLE_METRICS, PLANS
 from services.rating.tables.subscriptions import SUBSCRIPTIONS
 
@@ -126,6 +126,15 @@ def sold_plans_with_metric(tx: Connection, organization: OrganizationId, code: s
         .limit(3)
     )
     return list(tx.execute(statement).scalars())
+
+
+def has_counted(tx: Connection, organization: OrganizationId, metric_code: str) -> bool:
+    """Whether any event of a metric was counted, so that what it measures can no longer change."""
+    found = tx.exec_driver_sql(
+        "SELECT 1 FROM usage_aggregates WHERE organization_id = %s AND metric_code = %s LIMIT 1",
+        (organization, metric_code),
+    )
+    return found.first() is not None
 
 
 def _metric(row: Row[Any]) -> MetricVersion:

@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection, Row
 from services.chassis.page import Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, PlanId
-from services.rating.agreements.subscription import SubscriptionState
 from services.rating.catalog.store.plan_document import plan_from_document, plan_to_document
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import PLANS
 from services.rating.tables.subscriptions import SUBSCRIPTIONS
 

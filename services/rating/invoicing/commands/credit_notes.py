@@ -14,13 +14,14 @@ from services.kernel.ids import FeeId, OrganizationId, new_id
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billed import NOTHING_BILLED, Billed
+from services.rating.agreements.resolution import Resolution
 from services.rating.deps import Deps
 from services.rating.invoicing import credit_note as notes
 from services.rating.invoicing import invoice as invoices
 from services.rating.invoicing.bill import Bill
-from services.rating.invoicing.billing_events import InvoiceChanged
 from services.rating.invoicing.billing_run import unused_share
-from services.rating.invoicing.credit_note import CreditItem, CreditNote, Resolution
+from services.rating.invoicing.credit_note import CreditItem, CreditNote
+from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.invoice import InvoiceState
 from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit, creditable
 from services.rating.invoicing.store import credit_notes as store

@@ -15,9 +15,9 @@ from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
 from services.rating.invoicing import invoice as invoices
 from services.rating.invoicing.bill import Bill, BilledFee
-from services.rating.invoicing.billing_events import InvoiceChanged
 from services.rating.invoicing.billing_run import BillingRun, Commitment
 from services.rating.invoicing.commands.make import Loaded, Purse, commitment_fees, load, number, usage_fees
+from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.period_rating import ProvenFee
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization

@@ -21,10 +21,10 @@ from services.rating.customers.store import customer as customer_of
 from services.rating.deps import Deps
 from services.rating.invoicing import invoice as invoices
 from services.rating.invoicing.bill import Bill, BilledFee, InvoiceKind
-from services.rating.invoicing.billing_events import InvoiceChanged
 from services.rating.invoicing.commands.credit_notes import give_back_voided
 from services.rating.invoicing.commands.finalize import finalize_drafts, refresh_drafts
 from services.rating.invoicing.commands.make import Purse, number
+from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState
 from services.rating.invoicing.kept_credit_note import GivenCredit
 from services.rating.invoicing.store import credit_notes

@@ -22,9 +22,9 @@ from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
 from services.rating.invoicing import invoice as invoices
 from services.rating.invoicing.bill import Bill, BilledFee, BillTerms, InvoiceKind
-from services.rating.invoicing.billing_events import InvoiceChanged
 from services.rating.invoicing.billing_run import BillingRun
 from services.rating.invoicing.commands import late_corrections as adjusting
+from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.invoice import Balance, Invoice
 from services.rating.invoicing.period_rating import ProvenFee, rate_period
 from services.rating.invoicing.store import credit_notes

@@ -17,8 +17,8 @@ from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.bill import Bill
-from services.rating.invoicing.billing_events import RevenueAccrued, RevenueEntry, RevenueKind
 from services.rating.invoicing.billing_run import base_begun_in
+from services.rating.invoicing.events import RevenueAccrued, RevenueEntry, RevenueKind
 from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import bills_by_id
 from services.rating.pricing.catalog import MetricVersion

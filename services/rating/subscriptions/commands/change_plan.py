@@ -12,10 +12,10 @@ from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement, EndTerms
 from services.rating.agreements.announcing import announce_subscription
 from services.rating.agreements.change import ChangeTiming, request_change
+from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
 from services.rating.deps import Deps
-from services.rating.invoicing.credit_note import Resolution
 from services.rating.organizations.present import now_of
 from services.rating.subscriptions.commands.periods import lock_open_period
 from services.rating.subscriptions.commands.replace import replace_agreement

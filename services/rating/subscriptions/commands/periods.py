@@ -19,6 +19,7 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.announcing import announce_subscriptions
 from services.rating.agreements.billed import NOTHING_BILLED, Billed
 from services.rating.agreements.change import ChangeKind
+from services.rating.agreements.resolution import Resolution
 from services.rating.deps import Deps
 from services.rating.invoicing.bill import Bill
 from services.rating.invoicing.billing_run import (
@@ -29,16 +30,16 @@ from services.rating.invoicing.billing_run import (
     start_run,
     trial_end_run,
 )
+from services.rating.invoicing.commands.carry_over import carry_over
 from services.rating.invoicing.commands.credit_notes import credit_unused_base
 from services.rating.invoicing.commands.finalize import finalize_drafts
 from services.rating.invoicing.commands.make import bill_runs, mark_billed
-from services.rating.invoicing.credit_note import Resolution
 from services.rating.invoicing.invoice import InvoiceState
 from services.rating.invoicing.kept_credit_note import CreditReason
 from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.store import organization
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.commands.carry_over import carry_from_predecessor, carry_over
+from services.rating.usage.commands.carry_over import carry_from_predecessor
 from services.rating.usage.commands.refuse_after_end import hand_back_usage
 from services.rating.usage.store import future_usage as ahead
 from services.rating.usage.store import periods

@@ -16,7 +16,6 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
-from services.rating.invoicing.billing_events import Refusal, UsageAggregated, UsageRefused, UsageTotal
 from services.rating.organizations.clock_store import test_clocks
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_usage import Window
@@ -25,6 +24,7 @@ from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.commands.carry_over import carry_on
 from services.rating.usage.counting import Counted, CountedBucket, Counter, tally
+from services.rating.usage.events import Refusal, UsageAggregated, UsageRefused, UsageTotal
 from services.rating.usage.kept_usage import KeptUsage, PeriodKey
 from services.rating.usage.store import counting, periods
 from services.rating.usage.store import future_usage as ahead

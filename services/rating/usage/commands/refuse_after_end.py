@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from services.rating.agreements.agreement import Agreement
 from services.rating.deps import Deps
-from services.rating.invoicing.billing_events import Refusal, UsageRefused
 from services.rating.usage.commands.count import Batch, Memory, keep_batch
+from services.rating.usage.events import Refusal, UsageRefused
 from services.rating.usage.store import future_usage as ahead
 
 

@@ -31,15 +31,6 @@ ORDER BY kept.organization_id, kept.subscription_id, kept.period_start, kept.met
 """
 
 
-def has_counted(tx: Connection, organization: OrganizationId, metric_code: str) -> bool:
-    """Whether any event of a metric was counted, so that what it measures can no longer change."""
-    found = tx.exec_driver_sql(
-        "SELECT 1 FROM usage_aggregates WHERE organization_id = %s AND metric_code = %s LIMIT 1",
-        (organization, metric_code),
-    )
-    return found.first() is not None
-
-
 def of_periods(tx: Connection, periods: Iterable[PeriodKey], *, lock: bool = False) -> dict[PeriodKey, list[KeptUsage]]:
     """The aggregates of periods; with `lock` no batch adds to them until the transaction ends."""
     found: dict[PeriodKey, list[KeptUsage]] = {period: [] for period in periods}

@@ -1,4 +1,4 @@
-"""Facts that usage, periods and invoices announce; `convert/billing_events.py` gives them their form on the wire."""
+"""What invoices and accrued revenue announce."""
 
 from __future__ import annotations
 
@@ -10,51 +10,6 @@ from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.invoicing.bill import Bill
 from services.rating.pricing.charge_filter import Group
-
-
-@dataclass(frozen=True, slots=True)
-class UsageTotal:
-    """Units of a subscription's metric in a billing period, absolute.
-
-    Attributes:
-        organization_id, subscription_id, external_customer_id, metric_code: whose units of what.
-        period: the billing period.
-        units: after the metric's rounding.
-        event_count: events counted.
-        revision: grows with each change.
-    """
-
-    organization_id: OrganizationId
-    subscription_id: SubscriptionId
-    external_customer_id: str
-    metric_code: str
-    period: Period
-    units: Decimal
-    event_count: int
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class UsageAggregated:
-    """A batch of usage events was counted; one total for each metric and period it changed."""
-
-    totals: tuple[UsageTotal, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An event that no billing period takes."""
-
-    organization_id: OrganizationId
-    event_key: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRefused:
-    """Events that the log had accepted cannot be counted."""
-
-    refusals: tuple[Refusal, ...]
 
 
 class RevenueKind(StrEnum):

@@ -1,0 +1,16 @@
+"""What subscriptions announce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """A subscription was created, moved by a verb, or came into its next period."""
+
+    agreement: Agreement
+    current_period: Period | None

@@ -1,0 +1,28 @@
+"""What organizations and their test clocks announce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.kernel.ids import OrganizationId
+from services.rating.organizations.organization import Organization
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationChanged:
+    """An organization was created or changed."""
+
+    organization: Organization
+
+
+@dataclass(frozen=True, slots=True)
+class TestClockAdvanced:
+    """A test clock was set or moved; `positions` are the shards' newest numbers when it moved."""
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    organization_id: OrganizationId
+    now: datetime
+    revision: int
+    positions: tuple[tuple[int, int], ...] = ()
