@@ -62,7 +62,7 @@ demo: gen ## Play the story: from usage events to an invoice and its margin
 	$(BIN)/python examples/demo.py $(DEMO_FLAGS)
 
 run: gen ## Keep the whole suite up on this machine; Ctrl-C ends it
-	@$(BIN)/python -m services.local.stack
+	@$(BIN)/python -m services.local
 
 bench: gen ## Measure: make bench BENCH=ingest|rating|…
 	$(BIN)/python -m benchmarks $(BENCH)

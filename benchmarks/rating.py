@@ -28,7 +28,7 @@ from services.chassis.migrate import migrate
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import BillableMetricId, ChargeId, OrganizationId, PlanId, SubscriptionId, new_id
 from services.kernel.money import currency
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 from services.rating.agreements.subscription_change import NewSubscription
 from services.rating.catalog.commands.metrics import create_metric
 from services.rating.catalog.commands.plans import create_plan
@@ -139,7 +139,7 @@ def _entries(organization: OrganizationId, subscriptions: list[SubscriptionId], 
 class Databases:
     """Copies of prepared databases."""
 
-    def __init__(self, server: LocalPostgres) -> None:
+    def __init__(self, server: PostgresServer) -> None:
         self._server = server
 
     @contextmanager
@@ -186,7 +186,7 @@ def close_run(databases: Databases, original: str) -> float:
     return seconds
 
 
-def prepare(server: LocalPostgres) -> Databases:
+def prepare(server: PostgresServer) -> Databases:
     """Two databases that differ in the number of events alone."""
     server.provision(("rating",))
     migrate("services.rating", server.service_url("rating"))
@@ -211,7 +211,7 @@ def prepare(server: LocalPostgres) -> Databases:
 
 def main() -> None:
     """Run both benchmarks in turns and report."""
-    with LocalPostgres.temporary() as server:
+    with PostgresServer.temporary() as server:
         databases = prepare(server)
         close_run(databases, "few")
         seconds: dict[str, list[float]] = {"few": [], "many": []}

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks.simulate.play import BEGINS_AT, Scale
 from benchmarks.simulate.run import Outcome, simulate
 from services.chassis.migrate import migrate
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 
 REFRESH_SECONDS = 0.5
 
@@ -22,7 +22,7 @@ REFRESH_SECONDS = 0.5
 def run(scales: Sequence[Scale], console: Console) -> Outcome:
     """All simulations at once, with a bar for each."""
     # What a power cut would lose is of no interest here.
-    with LocalPostgres.temporary(settings={"fsync": "off"}) as server, multiprocessing.Manager() as manager:
+    with PostgresServer.temporary(settings={"fsync": "off"}) as server, multiprocessing.Manager() as manager:
         server.provision(["rating"])
         migrate("services.rating", server.service_url("rating"))
         told = [manager.Value("d", 0.0) for _ in scales]

@@ -125,11 +125,6 @@ class ManagedProcess:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def stop(self, *, grace: float, by: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, and kill it if it has not within `grace` seconds."""
-        self.send(by)
-        self.wait_stopped(grace=grace)
-
     def wait_stopped(self, *, grace: float) -> None:
         """Wait for a process that was asked to end, and kill it if it has not within `grace` seconds."""
         if self._process is None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from services.kernel.errors import FailedPreconditionError
+from services.local.daemon import Daemon
+from services.local.directories import make_directories, temporary_directory
 from services.local.managed import ManagedProcess
 from services.local.ports import Port
 from services.local.readiness import http_is_healthy
-from services.local.unprivileged import make_directories
 
-# 0.1 s measured; reading a store of `max_file_store` back may take this long on a slow disk.
-START_SECONDS = 30.0
-# Every write is on the disk already (`sync_interval: always`), so there is little to do at the end.
-STOP_SECONDS = 10.0
 # A full store refuses new messages with an error; a full disk would only show as timeouts, and stay so until
 # a restart. Five streams reserve `stream_max_bytes` each, and one that finds no room left is refused at its making.
 MAX_FILE_STORE_BYTES = 8 * 1024**3
@@ -27,13 +23,17 @@ MAX_FILE_STORE_BYTES = 8 * 1024**3
 MAX_MEMORY_STORE_BYTES = 64 * 1024**2
 
 
-class LocalNats:
+class NatsServer(Daemon):
     """One NATS server with its JetStream store in one directory; a second start finds the same streams.
 
     Attributes:
         directory: where configuration, store and log live.
-        process: the server process.
     """
+
+    # 0.1 s measured; reading a store of `max_file_store` back may take this long on a slow disk.
+    READY_SECONDS = 30.0
+    # Every write is on the disk already (`sync_interval: always`), so there is little to do at the end.
+    STOP_SECONDS = 10.0
 
     def __init__(
         self,
@@ -59,24 +59,19 @@ class LocalNats:
         self._store = self.directory / "store"
         configuration = self.directory / "nats.conf"
         configuration.write_text(self._configuration(max_file_store))
-        self.process = ManagedProcess(
+        process = ManagedProcess(
             "nats",
             [_find_program(), "-c", str(configuration)],
             log_path=log_path or self.directory / "nats.log",
         )
+        super().__init__(process, self._port, self._monitor_port)
 
     @classmethod
     @contextmanager
-    def temporary(cls) -> Iterator[LocalNats]:
+    def temporary(cls) -> Iterator[NatsServer]:
         """A started server on free ports that is stopped and deleted at the end, for tests."""
-        directory = Path(tempfile.mkdtemp(prefix="farebox-"))
-        server = cls(directory)
-        try:
-            server.start()
+        with temporary_directory() as directory, cls(directory) as server:
             yield server
-        finally:
-            server.close()
-            shutil.rmtree(directory)
 
     @property
     def port(self) -> int:
@@ -93,42 +88,9 @@ class LocalNats:
         """`http://…` of the monitoring pages."""
         return f"http://{self._monitor_port.address}"
 
-    @property
-    def running(self) -> bool:
-        """Whether the server process runs."""
-        return self.process.running
-
-    def start(self) -> None:
-        """Start the server and wait until it is healthy; a running one stays as it is.
-
-        Raises:
-            ProcessFailedError: it could not start; the message shows the end of its log.
-        """
-        self.process.launch()
-        self.wait_ready()
-
-    def wait_ready(self) -> None:
-        """Wait until a launched server is healthy, JetStream included."""
-        self.process.wait_ready(self._is_healthy, timeout=START_SECONDS)
-
-    def stop(self) -> None:
-        """Shut down in order; kill -9 if that takes too long. The ports stay reserved."""
-        self.process.stop(grace=STOP_SECONDS)
-
-    def kill9(self) -> None:
-        """End the server by kill -9, as a crash would."""
-        self.process.kill()
-
-    def restart(self) -> None:
-        """Stop if running, and start on the same ports with the same store."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """Stop and give the ports back."""
-        self.stop()
-        self._port.release()
-        self._monitor_port.release()
+    def is_ready(self) -> bool:
+        """Whether it is healthy, JetStream included."""
+        return http_is_healthy(self._monitor_port.number)
 
     def wipe_store(self) -> None:
         """Delete all streams of a stopped server, as the loss of its disk would.
@@ -157,9 +119,6 @@ class LocalNats:
             },
         }
         return json.dumps(options, indent=2) + "\n"
-
-    def _is_healthy(self) -> bool:
-        return http_is_healthy(self._monitor_port.number)
 
 
 def _find_program() -> str:

@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,17 +27,14 @@ from psycopg.conninfo import conninfo_to_dict
 from services.chassis.provision import SERVICES, database_name, provision
 from services.chassis.wait import wait_until
 from services.kernel.errors import FailedPreconditionError
+from services.local.daemon import Daemon
+from services.local.directories import temporary_directory
 from services.local.managed import ManagedProcess, ProcessFailedError
 from services.local.ports import LOOPBACK, Port
 from services.local.postgres_files import ADMIN, PostgresFiles
-from services.local.unprivileged import OPEN_MODE
 
-# 0.1 s measured, crash recovery included; replaying a full `max_wal_size` may take this long on a slow disk.
-START_SECONDS = 60.0
 # After kill -9 the dead server's backends keep its memory and port for a moment; see TRANSIENT.
 STALE_SECONDS = 5.0
-# A fast shutdown writes one checkpoint: at most `shared_buffers` of dirty pages.
-STOP_SECONDS = 20.0
 PING_SECONDS = 2
 
 # What the server says while what is left of its killed predecessor is still going away.
@@ -68,13 +63,19 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalPostgres:
+class PostgresServer(Daemon):
     """One PostgreSQL server with its data in one directory; a second start finds what the first one stored.
 
     Attributes:
         files: what it has on disk.
-        process: the server process.
     """
+
+    # 0.1 s measured, crash recovery included; replaying a full `max_wal_size` may take this long on a slow disk.
+    READY_SECONDS = 60.0
+    # A fast shutdown writes one checkpoint: at most `shared_buffers` of dirty pages.
+    STOP_SECONDS = 20.0
+    # PostgreSQL's fast shutdown: it ends its sessions, writes a checkpoint and exits.
+    STOP_SIGNAL = signal.SIGINT
 
     def __init__(
         self,
@@ -98,42 +99,34 @@ class LocalPostgres:
         self._port = Port(port)
         chosen = {**SETTINGS, **(settings or {}), "port": str(self.port)}
         options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
-        self.process = ManagedProcess(
+        process = ManagedProcess(
             "postgres",
             [self.files.program("postgres"), "-D", str(self.files.cluster), *options],
             log_path=log_path or self.files.directory / "postgres.log",
             env=self.files.env,
             user=self.files.user,
-            # The fast shutdown: if we die, the server ends its sessions, writes a checkpoint and exits.
-            death_signal=signal.SIGINT,
+            # So it ends in order even if we die.
+            death_signal=self.STOP_SIGNAL,
             cwd=self.files.directory,
         )
+        super().__init__(process, self._port)
 
     @classmethod
     @contextmanager
-    def temporary(cls, *, settings: Mapping[str, str] | None = None) -> Iterator[LocalPostgres]:
+    def temporary(cls, *, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
         """A started server on a free port that is stopped and deleted at the end, for tests."""
-        parent = Path(tempfile.mkdtemp(prefix="farebox-"))
-        # Open to all because the server may run as nobody; its data directory inside stays closed.
-        parent.chmod(OPEN_MODE)
-        server = cls(parent / "postgres", settings=settings)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
-            server.files.discard()
-            shutil.rmtree(parent)
+        with temporary_directory() as parent:
+            server = cls(parent / "postgres", settings=settings)
+            try:
+                with server:
+                    yield server
+            finally:
+                server.files.discard()
 
     @property
     def port(self) -> int:
         """The TCP port on 127.0.0.1."""
         return self._port.number
-
-    @property
-    def running(self) -> bool:
-        """Whether the server process runs."""
-        return self.process.running
 
     @property
     def admin_url(self) -> str:
@@ -149,6 +142,11 @@ class LocalPostgres:
         login = database_name(service)
         return self.url(database or login, login, self._service_password(service))
 
+    def is_ready(self) -> bool:
+        """Whether it accepts connections."""
+        conninfo = f"host={LOOPBACK} port={self.port} connect_timeout={PING_SECONDS}"
+        return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
+
     def start(self) -> None:
         """Start the server and wait until it accepts connections; a running one stays as it is.
 
@@ -163,24 +161,6 @@ class LocalPostgres:
             wait_until(self._try_start, timeout=STALE_SECONDS, what="the last server's remains to go away")
         except TimeoutError as error:
             raise self.process.failure(str(error)) from error
-
-    def stop(self) -> None:
-        """End all sessions and shut down; kill -9 if that takes too long. The port stays reserved."""
-        self.process.stop(grace=STOP_SECONDS, by=signal.SIGINT)
-
-    def kill9(self) -> None:
-        """End the server by kill -9, as a crash would; `start` recovers what was committed."""
-        self.process.kill()
-
-    def restart(self) -> None:
-        """Stop if running, and start on the same port with the same data."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """Stop and give the port back."""
-        self.stop()
-        self._port.release()
 
     def wipe(self) -> None:
         """Delete all databases of a stopped server; the next start makes an empty one.
@@ -228,7 +208,7 @@ class LocalPostgres:
         already = log.stat().st_size if log.exists() else 0
         self.process.launch()
         try:
-            self.process.wait_ready(self._accepts_connections, timeout=START_SECONDS)
+            self.wait_ready()
         except ProcessFailedError:
             with log.open("rb") as lines:
                 lines.seek(already)
@@ -237,7 +217,3 @@ class LocalPostgres:
                 return False
             raise
         return True
-
-    def _accepts_connections(self) -> bool:
-        conninfo = f"host={LOOPBACK} port={self.port} connect_timeout={PING_SECONDS}"
-        return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK

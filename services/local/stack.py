@@ -1,40 +1,34 @@
 """The whole suite on one machine: PostgreSQL, NATS, every service and the gateway, each a process of its own.
 
-    python -m services.local.stack          (`make run`)
-
-The demo, the benchmarks and the tests use the class. Whatever ends this process, kill -9 included, ends the
+`make run`, the demo, the benchmarks and the tests use it. Whatever ends this process, kill -9 included, ends the
 others with it (see `child`); the data directory is locked by the kernel, so no lock file can be left behind.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from services.chassis import log
-from services.chassis.provision import SERVICES
 from services.kernel.errors import FailedPreconditionError, NotFoundError
+from services.local.daemon import Daemon
+from services.local.directories import lock_directory, make_directories, temporary_directory
 from services.local.managed import ManagedProcess
-from services.local.nats_server import LocalNats
+from services.local.nats_server import NatsServer
 from services.local.ports import Port
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 from services.local.readiness import grpc_is_serving, http_is_healthy
-from services.local.stack_options import GATEWAY, HTTP_PORT, StackOptions, database_variable, grpc_target
-from services.local.stack_parts import STOP_SECONDS, Part, Server, lock_directory
-from services.local.unprivileged import OPEN_MODE, make_directories
+from services.local.service_process import ServiceProcess
+from services.local.stack_options import GATEWAY, StackOptions, database_variable, grpc_target
 
 # Below a second per service measured; a migration that fills a column of a large table takes as long as it
 # takes.
@@ -43,8 +37,6 @@ MIGRATE_SECONDS = 600.0
 WATCH_SECONDS = 0.5
 # A process that ends this often is broken, and starting it again only hides why.
 MAX_RESTARTS = 5
-# What asks `make run` to end: Ctrl-C, a supervisor, a closed terminal.
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
@@ -60,10 +52,10 @@ class Stack:
     def __init__(self, options: StackOptions | None = None) -> None:
         self.options = options or StackOptions()
         self.data_dir = self.options.data_dir.absolute()
-        self.postgres: LocalPostgres | None = None
-        self.nats: LocalNats | None = None
+        self.postgres: PostgresServer | None = None
+        self.nats: NatsServer | None = None
         self._ports: dict[str, Port] = {}
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ServiceProcess] = {}
         # Undoes, in reverse order, what was started so far.
         self._undo = ExitStack()
 
@@ -71,17 +63,14 @@ class Stack:
     @contextmanager
     def temporary(cls, **changes: Any) -> Iterator[Stack]:
         """A started stack on free ports, stopped and deleted at the end; `changes` as in StackOptions."""
-        parent = Path(tempfile.mkdtemp(prefix="farebox-"))
-        # Open to all because PostgreSQL may run as nobody; its data directory inside stays closed.
-        parent.chmod(OPEN_MODE)
-        stack = cls(replace(StackOptions(ports={}), data_dir=parent / "data", **changes))
-        try:
-            with stack:
-                yield stack
-        finally:
-            if stack.postgres is not None:
-                stack.postgres.files.discard()
-            shutil.rmtree(parent)
+        with temporary_directory() as parent:
+            stack = cls(replace(StackOptions(ports={}), data_dir=parent / "data", **changes))
+            try:
+                with stack:
+                    yield stack
+            finally:
+                if stack.postgres is not None:
+                    stack.postgres.files.discard()
 
     def __enter__(self) -> Self:
         self.start()
@@ -122,7 +111,7 @@ class Stack:
     @property
     def names(self) -> list[str]:
         """The names of all processes, in the order they started."""
-        return list(self._parts())
+        return list(self._daemons())
 
     @property
     def http_url(self) -> str:
@@ -149,7 +138,7 @@ class Stack:
 
     def process(self, name: str) -> ManagedProcess:
         """The process called `name`, e.g. `postgres`, `nats`, `gateway`, `ingest-1`."""
-        return self._part(name).process
+        return self._daemon(name).process
 
     def log_path(self, name: str) -> Path:
         """Where a process writes its log."""
@@ -157,13 +146,11 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """End a process by kill -9, as a crash would."""
-        self._part(name).kill9()
+        self._daemon(name).kill9()
 
     def restart(self, name: str) -> None:
         """Stop a process if it runs, start it on the same port and wait until it is ready."""
-        part = self._part(name)
-        part.stop()
-        part.start()
+        self._daemon(name).restart()
 
     def watch(self) -> None:
         """Start again whatever ends, until something ends too often; never returns.
@@ -174,30 +161,30 @@ class Stack:
         restarts: Counter[str] = Counter()
         while True:
             time.sleep(WATCH_SECONDS)
-            for name, part in self._parts().items():
-                if part.process.running:
+            for name, daemon in self._daemons().items():
+                if daemon.process.running:
                     continue
                 restarts[name] += 1
                 if restarts[name] > MAX_RESTARTS:
-                    raise part.process.failure(f"{name} ended {restarts[name]} times")
-                log.logger(__name__).warning("process ended", name=name, exit_code=part.process.exit_code)
-                part.start()
+                    raise daemon.process.failure(f"{name} ended {restarts[name]} times")
+                log.logger(__name__).warning("process ended", name=name, exit_code=daemon.process.exit_code)
+                daemon.start()
 
-    def _part(self, name: str) -> Part:
-        parts = self._parts()
-        if name not in parts:
-            raise NotFoundError("PROCESS_UNKNOWN", f"no process {name!r}; there are {', '.join(parts)}", name=name)
-        return parts[name]
+    def _daemon(self, name: str) -> Daemon:
+        daemons = self._daemons()
+        if name not in daemons:
+            raise NotFoundError("PROCESS_UNKNOWN", f"no process {name!r}; there are {', '.join(daemons)}", name=name)
+        return daemons[name]
 
-    def _parts(self) -> dict[str, Part]:
-        stores: dict[str, Part | None] = {"nats": self.nats, "postgres": self.postgres}
-        return {**{name: part for name, part in stores.items() if part is not None}, **self._servers}
+    def _daemons(self) -> dict[str, Daemon]:
+        stores: dict[str, Daemon | None] = {"nats": self.nats, "postgres": self.postgres}
+        return {**{name: store for name, store in stores.items() if store is not None}, **self._servers}
 
     def _start_stores(self) -> None:
         """NATS and PostgreSQL side by side, and the databases."""
         ports = self.options.ports
         if self.options.external_nats() is None:
-            self.nats = LocalNats(
+            self.nats = NatsServer(
                 self.data_dir / "nats",
                 port=ports.get("nats", 0),
                 monitor_port=ports.get("nats-monitor", 0),
@@ -207,7 +194,7 @@ class Stack:
             self.nats.process.launch()
         own = [service for service in self.options.services if self.options.external_database(service) is None]
         if own:
-            self.postgres = LocalPostgres(
+            self.postgres = PostgresServer(
                 self.data_dir / "postgres",
                 port=ports.get("postgres", 0),
                 log_path=self._fresh_log("postgres"),
@@ -257,19 +244,19 @@ class Stack:
         self._undo.callback(server.stop)
         server.wait_ready()
 
-    def _launch(self, name: str, service: str, told: dict[str, str], is_ready: Callable[[], bool]) -> Server:
+    def _launch(self, name: str, service: str, told: dict[str, str], is_ready: Callable[[], bool]) -> ServiceProcess:
         env = self.options.process_environment(name, service, told)
         process = ManagedProcess(name, self.options.command(service), log_path=self._fresh_log(name), env=env)
-        server = self._servers[name] = Server(process, is_ready)
+        server = self._servers[name] = ServiceProcess(process, is_ready)
         process.launch()
         return server
 
     def _stop_services(self) -> None:
         """All are asked first, so that they drain side by side."""
         for server in self._servers.values():
-            server.process.send(signal.SIGTERM)
+            server.ask_to_stop()
         for server in self._servers.values():
-            server.process.wait_stopped(grace=STOP_SECONDS)
+            server.wait_stopped()
 
     def _reserve(self, name: str) -> None:
         """Reserve a process's port and its metrics port until the stack stops."""
@@ -287,46 +274,3 @@ class Stack:
         if path.exists():
             path.replace(path.with_suffix(".log.1"))
         return path
-
-
-def describe(stack: Stack) -> str:
-    """What a person needs to know to use a running stack."""
-    lines = [f"Farebox answers at {stack.http_url}" if stack.options.gateway else "Farebox runs without its gateway"]
-    key = stack.options.environment().get("FAREBOX_BOOTSTRAP_SECRET_KEY")
-    if key:
-        lines.append(f"secret key (test mode): {key}")
-    lines += [f"logs: {stack.log_path('*')}", "Ctrl-C stops everything; the data stays for the next start."]
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a stack until a signal asks for its end."""
-    parser = argparse.ArgumentParser(prog="python -m services.local.stack", description="Run Farebox on this machine.")
-    parser.add_argument("--data-dir", type=Path, default=StackOptions().data_dir, help="where everything is stored")
-    parser.add_argument("--http-port", type=int, default=HTTP_PORT, help="of the gateway; 0 for a free one")
-    parser.add_argument("--replicas", type=int, default=1, help="processes of each service")
-    chosen = parser.parse_args(arguments)
-    replicas = dict.fromkeys(SERVICES, chosen.replicas)
-    stack = Stack(StackOptions(data_dir=chosen.data_dir, replicas=replicas, ports={GATEWAY: chosen.http_port}))
-    for number in ENDING_SIGNALS:
-        signal.signal(number, _leave)
-    try:
-        stack.start()
-        sys.stdout.write(describe(stack) + "\n")
-        sys.stdout.flush()
-        stack.watch()
-    finally:
-        # The end is bounded and must be whole: an impatient second Ctrl-C would only leave it half done.
-        for number in ENDING_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        stack.stop()
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    """A signal asked for the end: leave whatever runs now through its `finally`."""
-    sys.stderr.write(f"{signal.Signals(number).name}: stopping\n")
-    sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,14 +16,13 @@ from pathlib import Path
 
 from services.chassis import log
 from services.kernel.errors import FailedPreconditionError
+from services.local.directories import OPEN_MODE, make_directories
 from services.local.managed import User
 
 # Everybody can enter it and only root can write to it, on every Linux, and it outlives a reboot, which /tmp
 # may not.
 OPEN_ROOM = Path("/var/lib/farebox")
 UNPRIVILEGED = "nobody"
-# Everybody may enter and read; only the owner may write.
-OPEN_MODE = 0o755
 
 
 def unprivileged_user() -> User | None:
@@ -73,15 +72,6 @@ def reachable_programs(programs: Path, libraries: Path, user: User | None) -> Pa
             "copied PostgreSQL to where its user can reach it", programs=str(programs), copy=str(copy)
         )
     return copy / inside
-
-
-def make_directories(directory: Path) -> None:
-    """Make `directory` and its missing parents, open to all; existing ones stay as they are."""
-    if directory.exists():
-        return
-    make_directories(directory.parent)
-    directory.mkdir(exist_ok=True)
-    directory.chmod(OPEN_MODE)
 
 
 def _may_enter(user: User, directory: Path) -> bool:

@@ -14,33 +14,33 @@ import pytest
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
-from services.local.nats_server import LocalNats
-from services.local.postgres_server import LocalPostgres
+from services.local.nats_server import NatsServer
+from services.local.postgres_server import PostgresServer
 from tests.support.servers import Templates, empty_streams, running_postgres, settings_of
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[LocalPostgres]:
+def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL server."""
     with running_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def nats_server() -> Iterator[LocalNats]:
+def nats_server() -> Iterator[NatsServer]:
     """The session's NATS server."""
-    with LocalNats.temporary() as server:
+    with NatsServer.temporary() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def templates(postgres_server: LocalPostgres) -> Templates:
+def templates(postgres_server: PostgresServer) -> Templates:
     """The migrated databases that tests copy."""
     return Templates(postgres_server)
 
 
 @pytest.fixture
-def nats_url(nats_server: LocalNats) -> str:
+def nats_url(nats_server: NatsServer) -> str:
     """The session's NATS, without any stream."""
     empty_streams(nats_server)
     return nats_server.url

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from services.chassis.config import Settings
 from services.chassis.migrate import migrate
-from services.local.nats_server import LocalNats
-from services.local.postgres_server import LocalPostgres
+from services.local.nats_server import NatsServer
+from services.local.postgres_server import PostgresServer
 
 # Small pools: a test opens two databases at most, and many workers of pytest share one server.
 POOL_SIZE = 8
@@ -22,7 +22,7 @@ POOL_SIZE = 8
 class Templates:
     """The services' databases, migrated once; every test works on copies of them."""
 
-    def __init__(self, server: LocalPostgres) -> None:
+    def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._migrated: set[str] = set()
 
@@ -39,15 +39,15 @@ class Templates:
 
 
 @contextmanager
-def running_postgres() -> Iterator[LocalPostgres]:
+def running_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server with the roles and empty databases of all services."""
     # A power cut during a test run costs nothing, and fsync dominates the time of a test that commits.
-    with LocalPostgres.temporary(settings={"fsync": "off"}) as server:
+    with PostgresServer.temporary(settings={"fsync": "off"}) as server:
         server.provision()
         yield server
 
 
-def empty_streams(server: LocalNats) -> None:
+def empty_streams(server: NatsServer) -> None:
     """Delete every stream, so that a test reads nothing that another one published."""
 
     async def delete() -> None:

@@ -16,7 +16,7 @@ from services.chassis import db as chassis_db
 from services.chassis import schema
 from services.chassis.db import DATABASE_ERRORS, LOCK_TIMEOUT_MS, Database, WorkerLine, is_unavailable
 from services.kernel.ids import OrganizationId
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 from tests.support.operations import Operations, prepare
 from tests.support.servers import settings_of
 
@@ -29,7 +29,7 @@ def _make_things(operations: Operations) -> None:
 
 
 @pytest.fixture
-def db(postgres_server: LocalPostgres) -> Iterator[Database]:
+def db(postgres_server: PostgresServer) -> Iterator[Database]:
     """A database with one tenant table of two organizations' rows."""
     url = postgres_server.clone_database("margin")
     prepare(url, _make_things)
@@ -127,7 +127,7 @@ def _backend(line: WorkerLine) -> int:
         return int(backend)
 
 
-def _terminate(server: LocalPostgres, backend: int) -> None:
+def _terminate(server: PostgresServer, backend: int) -> None:
     with psycopg.connect(server.admin_url) as connection:
         assert connection.execute(TERMINATE, (backend,)).fetchone() == (True,)
 
@@ -185,7 +185,7 @@ def test_a_wrong_statement_rolls_a_line_back(db: Database, line: WorkerLine, ope
 
 @pytest.mark.parametrize("through_the_driver", [False, True])
 def test_a_line_survives_the_death_of_its_connection(
-    line: WorkerLine, postgres_server: LocalPostgres, *, through_the_driver: bool
+    line: WorkerLine, postgres_server: PostgresServer, *, through_the_driver: bool
 ) -> None:
     """Between two transactions or within one: that one fails as unavailable, the next one works."""
 
@@ -205,7 +205,7 @@ def test_a_line_survives_the_death_of_its_connection(
 
 
 def test_a_commit_that_does_not_arrive_is_an_error(
-    db: Database, line: WorkerLine, postgres_server: LocalPostgres
+    db: Database, line: WorkerLine, postgres_server: PostgresServer
 ) -> None:
     """The body was done, but nobody may take it for stored."""
 
@@ -220,7 +220,7 @@ def test_a_commit_that_does_not_arrive_is_an_error(
 
 
 def test_after_a_pause_a_line_asks_whether_its_connection_lives(
-    line: WorkerLine, postgres_server: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+    line: WorkerLine, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that died meanwhile is replaced without anybody noticing."""
     backend = _backend(line)

@@ -17,8 +17,8 @@ from services.chassis.follower import Follower, Log, Message
 from services.chassis.outbox import Relay, announce, numbered
 from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
-from services.local.nats_server import LocalNats
-from services.local.postgres_server import LocalPostgres
+from services.local.nats_server import NatsServer
+from services.local.postgres_server import PostgresServer
 from tests.support.operations import Operations, prepare
 from tests.support.servers import settings_of
 
@@ -48,7 +48,7 @@ class Side:
 
 
 @pytest.fixture
-def side(postgres_server: LocalPostgres, nats_url: str) -> Iterator[Callable[[], Side]]:
+def side(postgres_server: PostgresServer, nats_url: str) -> Iterator[Callable[[], Side]]:
     """A database with the chassis's tables and a table `seen`, and a connection to NATS."""
     opened: list[tuple[Side, str]] = []
 
@@ -83,7 +83,7 @@ def _log(apply: Callable[[Connection, Sequence[Message]], None] = _remember, **m
 
 
 def test_two_replicas_apply_each_event_once_and_survive_a_wiped_nats(
-    side: Callable[[], Side], nats_server: LocalNats
+    side: Callable[[], Side], nats_server: NatsServer
 ) -> None:
     """What was announced before, while and after NATS lost its whole store is applied once each, in order."""
     publisher, consumer = side(), side()

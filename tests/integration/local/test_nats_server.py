@@ -15,13 +15,13 @@ from nats.js.api import StorageType, StreamConfig
 
 from services.kernel.errors import FailedPreconditionError, UnavailableError
 from services.local.managed import ProcessFailedError
-from services.local.nats_server import LocalNats
+from services.local.nats_server import NatsServer
 from services.local.ports import Port
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[LocalNats]:
-    server = LocalNats(tmp_path / "nats")
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path / "nats")
     server.start()
     yield server
     server.close()
@@ -57,7 +57,7 @@ def stored(url: str) -> dict[str, int]:
     return asyncio.run(run())
 
 
-def test_synced_and_bounded(server: LocalNats) -> None:
+def test_synced_and_bounded(server: NatsServer) -> None:
     """An acknowledged message is on the disk, and the store cannot fill the disk."""
     with urllib.request.urlopen(f"{server.monitor_url}/jsz", timeout=5) as answer:  # noqa: S310 - our own server
         state = json.load(answer)
@@ -66,7 +66,7 @@ def test_synced_and_bounded(server: LocalNats) -> None:
     assert Path(state["config"]["store_dir"]).is_relative_to(server.directory)
 
 
-def test_kill_keeps_the_messages(server: LocalNats) -> None:
+def test_kill_keeps_the_messages(server: NatsServer) -> None:
     url = server.url
     publish(url, 10)
     server.kill9()
@@ -80,14 +80,14 @@ def test_kill_keeps_the_messages(server: LocalNats) -> None:
 
 def test_second_start_reuses_the_store(tmp_path: Path) -> None:
     for expected in ({}, {"TEST": 3}):
-        server = LocalNats(tmp_path / "nats")
+        server = NatsServer(tmp_path / "nats")
         server.start()
         assert stored(server.url) == expected
         publish(server.url, 3)
         server.close()
 
 
-def test_wipe(server: LocalNats) -> None:
+def test_wipe(server: NatsServer) -> None:
     """A lost store is empty, not an error."""
     publish(server.url, 3)
     with pytest.raises(FailedPreconditionError):
@@ -102,20 +102,20 @@ def test_given_port(tmp_path: Path) -> None:
     free = Port()
     number = free.number
     free.release()
-    server = LocalNats(tmp_path / "nats", port=number)
+    server = NatsServer(tmp_path / "nats", port=number)
     server.start()
     assert server.port == number
     server.close()
 
 
-def test_port_in_use(server: LocalNats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use(server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.local.ports.BUSY_SECONDS", 0.1)
     with pytest.raises(UnavailableError, match="in use"):
-        LocalNats(tmp_path / "other", port=server.port)
+        NatsServer(tmp_path / "other", port=server.port)
 
 
 def test_start_failure_shows_the_log(tmp_path: Path) -> None:
-    server = LocalNats(tmp_path / "nats")
+    server = NatsServer(tmp_path / "nats")
     (tmp_path / "nats" / "nats.conf").write_text("jetstream: [")
     with pytest.raises(ProcessFailedError, match="Parse error on line 1"):
         server.start()

@@ -21,7 +21,7 @@ from services.chassis.provision import SERVICES, database_name, request_role, wo
 from services.kernel.errors import FailedPreconditionError
 from services.local import postgres_files, postgres_server, unprivileged
 from services.local.managed import ManagedProcess, ProcessFailedError
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 
 MIGRATION = """
 from alembic import op
@@ -61,16 +61,16 @@ def room() -> Iterator[Path]:
 
 
 @pytest.fixture
-def server(room: Path) -> Iterator[LocalPostgres]:
-    server = LocalPostgres(room / "postgres")
+def server(room: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(room / "postgres")
     server.start()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
-def provisioned() -> Iterator[LocalPostgres]:
-    with LocalPostgres.temporary() as server:
+def provisioned() -> Iterator[PostgresServer]:
+    with PostgresServer.temporary() as server:
         server.provision()
         yield server
 
@@ -97,7 +97,7 @@ def tell(url: str, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_durable(server: LocalPostgres) -> None:
+def test_durable(server: PostgresServer) -> None:
     """The settings that an acknowledgement relies on are on, and nothing but loopback TCP with a password listens."""
     settings = dict(ask(server.admin_url, "SELECT name, setting FROM pg_settings"))
     assert (settings["fsync"], settings["synchronous_commit"], settings["full_page_writes"]) == ("on", "on", "on")
@@ -109,7 +109,7 @@ def test_durable(server: LocalPostgres) -> None:
 
 def test_second_start_reuses_the_data(room: Path) -> None:
     for expected in (0, 1):
-        server = LocalPostgres(room / "postgres")
+        server = PostgresServer(room / "postgres")
         server.start()
         tell(server.admin_url, "CREATE TABLE IF NOT EXISTS kept (id int)")
         assert ask(server.admin_url, "SELECT count(*) FROM kept") == [(expected,)]
@@ -118,7 +118,7 @@ def test_second_start_reuses_the_data(room: Path) -> None:
         assert not server.running
 
 
-def test_kill_loses_no_commit(server: LocalPostgres) -> None:
+def test_kill_loses_no_commit(server: PostgresServer) -> None:
     """After each kill -9 the same port answers, with every committed row."""
     tell(server.admin_url, "CREATE TABLE kept (id int)")
     port = server.port
@@ -132,7 +132,7 @@ def test_kill_loses_no_commit(server: LocalPostgres) -> None:
         assert ask(server.admin_url, "SELECT count(*) FROM kept") == [(round_number + 1,)]
 
 
-def test_reused_pid(server: LocalPostgres, room: Path) -> None:
+def test_reused_pid(server: PostgresServer, room: Path) -> None:
     """A dead server's lock, whose process id now belongs to another program of the same user, does not block."""
     server.kill9()
     stranger = ManagedProcess("stranger", ["sleep", "60"], log_path=room / "log", user=server.files.user)
@@ -146,10 +146,10 @@ def test_reused_pid(server: LocalPostgres, room: Path) -> None:
     stranger.kill()
 
 
-def test_living_server_keeps_its_cluster(server: LocalPostgres, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_living_server_keeps_its_cluster(server: PostgresServer, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on the same cluster is refused in bounded time, and the first goes on."""
     monkeypatch.setattr(postgres_server, "STALE_SECONDS", 0.3)
-    second = LocalPostgres(room / "postgres", log_path=room / "second.log")
+    second = PostgresServer(room / "postgres", log_path=room / "second.log")
     with pytest.raises(ProcessFailedError, match="already exists"):
         second.start()
     second.close()
@@ -157,7 +157,7 @@ def test_living_server_keeps_its_cluster(server: LocalPostgres, room: Path, monk
 
 
 def test_start_failure_shows_the_log(room: Path) -> None:
-    server = LocalPostgres(room / "postgres", settings={"shared_buffers": "nonsense"})
+    server = PostgresServer(room / "postgres", settings={"shared_buffers": "nonsense"})
     with pytest.raises(ProcessFailedError, match='invalid value for parameter "shared_buffers"'):
         server.start()
     server.close()
@@ -174,7 +174,7 @@ def test_interrupted_initdb(room: Path) -> None:
     assert not (files.directory / "initdb.password").exists()
 
 
-def test_wipe(server: LocalPostgres) -> None:
+def test_wipe(server: PostgresServer) -> None:
     tell(server.admin_url, "CREATE TABLE gone (id int)")
     with pytest.raises(FailedPreconditionError):
         server.wipe()
@@ -188,14 +188,14 @@ def test_foreign_modes_stay(room: Path) -> None:
     """A parent that PostgreSQL's user cannot enter keeps its mode; the server runs nevertheless."""
     closed = room / "closed"
     closed.mkdir(mode=0o700)
-    server = LocalPostgres(closed / "postgres")
+    server = PostgresServer(closed / "postgres")
     server.start()
     assert ask(server.admin_url, "SELECT 1") == [(1,)]
     server.close()
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     # Only root needs another place: its server runs as somebody else.
     assert (closed / "postgres").is_symlink() == (os.geteuid() == 0)
-    again = LocalPostgres(closed / "postgres")
+    again = PostgresServer(closed / "postgres")
     assert again.files.directory == server.files.directory
     again.close()
     again.files.discard()
@@ -225,7 +225,7 @@ def test_programs_out_of_reach(room: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert process.exit_code == 0, process.tail()
 
 
-def test_roles(provisioned: LocalPostgres) -> None:
+def test_roles(provisioned: PostgresServer) -> None:
     """The login role sees nothing by itself; the worker alone passes row security."""
     provisioned.provision()
     rows = ask(provisioned.admin_url, "SELECT rolname, rolcanlogin, rolbypassrls, rolsuper FROM pg_roles")
@@ -239,7 +239,7 @@ def test_roles(provisioned: LocalPostgres) -> None:
                 assert connection.execute("SELECT current_user").fetchone() == (role,)
 
 
-def test_services_are_apart(provisioned: LocalPostgres) -> None:
+def test_services_are_apart(provisioned: PostgresServer) -> None:
     """A service can neither connect to another's database nor take another's roles."""
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(provisioned.service_url("ingest", database_name("rating")))
@@ -247,7 +247,7 @@ def test_services_are_apart(provisioned: LocalPostgres) -> None:
         psycopg.connect(provisioned.service_url("ingest"), options="-c role=farebox_rating_worker")
 
 
-def test_migrated_template(provisioned: LocalPostgres, package: str) -> None:
+def test_migrated_template(provisioned: PostgresServer, package: str) -> None:
     """A migrated database is copied with its tables, grants and policies, and the copies are independent."""
     original = provisioned.service_url("rating")
     assert migrate(package, original) == "0001"
@@ -263,7 +263,7 @@ def test_migrated_template(provisioned: LocalPostgres, package: str) -> None:
     assert ask(original, "SELECT to_regclass('thing')") == [(None,)]
 
 
-def test_replicas_migrate_one_at_a_time(provisioned: LocalPostgres, package: str, tmp_path: Path) -> None:
+def test_replicas_migrate_one_at_a_time(provisioned: PostgresServer, package: str, tmp_path: Path) -> None:
     """Several replicas that start together all succeed, and each finds the database migrated."""
     url = provisioned.clone_database("rating")
     program = f"from services.chassis.migrate import migrate; print(migrate({package!r}, {url!r}))"

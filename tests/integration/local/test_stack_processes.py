@@ -34,14 +34,13 @@ GONE_SECONDS = 20.0
 PARENT = """
 import json, sys
 from pathlib import Path
-from services.local import stack
+from services.local import __main__ as run
 from services.local.stack_options import StackOptions
 
 commands, data_dir = json.loads(sys.argv[1]), Path(sys.argv[2])
-describe = stack.describe
-stack.describe = lambda s: json.dumps({name: s.process(name).pid for name in s.names})
-stack.StackOptions = lambda **given: StackOptions(commands=commands, migrate=False, **given)
-stack.main(["--data-dir", str(data_dir), "--http-port", sys.argv[3]])
+run.describe = lambda s: json.dumps({name: s.process(name).pid for name in s.names})
+run.StackOptions = lambda **given: StackOptions(commands=commands, migrate=False, **given)
+run.main(["--data-dir", str(data_dir), "--http-port", sys.argv[3]])
 """
 
 
@@ -119,7 +118,8 @@ def test_stubborn_child(tmp_path: Path) -> None:
     process = ManagedProcess("stubborn", ["bash", "-c", program], log_path=tmp_path / "log")
     process.launch()
     process.wait_ready(lambda: "ready" in process.tail(), timeout=10)
-    process.stop(grace=0.2)
+    process.send(signal.SIGTERM)
+    process.wait_stopped(grace=0.2)
     assert process.exit_code == -signal.SIGKILL
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.chassis.migrate import check, downgrade, migrate
-from services.local.postgres_server import LocalPostgres
+from services.local.postgres_server import PostgresServer
 from tests.support.servers import Templates
 
 
@@ -14,7 +14,7 @@ def test_tables_and_migrations_agree(templates: Templates) -> None:
     templates.drop(url)
 
 
-def test_down_and_up_again(postgres_server: LocalPostgres, templates: Templates) -> None:
+def test_down_and_up_again(postgres_server: PostgresServer, templates: Templates) -> None:
     url = templates.clone("rating")
     before = migrate("services.rating", url)
     downgrade("services.rating", url, "base")
