@@ -1,11 +1,9 @@
 """Requests that are safe to repeat: a `request_id` is answered once, in the transaction of its effect.
 
-    return idempotency.answer_once(
-        db, organization, request, pb.CreatePlanResponse, lambda tx: pb.CreatePlanResponse(plan=…create_plan(tx, …)))
-
 The row of a request is inserted before the work and holds its answer after it, so a concurrent repeat waits for the
-first and then gets the same answer. The same id with another payload is an error, never silence. A request without an
-id, and one that only validates, leaves no row.
+first and then gets the same answer; an answer with a field `replayed` says so. The same id with another payload is an
+error, never silence. A request without an id, and one that only validates, leaves no row. Servicers use it through
+chassis.rpc.command.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
@@ -24,7 +22,7 @@ from services.chassis.db import Database
 from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
 from services.kernel.ids import OrganizationId
 
-M = TypeVar("M", bound=Message)
+A = TypeVar("A", bound=Message)
 
 # A UUID or a hash in hexadecimal fits several times; longer text is not an id.
 MAX_REQUEST_ID = 255
@@ -32,6 +30,29 @@ MAX_REQUEST_ID = 255
 KEEP = timedelta(days=30)
 # Rows removed at a time, so that pruning never holds a long transaction.
 PRUNE_BATCH = 5000
+# The field by which an answer says that it was given before.
+REPLAYED = "replayed"
+
+
+class Named(Protocol):
+    """A description of a message, as far as it names it."""
+
+    @property
+    def full_name(self) -> str:
+        """Package and name."""
+
+
+class Request(Protocol):
+    """A message that asks for a change: its id makes it safe to repeat."""
+
+    request_id: str
+
+    @property
+    def DESCRIPTOR(self) -> Named:  # noqa: N802 - protobuf's name
+        """What the message is made of."""
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
+        """The message as bytes."""
 
 
 def table(metadata: sa.MetaData) -> sa.Table:
@@ -69,8 +90,8 @@ def create_table(op: Any) -> None:
 
 
 def answer_once(
-    db: Database, organization: OrganizationId, request: M, answer_type: type[Any], work: Callable[[Connection], Any]
-) -> Any:
+    db: Database, organization: OrganizationId, request: Request, answer_type: type[A], work: Callable[[Connection], A]
+) -> A:
     """Run a command in one transaction of the organization and answer it; a repeat gets the first answer.
 
     Args:
@@ -90,22 +111,28 @@ def answer_once(
 def once(
     tx: Connection,
     organization: OrganizationId,
-    request: Any,
-    answer_type: type[Any],
-    work: Callable[[Connection], Any],
-) -> Any:
+    request: Request,
+    answer_type: type[A],
+    work: Callable[[Connection], A],
+) -> A:
     """As `answer_once`, in a transaction that is already open."""
     if getattr(request, "validate_only", False):
         return undone(tx, work)
     known = claim(tx, organization, request)
     if known is not None:
-        return answer_type.FromString(known)
+        return _replayed(answer_type.FromString(known))
     answer = work(tx)
     keep(tx, organization, request, answer.SerializeToString())
     return answer
 
 
-def undone(tx: Connection, work: Callable[[Connection], M]) -> M:
+def _replayed(answer: A) -> A:
+    if REPLAYED in answer.DESCRIPTOR.fields_by_name:
+        setattr(answer, REPLAYED, True)
+    return answer
+
+
+def undone(tx: Connection, work: Callable[[Connection], A]) -> A:
     """What a command would answer: it runs as ever, and nothing of it stays."""
     savepoint = tx.begin_nested()
     try:
@@ -114,7 +141,7 @@ def undone(tx: Connection, work: Callable[[Connection], M]) -> M:
         savepoint.rollback()
 
 
-def claim(tx: Connection, organization: OrganizationId, request: Any) -> bytes | None:
+def claim(tx: Connection, organization: OrganizationId, request: Request) -> bytes | None:
     """Take a request's id for this transaction; the kept answer of an earlier one, None for a first.
 
     An earlier one that kept no answer gives empty bytes. Waits for a concurrent transaction with the same id.
@@ -145,7 +172,7 @@ def claim(tx: Connection, organization: OrganizationId, request: Any) -> bytes |
     return bytes(row.answer or b"")
 
 
-def keep(tx: Connection, organization: OrganizationId, request: Any, answer: bytes) -> None:
+def keep(tx: Connection, organization: OrganizationId, request: Request, answer: bytes) -> None:
     """Keep the answer of a claimed request; one without an id keeps nothing."""
     if request.request_id:
         tx.exec_driver_sql(
@@ -163,6 +190,6 @@ def prune(tx: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def _key(organization: OrganizationId, request: Any) -> tuple[str, str, str]:
+def _key(organization: OrganizationId, request: Request) -> tuple[str, str, str]:
     """An id counts for one method: the full name of its request message."""
     return organization, request.DESCRIPTOR.full_name, request.request_id

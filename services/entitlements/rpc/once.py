@@ -8,7 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from sqlalchemy.engine import Connection
 
-from services.chassis.idempotency import answer_once
+from services.chassis.idempotency import Request, answer_once
 from services.chassis.rpc.calls import Context, organization_of
 from services.entitlements.deps import Deps
 from services.kernel.ids import OrganizationId
@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Message)
 
 def once(
     deps: Deps,
-    request: Message,
+    request: Request,
     context: Context,
     answer: type[M],
     work: Callable[[Connection, OrganizationId], M],

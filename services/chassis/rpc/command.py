@@ -1,0 +1,94 @@
+"""A servicer's commands: each is one transaction of the caller's organization, and safe to repeat.
+
+    @command(pb.CreatePlanRequest, pb.CreatePlanResponse, reads=lambda request: plan_from_pb(request.plan))
+    def CreatePlan(self, tx, organization, draft):
+        \"\"\"Create a plan.\"\"\"
+        return pb.CreatePlanResponse(plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft)))
+
+What is read of the request is read before the transaction begins, so that a request which is wrong in itself costs
+the database nothing. A repeat with the same `request_id` gets the first answer (chassis.idempotency), errors leave as
+`answers` lets them. A command that needs more than one transaction, or one of the worker's, is written with `answers`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Protocol, TypeVar, overload
+
+from google.protobuf.message import Message
+from sqlalchemy.engine import Connection
+
+from services.chassis import idempotency
+from services.chassis.db import Database
+from services.chassis.rpc.answers import answers
+from services.chassis.rpc.calls import Context, organization_of
+from services.kernel.ids import OrganizationId
+
+
+class HasDatabase(Protocol):
+    """A service's dependencies, as far as a command needs them."""
+
+    @property
+    def db(self) -> Database:
+        """The service's database."""
+
+
+class CommandServicer(Protocol):
+    """A servicer with commands."""
+
+    @property
+    def deps(self) -> HasDatabase:
+        """What the service stands on."""
+
+
+S = TypeVar("S", bound=CommandServicer)
+Q = TypeVar("Q", bound=idempotency.Request)
+A = TypeVar("A", bound=Message)
+R = TypeVar("R")
+
+Work = Callable[[S, Connection, OrganizationId, R], A]
+Method = Callable[[S, Q, Context], A]
+
+
+@overload
+def command(request_type: type[Q], answer_type: type[A]) -> Callable[[Work[S, Q, A]], Method[S, Q, A]]: ...
+
+
+@overload
+def command(
+    request_type: type[Q], answer_type: type[A], *, reads: Callable[[Q], R]
+) -> Callable[[Work[S, R, A]], Method[S, Q, A]]: ...
+
+
+def command(
+    request_type: type[Q], answer_type: type[A], *, reads: Callable[[Q], R] | None = None
+) -> Callable[[Work[S, R | Q, A]], Method[S, Q, A]]:
+    """Make a servicer method of a function that works in a transaction.
+
+    Args:
+        request_type: message that the method is asked with.
+        answer_type: message that it answers with.
+        reads: what the work is given of the request; the request itself where this is left out. It runs first, and
+            may raise InvalidArgumentError.
+
+    Raises:
+        TypeError: where it is applied, if the messages are not those of the method that it decorates.
+    """
+
+    def decorate(work: Work[S, R | Q, A]) -> Method[S, Q, A]:
+        named = (request_type.__name__, answer_type.__name__)
+        if named != (f"{work.__name__}Request", f"{work.__name__}Response"):
+            raise TypeError(f"{work.__qualname__} is a command of {named}")
+
+        @functools.wraps(work)
+        def method(self: S, request: Q, context: Context) -> A:
+            organization = organization_of(context)
+            read: R | Q = request if reads is None else reads(request)
+            return idempotency.answer_once(
+                self.deps.db, organization, request, answer_type, lambda tx: work(self, tx, organization, read)
+            )
+
+        return answers(method)
+
+    return decorate
