@@ -9,7 +9,6 @@ Prints one line a fault and exits 1 if there is any.
 from __future__ import annotations
 
 import importlib
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT.parent), str(ROOT.parent / "gen")]
 TARGETS = (ROOT / "base", ROOT / "overlays" / "local")
+# From the wheel that `make install` brings, so that nobody installs it by hand and everybody renders with one version.
+KUBECTL = Path(sys.executable).parent / "kubectl"
 # Rendering is local file work; longer means that kubectl tries to reach something.
 RENDER_SECONDS = 60
 # What the base names and leaves to an overlay to make.
@@ -33,11 +34,8 @@ Manifest = dict[str, Any]
 
 def render(target: Path) -> list[Manifest]:
     """The manifests of a kustomization."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        sys.exit("k8s-check needs kubectl on the PATH (Debian: apt-get install kubernetes-client)")
     text = subprocess.run(
-        [kubectl, "kustomize", str(target)], check=True, capture_output=True, text=True, timeout=RENDER_SECONDS
+        [str(KUBECTL), "kustomize", str(target)], check=True, capture_output=True, text=True, timeout=RENDER_SECONDS
     ).stdout
     return read(text)
 

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / "k8s" / "base"
@@ -29,10 +28,10 @@ check = _load()
 
 def _manifests() -> list[dict[str, Any]]:
     """The ingest service with the configuration it takes its environment from."""
-    files = [BASE / "ingest" / "deployment.yaml", BASE / "ingest" / "service.yaml"]
+    by_kind = {manifest["kind"]: manifest for manifest in check.render(BASE / "ingest")}
     environment = dict(line.split("=", 1) for line in (BASE / "farebox.env").read_text().splitlines())
     configuration = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "farebox"}, "data": environment}
-    return [*(yaml.safe_load(file.read_text()) for file in files), configuration]
+    return [by_kind["Deployment"], by_kind["Service"], configuration]
 
 
 def _pod(manifests: list[dict[str, Any]]) -> dict[str, Any]:
