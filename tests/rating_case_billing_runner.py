@@ -174,7 +174,7 @@ def _estimate(case: Case) -> dict[str, object]:
     billed = Billed.start({"amount_cents": 0}, datetime(2024, 2, 1, tzinfo=UTC))
     nominal = billed.nominal(billed.subscription.starts_at)
     (fee,) = billed.rate(standard(amount), COUNT, usage, nominal, nominal)
-    return {"amount_cents": fee.amount_cents, "units": fee.units, "events_count": fee.events_count}
+    return {"amount_cents": fee.amount_cents, "units": fee.units, "events_count": fee.event_count}
 
 
 _SUBSCRIPTION_BILLING: dict[str, Callable[[Case], dict[str, object]]] = {

@@ -23,7 +23,7 @@ from services.rating.pricing.advance import HighWater, charge_in_advance
 from services.rating.pricing.charge_filter import bucket_of
 from services.rating.pricing.charge_usage import ChargeUsage, Window
 from services.rating.pricing.charges import Line, Priced, price
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.proration import DayShare
 from services.rating.pricing.tax import Tax
@@ -49,10 +49,10 @@ def creditable(fees: Sequence[Fee], totals: Totals, *, paid_cents: int = 0) -> C
 # --- coupons and taxes ----------------------------------------------------------------------------------------------
 
 
-def fixed_coupon(cents: int, frequency: str = "forever", used_cents: int = 0) -> AppliedCoupon:
+def fixed_coupon(cents: int, frequency: str = "forever", used_cents: int = 0) -> CouponTerms:
     """A coupon of a fixed amount."""
     left = 3 if frequency == "recurring" else None
-    return AppliedCoupon("c", CouponFrequency(frequency), cents, used_cents=used_cents, invoices_left=left)
+    return CouponTerms("c", CouponFrequency(frequency), cents, used_cents=used_cents, invoices_left=left)
 
 
 def _coupon_amount(case: Case) -> dict[str, object]:
@@ -61,7 +61,7 @@ def _coupon_amount(case: Case) -> dict[str, object]:
     if given["type"] == "percentage":
         left = 3 if frequency == "recurring" else None
         rate = Decimal(given["percentage_rate"])
-        coupon = AppliedCoupon("c", CouponFrequency(frequency), rate_percent=rate, invoices_left=left)
+        coupon = CouponTerms("c", CouponFrequency(frequency), rate_percent=rate, invoices_left=left)
     else:
         coupon = fixed_coupon(given["amount_cents"], frequency, given.get("already_used", 0))
     return {"amount_cents": coupon.amount_off(major(given["base"]), EUR)}

@@ -227,7 +227,7 @@ def _aggregation(case: Case) -> dict[str, object]:
     aggregate = next(reversed(usages.values())).aggregate
     return {
         "units_5dp": last.units,
-        "events_count": last.events_count,
+        "events_count": last.event_count,
         "total_aggregated_units": aggregate.units,
         "variation": aggregate.units - _number(given.get("carried_value", 0)),
         "groups": {bucket.group[0][1]: usage.units for bucket, usage in rated.items() if bucket.group},
@@ -308,7 +308,7 @@ def _current_usage(case: Case) -> dict[str, object]:
         "units": sum((fee.units for fee in fees), Decimal(0)),
         "amount_cents": amount_cents,
         "total_amount_cents": amount_cents + taxes,
-        "events_count": sum(fee.events_count for fee in fees),
+        "events_count": sum(fee.event_count for fee in fees),
         "filters": {fee.filter_key: {"units": fee.units, "amount_cents": fee.amount_cents} for fee in fees},
     }
 

@@ -17,7 +17,7 @@ from services.rating.invoicing.adjustment import adjust, settle
 from services.rating.invoicing.credit_note import CreditableInvoice, CreditItem, InvoicedFee, credit
 from services.rating.invoicing.invoice import Balance, compute_totals
 from services.rating.pricing.charges import Line, Priced
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.tax import Tax
 
@@ -31,9 +31,9 @@ taxes = st.lists(
 ).map(tuple)
 coupons = st.lists(
     st.one_of(
-        st.builds(AppliedCoupon, st.just("fixed"), st.just(CouponFrequency.FOREVER), st.integers(1, 10**7)),
+        st.builds(CouponTerms, st.just("fixed"), st.just(CouponFrequency.FOREVER), st.integers(1, 10**7)),
         st.builds(
-            AppliedCoupon,
+            CouponTerms,
             st.just("rate"),
             st.just(CouponFrequency.FOREVER),
             rate_percent=st.decimals(D("0.01"), 100, places=2),
@@ -58,7 +58,7 @@ def fees_of(parts: Sequence[tuple[Decimal, tuple[Tax, ...], str]], currency: Any
 
 @given(fee_parts, currencies, coupons, balances, balances)
 def test_fees_sum_to_the_invoice(
-    parts: list[Any], currency: Any, applied: list[AppliedCoupon], notes: list[Balance], prepaid: list[Balance]
+    parts: list[Any], currency: Any, applied: list[CouponTerms], notes: list[Balance], prepaid: list[Balance]
 ) -> None:
     """Fees less coupons plus taxes less balances is the total, to the minor unit, and never below zero."""
     fees = fees_of(parts, currency)
@@ -79,7 +79,7 @@ def test_fees_sum_to_the_invoice(
 
 @given(fee_parts, st.lists(amounts, max_size=6), currencies, coupons)
 def test_an_invoice_with_adjustments_is_never_below_zero(
-    parts: list[Any], corrected: list[Decimal], currency: Any, applied: list[AppliedCoupon]
+    parts: list[Any], corrected: list[Decimal], currency: Any, applied: list[CouponTerms]
 ) -> None:
     """What does not fit waits; what is placed and what waits are all of it."""
     fees = fees_of(parts, currency)

@@ -149,7 +149,7 @@ def test_a_voided_event_leaves_no_trace(events: list[Measurement], more: list[Me
         for voided in added[:1]:
             state = empty.add([*events, *added]).without(voided)
             others = empty.add([*events, *added[1:]])
-            assert state is None or (state.units, state.events_count) == (others.units, others.events_count)
+            assert state is None or (state.units, state.event_count) == (others.units, others.event_count)
 
 
 @given(event_lists(), event_lists(), pieces)

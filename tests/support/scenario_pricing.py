@@ -109,7 +109,7 @@ class Pricing:
         return SubscriptionId(f"{self.agreement.subscription_id}+")
 
     def _change(self, plan: PlanVersion, at: datetime) -> None:
-        agreement, old, zone = self.agreement, self.agreement.plan.plan, self.agreement.timezone
+        agreement, old, zone = self.agreement, self.agreement.plan, self.agreement.timezone
         effect = request_change(agreement.subscription, old, plan.plan, new_id=self._next_id(), at=at, timezone=zone)
         if effect.successor is None:
             self.agreement = agreement.moved(effect.subscription)
@@ -138,7 +138,7 @@ class Pricing:
                     continue
                 fees = tuple(InvoicedFee(each) for each in invoice.fees)
                 credited = CreditableInvoice(fees, invoice.totals.sub_total_cents, invoice.totals.taxes_cents)
-                note = credit_unused(credited, number, unused, over.plan.plan.currency)
+                note = credit_unused(credited, number, unused, over.plan.currency)
                 if note is not None:
                     self._balances.append(Balance(f"note-{len(self._balances)}", note.credit_cents))
                 return
@@ -149,11 +149,11 @@ class Pricing:
         assert self._open is not None
         spans = [*self._closed, (self.agreement, self._open)]
         agreement, period = next((owner, span) for owner, span in spans if at in span)
-        metric = self.metrics[event["code"]].metric
+        metric = self.metrics[event["code"]].definition
         properties = event["properties"]
         measured = metric.measure(event_id=event["transaction_id"], at=at, properties=properties)
         kept = self._usages.setdefault((agreement.subscription_id, period.start), {})
-        for charge in agreement.plan.plan.charges:
+        for charge in agreement.plan.charges:
             if charge.metric_code == metric.code:
                 bucket = bucket_of(charge.filters, charge.group_keys(metric), properties)
                 usages = kept.setdefault(charge.charge_id, {})
@@ -165,13 +165,13 @@ class Pricing:
         self._closed.append((run.agreement, period))
 
     def _usage_fees(self, agreement: Agreement, period: Period) -> list[Fee]:
-        plan = agreement.plan.plan
+        plan = agreement.plan
         window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
         rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
         kept = self._usages.get((agreement.subscription_id, period.start), {})
 
         def rated(charge: Charge) -> Iterable[Fee]:
-            metric = self.metrics[charge.metric_code].metric
+            metric = self.metrics[charge.metric_code].definition
             return rate_charge(charge, metric, kept.get(charge.charge_id, {}), rated_for)
 
         return [fee for charge in plan.charges for fee in rated(charge)]
@@ -179,7 +179,7 @@ class Pricing:
     def _adjustments(self, fees: Iterable[Fee]) -> list[Fee]:
         """What closed periods owe for events that came late."""
         owed: list[Fee] = []
-        currency = self.agreement.plan.plan.currency
+        currency = self.agreement.plan.currency
         for agreement, period in self._closed:
             invoiced = [
                 fee
@@ -191,7 +191,7 @@ class Pricing:
         return list(settle(owed, fees)[0])
 
     def _invoice(self, run: BillingRun, usage: Iterable[Fee]) -> None:
-        plan = run.agreement.plan.plan
+        plan = run.agreement.plan
         fees = [*([run.base] if run.base else []), *usage]
         if run.commitment is not None:
             nominal = run.commitment.nominal

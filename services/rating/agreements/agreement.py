@@ -11,6 +11,7 @@ from services.kernel.period import Period
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import Subscription
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.pricing.plan import Plan
 from services.rating.shared.subscription_state import SubscriptionState
 
 
@@ -34,7 +35,7 @@ class Agreement:
     Attributes:
         organization_id: owner.
         subscription: the subscription.
-        plan: the version of the plan that it has.
+        plan_version: the version of the plan that it has, with the taxes of its fees.
         external_customer_id: the customer by the organization's id.
         timezone: IANA zone the customer's days are counted in.
         name: for people.
@@ -46,7 +47,7 @@ class Agreement:
 
     organization_id: OrganizationId
     subscription: Subscription
-    plan: PlanVersion
+    plan_version: PlanVersion
     external_customer_id: str
     timezone: str
     name: str
@@ -61,6 +62,11 @@ class Agreement:
         return self.subscription.subscription_id
 
     @property
+    def plan(self) -> Plan:
+        """What was sold."""
+        return self.plan_version.plan
+
+    @property
     def is_active(self) -> bool:
         """Whether the subscription runs."""
         return self.subscription.state is SubscriptionState.ACTIVE
@@ -68,17 +74,17 @@ class Agreement:
     @property
     def cadence(self) -> Cadence:
         """The calendar of its base price."""
-        return self.subscription.cadence(self.plan.plan.interval, self.timezone)
+        return self.subscription.cadence(self.plan.interval, self.timezone)
 
     @property
     def usage_cadence(self) -> Cadence:
         """The calendar its usage is billed in: the plan's own, or monthly within it."""
-        return self.plan.plan.charge_cadence(self.cadence)
+        return self.plan.charge_cadence(self.cadence)
 
     @property
     def trial_ends_at(self) -> datetime | None:
         """When its trial ends or ended; None without one."""
-        return self.subscription.trial_ends_at(self.plan.plan, self.timezone)
+        return self.subscription.trial_ends_at(self.plan, self.timezone)
 
     def nominal_period_at(self, at: datetime) -> Period:
         """The full billing period that holds an instant."""
@@ -111,6 +117,8 @@ class Agreement:
         """The agreement after a verb moved its subscription."""
         return replace(self, subscription=subscription)
 
-    def succeeded_by(self, subscription: Subscription, plan: PlanVersion) -> Agreement:
+    def succeeded_by(self, subscription: Subscription, plan_version: PlanVersion) -> Agreement:
         """The agreement of the subscription that takes over by a change of plan."""
-        return replace(self, subscription=subscription, plan=plan, trial_end_due_at=None, end_terms=EndTerms())
+        return replace(
+            self, subscription=subscription, plan_version=plan_version, trial_end_due_at=None, end_terms=EndTerms()
+        )

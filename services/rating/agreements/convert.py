@@ -114,10 +114,10 @@ def subscription_to_pb(agreement: Agreement, current_period: Period | None) -> p
         current_period=period_to_pb(current_period),
         pending_change=_pending_to_pb(agreement),
         created_at=instant_to_pb(agreement.created_at),
-        plan_amount_cents=agreement.plan.base_amount_cents,
-        plan_currency=agreement.plan.plan.currency.code,
+        plan_amount_cents=agreement.plan_version.base_amount_cents,
+        plan_currency=agreement.plan.currency.code,
         previous_subscription_id=subscription.previous_id or "",
-        plan_id=agreement.plan.plan_id,
+        plan_id=agreement.plan_version.plan_id,
     )
 
 
@@ -142,7 +142,7 @@ def change_to_pb(change: SubscriptionChange, *, is_preview: bool) -> pb.Subscrip
         refund_amount_cents=billed.refund_amount_cents,
         offset_amount_cents=billed.offset_amount_cents,
         due_amount_cents=billed.due_amount_cents,
-        currency=agreement.plan.plan.currency.code,
+        currency=agreement.plan.currency.code,
         previous_subscription=None if previous is None else subscription_to_pb(previous, None),
         invoice_ids=() if is_preview else billed.invoice_ids,
     )

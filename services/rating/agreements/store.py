@@ -191,7 +191,7 @@ def _values(agreement: Agreement) -> dict[str, Any]:
         "id": subscription.subscription_id,
         "external_id": subscription.external_id,
         "customer_id": subscription.customer_id,
-        "plan_id": agreement.plan.plan_id,
+        "plan_id": agreement.plan_version.plan_id,
         "name": agreement.name,
         "state": subscription.state,
         "alignment": subscription.alignment,
@@ -244,19 +244,19 @@ def _load(tx: Connection, rows: Sequence[Row[Any]]) -> list[Agreement]:
     """Agreements of rows; each plan version is read and parsed once however many subscriptions have it."""
     if not rows:
         return []
-    plans = plan_versions(tx, None, {PlanId(row.plan_id) for row in rows})
+    versions = plan_versions(tx, None, {PlanId(row.plan_id) for row in rows})
     levels = {each: tax_levels(tx, OrganizationId(each)) for each in {row.organization_id for row in rows}}
     taxed: dict[tuple[str, ...], PlanVersion] = {}
     for row in rows:
         key = (row.plan_id, *row.customer_tax_codes)
         if key not in taxed:
-            plan = plans[PlanId(row.plan_id)]
-            taxes = levels[row.organization_id].of(plan.tax_codes, row.customer_tax_codes)
-            taxed[key] = replace(plan, plan=replace(plan.plan, taxes=taxes))
+            version = versions[PlanId(row.plan_id)]
+            taxes = levels[row.organization_id].of(version.tax_codes, row.customer_tax_codes)
+            taxed[key] = replace(version, plan=replace(version.plan, taxes=taxes))
     return [_agreement(row, taxed[row.plan_id, *row.customer_tax_codes]) for row in rows]
 
 
-def _agreement(row: Row[Any], plan: PlanVersion) -> Agreement:
+def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:
     change = None
     if row.change_at is not None:
         change = PendingChange(row.change_at, row.change_plan_code, row.change_plan_version)
@@ -264,8 +264,8 @@ def _agreement(row: Row[Any], plan: PlanVersion) -> Agreement:
         subscription_id=SubscriptionId(row.id),
         external_id=row.external_id,
         customer_id=CustomerId(row.customer_id),
-        plan_code=plan.plan.code,
-        plan_version=plan.plan.version,
+        plan_code=version.plan.code,
+        plan_version=version.plan.version,
         alignment=Alignment(row.alignment),
         anchor=row.anchor,
         starts_at=row.starts_at,
@@ -279,7 +279,7 @@ def _agreement(row: Row[Any], plan: PlanVersion) -> Agreement:
     return Agreement(
         organization_id=OrganizationId(row.organization_id),
         subscription=subscription,
-        plan=plan,
+        plan_version=version,
         external_customer_id=row.external_customer_id,
         timezone=row.timezone,
         name=row.name,

@@ -12,7 +12,7 @@ from services.rating.catalog.store import coupons as store
 from services.rating.customers.store import customer
 from services.rating.deps import Deps
 from services.rating.organizations.present import now_of
-from services.rating.pricing.catalog import Coupon, CustomerCoupon
+from services.rating.pricing.catalog import AppliedCoupon, Coupon
 
 
 def apply_coupon(
@@ -22,7 +22,7 @@ def apply_coupon(
     external_customer_id: str,
     coupon_code: str,
     amount: tuple[int, str] | None,
-) -> CustomerCoupon:
+) -> AppliedCoupon:
     """Give a customer a coupon, for another fixed amount (minor units, currency) where one is given.
 
     Raises:
@@ -36,7 +36,7 @@ def apply_coupon(
         raise FailedPreconditionError("COUPON_EXPIRED", "the coupon has expired", code=coupon_code)
     if coupon.currency and who.currency and coupon.currency != who.currency:
         raise FailedPreconditionError("CURRENCY_MISMATCH", "the customer is billed in another currency")
-    given = CustomerCoupon(new_id(), coupon, who.customer_id, who.external_id, now)
+    given = AppliedCoupon(new_id(), coupon, who.customer_id, who.external_id, now)
     if not store.insert_applied(tx, organization, given):
         raise AlreadyExistsError("COUPON_ALREADY_APPLIED", "the customer has this coupon", code=coupon_code)
     return given
@@ -44,7 +44,7 @@ def apply_coupon(
 
 def terminate_applied_coupon(
     deps: Deps, tx: Connection, organization: OrganizationId, applied_coupon_id: str
-) -> CustomerCoupon:
+) -> AppliedCoupon:
     """Take a coupon away; doing so twice changes nothing."""
     if uuid_or_none(applied_coupon_id) is None:
         raise InvalidArgumentError.of_field("applied_coupon_id", "invalid_format", "is not an id")

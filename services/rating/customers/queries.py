@@ -8,7 +8,7 @@ from services.rating.catalog.store.coupons import list_applied
 from services.rating.customers import store
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
-from services.rating.pricing.catalog import CustomerCoupon
+from services.rating.pricing.catalog import AppliedCoupon
 from services.rating.shared.rows import Listed
 
 
@@ -26,7 +26,7 @@ def list_customers(deps: Deps, organization: OrganizationId, page: Page) -> List
 
 def list_applied_coupons(
     deps: Deps, organization: OrganizationId, page: Page, external_customer_id: str
-) -> Listed[CustomerCoupon]:
+) -> Listed[AppliedCoupon]:
     """Coupons in customers' hands, newest first; all customers' for an empty id."""
     with deps.db.transaction(organization) as tx:
         return list_applied(tx, organization, page, external_customer_id)

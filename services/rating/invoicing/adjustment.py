@@ -68,7 +68,7 @@ def _adjustment(invoiced: Sequence[Fee], now: Fee, currency: Currency) -> Fee:
         precise_amount=after - before,
         amount_cents=now.amount_cents - before_cents,
         units=now.units - units_before,
-        events_count=now.events_count - sum(fee.events_count for fee in invoiced),
+        event_count=now.event_count - sum(fee.event_count for fee in invoiced),
         lines=lines,
         description=f"adjustment: {now.description}",
     )
@@ -76,7 +76,7 @@ def _adjustment(invoiced: Sequence[Fee], now: Fee, currency: Currency) -> Fee:
 
 def _nothing(fee: Fee) -> Fee:
     """The fee of a subject that has no usage left."""
-    return replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, events_count=0, lines=())
+    return replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, event_count=0, lines=())
 
 
 def _average(amount: Decimal, units: Decimal) -> Decimal:

@@ -83,10 +83,10 @@ def trial_end_run(agreement: Agreement, at: datetime) -> BillingRun:
 def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     """The run of a billing period's end, when the subscription goes on: usage in arrears, base price, commitment."""
     at = ended.period.end
-    due = due_at(agreement.plan.plan, agreement.cadence, at)
+    due = due_at(agreement.plan, agreement.cadence, at)
     base = None
     if due.base_period is not None:
-        in_advance = agreement.plan.plan.in_advance
+        in_advance = agreement.plan.in_advance
         base = _base_in_advance(agreement, at) if in_advance else _base_of(agreement, due.base_period)
     commitment = _commitment(agreement, due.closed_period, at) if due.closed_period is not None else None
     following = agreement.period_at(at)
@@ -101,7 +101,7 @@ def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     """
     at = ended.period.end
     nominal = period_containing(agreement.cadence, ended.period.start)
-    base = None if agreement.plan.plan.in_advance else _base_of(agreement, nominal)
+    base = None if agreement.plan.in_advance else _base_of(agreement, nominal)
     return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal, at))
 
 
@@ -117,7 +117,7 @@ def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Perio
     cut = agreement.subscription.base_ends_at
     trial_ends_at = agreement.trial_ends_at
     is_in_trial = trial_ends_at is not None and at < trial_ends_at
-    if not agreement.plan.plan.in_advance or is_in_trial or cut is None or cut >= nominal.end:
+    if not agreement.plan.in_advance or is_in_trial or cut is None or cut >= nominal.end:
         return None
     return nominal
 
@@ -144,7 +144,7 @@ def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
 def _base_in_advance(agreement: Agreement, at: datetime) -> Fee | None:
     """The base price of the plan's period that holds `at`, from `at` on, unless a trial runs."""
     trial_ends_at = agreement.trial_ends_at
-    if not agreement.plan.plan.in_advance or (trial_ends_at is not None and at < trial_ends_at):
+    if not agreement.plan.in_advance or (trial_ends_at is not None and at < trial_ends_at):
         return None
     return _base_of(agreement, period_containing(agreement.cadence, at))
 
@@ -159,7 +159,7 @@ def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
         ended_at=subscription.ended_at,
         timezone=timezone,
     )
-    return base_fee(agreement.plan.plan, subscription.subscription_id, nominal, part, timezone)
+    return base_fee(agreement.plan, subscription.subscription_id, nominal, part, timezone)
 
 
 def _commitment(agreement: Agreement, nominal: Period, at: datetime) -> Commitment | None:
@@ -167,7 +167,7 @@ def _commitment(agreement: Agreement, nominal: Period, at: datetime) -> Commitme
     subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
     lived_until = min(subscription.ended_at or nominal.end, nominal.end)
     is_all_trial = trial_ends_at is not None and lived_until <= trial_ends_at
-    if not agreement.plan.plan.minimum_commitment_amount or is_all_trial:
+    if not agreement.plan.minimum_commitment_amount or is_all_trial:
         return None
     part = clip(nominal, start=subscription.starts_at, end=subscription.base_ends_at or max(at, nominal.end))
     return Commitment(nominal, part) if part is not None else None

@@ -17,7 +17,7 @@ from enum import StrEnum
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, InvoiceId
 from services.kernel.money import Currency
-from services.rating.pricing.coupon import AppliedCoupon, CouponCredit, apply_coupons
+from services.rating.pricing.coupon import CouponCredit, CouponTerms, apply_coupons
 from services.rating.pricing.fee import Fee
 from services.rating.pricing.tax import InvoiceTax, total_taxes
 
@@ -145,7 +145,7 @@ def compute_totals(
     fees: Sequence[Fee],
     currency: Currency,
     *,
-    coupons: Sequence[AppliedCoupon] = (),
+    coupons: Sequence[CouponTerms] = (),
     credit_notes: Sequence[Balance] = (),
     prepaid_credits: Sequence[Balance] = (),
 ) -> Totals:

@@ -48,7 +48,7 @@ def rate_period(
         watermarks: last counted batch of each shard of the log.
         only: codes of the metrics whose charges are wanted; None for all.
     """
-    plan = agreement.plan.plan
+    plan = agreement.plan
     window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
     rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
     by_metric: dict[str, list[KeptUsage]] = {}
@@ -71,25 +71,23 @@ def _rate_charge(
     rated_for: RatedFor,
     watermarks: Mapping[int, int],
 ) -> list[ProvenFee]:
-    free_until = None if agreement.plan.bill_usage_in_trial else agreement.trial_ends_at
+    free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
     own = charge if has_own_buckets(charge, metric, free_until) else None
     kept = usages_of_charge(charge, metric, usage, free_until)
     usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
     fees = []
-    for fee in rate_charge(charge, metric.metric, usages, rated_for):
+    for fee in rate_charge(charge, metric.definition, usages, rated_for):
         if _says_nothing(charge, fee):
             continue
         found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
-        named = replace(
-            fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.plan.taxes
-        )
+        named = replace(fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.taxes)
         fees.append(ProvenFee(named, _proof(charge, metric, fee, found, watermarks)))
     return fees
 
 
 def _says_nothing(charge: Charge, fee: Fee) -> bool:
     """Whether a fee is only the empty rest of a charge whose usage, if any, is in other filters or groups."""
-    is_empty = not fee.units and not fee.amount_cents and not fee.events_count
+    is_empty = not fee.units and not fee.amount_cents and not fee.event_count
     return is_empty and bool(charge.filters) and fee.kind is FeeKind.CHARGE
 
 

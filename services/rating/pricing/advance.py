@@ -59,4 +59,4 @@ def charge_in_advance(model: ChargeModel, before: Usage, after: Usage, mark: Hig
 
 
 def _has_begun(usage: Usage) -> bool:
-    return bool(usage.units or usage.events_count)
+    return bool(usage.units or usage.event_count)

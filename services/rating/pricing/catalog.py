@@ -7,7 +7,7 @@ from datetime import datetime
 
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import BillableMetricId, CustomerId, PlanId
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.plan import Plan
 from services.rating.pricing.tax import Tax
@@ -34,7 +34,7 @@ class MetricVersion:
     Attributes:
         metric_id: its identity over all versions.
         version: 1, then one more for each change.
-        metric: what is counted, and how.
+        definition: what is counted, and how.
         name, description: for people.
         created_at: when the metric was created.
         deleted_at: when it was removed; None while it is there.
@@ -42,7 +42,7 @@ class MetricVersion:
 
     metric_id: BillableMetricId
     version: int
-    metric: BillableMetric
+    definition: BillableMetric
     name: str
     description: str
     created_at: datetime
@@ -50,17 +50,17 @@ class MetricVersion:
 
     def __post_init__(self) -> None:
         """Refuse texts and filters beyond the limits; InvalidArgumentError names the field."""
-        require_code("code", self.metric.code)
+        require_code("code", self.definition.code)
         if not self.name:
             raise InvalidArgumentError.of_field("name", "value_is_mandatory", "is required")
         require_text("name", self.name, MAX_NAME)
         require_text("description", self.description, MAX_DESCRIPTION)
-        require_text("field_name", self.metric.field_name or "", MAX_NAME)
-        if len(self.metric.filters) > MAX_METRIC_FILTERS:
+        require_text("field_name", self.definition.field_name or "", MAX_NAME)
+        if len(self.definition.filters) > MAX_METRIC_FILTERS:
             raise InvalidArgumentError.of_field("filters", "value_is_invalid", f"are at most {MAX_METRIC_FILTERS}")
-        if len({each.key for each in self.metric.filters}) != len(self.metric.filters):
+        if len({each.key for each in self.definition.filters}) != len(self.definition.filters):
             raise InvalidArgumentError.of_field("filters", "value_already_exist", "name each property once")
-        for number, each in enumerate(self.metric.filters):
+        for number, each in enumerate(self.definition.filters):
             _check_filter(f"filters[{number}]", each.key, each.values)
 
 
@@ -152,7 +152,7 @@ class Coupon:
 
     coupon_id: str
     name: str
-    terms: AppliedCoupon
+    terms: CouponTerms
     currency: str
     created_at: datetime
     expires_at: datetime | None = None
@@ -172,7 +172,7 @@ class Coupon:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerCoupon:
+class AppliedCoupon:
     """A coupon in a customer's hand.
 
     Attributes:

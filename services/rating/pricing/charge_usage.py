@@ -99,4 +99,4 @@ class ChargeUsage:
             units = aggregate.units_over(window.period, window.nominal)
         elif isinstance(aggregate, DailySum):
             steps = aggregate.steps(window.period, window.nominal)
-        return Usage(metric.round_units(units), aggregate.events_count, self.transactions, steps, self.precise_amount)
+        return Usage(metric.round_units(units), aggregate.event_count, self.transactions, steps, self.precise_amount)

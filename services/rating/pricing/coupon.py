@@ -24,7 +24,7 @@ class CouponFrequency(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedCoupon:
+class CouponTerms:
     """A coupon in a customer's hands: fixed or a percentage, never both.
 
     Attributes:
@@ -77,7 +77,7 @@ class AppliedCoupon:
             available -= self.used_cents
         return min(available, currency.to_minor(base_amount))
 
-    def use(self, amount_cents: int) -> AppliedCoupon:
+    def use(self, amount_cents: int) -> CouponTerms:
         """The coupon after an invoice was finalized with this much taken off.
 
         Raises:
@@ -101,7 +101,7 @@ class AppliedCoupon:
 class CouponCredit:
     """What one coupon took off one invoice, in minor units."""
 
-    coupon: AppliedCoupon
+    coupon: CouponTerms
     amount_cents: int
 
 
@@ -119,7 +119,7 @@ class Discount:
     by_fee: tuple[Decimal, ...]
 
 
-def apply_coupons(fees: Sequence[Fee], coupons: Sequence[AppliedCoupon], currency: Currency) -> Discount:
+def apply_coupons(fees: Sequence[Fee], coupons: Sequence[CouponTerms], currency: Currency) -> Discount:
     """Take coupons off fees, each off what the one before left: limited to metrics first, then to plans."""
     left = _net_amounts(fees, currency)
     taken = [ZERO] * len(fees)
@@ -161,7 +161,7 @@ def spread(amount: Decimal, bases: Sequence[Decimal]) -> tuple[Decimal, ...]:
     return tuple(shares)
 
 
-def _breadth(coupon: AppliedCoupon) -> int:
+def _breadth(coupon: CouponTerms) -> int:
     """Narrow coupons go first, so that a broad one does not use up what only they could reduce."""
     if coupon.metric_codes:
         return 0

@@ -35,7 +35,7 @@ class Fee:
         amount_cents: the same rounded once, half away from zero, in minor units; below zero only for an
             adjustment.
         units: what was priced.
-        events_count: usage events behind it.
+        event_count: usage events behind it.
         lines: how the amount came about.
         description: what an invoice calls it.
         subscription_id: whose fee it is; None for an add-on without subscription.
@@ -55,7 +55,7 @@ class Fee:
     precise_amount: Decimal
     amount_cents: int
     units: Decimal
-    events_count: int
+    event_count: int
     lines: tuple[Line, ...]
     description: str = ""
     subscription_id: SubscriptionId | None = None
@@ -69,10 +69,10 @@ class Fee:
     adjusts: FeeKind | None = None
 
     @classmethod
-    def of(cls, kind: FeeKind, period: Period, priced: Priced, currency: Currency, *, events_count: int = 0) -> Fee:
+    def of(cls, kind: FeeKind, period: Period, priced: Priced, currency: Currency, *, event_count: int = 0) -> Fee:
         """The fee of a price, rounded here and nowhere else; `dataclasses.replace` adds what it is about."""
         amount_cents = currency.to_minor(priced.amount)
-        return cls(kind, period, priced.amount, amount_cents, priced.units, events_count, priced.lines)
+        return cls(kind, period, priced.amount, amount_cents, priced.units, event_count, priced.lines)
 
     @property
     def subject(self) -> tuple[str, ...]:

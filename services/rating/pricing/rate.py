@@ -95,7 +95,7 @@ def _rate_bucket(
         usage = ChargeUsage.empty(metric, model, prorated=charge.prorated, timezone=window.timezone)
     measured = usage.usage(metric, window)
     priced = price(model, measured)
-    fee = Fee.of(FeeKind.CHARGE, window.period, priced, rated_for.currency, events_count=measured.events_count)
+    fee = Fee.of(FeeKind.CHARGE, window.period, priced, rated_for.currency, event_count=measured.event_count)
     return _about(fee, charge, rated_for, bucket)
 
 

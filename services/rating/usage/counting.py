@@ -91,13 +91,13 @@ class Counter:
     @classmethod
     def of(cls, agreement: Agreement, metric: MetricVersion) -> Counter:
         """The counter of a subscription's metric."""
-        free_until = None if agreement.plan.bill_usage_in_trial else agreement.trial_ends_at
+        free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
         own = tuple(
             charge
-            for charge in agreement.plan.plan.charges
-            if charge.metric_code == metric.metric.code and has_own_buckets(charge, metric, free_until)
+            for charge in agreement.plan.charges
+            if charge.metric_code == metric.definition.code and has_own_buckets(charge, metric, free_until)
         )
-        return cls(metric, agreement.plan.plan.currency, agreement.timezone, own, free_until)
+        return cls(metric, agreement.plan.currency, agreement.timezone, own, free_until)
 
     def measure(self, event: UsageEntry | ListedEvent) -> Measurement:
         """What the metric reads from an event.
@@ -108,7 +108,7 @@ class Counter:
         precise_amount = event.precise_amount_cents
         if precise_amount:
             precise_amount = precise_amount.scaleb(-self.currency.exponent)
-        return self.metric.metric.measure(
+        return self.metric.definition.measure(
             event_id=event.transaction_id,
             at=event.occurred_at,
             properties=event.properties,
@@ -120,7 +120,7 @@ class Counter:
         found = [METRIC_TOTAL]
         if self.charges and not (self.free_until is not None and at < self.free_until):
             for charge in self.charges:
-                keys = charge.group_keys(self.metric.metric)
+                keys = charge.group_keys(self.metric.definition)
                 found.append(CountedBucket(charge.charge_id, bucket_of(charge.filters, keys, properties)))
         return found
 
@@ -131,7 +131,7 @@ class Counter:
 
 def has_own_buckets(charge: Charge, metric: MetricVersion, free_until: datetime | None) -> bool:
     """Whether a charge is priced on aggregates of its own rather than on the metric's."""
-    is_split = bool(charge.filters or charge.group_keys(metric.metric))
+    is_split = bool(charge.filters or charge.group_keys(metric.definition))
     by_event = any(isinstance(model, Percentage) and model.needs_transactions for model in charge.models)
     return is_split or by_event or charge.prorated or free_until is not None
 
@@ -204,7 +204,7 @@ def tally(counted: Counted, counter: Counter, charge: Charge | None) -> Tally:
         digest=counted.digest % DIGEST_MODULUS,
         precise_amount=exact_difference(_carried_amounts(added), _carried_amounts(voided)),
     )
-    aggregation = counter.metric.metric.aggregation
+    aggregation = counter.metric.definition.aggregation
     if aggregation is Aggregation.UNIQUE_COUNT:
         return replace(plain, values=value_changes(added, voided))
     if aggregation is Aggregation.MAX:

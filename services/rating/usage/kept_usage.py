@@ -14,7 +14,7 @@ from services.rating.pricing.aggregation import Aggregate, Count, DailySum, Late
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.pricing.charge_usage import ChargeUsage, Window
-from services.rating.pricing.charges import Percentage, Tally, Transaction, Transactions
+from services.rating.pricing.charges import PaidTransactions, Percentage, Transaction, Transactions
 from services.rating.pricing.charges.transactions import NOTHING_PAID
 from services.rating.pricing.metric import Aggregation
 from services.rating.pricing.plan import Charge
@@ -34,7 +34,7 @@ class KeptTransactions:
     """What is kept of the transactions of a percentage charge; its terms are the charge's."""
 
     earliest: tuple[Transaction, ...] = ()
-    later: Tally = NOTHING_PAID
+    later: PaidTransactions = NOTHING_PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class KeptUsage:
         """The state of the metric's aggregation."""
         if prorated:
             return DailySum(timezone, self.event_count, self.carried, self.days)
-        return _AGGREGATES[metric.metric.aggregation](self)
+        return _AGGREGATES[metric.definition.aggregation](self)
 
     def charge_usage(self, metric: MetricVersion, charge: Charge | None, timezone: str) -> ChargeUsage:
         """What a charge (None for the metric by itself) is priced on."""
@@ -99,7 +99,7 @@ class KeptUsage:
 
     def units(self, metric: MetricVersion, window: Window) -> Decimal:
         """The units of the metric by itself over a window, after its rounding."""
-        return self.charge_usage(metric, None, window.timezone).usage(metric.metric, window).units
+        return self.charge_usage(metric, None, window.timezone).usage(metric.definition, window).units
 
 
 _AGGREGATES: Mapping[Aggregation, Callable[[KeptUsage], Aggregate]] = {

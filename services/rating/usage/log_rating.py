@@ -41,7 +41,7 @@ def _kept(key: PeriodKey, counter: Counter, bucket: CountedBucket, counted: Coun
     present = UniqueCount().add(carried.added).carry().add(counted.added) if summed.values is not None else None
     return KeptUsage(
         period=key,
-        metric_code=counter.metric.metric.code,
+        metric_code=counter.metric.definition.code,
         counted=bucket,
         event_count=summed.event_count,
         total=summed.total,
@@ -64,7 +64,7 @@ def recounted(kept: KeptUsage, counted: Counted, counter: Counter) -> KeptUsage:
     """
     charge = counter.charge_of(kept.counted)
     summed = tally(counted, counter, charge)
-    metric = counter.metric.metric
+    metric = counter.metric.definition
     present_count = kept.present_count
     if metric.aggregation is Aggregation.UNIQUE_COUNT and not metric.recurring:
         present_count = int(UniqueCount().add(counted.added).units)

@@ -36,7 +36,7 @@ def test_empty_states_have_no_units() -> None:
     """Whatever the aggregation, nothing is zero."""
     for aggregation in Aggregation:
         state = empty_aggregate(aggregation)
-        assert (state.units, state.events_count) == (0, 0)
+        assert (state.units, state.event_count) == (0, 0)
 
 
 def test_units() -> None:
@@ -70,7 +70,7 @@ def test_a_sum_is_exact_whatever_its_magnitudes() -> None:
 def test_unique_values_come_and_go() -> None:
     """The last word on a value decides; a removal alone adds nothing."""
     seats = UniqueCount().add([at(1, text="a"), at(2, text="a"), at(2, text="b"), at(1, text="z", removed=True)])
-    assert (seats.units, seats.events_count) == (2, 4)
+    assert (seats.units, seats.event_count) == (2, 4)
     assert seats.add([at(3, text="a", removed=True)]).units == 1
     assert UniqueCount().add([at(3, text="a", removed=True)]).merge(seats).units == 1
 
@@ -131,13 +131,13 @@ def test_voiding_what_decided_needs_the_log() -> None:
     first, last = at(1, "4", text="a"), at(2, "9", text="a")
     for state in (Max(), Latest(), UniqueCount()):
         assert state.add([first, last]).without(last) is None  # type: ignore[attr-defined]
-        assert state.add([first, last]).without(first).events_count == 1  # type: ignore[attr-defined]
+        assert state.add([first, last]).without(first).event_count == 1  # type: ignore[attr-defined]
 
 
 def test_carried_values_survive_a_void() -> None:
     """A seat carried over is still there when the event that removed it is voided."""
     carried = UniqueCount().add([at(1, text="a"), at(1, text="b"), at(2, text="b", removed=True)]).carry()
-    assert (carried.units, carried.events_count) == (1, 0)
+    assert (carried.units, carried.event_count) == (1, 0)
     removal = at(5, text="a", removed=True)
     assert carried.add([removal]).units == 0
     assert carried.add([removal]).without(removal) == carried

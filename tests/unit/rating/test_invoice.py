@@ -28,7 +28,7 @@ from services.rating.invoicing.invoice import (
     void,
 )
 from services.rating.pricing.charges import Line, Priced
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency, apply_coupons, spread
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms, apply_coupons, spread
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.tax import Tax, applicable_taxes
 
@@ -47,9 +47,9 @@ def fee(cents: int, *taxes: Tax, metric_code: str | None = None, plan_code: str 
     return replace(made, taxes=taxes, metric_code=metric_code, plan_code=plan_code)
 
 
-def coupon(cents: int | None = None, **about: object) -> AppliedCoupon:
+def coupon(cents: int | None = None, **about: object) -> CouponTerms:
     """A coupon that never runs out."""
-    return AppliedCoupon("c", CouponFrequency.FOREVER, cents, **about)  # type: ignore[arg-type]
+    return CouponTerms("c", CouponFrequency.FOREVER, cents, **about)  # type: ignore[arg-type]
 
 
 def test_order_of_totals() -> None:
@@ -101,15 +101,15 @@ def test_spread_is_exact() -> None:
 @pytest.mark.parametrize(
     ("applied", "amount_cents", "expected"),
     [
-        (AppliedCoupon("c", CouponFrequency.ONCE, 1000), 400, (False, 600)),
-        (AppliedCoupon("c", CouponFrequency.ONCE, 1000, used_cents=600), 400, (True, 0)),
-        (AppliedCoupon("c", CouponFrequency.ONCE, rate_percent=D(10)), 400, (True, 0)),
-        (AppliedCoupon("c", CouponFrequency.RECURRING, 1000, invoices_left=2), 400, (False, 1000)),
-        (AppliedCoupon("c", CouponFrequency.RECURRING, 1000, invoices_left=1), 400, (True, 0)),
-        (AppliedCoupon("c", CouponFrequency.FOREVER, 1000), 400, (False, 1000)),
+        (CouponTerms("c", CouponFrequency.ONCE, 1000), 400, (False, 600)),
+        (CouponTerms("c", CouponFrequency.ONCE, 1000, used_cents=600), 400, (True, 0)),
+        (CouponTerms("c", CouponFrequency.ONCE, rate_percent=D(10)), 400, (True, 0)),
+        (CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=2), 400, (False, 1000)),
+        (CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=1), 400, (True, 0)),
+        (CouponTerms("c", CouponFrequency.FOREVER, 1000), 400, (False, 1000)),
     ],
 )
-def test_using_coupons(applied: AppliedCoupon, amount_cents: int, expected: tuple[bool, int]) -> None:
+def test_using_coupons(applied: CouponTerms, amount_cents: int, expected: tuple[bool, int]) -> None:
     """What is left of a coupon after an invoice."""
     used = applied.use(amount_cents)
     assert (used.is_used_up, used.amount_off(D(100), EUR)) == expected
@@ -126,7 +126,7 @@ def test_using_coupons(applied: AppliedCoupon, amount_cents: int, expected: tupl
         (lambda: coupon(0), "amount_cents"),
         (lambda: coupon(rate_percent=D(0)), "rate_percent"),
         (lambda: coupon(rate_percent=D(101)), "rate_percent"),
-        (lambda: AppliedCoupon("c", CouponFrequency.RECURRING, 1), "invoices_left"),
+        (lambda: CouponTerms("c", CouponFrequency.RECURRING, 1), "invoices_left"),
         (lambda: Tax("t", D(101)), "rate_percent"),
     ],
 )

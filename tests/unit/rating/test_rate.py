@@ -54,7 +54,7 @@ def test_one_fee_for_each_filter_and_group() -> None:
     charge = replace(CHARGE, filters=(aws, gcp))
     used = {Bucket("aws", (("r", "us"),)): usage("2"), Bucket("aws", (("r", "eu"),)): usage("1", "2")}
     fees = rate_charge(charge, SUM, used, FOR)
-    assert [(fee.filter_key, fee.group, fee.amount_cents, fee.events_count) for fee in fees] == [
+    assert [(fee.filter_key, fee.group, fee.amount_cents, fee.event_count) for fee in fees] == [
         ("aws", (("r", "eu"),), 600, 2),
         ("aws", (("r", "us"),), 400, 1),
         ("gcp", (), 700, 0),
@@ -107,7 +107,7 @@ def rated(*values: str, minimum: str = "0") -> tuple[Fee, ...]:
 def test_an_adjustment_is_the_difference() -> None:
     """With both amounts as its lines; the closed invoice stays as it is."""
     (adjustment,) = adjust(rated("5"), rated("5", "3"), EUR)
-    assert (adjustment.kind, adjustment.amount_cents, adjustment.units, adjustment.events_count) == (
+    assert (adjustment.kind, adjustment.amount_cents, adjustment.units, adjustment.event_count) == (
         FeeKind.ADJUSTMENT,
         300,
         3,
@@ -202,7 +202,7 @@ def test_state_merges_adds_and_forgets() -> None:
     assert whole.without(first) is None
     assert whole.carry() == ChargeUsage(Sum(carried=D(15)), empty.transactions)
     measured = whole.usage(SUM, WINDOW)
-    assert (measured.units, measured.events_count, measured.precise_amount) == (15, 3, D("1.5"))
+    assert (measured.units, measured.event_count, measured.precise_amount) == (15, 3, D("1.5"))
 
 
 def test_day_share() -> None:

@@ -34,7 +34,7 @@ def update_metric(deps: Deps, tx: Connection, organization: OrganizationId, draf
     Raises:
         FailedPreconditionError: `BILLABLE_METRIC_COUNTED`, its aggregation is fixed once events were counted.
     """
-    current = store.metric(tx, organization, draft.metric.code, lock=True)
+    current = store.metric(tx, organization, draft.definition.code, lock=True)
     kept = replace(draft, metric_id=current.metric_id, version=current.version, created_at=current.created_at)
     if kept == current:
         return current
@@ -67,14 +67,14 @@ def delete_metric(deps: Deps, tx: Connection, organization: OrganizationId, code
 
 def _insert(tx: Connection, organization: OrganizationId, version: MetricVersion) -> None:
     if not store.insert_metric(tx, organization, version):
-        code = version.metric.code
+        code = version.definition.code
         raise AlreadyExistsError("BILLABLE_METRIC_EXISTS", f"a billable metric has the code {code!r}", code=code)
 
 
 def _require_same_counting(
     tx: Connection, organization: OrganizationId, current: MetricVersion, kept: MetricVersion
 ) -> None:
-    before, after = current.metric, kept.metric
+    before, after = current.definition, kept.definition
     fixed = (before.aggregation, before.field_name, before.recurring)
     if fixed == (after.aggregation, after.field_name, after.recurring):
         return

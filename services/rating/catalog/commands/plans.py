@@ -121,7 +121,7 @@ def _check_references(tx: Connection, organization: OrganizationId, draft: PlanV
         path = f"plan.charges[{number}]"
         _require_known(f"{path}.metric_code", charge.metric_code, metrics)
         with inside(path):
-            charge.check_metric(metrics[charge.metric_code].metric)
+            charge.check_metric(metrics[charge.metric_code].definition)
     for number, each in enumerate(plan.entitlements):
         if each.metric_code:
             _require_known(f"plan.entitlements[{number}].metric_code", each.metric_code, metrics)

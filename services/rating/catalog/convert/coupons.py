@@ -9,8 +9,8 @@ from farebox.rating.v1 import coupon_pb2 as pb
 from farebox.rating.v1 import tax_pb2
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import currency
-from services.rating.pricing.catalog import CatalogTax, Coupon, CustomerCoupon
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.catalog import AppliedCoupon, CatalogTax, Coupon
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.tax import Tax
 from services.rating.shared.paths import inside
 from services.rating.shared.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
@@ -65,7 +65,7 @@ def coupon_from_pb(message: pb.Coupon) -> Coupon:
     amount = money_from_pb(message.amount, "coupon.amount") if message.HasField("amount") else (None, "")
     expires_at = instant_or_none_of(message, "expires_at", "coupon")
     with inside("coupon", {"invoices_left": "frequency_duration"}):
-        terms = AppliedCoupon(
+        terms = CouponTerms(
             code=message.code,
             frequency=frequency,
             amount_cents=amount[0],
@@ -96,7 +96,7 @@ def coupon_to_pb(coupon: Coupon) -> pb.Coupon:
     )
 
 
-def applied_coupon_to_pb(applied: CustomerCoupon) -> pb.AppliedCoupon:
+def applied_coupon_to_pb(applied: AppliedCoupon) -> pb.AppliedCoupon:
     """The coupon in a customer's hand as it is."""
     terms = applied.coupon.terms
     once = terms.frequency is CouponFrequency.ONCE and terms.amount_cents is not None

@@ -43,7 +43,7 @@ def metric_from_pb(message: pb.BillableMetric) -> MetricVersion:
         return MetricVersion(
             metric_id=BillableMetricId(""),
             version=1,
-            metric=BillableMetric(
+            definition=BillableMetric(
                 code=message.code,
                 aggregation=aggregation,
                 field_name=message.field_name or None,
@@ -68,7 +68,7 @@ def _rounding_from_pb(message: pb.BillableMetric) -> Rounding | None:
 
 def metric_to_pb(version: MetricVersion) -> pb.BillableMetric:
     """The metric as it is."""
-    metric = version.metric
+    metric = version.definition
     return pb.BillableMetric(
         id=version.metric_id,
         code=metric.code,

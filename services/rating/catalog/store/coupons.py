@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection, Row
 from services.chassis.page import Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
-from services.rating.pricing.catalog import Coupon, CustomerCoupon
-from services.rating.pricing.coupon import AppliedCoupon, CouponFrequency
+from services.rating.pricing.catalog import AppliedCoupon, Coupon
+from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.shared.rows import Listed, read_list
 from services.rating.tables.catalog import COUPONS
 from services.rating.tables.subscriptions import APPLIED_COUPONS, CUSTOMERS
@@ -61,7 +61,7 @@ def list_coupons(tx: Connection, organization: OrganizationId, page: Page) -> Li
     return read_list(tx, statement, COUPONS.c.code, page, _coupon)
 
 
-def insert_applied(tx: Connection, organization: OrganizationId, applied: CustomerCoupon) -> bool:
+def insert_applied(tx: Connection, organization: OrganizationId, applied: AppliedCoupon) -> bool:
     """Give a customer a coupon; False when it is in the same hand already."""
     terms = applied.coupon.terms
     statement = insert(APPLIED_COUPONS).values(
@@ -79,7 +79,7 @@ def insert_applied(tx: Connection, organization: OrganizationId, applied: Custom
 
 
 def save_applied(
-    tx: Connection, organization: OrganizationId, applied_coupon_id: str, terms: AppliedCoupon, at: datetime
+    tx: Connection, organization: OrganizationId, applied_coupon_id: str, terms: CouponTerms, at: datetime
 ) -> None:
     """Keep what is left of a coupon after an invoice used it; used up, it ends at this instant."""
     own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.id == applied_coupon_id
@@ -96,7 +96,7 @@ def save_applied(
 
 def coupons_of(
     tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId], at: datetime
-) -> dict[CustomerId, list[CustomerCoupon]]:
+) -> dict[CustomerId, list[AppliedCoupon]]:
     """What customers hold and is not expired, oldest first; locked until the transaction ends, to be used once."""
     statement = (
         _select_applied(organization)
@@ -105,7 +105,7 @@ def coupons_of(
         .order_by(APPLIED_COUPONS.c.id)
         .with_for_update(of=APPLIED_COUPONS, key_share=True)
     )
-    held: dict[CustomerId, list[CustomerCoupon]] = defaultdict(list)
+    held: dict[CustomerId, list[AppliedCoupon]] = defaultdict(list)
     for row in tx.execute(statement):
         held[CustomerId(row.customer_id)].append(_applied(row))
     return dict(held)
@@ -113,7 +113,7 @@ def coupons_of(
 
 def list_applied(
     tx: Connection, organization: OrganizationId, page: Page, external_customer_id: str = ""
-) -> Listed[CustomerCoupon]:
+) -> Listed[AppliedCoupon]:
     """Coupons in customers' hands, ended ones included, newest first; one customer's where named."""
     statement = _select_applied(organization)
     if external_customer_id:
@@ -123,7 +123,7 @@ def list_applied(
 
 def terminate_applied(
     tx: Connection, organization: OrganizationId, applied_coupon_id: str, at: datetime
-) -> CustomerCoupon:
+) -> AppliedCoupon:
     """Take a coupon away; one that has ended keeps its instant.
 
     Raises:
@@ -163,7 +163,7 @@ def _coupon(row: Row[Any]) -> Coupon:
     return Coupon(
         coupon_id=row.id,
         name=row.name,
-        terms=AppliedCoupon(
+        terms=CouponTerms(
             code=row.code,
             frequency=CouponFrequency(row.frequency),
             amount_cents=row.amount_cents,
@@ -178,8 +178,8 @@ def _coupon(row: Row[Any]) -> Coupon:
     )
 
 
-def _applied(row: Row[Any]) -> CustomerCoupon:
-    terms = AppliedCoupon(
+def _applied(row: Row[Any]) -> AppliedCoupon:
+    terms = CouponTerms(
         code=row.its_code,
         frequency=CouponFrequency(row.its_frequency),
         amount_cents=row.amount_cents,
@@ -199,7 +199,7 @@ def _applied(row: Row[Any]) -> CustomerCoupon:
         created_at=row.its_created_at,
         expires_at=row.its_expires_at,
     )
-    return CustomerCoupon(
+    return AppliedCoupon(
         applied_coupon_id=row.id,
         coupon=coupon_,
         customer_id=CustomerId(row.customer_id),

@@ -26,7 +26,7 @@ _LIVE_PLAN = PLANS.c.is_current & PLANS.c.deleted_at.is_(None)
 
 def insert_metric(tx: Connection, organization: OrganizationId, version: MetricVersion) -> bool:
     """Keep a metric's version; False when its code is taken by another live metric."""
-    metric = version.metric
+    metric = version.definition
     statement = insert(BILLABLE_METRICS).values(
         organization_id=organization,
         id=version.metric_id,
@@ -141,7 +141,7 @@ def _metric(row: Row[Any]) -> MetricVersion:
     return MetricVersion(
         metric_id=BillableMetricId(row.id),
         version=row.version,
-        metric=BillableMetric(
+        definition=BillableMetric(
             code=row.code,
             aggregation=Aggregation(row.aggregation),
             field_name=row.field_name,

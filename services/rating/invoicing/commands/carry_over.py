@@ -18,9 +18,9 @@ def carry_over(tx: Connection, runs: Iterable[BillingRun]) -> None:
     going_on = [run for run in runs if run.usage is not None and run.following is not None]
     if not going_on:
         return
-    codes = {charge.metric_code for run in going_on for charge in run.agreement.plan.plan.charges}
+    codes = {charge.metric_code for run in going_on for charge in run.agreement.plan.charges}
     metrics = metrics_by_code(tx, going_on[0].agreement.organization_id, codes) if codes else {}
-    recurring = {code: metric for code, metric in metrics.items() if metric.metric.recurring}
+    recurring = {code: metric for code, metric in metrics.items() if metric.definition.recurring}
     if recurring:
         carry(tx, [step for run in going_on for step in _steps_of(run, recurring)], recurring)
 
@@ -30,5 +30,5 @@ def _steps_of(run: BillingRun, recurring: Mapping[str, MetricVersion]) -> list[c
         return []
     return [
         next_step(run.agreement, run.usage.period, run.following, code)
-        for code in {charge.metric_code for charge in run.agreement.plan.plan.charges} & set(recurring)
+        for code in {charge.metric_code for charge in run.agreement.plan.charges} & set(recurring)
     ]

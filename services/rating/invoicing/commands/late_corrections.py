@@ -55,7 +55,7 @@ class Adjustable:
         if not changed:
             return cls({})
         found = agreements(tx, owner, {each.subscription_id for each in changed})
-        codes = {charge.metric_code for each in found.values() for charge in each.plan.plan.charges}
+        codes = {charge.metric_code for each in found.values() for charge in each.plan.charges}
         metrics = metrics_by_code(tx, owner, codes)
         kept = usage.of_periods(tx, [each.key for each in changed])
         for each in changed:
@@ -72,7 +72,7 @@ class Adjustable:
         found: dict[PeriodKey, list[ProvenFee]] = {}
         for each in self.dirty.pop(customer, ()):
             agreement = self.agreements[each.subscription_id]
-            if agreement.plan.plan.currency == currency:
+            if agreement.plan.currency == currency:
                 found[each.key] = self._adjustments(each, agreement, watermarks)
         placed, waiting = settle([each.fee for own in found.values() for each in own], fees)
         self.settled |= {key for key, own in found.items() if not any(each.fee in waiting for each in own)}
@@ -88,7 +88,7 @@ class Adjustable:
     ) -> list[ProvenFee]:
         rerated = rate_period(agreement, period.period, self.kept[period.key], self.metrics, watermarks)
         billed = self.invoiced[(period.subscription_id, period.period.start)]
-        return adjust_period([each.fee for each in billed], rerated, agreement.plan.plan.currency)
+        return adjust_period([each.fee for each in billed], rerated, agreement.plan.currency)
 
     def save(self, tx: Connection) -> None:
         """Keep which periods are invoiced as they should be."""

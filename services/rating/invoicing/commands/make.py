@@ -30,7 +30,7 @@ from services.rating.invoicing.period_rating import ProvenFee, rate_period
 from services.rating.invoicing.store import credit_notes
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
-from services.rating.pricing.catalog import CustomerCoupon, MetricVersion
+from services.rating.pricing.catalog import AppliedCoupon, MetricVersion
 from services.rating.pricing.commitment import commitment_fee
 from services.rating.usage.commands.recount import recount
 from services.rating.usage.kept_usage import KeptUsage, PeriodKey
@@ -49,10 +49,10 @@ class Purse:
         used_coupons: coupons that an invoice has used, as they are now.
     """
 
-    coupons: dict[CustomerId, list[CustomerCoupon]]
+    coupons: dict[CustomerId, list[AppliedCoupon]]
     balances: dict[tuple[CustomerId, str], list[Balance]]
     spent: dict[str, int]
-    used_coupons: dict[str, CustomerCoupon]
+    used_coupons: dict[str, AppliedCoupon]
 
     @classmethod
     def of(cls, tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId], at: datetime) -> Purse:
@@ -131,7 +131,7 @@ def bill_runs(
     bills: dict[SubscriptionId, Bill] = {}
     for run in runs:
         fees = rate_run(tx, run, loaded)
-        currency = run.agreement.plan.plan.currency
+        currency = run.agreement.plan.currency
         fees += adjustable.place(_customer(run), currency, [each.fee for each in fees], loaded.watermarks)
         if fees:
             bill = _draft(loaded, run, fees, at)
@@ -147,7 +147,7 @@ def bill_runs(
 def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[BillingRun], at: datetime) -> Loaded:
     """What runs of one organization need; stale aggregates are counted again, what customers hold is locked."""
     owner = organization.organization_id
-    codes = {charge.metric_code for run in runs for charge in run.agreement.plan.plan.charges}
+    codes = {charge.metric_code for run in runs for charge in run.agreement.plan.charges}
     metrics = metrics_by_code(tx, owner, codes) if codes else {}
     billed = {run.usage.key: run for run in runs if run.usage is not None}
     kept = usage.of_periods(tx, billed)
@@ -192,7 +192,7 @@ def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
 def _is_free_trial(run: BillingRun) -> bool:
     """Whether all of the period is a trial whose usage the plan does not bill."""
     trial_ends_at = run.agreement.trial_ends_at
-    is_free = trial_ends_at is not None and not run.agreement.plan.bill_usage_in_trial
+    is_free = trial_ends_at is not None and not run.agreement.plan_version.bill_usage_in_trial
     return is_free and run.usage is not None and run.usage.period.end <= (trial_ends_at or run.at)
 
 
@@ -204,7 +204,7 @@ def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], before: Sequence
     belonging = [each.fee for each in fees if each.fee.period.start in nominal] + [each.fee for each in before]
     agreement = run.agreement
     fee = commitment_fee(
-        agreement.plan.plan, run.subscription_id, run.commitment.part, nominal, belonging, agreement.timezone
+        agreement.plan, run.subscription_id, run.commitment.part, nominal, belonging, agreement.timezone
     )
     return [ProvenFee(fee)] if fee is not None else []
 
@@ -218,7 +218,7 @@ def _draft(loaded: Loaded, run: BillingRun, fees: Sequence[BilledFee], at: datet
     grace_ends_at = at + timedelta(days=grace_days) if run.usage is not None else at
     timezone = run.agreement.timezone
     issued_on = local_date(grace_ends_at, timezone)
-    invoice = Invoice(InvoiceId(new_id()), customer.customer_id, run.agreement.plan.plan.currency, issued_at=at)
+    invoice = Invoice(InvoiceId(new_id()), customer.customer_id, run.agreement.plan.currency, issued_at=at)
     return Bill(
         organization_id=organization.organization_id,
         kind=InvoiceKind.SUBSCRIPTION,

@@ -54,7 +54,7 @@ def _accrue(
 ) -> list[RevenueAccrued]:
     """What periods of one organization have earned."""
     running = [each for each in due if each.state is PeriodState.OPEN]
-    codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.plan.charges}
+    codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.charges}
     metrics = metrics_by_code(tx, owner, codes) if codes else {}
     kept = usage.of_periods(tx, [each.key for each in running])
     bills = bills_by_id(tx, owner, {each.invoice_id for each in due if each.invoice_id is not None})
@@ -108,7 +108,7 @@ def _invoiced(period: BillingPeriod, bills: Mapping[InvoiceId, Bill]) -> list[Re
 
 
 def _announced(period: BillingPeriod, agreement: Agreement, entries: Sequence[RevenueEntry]) -> RevenueAccrued:
-    currency = agreement.plan.plan.currency
+    currency = agreement.plan.currency
     base = base_begun_in(agreement, period.period)
     spread = []
     if base is not None:
@@ -117,7 +117,7 @@ def _announced(period: BillingPeriod, agreement: Agreement, entries: Sequence[Re
         organization_id=period.organization_id,
         external_customer_id=agreement.external_customer_id,
         subscription_id=period.subscription_id,
-        plan_code=agreement.plan.plan.code,
+        plan_code=agreement.plan.code,
         currency=currency.code,
         billing_period=period.period,
         revision=period.accrual_revision,

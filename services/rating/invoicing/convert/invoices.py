@@ -74,7 +74,7 @@ def fee_to_pb(billed: BilledFee, currency: str, invoice_id: str) -> fee_pb2.Fee:
         metric_code=fee.metric_code or "",
         period=period_to_pb(fee.period),
         units=decimal_to_pb(fee.units),
-        event_count=fee.events_count,
+        event_count=fee.event_count,
         precise_amount=decimal_to_pb(fee.precise_amount),
         amount_cents=fee.amount_cents,
         currency=currency,

@@ -158,8 +158,8 @@ def _counted(counter: Counter, event: ListedEvent, sign: int) -> CountedEvent:
 
 def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee) -> CountedBucket:
     """The aggregate that a fee was priced on."""
-    charge = next((each for each in agreement.plan.plan.charges if each.charge_id == billed.fee.charge_id), None)
-    free_until = None if agreement.plan.bill_usage_in_trial else agreement.trial_ends_at
+    charge = next((each for each in agreement.plan.charges if each.charge_id == billed.fee.charge_id), None)
+    free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
     if charge is None or not has_own_buckets(charge, metric, free_until):
         return CountedBucket()
     return CountedBucket(charge.charge_id, Bucket(billed.fee.filter_key, billed.fee.group))

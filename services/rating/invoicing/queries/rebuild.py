@@ -133,15 +133,15 @@ class _Source:
         if not group.is_adjustment:
             return rated
         invoiced = [fee for fee in group.invoiced if fee.metric_code in group.metrics]
-        return adjust_period(invoiced, rated, group.agreement.plan.plan.currency)
+        return adjust_period(invoiced, rated, group.agreement.plan.currency)
 
     def _kept(self, group: _Group, metric: MetricVersion) -> list[KeptUsage]:
         """The aggregates of a metric that its counted events give."""
-        code = metric.metric.code
+        code = metric.definition.code
         watermark = max(each.proof.watermark for each in group.fees if each.fee.metric_code == code)
         frozen = Frozen(group.corrections[code], watermark)
         counter = Counter.of(group.agreement, metric)
-        before = self._before(group, metric, frozen) if metric.metric.recurring else []
+        before = self._before(group, metric, frozen) if metric.definition.recurring else []
         wanted = EventsWanted(self.organization, group.key.subscription_id, code, group.period)
         return kept_from_log(group.key, counter, self._counted(wanted, frozen), before)
 
@@ -152,7 +152,7 @@ class _Source:
             since = each.subscription.starts_at
             if since < group.period.start:
                 span = Period(since, min(group.period.start, each.subscription.ended_at or group.period.start))
-                wanted = EventsWanted(self.organization, each.subscription_id, metric.metric.code, span)
+                wanted = EventsWanted(self.organization, each.subscription_id, metric.definition.code, span)
                 events += self._counted(wanted, frozen)
         return events
 
@@ -204,20 +204,20 @@ def _anew(billed: BilledFee, source: _Source, rated: dict[tuple[object, ...], Fe
     if fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id is not None:
         agreement = source.agreements[fee.subscription_id]
         nominal = period_containing(agreement.cadence, fee.period.start)
-        base = base_fee(agreement.plan.plan, fee.subscription_id, nominal, fee.period, agreement.timezone)
+        base = base_fee(agreement.plan, fee.subscription_id, nominal, fee.period, agreement.timezone)
         return billed if base is None else replace(billed, fee=replace(base, taxes=fee.taxes))
     if not billed.proof.metric_id:
         # A commitment's shortfall and one-off items do not come from events.
         return billed
     found = rated.pop(_key(fee), None)
     if found is None:
-        return replace(billed, fee=replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, events_count=0))
+        return replace(billed, fee=replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, event_count=0))
     return replace(billed, fee=replace(found, taxes=fee.taxes, description=fee.description))
 
 
 def _differences(original: Bill, rebuilt: Bill) -> Iterator[str]:
     for before, after in zip(original.fees, rebuilt.fees, strict=True):
-        for name in ("units", "events_count", "precise_amount", "amount_cents"):
+        for name in ("units", "event_count", "precise_amount", "amount_cents"):
             was, now = getattr(before.fee, name), getattr(after.fee, name)
             if was != now:
                 yield f"{before.fee.description}: {name} is {was} on the invoice and {now} by the log"

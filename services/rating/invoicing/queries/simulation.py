@@ -59,7 +59,7 @@ def simulate_plan(
         metrics = metrics_by_code(tx, organization, codes) if codes else {}
     for code in sorted(codes - set(metrics)):
         raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
-    other = replace(agreement, plan=_with_charge_ids(draft))
+    other = replace(agreement, plan_version=_with_charge_ids(draft))
     simulated = [_simulate(deps, other, each, metrics) for each in closed]
     actual = [
         _with_base(agreement, each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
@@ -98,7 +98,7 @@ def _base_shares(agreement: Agreement, period: Period) -> Iterator[Fee]:
     nominal = period_containing(agreement.cadence, period.start)
     while nominal.start < period.end:
         part = clip(nominal, start=period.start, end=period.end)
-        fee = base_fee(agreement.plan.plan, agreement.subscription_id, nominal, part, agreement.timezone)
+        fee = base_fee(agreement.plan, agreement.subscription_id, nominal, part, agreement.timezone)
         if fee is not None:
             yield fee
         nominal = period_containing(agreement.cadence, nominal.end)

@@ -23,7 +23,7 @@ from services.rating.invoicing.period_rating import ProvenFee, rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.organizations.clock_store import organization_now
 from services.rating.pricing.catalog import MetricVersion
-from services.rating.pricing.charges import Tally
+from services.rating.pricing.charges import PaidTransactions
 from services.rating.pricing.fee import FeeKind
 from services.rating.pricing.metric import Aggregation
 from services.rating.usage.billing_period import BillingPeriod
@@ -117,7 +117,7 @@ def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_co
     return [
         UsageSummary(
             each.period,
-            agreement.plan.plan.currency,
+            agreement.plan.currency,
             tuple(fees[(each.subscription_id, each.period.start)]),
             each.invoice_id,
         )
@@ -142,7 +142,7 @@ def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Wh
     period = periods.holding(tx, organization, agreement.subscription_id, now)
     if not agreement.is_active or period is None:
         raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the subscription is in no billing period now")
-    codes = {charge.metric_code for charge in agreement.plan.plan.charges}
+    codes = {charge.metric_code for charge in agreement.plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
     kept = [each for each in usage.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
     if any(each.needs_recount for each in kept):
@@ -179,7 +179,7 @@ def _rate(running: _Running, kept: Iterable[KeptUsage], at: datetime) -> list[Pr
 
 def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
     """Fees that are on no invoice, with their taxes."""
-    currency = agreement.plan.plan.currency
+    currency = agreement.plan.currency
     return UsageSummary(period, currency, tuple(_taxed(each, currency) for each in fees))
 
 
@@ -191,7 +191,7 @@ def _taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
 
 
 def _stretch(kept: KeptUsage, metric: MetricVersion, factor: Decimal) -> KeptUsage:
-    if metric.metric.aggregation not in {Aggregation.COUNT, Aggregation.SUM} or metric.metric.recurring:
+    if metric.definition.aggregation not in {Aggregation.COUNT, Aggregation.SUM} or metric.definition.recurring:
         return kept
     transactions = kept.transactions
     if transactions is not None:
@@ -205,12 +205,12 @@ def _stretch(kept: KeptUsage, metric: MetricVersion, factor: Decimal) -> KeptUsa
     )
 
 
-def _times_all(tally: Tally, factor: Decimal) -> Tally:
-    return Tally(
-        _times(tally.minimum_count, factor),
-        _times(tally.maximum_count, factor),
-        _times(tally.regular_count, factor),
-        tally.regular_value * factor,
+def _times_all(paid: PaidTransactions, factor: Decimal) -> PaidTransactions:
+    return PaidTransactions(
+        _times(paid.minimum_count, factor),
+        _times(paid.maximum_count, factor),
+        _times(paid.regular_count, factor),
+        paid.regular_value * factor,
     )
 
 

@@ -22,7 +22,7 @@ class Aggregate(ABC):
 
     @property
     @abstractmethod
-    def events_count(self) -> int:
+    def event_count(self) -> int:
         """How many events were added, carried-over values not among them."""
 
     @property

@@ -14,21 +14,21 @@ from services.rating.pricing.metric import Measurement
 class Count(Aggregate):
     """State: the number of events."""
 
-    events_count: int = 0
+    event_count: int = 0
 
     @property
     def units(self) -> Decimal:
         """One unit an event."""
-        return Decimal(self.events_count)
+        return Decimal(self.event_count)
 
     def add(self, measurements: Iterable[Measurement]) -> Count:
         """The state with more events."""
-        return Count(self.events_count + sum(1 for _ in measurements))
+        return Count(self.event_count + sum(1 for _ in measurements))
 
     def merge(self, other: Count) -> Count:
         """The state of both sets of events."""
-        return Count(self.events_count + other.events_count)
+        return Count(self.event_count + other.event_count)
 
     def without(self, measurement: Measurement) -> Count:  # noqa: ARG002 - one event counts like any other
         """The state without one voided event."""
-        return Count(self.events_count - 1)
+        return Count(self.event_count - 1)

@@ -26,13 +26,13 @@ class DailySum(Aggregate):
 
     Attributes:
         timezone: IANA name of the customer's zone.
-        events_count: events of this period.
+        event_count: events of this period.
         carried: running value at the start of the period.
         days: exact net change by local date. The mapping must not be changed.
     """
 
     timezone: str
-    events_count: int = 0
+    event_count: int = 0
     carried: Decimal = ZERO
     days: Mapping[date, Decimal] = field(default_factory=dict)
 
@@ -56,26 +56,26 @@ class DailySum(Aggregate):
 
     def add(self, measurements: Iterable[Measurement]) -> DailySum:
         """The state with more events."""
-        days, count = dict(self.days), self.events_count
+        days, count = dict(self.days), self.event_count
         for each in measurements:
             count += 1
             day = local_date(each.at, self.timezone)
             days[day] = exact_sum(days.get(day, ZERO), each.number)
-        return replace(self, events_count=count, days=days)
+        return replace(self, event_count=count, days=days)
 
     def merge(self, other: DailySum) -> DailySum:
         """The state of both sets of events."""
         days = dict(self.days)
         for day, units in other.days.items():
             days[day] = exact_sum(days.get(day, ZERO), units)
-        count = self.events_count + other.events_count
+        count = self.event_count + other.event_count
         return DailySum(self.timezone, count, exact_sum(self.carried, other.carried), days)
 
     def without(self, measurement: Measurement) -> DailySum:
         """The state without one voided event."""
         day = local_date(measurement.at, self.timezone)
         days = {**self.days, day: exact_difference(self.days[day], measurement.number)}
-        return replace(self, events_count=self.events_count - 1, days=days)
+        return replace(self, event_count=self.event_count - 1, days=days)
 
     def carry(self) -> DailySum:
         """The next period starts with the running value, held from its first day."""

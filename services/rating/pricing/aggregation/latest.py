@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 class Latest(Aggregate):
     """State: count of the events and the most recent reading, None before the first."""
 
-    events_count: int = 0
+    event_count: int = 0
     reading: Reading | None = None
 
     @property
@@ -41,12 +41,12 @@ class Latest(Aggregate):
     def merge(self, other: Latest) -> Latest:
         """The state of both sets of events."""
         readings = [reading for reading in (self.reading, other.reading) if reading is not None]
-        return Latest(self.events_count + other.events_count, max(readings, default=None))
+        return Latest(self.event_count + other.event_count, max(readings, default=None))
 
     def without(self, measurement: Measurement) -> Latest | None:
         """The state without one voided event; no earlier reading is kept, so the latest needs the log."""
-        if self.events_count == 1:
+        if self.event_count == 1:
             return Latest()
         if self.reading is not None and self.reading.event_id == measurement.event_id:
             return None
-        return Latest(self.events_count - 1, self.reading)
+        return Latest(self.event_count - 1, self.reading)

@@ -15,7 +15,7 @@ from services.rating.pricing.metric import Measurement
 class Max(Aggregate):
     """State: count of the events and the largest value, None before the first."""
 
-    events_count: int = 0
+    event_count: int = 0
     largest: Decimal | None = None
 
     @property
@@ -31,10 +31,10 @@ class Max(Aggregate):
     def merge(self, other: Max) -> Max:
         """The state of both sets of events."""
         candidates = [value for value in (self.largest, other.largest) if value is not None]
-        return Max(self.events_count + other.events_count, max(candidates, default=None))
+        return Max(self.event_count + other.event_count, max(candidates, default=None))
 
     def without(self, measurement: Measurement) -> Max | None:
         """The state without one voided event; no runner-up is kept, so the largest needs the log."""
-        if self.events_count == 1:
+        if self.event_count == 1:
             return Max()
-        return None if measurement.number == self.largest else Max(self.events_count - 1, self.largest)
+        return None if measurement.number == self.largest else Max(self.event_count - 1, self.largest)

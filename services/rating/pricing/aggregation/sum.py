@@ -17,12 +17,12 @@ class Sum(Aggregate):
     """State: count and total of the events, and what was carried over.
 
     Attributes:
-        events_count: events of this period.
+        event_count: events of this period.
         total: their exact sum.
         carried: running value at the start of the period; zero unless the metric is recurring.
     """
 
-    events_count: int = 0
+    event_count: int = 0
     total: Decimal = ZERO
     carried: Decimal = ZERO
 
@@ -33,7 +33,7 @@ class Sum(Aggregate):
 
     def add(self, measurements: Iterable[Measurement]) -> Sum:
         """The state with more events."""
-        count, total = self.events_count, self.total
+        count, total = self.event_count, self.total
         for measurement in measurements:
             count += 1
             total = exact_sum(total, measurement.number)
@@ -42,14 +42,14 @@ class Sum(Aggregate):
     def merge(self, other: Sum) -> Sum:
         """The state of both sets of events."""
         return Sum(
-            self.events_count + other.events_count,
+            self.event_count + other.event_count,
             exact_sum(self.total, other.total),
             exact_sum(self.carried, other.carried),
         )
 
     def without(self, measurement: Measurement) -> Sum:
         """The state without one voided event."""
-        return Sum(self.events_count - 1, exact_difference(self.total, measurement.number), self.carried)
+        return Sum(self.event_count - 1, exact_difference(self.total, measurement.number), self.carried)
 
     def carry(self) -> Sum:
         """The next period starts with the running value."""

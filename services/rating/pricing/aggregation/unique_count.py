@@ -51,7 +51,7 @@ class UniqueCount(Aggregate):
     values: Mapping[str, Presence] = field(default_factory=dict)
 
     @property
-    def events_count(self) -> int:
+    def event_count(self) -> int:
         """How many events named any value."""
         return sum(presence.references for presence in self.values.values())
 

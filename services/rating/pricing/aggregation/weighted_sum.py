@@ -26,13 +26,13 @@ class WeightedSum(Aggregate):
     """State: the two sums from which the units over any period follow.
 
     Attributes:
-        events_count: events of this period.
+        event_count: events of this period.
         total: exact sum of their values.
         moment: exact sum of value times instant, in microseconds since 1970.
         carried: running value at the start of the period; zero unless the metric is recurring.
     """
 
-    events_count: int = 0
+    event_count: int = 0
     total: Decimal = ZERO
     moment: Decimal = ZERO
     carried: Decimal = ZERO
@@ -50,7 +50,7 @@ class WeightedSum(Aggregate):
 
     def add(self, measurements: Iterable[Measurement]) -> WeightedSum:
         """The state with more events."""
-        count, total, moment = self.events_count, self.total, self.moment
+        count, total, moment = self.event_count, self.total, self.moment
         for each in measurements:
             count += 1
             total = exact_sum(total, each.number)
@@ -60,7 +60,7 @@ class WeightedSum(Aggregate):
     def merge(self, other: WeightedSum) -> WeightedSum:
         """The state of both sets of events."""
         return WeightedSum(
-            self.events_count + other.events_count,
+            self.event_count + other.event_count,
             exact_sum(self.total, other.total),
             exact_sum(self.moment, other.moment),
             exact_sum(self.carried, other.carried),
@@ -69,7 +69,7 @@ class WeightedSum(Aggregate):
     def without(self, measurement: Measurement) -> WeightedSum:
         """The state without one voided event."""
         return WeightedSum(
-            self.events_count - 1,
+            self.event_count - 1,
             exact_difference(self.total, measurement.number),
             exact_difference(self.moment, exact_product(measurement.number, _microseconds(measurement.at))),
             self.carried,

@@ -10,7 +10,7 @@ from services.rating.pricing.charges.percentage import Percentage
 from services.rating.pricing.charges.priced import Line, Priced
 from services.rating.pricing.charges.standard import Standard
 from services.rating.pricing.charges.tier import Tier
-from services.rating.pricing.charges.transactions import Tally, Transaction, Transactions, TransactionTerms
+from services.rating.pricing.charges.transactions import PaidTransactions, Transaction, Transactions, TransactionTerms
 from services.rating.pricing.charges.usage import Step, Usage
 from services.rating.pricing.charges.volume import Volume
 
@@ -22,12 +22,12 @@ __all__ = [
     "GraduatedPercentage",
     "Line",
     "Package",
+    "PaidTransactions",
     "Percentage",
     "PercentageTier",
     "Priced",
     "Standard",
     "Step",
-    "Tally",
     "Tier",
     "Transaction",
     "TransactionTerms",
@@ -62,7 +62,7 @@ def price(model: ChargeModel, usage: Usage) -> Priced:
     if usage.steps is not None and isinstance(model, Standard | Graduated):
         return Priced.of(model.prorated_lines(usage.steps), usage.units)
     if isinstance(model, Percentage):
-        lines = model.lines(usage.units, usage.events_count, usage.transactions)
+        lines = model.lines(usage.units, usage.event_count, usage.transactions)
     elif isinstance(model, Dynamic):
         lines = model.lines(usage.units, usage.precise_amount)
     else:

@@ -9,7 +9,7 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO
 from services.rating.pricing.charges.checks import require_amount, require_positive
 from services.rating.pricing.charges.priced import Line, unit_line
-from services.rating.pricing.charges.transactions import Tally, Transactions, TransactionTerms
+from services.rating.pricing.charges.transactions import PaidTransactions, Transactions, TransactionTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Percentage:
         """Whether units and their number of events are not enough, and a store must keep `Transactions`."""
         return self.terms.has_allowance or self.terms.has_bounds
 
-    def lines(self, units: Decimal, events_count: int, transactions: Transactions | None) -> tuple[Line, ...]:
+    def lines(self, units: Decimal, event_count: int, transactions: Transactions | None) -> tuple[Line, ...]:
         """Lines for the free value, the share, the fixed parts, and the transactions at either bound.
 
         Raises:
@@ -79,7 +79,7 @@ class Percentage:
         if transactions is None:
             if self.needs_transactions:
                 raise ValueError("a percentage with an allowance or bounds is priced on its transactions")
-            free, paid = ZERO, Tally(regular_count=events_count, regular_value=units)
+            free, paid = ZERO, PaidTransactions(regular_count=event_count, regular_value=units)
         else:
             free, paid = transactions.settle()
         lines = [unit_line("free allowance", free, ZERO)] if free else []

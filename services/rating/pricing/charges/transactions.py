@@ -72,7 +72,7 @@ class TransactionTerms:
         )
 
 
-class Tally(NamedTuple):
+class PaidTransactions(NamedTuple):
     """Paid transactions by what bounds them.
 
     Attributes:
@@ -87,18 +87,18 @@ class Tally(NamedTuple):
     regular_count: int = 0
     regular_value: Decimal = ZERO
 
-    def plus(self, other: Tally) -> Tally:
-        """Both tallies together."""
-        return Tally(
+    def plus(self, other: PaidTransactions) -> PaidTransactions:
+        """Both together."""
+        return PaidTransactions(
             self.minimum_count + other.minimum_count,
             self.maximum_count + other.maximum_count,
             self.regular_count + other.regular_count,
             exact_sum(self.regular_value, other.regular_value),
         )
 
-    def minus(self, other: Tally) -> Tally:
-        """This tally without one that it holds."""
-        return Tally(
+    def minus(self, other: PaidTransactions) -> PaidTransactions:
+        """These without some that they hold."""
+        return PaidTransactions(
             self.minimum_count - other.minimum_count,
             self.maximum_count - other.maximum_count,
             self.regular_count - other.regular_count,
@@ -106,7 +106,7 @@ class Tally(NamedTuple):
         )
 
 
-NOTHING_PAID = Tally()
+NOTHING_PAID = PaidTransactions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Transactions:
     Attributes:
         terms: the charge's terms; states merge only under the same ones.
         earliest: sorted events up to the one that ends the allowance; empty without allowance.
-        later: the tally of all others.
+        later: all others, by what bounds them.
     """
 
     terms: TransactionTerms
     earliest: tuple[Transaction, ...] = ()
-    later: Tally = NOTHING_PAID
+    later: PaidTransactions = NOTHING_PAID
 
     def add(self, measurements: Iterable[Measurement]) -> Transactions:
         """The state with more events."""
@@ -141,17 +141,17 @@ class Transactions:
             if self._allowance_ended:
                 return None
             return replace(self, earliest=tuple(each for each in self.earliest if each != voided))
-        return replace(self, later=self.later.minus(self._tally_of(voided.value)))
+        return replace(self, later=self.later.minus(self._paid_as(voided.value)))
 
-    def settle(self) -> tuple[Decimal, Tally]:
-        """The value that is free, and the tally of everything that is paid."""
+    def settle(self) -> tuple[Decimal, PaidTransactions]:
+        """The value that is free, and everything that is paid."""
         free, paid, used = ZERO, self.later, ZERO
         for transaction in self.earliest:
             left = transaction.value if self.terms.free_amount is None else self.terms.free_amount - used
             used += max(ZERO, transaction.value)
             free += min(transaction.value, left)
             if transaction.value > left:
-                paid = paid.plus(self._tally_of(transaction.value - left))
+                paid = paid.plus(self._paid_as(transaction.value - left))
         return free, paid
 
     @property
@@ -159,10 +159,10 @@ class Transactions:
         used = sum((max(ZERO, each.value) for each in self.earliest), ZERO)
         return self.terms.ends_allowance(len(self.earliest), used)
 
-    def _settle(self, unsorted: list[Transaction], later: Tally) -> Transactions:
-        """Keep the first events while the allowance lasts, tally the others."""
+    def _settle(self, unsorted: list[Transaction], later: PaidTransactions) -> Transactions:
+        """Keep the first events while the allowance lasts, sort the others by what bounds them."""
         if not self.terms.has_allowance:
-            return Transactions(self.terms, (), self._tally_all(unsorted, later))
+            return Transactions(self.terms, (), self._sorted_into(unsorted, later))
         ordered = sorted(unsorted)
         used, kept = ZERO, len(ordered)
         for number, transaction in enumerate(ordered, 1):
@@ -171,21 +171,21 @@ class Transactions:
             if self.terms.ends_allowance(number, used):
                 kept = number
                 break
-        return Transactions(self.terms, tuple(ordered[:kept]), self._tally_all(ordered[kept:], later))
+        return Transactions(self.terms, tuple(ordered[:kept]), self._sorted_into(ordered[kept:], later))
 
-    def _tally_all(self, paid: Iterable[Transaction], tally: Tally) -> Tally:
-        for transaction in paid:
-            tally = tally.plus(self._tally_of(transaction.value))
-        return tally
+    def _sorted_into(self, transactions: Iterable[Transaction], paid: PaidTransactions) -> PaidTransactions:
+        for transaction in transactions:
+            paid = paid.plus(self._paid_as(transaction.value))
+        return paid
 
-    def _tally_of(self, value: Decimal) -> Tally:
+    def _paid_as(self, value: Decimal) -> PaidTransactions:
         """Which bound one paid transaction meets."""
         terms = self.terms
         if not terms.has_bounds:
-            return Tally(regular_count=1, regular_value=value)
+            return PaidTransactions(regular_count=1, regular_value=value)
         amount = value * terms.rate_percent.scaleb(-2) + terms.fixed_amount
         if terms.maximum_amount is not None and amount > terms.maximum_amount:
-            return Tally(maximum_count=1)
+            return PaidTransactions(maximum_count=1)
         if terms.minimum_amount is not None and amount < terms.minimum_amount:
-            return Tally(minimum_count=1)
-        return Tally(regular_count=1, regular_value=value)
+            return PaidTransactions(minimum_count=1)
+        return PaidTransactions(regular_count=1, regular_value=value)

@@ -28,7 +28,7 @@ class Usage:
 
     Attributes:
         units: the aggregated quantity after the metric's rounding.
-        events_count: how many events it came from.
+        event_count: how many events it came from.
         transactions: what a percentage with an allowance or per-transaction bounds needs; None for all
             others.
         steps: changes of the running value in order, when the charge is prorated; None otherwise.
@@ -36,7 +36,7 @@ class Usage:
     """
 
     units: Decimal
-    events_count: int = 0
+    event_count: int = 0
     transactions: Transactions | None = None
     steps: tuple[Step, ...] | None = None
     precise_amount: Decimal = ZERO

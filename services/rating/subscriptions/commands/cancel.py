@@ -43,7 +43,7 @@ def cancel_subscription(
         announce_subscription(deps, tx, called_off, now)
         return SubscriptionChange(called_off, now, now)
     effect = request_cancellation(
-        agreement.subscription, agreement.plan.plan, at=now, timezone=agreement.timezone, timing=timing
+        agreement.subscription, agreement.plan, at=now, timezone=agreement.timezone, timing=timing
     )
     moved = agreement.moved(effect.subscription)
     if moved.is_active:

@@ -38,15 +38,15 @@ def change_plan(
         FailedPreconditionError: `PLAN_UNCHANGED`, `SUBSCRIPTION_NOT_ACTIVE`, `CHANGE_ALREADY_PENDING`.
     """
     agreement = living(tx, organization, external_id)
-    new_plan = plan_for_sale(tx, organization, *plan)
-    if new_plan.plan_id == agreement.plan.plan_id:
+    new_version = plan_for_sale(tx, organization, *plan)
+    if new_version.plan_id == agreement.plan_version.plan_id:
         raise FailedPreconditionError("PLAN_UNCHANGED", "the subscription has this version of this plan")
     now = now_of(deps, tx, organization)
     terms = EndTerms(resolution)
     effect = request_change(
         agreement.subscription,
-        agreement.plan.plan,
-        new_plan.plan,
+        agreement.plan,
+        new_version.plan,
         new_id=SubscriptionId(new_id()),
         at=now,
         timezone=agreement.timezone,
@@ -59,7 +59,7 @@ def change_plan(
         announce_subscription(deps, tx, moved, now)
         return SubscriptionChange(moved, effect.preview.effective_at, now)
     return replace_agreement(
-        deps, tx, moved, effect.successor, new_plan, reason=effect.preview.kind, terms=terms, now=now
+        deps, tx, moved, effect.successor, new_version, reason=effect.preview.kind, terms=terms, now=now
     )
 
 

@@ -45,9 +45,9 @@ def create_subscription(
     known = _known(tx, organization, wanted)
     if known is not None:
         return SubscriptionChange(known, known.subscription.starts_at, now)
-    plan = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
-    customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, plan, now)
-    agreement = _agreement(tx, organization, wanted, plan, customer, now)
+    version = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
+    customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, version, now)
+    agreement = _agreement(tx, organization, wanted, version, customer, now)
     if agreement.subscription.starts_at <= now:
         agreement = activated(agreement, now)
     kept = subscriptions.insert_agreement(tx, agreement)
@@ -88,10 +88,10 @@ def _lost_race(
 
 
 def _billable_customer(
-    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, plan: PlanVersion, now: datetime
+    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, version: PlanVersion, now: datetime
 ) -> Customer:
     """The customer, whose currency its first plan fixes."""
-    currency = plan.plan.currency.code
+    currency = version.plan.currency.code
     customer = find_or_create_customer(deps, tx, organization, external_id, {"currency": currency}, now).customer
     if customer.currency not in {"", currency}:
         raise FailedPreconditionError(
@@ -104,7 +104,7 @@ def _agreement(
     tx: Connection,
     organization: OrganizationId,
     wanted: NewSubscription,
-    plan: PlanVersion,
+    version: PlanVersion,
     customer: Customer,
     now: datetime,
 ) -> Agreement:
@@ -120,8 +120,8 @@ def _agreement(
         subscription_id=subscription_id,
         external_id=external_id,
         customer_id=customer.customer_id,
-        plan_code=plan.plan.code,
-        plan_version=plan.plan.version,
+        plan_code=version.plan.code,
+        plan_version=version.plan.version,
         alignment=wanted.alignment,
         anchor=starts_at,
         starts_at=starts_at,
@@ -131,7 +131,7 @@ def _agreement(
     return Agreement(
         organization_id=organization,
         subscription=subscription,
-        plan=plan,
+        plan_version=version,
         external_customer_id=customer.external_id,
         timezone=timezone,
         name=wanted.name,

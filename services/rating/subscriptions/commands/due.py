@@ -67,10 +67,10 @@ def _change(deps: Deps, tx: Connection, agreement: Agreement, change: PendingCha
     if successor is None:
         end_agreement(deps, tx, ended, reason=ChangeKind.CANCELLATION, terms=terms, now=at)
         return
-    plan = plan_version(tx, agreement.organization_id, successor.plan_code, successor.plan_version)
-    is_downgrade = plan.plan.yearly_amount < agreement.plan.plan.yearly_amount
+    version = plan_version(tx, agreement.organization_id, successor.plan_code, successor.plan_version)
+    is_downgrade = version.plan.yearly_amount < agreement.plan.yearly_amount
     reason = ChangeKind.DOWNGRADE if is_downgrade else ChangeKind.UPGRADE
-    replace_agreement(deps, tx, ended, successor, plan, reason=reason, terms=terms, now=change.effective_at)
+    replace_agreement(deps, tx, ended, successor, version, reason=reason, terms=terms, now=change.effective_at)
 
 
 def _end(deps: Deps, tx: Connection, agreement: Agreement, ending_at: datetime) -> None:

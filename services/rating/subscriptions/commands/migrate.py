@@ -64,7 +64,7 @@ def _move(agreement: Agreement, new: PlanVersion, now: datetime) -> VersionMove:
     return VersionMove(
         external_id=agreement.subscription.external_id,
         effective_at=effective_at,
-        current_amount_cents=agreement.plan.base_amount_cents,
+        current_amount_cents=agreement.plan_version.base_amount_cents,
         new_amount_cents=new.base_amount_cents,
         skip_reason=reason,
     )

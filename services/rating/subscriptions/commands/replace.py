@@ -36,7 +36,7 @@ def replace_agreement(
     tx: Connection,
     ended: Agreement,
     successor: Subscription,
-    plan: PlanVersion,
+    version: PlanVersion,
     *,
     reason: ChangeKind,
     terms: EndTerms,
@@ -44,7 +44,7 @@ def replace_agreement(
 ) -> SubscriptionChange:
     """Keep, bill and announce a subscription that ended and the one that takes over at the same instant."""
     store.save_agreements(tx, [ended])
-    follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, plan)))
+    follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, version)))
     if follower is None:
         raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
     billed = _bill_end(deps, tx, ended, reason, terms) + bill_start(deps, tx, follower)

@@ -31,9 +31,9 @@ def carry_from_predecessor(tx: Connection, agreement: Agreement, first: Period) 
     last = periods.closed_of(tx, organization, before)
     if last is None:
         return
-    codes = {charge.metric_code for charge in agreement.plan.plan.charges}
+    codes = {charge.metric_code for charge in agreement.plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
-    recurring = {code: metric for code, metric in metrics.items() if metric.metric.recurring}
+    recurring = {code: metric for code, metric in metrics.items() if metric.definition.recurring}
     steps = [
         carrying.Step(
             organization, before, last.period.start, agreement.subscription_id, first.start, code, only_total=True
@@ -50,14 +50,14 @@ def carry_on(
     before = changed
     later = [each for each in known if each.period.start >= changed.end]
     for each in later:
-        step = next_step(agreement, before, each.period, metric.metric.code)
-        carry(tx, [step], {metric.metric.code: metric})
+        step = next_step(agreement, before, each.period, metric.definition.code)
+        carry(tx, [step], {metric.definition.code: metric})
         before = each.period
     return later
 
 
 def carry(tx: Connection, steps: Sequence[carrying.Step], metrics: Mapping[str, MetricVersion]) -> None:
     """Take the steps: distinct values are carried one by one, everything else as its running total."""
-    distinct = {code for code, each in metrics.items() if each.metric.aggregation is Aggregation.UNIQUE_COUNT}
+    distinct = {code for code, each in metrics.items() if each.definition.aggregation is Aggregation.UNIQUE_COUNT}
     carrying.carry_sums(tx, [step for step in steps if step.metric_code not in distinct])
     carrying.carry_values(tx, [step for step in steps if step.metric_code in distinct])

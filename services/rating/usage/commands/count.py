@@ -223,7 +223,7 @@ class Batch:
         changed: set[PeriodKey] = set()
         for key, code in {(key, entry.code) for key, entry in self.late}:
             metric = self._metrics[(key.organization_id, code)]
-            if metric.metric.recurring:
+            if metric.definition.recurring:
                 agreement, known = self._agreements[key.subscription_id], self._periods[key.subscription_id]
                 later = carry_on(self._tx, agreement, self._spans[key], known, metric)
                 changed |= {each.key for each in later if each.state is PeriodState.CLOSED}

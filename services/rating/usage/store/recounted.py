@@ -23,7 +23,7 @@ def save(tx: Connection, exact: Recounted) -> Recounted:
     kept, reading = exact.kept, exact.kept.reading
     latest = (reading.at, reading.event_id, reading.value) if reading else (None, None, None)
     tx.exec_driver_sql(_SAVE, (kept.largest, *latest, *kept.period, kept.metric_code, kept.counted.key))
-    if exact.counter.metric.metric.aggregation is Aggregation.UNIQUE_COUNT:
+    if exact.counter.metric.definition.aggregation is Aggregation.UNIQUE_COUNT:
         kept = usage_values.replace_all(tx, kept, value_changes(exact.counted.added, ()))
     if kept.transactions is not None:
         usage_transactions.save(tx, kept)

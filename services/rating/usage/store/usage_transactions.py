@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from services.rating.pricing.charges import Percentage, Tally, Transaction, Transactions
+from services.rating.pricing.charges import PaidTransactions, Percentage, Transaction, Transactions
 from services.rating.pricing.metric import Measurement
 from services.rating.pricing.plan import Charge
 from services.rating.shared.bulk import rows_json
@@ -88,4 +88,4 @@ def kept_transactions(document: Mapping[str, Any] | None) -> KeptTransactions | 
         for at, event_id, value in document["earliest"]
     )
     minimum, maximum, count, value = document["later"]
-    return KeptTransactions(earliest, Tally(minimum, maximum, count, Decimal(value)))
+    return KeptTransactions(earliest, PaidTransactions(minimum, maximum, count, Decimal(value)))
