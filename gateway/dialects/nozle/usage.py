@@ -66,7 +66,7 @@ def usage_json(summary: service.UsageSummary, known: Metrics) -> dict[str, Any]:
     }
 
 
-def _whose(call: Call) -> dict[str, str]:
+def _whose(call: Call) -> dict[str, Any]:
     return {
         "external_customer_id": call.path["external_customer_id"],
         "external_subscription_id": call.query.get("external_subscription_id", ""),
