@@ -15,9 +15,9 @@ from services.entitlements.commands import projection
 from services.entitlements.commands.changes import Batch, Changes
 from services.entitlements.convert import rating
 from services.entitlements.deps import Deps
-from services.entitlements.store import organization
+from services.entitlements.store import organization as organization_store
 
-# The whole log is read, so that its position says everything; what is not listed here is passed over.
+# The whole log is read, so that its position says everything; what has no handler is passed over.
 SUBJECT = "rating.>"
 
 
@@ -28,19 +28,22 @@ class Handler:
     Attributes:
         read: the announcements in a body.
         apply: takes over announcements, in order.
-        locks: whether they alter what is granted or what time it is, so that their organizations are locked first.
+        is_locking: whether they alter what customers have or what time it is, so that their organizations are locked
+            first.
     """
 
     read: Callable[[bytes], list[Any]]
     apply: Callable[[Batch, Sequence[Any]], None]
-    locks: bool
+    is_locking: bool
 
 
 HANDLERS = {
-    "rating.catalog.plan_changed": Handler(rating.plan_changed, projection.apply_plans, locks=True),
-    "rating.subscription.changed": Handler(rating.subscription_changed, projection.apply_subscriptions, locks=True),
-    "rating.usage.aggregated": Handler(rating.usage_aggregated, projection.apply_usage, locks=False),
-    "rating.test_clock.advanced": Handler(rating.test_clock_advanced, projection.apply_clocks, locks=True),
+    "rating.catalog.plan_changed": Handler(rating.plan_changed, projection.apply_plans, is_locking=True),
+    "rating.subscription.changed": Handler(
+        rating.subscription_changed, projection.apply_subscriptions, is_locking=True
+    ),
+    "rating.usage.aggregated": Handler(rating.usage_aggregated, projection.apply_usage, is_locking=False),
+    "rating.test_clock.advanced": Handler(rating.test_clock_advanced, projection.apply_clocks, is_locking=True),
 }
 
 
@@ -57,13 +60,15 @@ def rating_log(deps: Deps) -> Log:
 def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
     """Take over a batch in the follower's transaction; what it alters is announced once, with the state at its end."""
     runs = [
-        (HANDLERS[subject], [one for message in run for one in HANDLERS[subject].read(message.body)])
+        (HANDLERS[subject], [event for message in run for event in HANDLERS[subject].read(message.body)])
         for subject, run in groupby(messages, key=lambda message: message.subject)
         if subject in HANDLERS
     ]
     # All at once and first: see the order of locks in store/__init__.
-    organization.lock(tx, (one.organization_id for handler, run in runs if handler.locks for one in run))
+    organization_store.lock(
+        tx, (event.organization_id for handler, events in runs if handler.is_locking for event in events)
+    )
     batch = Batch(deps, tx, Changes())
-    for handler, run in runs:
-        handler.apply(batch, run)
+    for handler, events in runs:
+        handler.apply(batch, events)
     batch.changes.announce(deps, tx)

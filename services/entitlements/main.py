@@ -12,7 +12,6 @@ from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
-from services.chassis.job import forget_old_requests
 from services.chassis.outbox import Relay
 from services.chassis.process import Worker
 from services.chassis.rpc.server import Server
@@ -21,9 +20,10 @@ from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb
 from services.entitlements.deps import Deps
 from services.entitlements.domain.event import DomainEvent
+from services.entitlements.jobs import JOBS
+from services.entitlements.queries.watch import Watches
 from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
-from services.entitlements.rpc.watch import Watches
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import Clock, SystemClock
 
@@ -54,11 +54,11 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts:
     )
     feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)  # type: ignore[abstract] # CreateFeature, UpdateFeature answer UNIMPLEMENTED yet
     access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches), server.grpc)
-    workers = (
+    workers: list[Worker] = [
         Relay(db, bus, stream=ENTITLEMENTS),
         Follower(db, bus, [rating_log(deps)]),
-        forget_old_requests(db, deps.clock.now),
-    )
+        *(job(deps) for job in JOBS),
+    ]
 
     def close() -> None:
         bus.close()

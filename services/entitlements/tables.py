@@ -39,12 +39,12 @@ def _id(name: str, *, key: bool = False, nullable: bool = False) -> sa.Column[An
     return sa.Column(name, sa.Uuid(as_uuid=False), primary_key=key, nullable=nullable and not key)
 
 
-def _grant() -> list[sa.Column[Any]]:
-    """What is granted; as domain.grant.Grant."""
+def _terms() -> list[sa.Column[Any]]:
+    """What is given of a feature; as domain.feature_terms.FeatureTerms."""
     return [_flag("enabled"), _units("units_limit", nullable=True), _flag("hard"), _text("reset"), _text("value")]
 
 
-# Locked first by whatever changes what is granted, so that grants are resolved one change after another.
+# Locked first by whatever changes what a customer has, so that rights are resolved one change after another.
 ORGANIZATIONS = sa.Table(
     "organizations",
     METADATA,
@@ -79,16 +79,16 @@ PLANS = sa.Table(
     sa.Column("interval_every", sa.Integer, nullable=False),
     _flag("charged_monthly"),
 )
-PLAN_GRANTS = sa.Table(
-    "plan_grants",
+PLAN_TERMS = sa.Table(
+    "plan_terms",
     METADATA,
     _organization(),
     _id("plan_id", key=True),
     _text("feature_code", key=True),
     _text("type"),
     _text("metric_code"),
-    *_grant(),
-    sa.Index("plan_grants_by_feature", "organization_id", "feature_code"),
+    *_terms(),
+    sa.Index("plan_terms_by_feature", "organization_id", "feature_code"),
 )
 SUBSCRIPTIONS = sa.Table(
     "subscriptions",
@@ -116,7 +116,7 @@ OVERRIDES = sa.Table(
     _text("external_customer_id", key=True),
     _text("external_subscription_id", key=True),
     _text("feature_code", key=True),
-    *_grant(),
+    *_terms(),
     _instant("set_at"),
     sa.Index("overrides_by_feature", "organization_id", "feature_code"),
 )
@@ -130,7 +130,7 @@ ENTITLEMENTS = sa.Table(
     _text("type"),
     _text("source"),
     _text("metric_code"),
-    *_grant(),
+    *_terms(),
     _units("consumed_units"),
     _instant("consumed_since", nullable=True),
     _whole("revision"),

@@ -10,33 +10,37 @@ from sqlalchemy.engine import Connection
 
 from services.entitlements.deps import Deps
 from services.entitlements.domain.event import access_changed
-from services.entitlements.store import entitlement, organization, standing
+from services.entitlements.store import entitlement as entitlement_store
+from services.entitlements.store import organization as organization_store
+from services.entitlements.store import standing as standing_store
+from services.entitlements.store.entitlement import Key
+from services.kernel.ids import OrganizationId
 
 
 class Changes:
     """The (subscription, feature) pairs whose answers a transaction has altered, by organization."""
 
     def __init__(self) -> None:
-        self._keys: defaultdict[str, set[entitlement.Key]] = defaultdict(set)
+        self._keys: defaultdict[OrganizationId, set[Key]] = defaultdict(set)
 
-    def note(self, owner: str, keys: Iterable[entitlement.Key]) -> None:
+    def note(self, organization: OrganizationId, keys: Iterable[Key]) -> None:
         """Note what was altered."""
-        self._keys[owner].update(keys)
+        self._keys[organization].update(keys)
 
     def announce(self, deps: Deps, tx: Connection) -> None:
         """Give every altered row its own revision and announce its new answer; the last thing before the commit."""
-        for owner, keys in sorted(self._keys.items()):
+        for organization, keys in sorted(self._keys.items()):
             if keys:
-                _announce(deps, tx, owner, sorted(keys))
+                _announce(deps, tx, organization, sorted(keys))
 
 
-def _announce(deps: Deps, tx: Connection, owner: str, keys: list[entitlement.Key]) -> None:
+def _announce(deps: Deps, tx: Connection, organization: OrganizationId, keys: list[Key]) -> None:
     # Rows first, the organization's revision last: see the order of locks in store/__init__.
-    entitlement.lock(tx, owner, keys)
-    first = organization.next_revisions(tx, owner, len(keys))
-    entitlement.stamp(tx, owner, {key: first + place for place, key in enumerate(keys)})
-    seen = standing.of_keys(tx, owner, keys, deps.clock.now())
-    deps.announce(tx, [access_changed(owner, one, at=seen.at) for one in seen.standings[0]])
+    entitlement_store.lock(tx, organization, keys)
+    first = organization_store.next_revisions(tx, organization, len(keys))
+    entitlement_store.stamp(tx, organization, {key: first + place for place, key in enumerate(keys)})
+    seen = standing_store.of_keys(tx, organization, keys, deps.clock.now())
+    deps.announce(tx, [access_changed(organization, standing, at=seen.at) for standing in seen.standings[0]])
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from services.entitlements.commands.changes import Changes
 from services.entitlements.deps import Deps
 from services.entitlements.domain.feature import Feature, require_valid, revise
 from services.entitlements.domain.limits import MAX_FEATURES
-from services.entitlements.store import feature, organization, subscription
+from services.entitlements.store import feature as feature_store
+from services.entitlements.store import organization as organization_store
+from services.entitlements.store import subscription as subscription_store
 from services.kernel.errors import NotFoundError, ResourceExhaustedError
-from services.kernel.ids import new_id
+from services.kernel.ids import OrganizationId, new_id
 
 
-def upsert_feature(deps: Deps, tx: Connection, owner: str, wanted: Feature) -> Feature:
+def upsert_feature(deps: Deps, tx: Connection, organization: OrganizationId, draft: Feature) -> Feature:
     """Create a feature, or change the one with this code.
 
     Raises:
@@ -24,39 +26,39 @@ def upsert_feature(deps: Deps, tx: Connection, owner: str, wanted: Feature) -> F
         FailedPreconditionError: `FEATURE_TYPE_FIXED`.
         ResourceExhaustedError: `TOO_MANY_FEATURES`.
     """
-    require_valid(wanted)
-    organization.lock(tx, [owner])
-    known = feature.find(tx, owner, wanted.code)
-    if known is None and feature.count(tx, owner) >= MAX_FEATURES:
+    require_valid(draft)
+    organization_store.lock(tx, [organization])
+    known = feature_store.find(tx, organization, draft.code)
+    if known is None and feature_store.count(tx, organization) >= MAX_FEATURES:
         raise ResourceExhaustedError("TOO_MANY_FEATURES", f"an organization has at most {MAX_FEATURES} features")
-    result = revise(known, wanted) if known else replace(wanted, id=new_id(), created_at=deps.clock.now())
-    feature.save(tx, owner, result)
-    _refresh(deps, tx, owner, result.code)
-    return result
+    feature = revise(known, draft) if known else replace(draft, id=new_id(), created_at=deps.clock.now())
+    feature_store.save(tx, organization, feature)
+    _refresh(deps, tx, organization, feature.code)
+    return feature
 
 
-def delete_feature(deps: Deps, tx: Connection, owner: str, code: str) -> Feature:
+def delete_feature(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> Feature:
     """Remove a feature; whoever has it loses it.
 
     Raises:
         NotFoundError: `FEATURE_UNKNOWN`.
     """
-    organization.lock(tx, [owner])
-    known = require_feature(tx, owner, code)
-    feature.delete(tx, owner, code, at=deps.clock.now())
-    _refresh(deps, tx, owner, code)
+    organization_store.lock(tx, [organization])
+    known = require_feature(tx, organization, code)
+    feature_store.delete(tx, organization, code, at=deps.clock.now())
+    _refresh(deps, tx, organization, code)
     return known
 
 
-def require_feature(tx: Connection, owner: str, code: str) -> Feature:
+def require_feature(tx: Connection, organization: OrganizationId, code: str) -> Feature:
     """The feature with this code, or a NotFoundError `FEATURE_UNKNOWN`."""
-    known = feature.find(tx, owner, code)
+    known = feature_store.find(tx, organization, code)
     if known is None or known.deleted_at is not None:
         raise NotFoundError("FEATURE_UNKNOWN", f"no feature has code {code!r}", code=code)
     return known
 
 
-def _refresh(deps: Deps, tx: Connection, owner: str, code: str) -> None:
+def _refresh(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> None:
     changes = Changes()
-    resolution.refresh(tx, owner, subscription.concerned_by_feature(tx, owner, code), changes)
+    resolution.refresh(tx, organization, subscription_store.concerned_by_feature(tx, organization, code), changes)
     changes.announce(deps, tx)

@@ -1,4 +1,4 @@
-"""Overrides: grant a customer or a subscription something else than its plan does, and return to the plan."""
+"""Overrides: give a customer or a subscription other terms than its plan does, and return to the plan."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from services.entitlements.commands.changes import Changes
 from services.entitlements.commands.feature import require_feature
 from services.entitlements.deps import Deps
 from services.entitlements.domain.feature import require_text
-from services.entitlements.domain.grant import Override, require_valid
+from services.entitlements.domain.feature_terms import Override, require_valid
 from services.entitlements.domain.limits import MAX_CODE
 from services.entitlements.domain.standing import Standing
-from services.entitlements.store import grant, organization, standing, subscription
+from services.entitlements.store import feature_terms as terms_store
+from services.entitlements.store import organization as organization_store
+from services.entitlements.store import standing as standing_store
+from services.entitlements.store import subscription as subscription_store
 from services.kernel.errors import NotFoundError
+from services.kernel.ids import OrganizationId
 
 # A standing, and the organization's time it was read at.
 InForce = tuple[Standing, datetime]
 
 
-def set_override(deps: Deps, tx: Connection, owner: str, override: Override) -> InForce | None:
-    """Grant this from now on, whatever the plan says; a customer without a subscription is granted it with its first.
+def set_override(deps: Deps, tx: Connection, organization: OrganizationId, override: Override) -> InForce | None:
+    """Give these terms from now on, whatever the plan says; a customer without a subscription has them with its first.
 
     Returns:
         What results for the subscription it is for, or for the first of them; None where there is none.
@@ -33,29 +37,34 @@ def set_override(deps: Deps, tx: Connection, owner: str, override: Override) -> 
     """
     require_text(override.external_customer_id, "external_customer_id", MAX_CODE)
     require_text(override.external_subscription_id, "external_subscription_id", MAX_CODE, mandatory=False)
-    require_valid(override.grant)
-    organization.lock(tx, [owner])
-    require_feature(tx, owner, override.feature_code)
-    grant.save_override(tx, owner, override, at=deps.clock.now())
-    _refresh(deps, tx, owner, override.external_customer_id)
+    require_valid(override.terms)
+    organization_store.lock(tx, [organization])
+    require_feature(tx, organization, override.feature_code)
+    terms_store.save_override(tx, organization, override, at=deps.clock.now())
+    _refresh(deps, tx, organization, override.external_customer_id)
     return _in_force(
-        deps, tx, owner, override.external_customer_id, override.external_subscription_id, override.feature_code
+        deps, tx, organization, override.external_customer_id, override.external_subscription_id, override.feature_code
     )
 
 
 def remove_override(
-    deps: Deps, tx: Connection, owner: str, customer: str, external_subscription_id: str, feature_code: str
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    customer: str,
+    external_subscription_id: str,
+    feature_code: str,
 ) -> InForce | None:
-    """Return to what the plan, or the customer's wider override, grants.
+    """Return to the terms of the plan, or to those of the customer's wider override.
 
     Returns:
-        What results for the subscription it was for, or for the first of them; None where nothing is granted.
+        What results for the subscription it was for, or for the first of them; None where nothing is left.
 
     Raises:
         NotFoundError: `OVERRIDE_UNKNOWN`.
     """
-    organization.lock(tx, [owner])
-    if not grant.remove_override(tx, owner, customer, external_subscription_id, feature_code):
+    organization_store.lock(tx, [organization])
+    if not terms_store.remove_override(tx, organization, customer, external_subscription_id, feature_code):
         raise NotFoundError(
             "OVERRIDE_UNKNOWN",
             "no override is set for this customer, subscription and feature",
@@ -63,20 +72,30 @@ def remove_override(
             external_subscription_id=external_subscription_id,
             feature_code=feature_code,
         )
-    _refresh(deps, tx, owner, customer)
-    return _in_force(deps, tx, owner, customer, external_subscription_id, feature_code)
+    _refresh(deps, tx, organization, customer)
+    return _in_force(deps, tx, organization, customer, external_subscription_id, feature_code)
 
 
-def _refresh(deps: Deps, tx: Connection, owner: str, customer: str) -> None:
+def _refresh(deps: Deps, tx: Connection, organization: OrganizationId, customer: str) -> None:
     changes = Changes()
-    resolution.refresh(tx, owner, list(subscription.active_of_customer(tx, owner, customer)), changes)
+    active = list(subscription_store.active_of_customer(tx, organization, customer))
+    resolution.refresh(tx, organization, active, changes)
     changes.announce(deps, tx)
 
 
 def _in_force(
-    deps: Deps, tx: Connection, owner: str, customer: str, external_subscription_id: str, feature_code: str
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    customer: str,
+    external_subscription_id: str,
+    feature_code: str,
 ) -> InForce | None:
-    seen = standing.of_customer(tx, owner, customer, external_subscription_id, deps.clock.now())
-    of_feature = (one for one in seen.standings[0] if one.entitlement and one.entitlement.feature_code == feature_code)
-    found = next(of_feature, None)
-    return (found, seen.at) if found else None
+    seen = standing_store.of_customer(tx, organization, customer, external_subscription_id, deps.clock.now())
+    of_feature = (
+        standing
+        for standing in seen.standings[0]
+        if standing.entitlement and standing.entitlement.feature_code == feature_code
+    )
+    first = next(of_feature, None)
+    return (first, seen.at) if first else None

@@ -1,7 +1,7 @@
 """Take over what rating announces: plans, subscriptions, usage totals, test clocks.
 
-Each function takes announcements of one kind, in order, inside the follower's transaction; since every announcement
-says how a thing is now, an earlier one of the same thing in the same batch is passed over.
+Each function takes announcements of one kind, in order, inside the follower's transaction. Every announcement says how
+a thing is now, so an earlier announcement of the same thing in the same batch is passed over.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from services.entitlements.domain.event import ClockMoved, PlanVersion, Subscrip
 from services.entitlements.domain.feature import Feature
 from services.entitlements.domain.subscription import Subscription
 from services.entitlements.domain.usage import Growth, UsageKey, UsageTotal, growth, newest
-from services.entitlements.store import entitlement, feature, grant, organization, subscription, usage
-from services.kernel.ids import new_id
+from services.entitlements.store import entitlement as entitlement_store
+from services.entitlements.store import feature as feature_store
+from services.entitlements.store import feature_terms as terms_store
+from services.entitlements.store import organization as organization_store
+from services.entitlements.store import subscription as subscription_store
+from services.entitlements.store import usage as usage_store
+from services.kernel.ids import OrganizationId, new_id
 from services.kernel.money import ZERO
 
 # A subscription that rating has not announced counts its days here; its own zone takes over with its announcement.
@@ -28,58 +33,59 @@ UNKNOWN_ZONE = "UTC"
 def apply_plans(batch: Batch, plans: Sequence[PlanVersion]) -> None:
     """Store plan versions, register the features they name, and move their active subscriptions along."""
     tx, now = batch.tx, batch.deps.clock.now()
-    by_owner: defaultdict[str, dict[str, PlanVersion]] = defaultdict(dict)
+    by_organization: defaultdict[OrganizationId, dict[str, PlanVersion]] = defaultdict(dict)
     for plan in plans:
-        by_owner[plan.organization_id][plan.id] = plan
-    for owner, versions in sorted(by_owner.items()):
+        by_organization[plan.organization_id][plan.id] = plan
+    for organization, versions in sorted(by_organization.items()):
         for plan in versions.values():
-            grant.save_plan(tx, plan)
-        feature.register(tx, owner, _features_named(versions.values(), now))
-        resolution.refresh(tx, owner, subscription.active_on_plans(tx, owner, versions), batch.changes)
+            terms_store.save_plan(tx, plan)
+        feature_store.register(tx, organization, _features_named(versions.values(), now))
+        active = subscription_store.active_on_plans(tx, organization, versions)
+        resolution.refresh(tx, organization, active, batch.changes)
 
 
-def apply_subscriptions(batch: Batch, moved: Sequence[SubscriptionMoved]) -> None:
+def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> None:
     """Store subscriptions and what they are entitled to; a new period alters what is counted in it."""
     tx = batch.tx
-    by_owner: defaultdict[str, dict[str, SubscriptionMoved]] = defaultdict(dict)
-    for one in moved:
-        by_owner[one.organization_id][one.subscription.id] = one
-    for owner, latest in sorted(by_owner.items()):
-        before = subscription.by_ids(tx, owner, latest)
-        subscription.save(tx, list(latest.values()))
-        resolution.refresh(tx, owner, list(latest), batch.changes)
-        altered = [key for key, one in latest.items() if _answers_differ(before.get(key), one.subscription)]
-        batch.changes.note(owner, entitlement.granted_to(tx, owner, altered))
+    by_organization: defaultdict[OrganizationId, dict[str, SubscriptionMoved]] = defaultdict(dict)
+    for move in moves:
+        by_organization[move.organization_id][move.subscription.id] = move
+    for organization, latest in sorted(by_organization.items()):
+        before = subscription_store.by_ids(tx, organization, latest)
+        subscription_store.save(tx, list(latest.values()))
+        resolution.refresh(tx, organization, list(latest), batch.changes)
+        altered = [key for key, move in latest.items() if _answers_differ(before.get(key), move.subscription)]
+        batch.changes.note(organization, entitlement_store.keys_of(tx, organization, altered))
 
 
 def apply_usage(batch: Batch, totals: Sequence[UsageTotal]) -> None:
     """Store totals and count their growth in every window that limits reset in."""
     tx, latest = batch.tx, newest(totals)
-    known = usage.known(tx, list(latest))
+    known = usage_store.known(tx, list(latest))
     fresh = [total for place, total in latest.items() if total.revision > known.get(place, (ZERO, -1))[1]]
     if not fresh:
         return
-    usage.save(tx, fresh)
+    usage_store.save(tx, fresh)
     growths = _growths(batch, fresh, known)
     if growths:
-        usage.add(tx, growths)
-        for owner, *key in usage.counting(tx, growths):
-            batch.changes.note(owner, [(key[0], key[1])])
+        usage_store.add(tx, growths)
+        for organization, subscription_id, feature_code in usage_store.counting(tx, growths):
+            batch.changes.note(organization, [(subscription_id, feature_code)])
 
 
-def apply_clocks(batch: Batch, clocks: Sequence[ClockMoved]) -> None:
+def apply_clocks(batch: Batch, moves: Sequence[ClockMoved]) -> None:
     """Keep the time of organizations with a test clock, and say that everything due until then is done.
 
     Nothing waits for a job here: windows and holds end by evaluation, and what rating announced before was applied.
     """
-    for moved in clocks:
-        organization.move_clock(batch.tx, moved)
-        batch.deps.announce(batch.tx, [TestClockReached(moved.organization_id, moved.revision, moved.now)])
+    for move in moves:
+        organization_store.move_clock(batch.tx, move)
+        batch.deps.announce(batch.tx, [TestClockReached(move.organization_id, move.revision, move.now)])
 
 
 def _features_named(plans: Iterable[PlanVersion], now: datetime) -> list[Feature]:
-    grants = {one.feature_code: one for plan in plans for one in plan.grants}
-    return [Feature(new_id(), code, code, "", one.type, one.metric_code, now) for code, one in grants.items()]
+    named = {terms.feature_code: terms for plan in plans for terms in plan.terms}
+    return [Feature(new_id(), code, code, "", terms.type, terms.metric_code, now) for code, terms in named.items()]
 
 
 def _answers_differ(before: Subscription | None, now: Subscription) -> bool:
@@ -102,9 +108,9 @@ def _growths(
     for total in fresh:
         before, _ = known.get((total.key, total.period.start), (ZERO, 0))
         by_key[total.key].append((total, before))
-    times = organization.times(batch.tx, {key.organization_id for key in by_key}, batch.deps.clock.now())
-    zones = subscription.timezones(batch.tx, {(key.organization_id, key.subscription_id) for key in by_key})
-    found = (
+    times = organization_store.times(batch.tx, {key.organization_id for key in by_key}, batch.deps.clock.now())
+    zones = subscription_store.timezones(batch.tx, {(key.organization_id, key.subscription_id) for key in by_key})
+    growths = (
         growth(
             key,
             changes,
@@ -113,4 +119,4 @@ def _growths(
         )
         for key, changes in sorted(by_key.items())
     )
-    return [one for one in found if one is not None]
+    return [grown for grown in growths if grown is not None]

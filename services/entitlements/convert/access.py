@@ -13,7 +13,7 @@ from services.entitlements.convert.common import (
     instant_to_pb,
     optional_decimal_to_pb,
 )
-from services.entitlements.domain.access import ONE, Access, Question, Reason
+from services.entitlements.domain.access import ONE, Access, Question, Reason, Reserved
 from services.entitlements.domain.event import AccessChanged, DomainEvent, TestClockReached
 from services.entitlements.domain.feature import require_text
 from services.entitlements.domain.limits import (
@@ -133,7 +133,7 @@ def watched_from_pb(request: access_service_pb2.WatchRequest) -> Sequence[str]:
 def access_to_pb(access: Access) -> entitlement_pb2.Access:
     """An answer."""
     return entitlement_pb2.Access(
-        allowed=access.allowed,
+        allowed=access.is_allowed,
         reason=_REASONS[access.reason],
         feature_code=access.feature_code,
         used=decimal_to_pb(access.used),
@@ -145,17 +145,27 @@ def access_to_pb(access: Access) -> entitlement_pb2.Access:
         valid_until=instant_to_pb(access.valid_until),
         external_subscription_id=access.external_subscription_id,
         value=access.value,
-        hard=access.hard,
+        hard=access.is_hard,
     )
 
 
-def change_to_pb(change: AccessChanged, *, snapshot: bool) -> access_service_pb2.WatchResponse:
+def reserved_to_pb(reserved: Reserved) -> access_service_pb2.ReserveResponse:
+    """The answer of a reservation; without an id and an end where it was refused."""
+    hold = reserved.hold
+    return access_service_pb2.ReserveResponse(
+        access=access_to_pb(reserved.access),
+        reservation_id=hold.id if hold else "",
+        expires_at=instant_to_pb(hold.expires_at if hold else None),
+    )
+
+
+def change_to_pb(change: AccessChanged, *, is_snapshot: bool) -> access_service_pb2.WatchResponse:
     """One step of a watch."""
     return access_service_pb2.WatchResponse(
         external_customer_id=change.external_customer_id,
         access=access_to_pb(change.access),
-        snapshot=snapshot,
-        removed=change.removed,
+        snapshot=is_snapshot,
+        removed=change.is_removed,
     )
 
 
@@ -167,7 +177,7 @@ def event_to_pb(event: DomainEvent) -> tuple[str, bytes]:
                 organization_id=event.organization_id,
                 external_customer_id=event.external_customer_id,
                 access=access_to_pb(event.access),
-                removed=event.removed,
+                removed=event.is_removed,
             ).SerializeToString()
         case TestClockReached():
             return "entitlements.test_clock.reached", domain_events_pb2.TestClockReached(

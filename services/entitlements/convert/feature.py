@@ -1,4 +1,4 @@
-"""Features, grants, overrides and entitlements on the wire."""
+"""Features, feature terms, overrides and entitlements on the wire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.entitlements.convert.common import (
     optional_decimal_to_pb,
 )
 from services.entitlements.domain.feature import Feature, FeatureType
-from services.entitlements.domain.grant import Grant, Override, Source
+from services.entitlements.domain.feature_terms import FeatureTerms, Override, Source
 from services.entitlements.domain.standing import Standing, balance
 from services.kernel.cadence import ResetWindow
 from services.kernel.errors import InvalidArgumentError
@@ -43,7 +43,7 @@ _NOT_STORED = datetime.fromtimestamp(0, UTC)
 
 
 def feature_from_pb(feature: feature_pb2.Feature) -> Feature:
-    """The feature that is wanted; its id and time are not the caller's to say.
+    """The feature as it shall be; its id and time are not the caller's to say.
 
     Raises:
         InvalidArgumentError: the type is unknown.
@@ -68,7 +68,7 @@ def feature_to_pb(feature: Feature) -> feature_pb2.Feature:
 
 
 def override_from_pb(request: feature_service_pb2.SetOverrideRequest) -> Override:
-    """The override that is wanted.
+    """The override as it shall be.
 
     Raises:
         InvalidArgumentError: the reset interval or the limit is not one.
@@ -77,7 +77,7 @@ def override_from_pb(request: feature_service_pb2.SetOverrideRequest) -> Overrid
         request.external_customer_id,
         request.external_subscription_id,
         request.feature_code,
-        _grant_from_pb(request.grant),
+        _terms_from_pb(request.terms),
     )
 
 
@@ -86,43 +86,55 @@ def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entit
     if standing.entitlement is None:
         raise ValueError("a standing without a right has no entitlement")
     right, numbers = standing.entitlement.right, balance(standing, at)
-    limited = right.type is FeatureType.USAGE_LIMIT
+    is_limited = right.type is FeatureType.USAGE_LIMIT
     return entitlement_pb2.Entitlement(
         external_customer_id=standing.subscription.external_customer_id,
         external_subscription_id=standing.subscription.external_id,
         feature_code=standing.entitlement.feature_code,
         source=_SOURCES[right.source],
-        enabled=right.type is FeatureType.GATE and right.grant.enabled,
+        enabled=right.type is FeatureType.GATE and right.terms.is_enabled,
         limit=optional_decimal_to_pb(numbers.limit),
-        used=decimal_to_pb(numbers.used) if limited else None,
-        hard=limited and right.grant.hard,
-        reset_interval=_RESETS[right.grant.reset] if limited else None,
+        used=decimal_to_pb(numbers.used) if is_limited else None,
+        hard=is_limited and right.terms.is_hard,
+        reset_interval=_RESETS[right.terms.reset] if is_limited else None,
         resets_at=instant_to_pb(numbers.window.end if numbers.window else None),
-        value=right.grant.value if right.type is FeatureType.CONFIGURATION else "",
+        value=right.terms.value if right.type is FeatureType.CONFIGURATION else "",
     )
+
+
+def in_force_to_pb(in_force: tuple[Standing, datetime] | None) -> entitlement_pb2.Entitlement | None:
+    """A standing that was read at an instant; absent for None."""
+    return entitlement_to_pb(*in_force) if in_force else None
+
+
+def override_result_to_pb(
+    override: Override, in_force: tuple[Standing, datetime] | None
+) -> entitlement_pb2.Entitlement:
+    """What results of an override: where no subscription is entitled by it yet, the override itself."""
+    return in_force_to_pb(in_force) or override_to_pb(override)
 
 
 def override_to_pb(override: Override) -> entitlement_pb2.Entitlement:
     """An override that no subscription is entitled by yet."""
-    grant = override.grant
+    terms = override.terms
     return entitlement_pb2.Entitlement(
         external_customer_id=override.external_customer_id,
         external_subscription_id=override.external_subscription_id,
         feature_code=override.feature_code,
         source=entitlement_pb2.ENTITLEMENT_SOURCE_OVERRIDE,
-        enabled=grant.enabled,
-        limit=optional_decimal_to_pb(grant.limit),
-        hard=grant.hard,
-        reset_interval=_RESETS[grant.reset],
-        value=grant.value,
+        enabled=terms.is_enabled,
+        limit=optional_decimal_to_pb(terms.limit),
+        hard=terms.is_hard,
+        reset_interval=_RESETS[terms.reset],
+        value=terms.value,
     )
 
 
-def _grant_from_pb(grant: entitlement_pb2.Grant) -> Grant:
-    reset = _RESETS_FROM_PB.get(grant.reset_interval)
+def _terms_from_pb(terms: entitlement_pb2.FeatureTerms) -> FeatureTerms:
+    reset = _RESETS_FROM_PB.get(terms.reset_interval)
     if reset is None:
         raise InvalidArgumentError.of_field(
-            "grant.reset_interval", "value_is_invalid", f"is one of {', '.join(ResetWindow)}"
+            "terms.reset_interval", "value_is_invalid", f"is one of {', '.join(ResetWindow)}"
         )
-    limit = decimal_from_pb(grant.limit, field="grant.limit") if grant.HasField("limit") else None
-    return Grant(grant.enabled, limit, grant.hard, reset, grant.value)
+    limit = decimal_from_pb(terms.limit, field="terms.limit") if terms.HasField("limit") else None
+    return FeatureTerms(terms.enabled, limit, terms.hard, reset, terms.value)

@@ -6,10 +6,11 @@ from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
 from services.entitlements.convert.common import decimal_from_pb, instant_from_pb, period_from_pb
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Grant, PlanGrant
+from services.entitlements.domain.feature_terms import FeatureTerms, PlanTerms
 from services.entitlements.domain.subscription import PlanPeriods, Subscription, SubscriptionState
 from services.entitlements.domain.usage import UsageKey, UsageTotal
 from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow
+from services.kernel.ids import OrganizationId
 
 _MONTHS_PER_YEAR = 12
 _UNITS = {
@@ -45,35 +46,36 @@ def plan_changed(body: bytes) -> list[PlanVersion]:
     plan = message.plan
     unit, months = _UNITS[plan.interval.unit]
     periods = PlanPeriods(Interval(unit, max(1, plan.interval.count) * months), plan.bill_charges_monthly)
-    grants = tuple(_plan_grant(one) for one in plan.entitlements)
-    return [PlanVersion(message.organization_id, plan.id, plan.code, plan.version, periods, grants)]
+    terms = tuple(_plan_terms(entitlement) for entitlement in plan.entitlements)
+    organization = OrganizationId(message.organization_id)
+    return [PlanVersion(organization, plan.id, plan.code, plan.version, periods, terms)]
 
 
 def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
     """`rating.subscription.changed`."""
     message = domain_events_pb2.SubscriptionChanged.FromString(body)
-    one = message.subscription
-    anniversary = one.billing_time == subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY
+    announced = message.subscription
+    is_anniversary = announced.billing_time == subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY
     subscription = Subscription(
-        id=one.id,
-        external_id=one.external_id,
-        external_customer_id=one.external_customer_id,
-        plan_id=one.plan_id,
-        state=_STATES[one.state],
+        id=announced.id,
+        external_id=announced.external_id,
+        external_customer_id=announced.external_customer_id,
+        plan_id=announced.plan_id,
+        state=_STATES[announced.state],
         timezone=message.timezone or "UTC",
-        alignment=Alignment.ANNIVERSARY if anniversary else Alignment.CALENDAR,
-        started_at=instant_from_pb(one.started_at),
-        ending_at=instant_from_pb(one.ending_at) if one.HasField("ending_at") else None,
-        current_period=period_from_pb(one.current_period) if one.HasField("current_period") else None,
+        alignment=Alignment.ANNIVERSARY if is_anniversary else Alignment.CALENDAR,
+        started_at=instant_from_pb(announced.started_at),
+        ending_at=instant_from_pb(announced.ending_at) if announced.HasField("ending_at") else None,
+        current_period=period_from_pb(announced.current_period) if announced.HasField("current_period") else None,
     )
-    return [SubscriptionMoved(message.organization_id, subscription)]
+    return [SubscriptionMoved(OrganizationId(message.organization_id), subscription)]
 
 
 def usage_aggregated(body: bytes) -> list[UsageTotal]:
     """`rating.usage.aggregated`."""
     return [
         UsageTotal(
-            UsageKey(total.organization_id, total.subscription_id, total.metric_code),
+            UsageKey(OrganizationId(total.organization_id), total.subscription_id, total.metric_code),
             period_from_pb(total.period),
             decimal_from_pb(total.units, field="totals.units"),
             total.revision,
@@ -85,10 +87,16 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
 def test_clock_advanced(body: bytes) -> list[ClockMoved]:
     """`rating.test_clock.advanced`."""
     message = domain_events_pb2.TestClockAdvanced.FromString(body)
-    return [ClockMoved(message.organization_id, instant_from_pb(message.now), message.revision)]
+    return [ClockMoved(OrganizationId(message.organization_id), instant_from_pb(message.now), message.revision)]
 
 
-def _plan_grant(one: plan_pb2.PlanEntitlement) -> PlanGrant:
-    limit = decimal_from_pb(one.limit, field="entitlements.limit") if one.HasField("limit") else None
-    grant = Grant(one.enabled, limit, one.hard, _RESETS[one.reset], one.value)
-    return PlanGrant(one.feature_code, _TYPES[one.kind], one.metric_code, grant)
+def _plan_terms(entitlement: plan_pb2.PlanEntitlement) -> PlanTerms:
+    has_limit = entitlement.HasField("limit")
+    terms = FeatureTerms(
+        is_enabled=entitlement.enabled,
+        limit=decimal_from_pb(entitlement.limit, field="entitlements.limit") if has_limit else None,
+        is_hard=entitlement.hard,
+        reset=_RESETS[entitlement.reset],
+        value=entitlement.value,
+    )
+    return PlanTerms(entitlement.feature_code, _TYPES[entitlement.kind], entitlement.metric_code, terms)

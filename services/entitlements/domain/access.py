@@ -9,7 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Source
+from services.entitlements.domain.feature_terms import Source
+from services.entitlements.domain.hold import Hold
 from services.entitlements.domain.standing import Balance, Entitlement, Standing, balance
 from services.kernel.money import ZERO
 
@@ -53,22 +54,22 @@ class Access:
     """The answer; it explains itself.
 
     Attributes:
-        allowed: whether the customer may.
+        is_allowed: whether the customer may.
         reason: why. A soft limit without room answers allowed with LIMIT_EXCEEDED.
         feature_code: the feature.
         revision: the state it was made from.
         used: units used in the current window.
-        limit: units granted; None means unlimited.
+        limit: units of the window; None means unlimited.
         remaining: units neither used nor on hold; None means unlimited.
         overage: units used beyond the limit.
         resets_at: when the window ends; None for never and for what is not counted.
         valid_until: until when the answer holds if nothing else changes; None for no such instant.
         external_subscription_id: the subscription that decided; empty where none did.
         value: for a configuration, its value.
-        hard: whether the limit refuses usage beyond it.
+        is_hard: whether the limit refuses usage beyond it.
     """
 
-    allowed: bool
+    is_allowed: bool
     reason: Reason
     feature_code: str
     revision: int = 0
@@ -80,7 +81,20 @@ class Access:
     valid_until: datetime | None = None
     external_subscription_id: str = ""
     value: str = ""
-    hard: bool = False
+    is_hard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The answer of a reservation.
+
+    Attributes:
+        access: whether the units are held, and the numbers after it.
+        hold: what was set aside; None where it was refused.
+    """
+
+    access: Access
+    hold: Hold | None
 
 
 def decide(question: Question, standings: Sequence[Standing], *, at: datetime, revision: int) -> Access:
@@ -94,7 +108,7 @@ def decide(question: Question, standings: Sequence[Standing], *, at: datetime, r
     """
     chosen = choose(question, standings)
     if isinstance(chosen, Reason):
-        return Access(allowed=False, reason=chosen, feature_code=question.feature_code, revision=revision)
+        return Access(is_allowed=False, reason=chosen, feature_code=question.feature_code, revision=revision)
     return answer(question.feature_code, chosen, units=question.units, at=at, revision=revision)
 
 
@@ -114,18 +128,18 @@ def choose(question: Question, standings: Sequence[Standing]) -> Standing | Reas
 def answer(feature_code: str, standing: Standing, *, units: Decimal, at: datetime, revision: int) -> Access:
     """What one subscription is answered for `units` more of a feature."""
     subscription, entitlement = standing.subscription, standing.entitlement
-    if entitlement is None or entitlement.removed:
+    if entitlement is None or entitlement.is_removed:
         return Access(
-            allowed=False,
+            is_allowed=False,
             reason=Reason.FEATURE_NOT_IN_PLAN,
             feature_code=feature_code,
             revision=revision,
             external_subscription_id=subscription.external_id,
         )
     numbers = balance(standing, at)
-    allowed, reason = _verdict(entitlement, numbers, units)
+    is_allowed, reason = _verdict(entitlement, numbers, units)
     return Access(
-        allowed=allowed,
+        is_allowed=is_allowed,
         reason=reason,
         feature_code=feature_code,
         revision=revision,
@@ -136,19 +150,19 @@ def answer(feature_code: str, standing: Standing, *, units: Decimal, at: datetim
         resets_at=numbers.window.end if numbers.window else None,
         valid_until=_valid_until(standing, numbers, at),
         external_subscription_id=subscription.external_id,
-        value=entitlement.right.grant.value if entitlement.right.type is FeatureType.CONFIGURATION else "",
-        hard=entitlement.right.grant.hard and entitlement.right.type is FeatureType.USAGE_LIMIT,
+        value=entitlement.right.terms.value if entitlement.right.type is FeatureType.CONFIGURATION else "",
+        is_hard=entitlement.right.terms.is_hard and entitlement.right.type is FeatureType.USAGE_LIMIT,
     )
 
 
 def _verdict(entitlement: Entitlement, numbers: Balance, units: Decimal) -> tuple[bool, Reason]:
     right = entitlement.right
-    overridden = right.source is Source.OVERRIDE
+    is_overridden = right.source is Source.OVERRIDE
     if right.type is FeatureType.USAGE_LIMIT and not numbers.has_room_for(units):
-        return not right.grant.hard, Reason.LIMIT_EXCEEDED
-    if right.type is FeatureType.GATE and not right.grant.enabled:
-        return False, Reason.OVERRIDE if overridden else Reason.FEATURE_NOT_IN_PLAN
-    return True, Reason.OVERRIDE if overridden else Reason.WITHIN_LIMIT
+        return not right.terms.is_hard, Reason.LIMIT_EXCEEDED
+    if right.type is FeatureType.GATE and not right.terms.is_enabled:
+        return False, Reason.OVERRIDE if is_overridden else Reason.FEATURE_NOT_IN_PLAN
+    return True, Reason.OVERRIDE if is_overridden else Reason.WITHIN_LIMIT
 
 
 def _valid_until(standing: Standing, numbers: Balance, at: datetime) -> datetime | None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.entitlements.domain.access import ONE, Access, answer
-from services.entitlements.domain.grant import PlanGrant
+from services.entitlements.domain.feature_terms import PlanTerms
 from services.entitlements.domain.standing import Standing
 from services.entitlements.domain.subscription import PlanPeriods, Subscription
+from services.kernel.ids import OrganizationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +17,16 @@ class AccessChanged:
     """What a customer may do has changed.
 
     Attributes:
-        organization_id: owner of the customer.
+        organization_id: organization of the customer.
         external_customer_id: the customer.
         access: the answer for one unit now.
-        removed: the feature is not granted any more.
+        is_removed: the customer no longer has the feature.
     """
 
-    organization_id: str
+    organization_id: OrganizationId
     external_customer_id: str
     access: Access
-    removed: bool
+    is_removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class TestClockReached:
 
     __test__ = False  # pytest would collect the name as a test class
 
-    organization_id: str
+    organization_id: OrganizationId
     revision: int
     now: datetime
 
@@ -48,13 +49,13 @@ class TestClockReached:
 DomainEvent = AccessChanged | TestClockReached
 
 
-def access_changed(organization_id: str, standing: Standing, *, at: datetime) -> AccessChanged:
-    """What is announced of a standing with an entitlement: the answer for one unit more, at the row's revision."""
+def access_changed(organization: OrganizationId, standing: Standing, *, at: datetime) -> AccessChanged:
+    """What is announced of a standing with a right: the answer for one unit more, at the row's revision."""
     entitlement = standing.entitlement
     if entitlement is None:
-        raise ValueError("only what was granted once can change")
+        raise ValueError("a standing without a right cannot change")
     access = answer(entitlement.feature_code, standing, units=ONE, at=at, revision=entitlement.revision)
-    return AccessChanged(organization_id, standing.subscription.external_customer_id, access, entitlement.removed)
+    return AccessChanged(organization, standing.subscription.external_customer_id, access, entitlement.is_removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,20 @@ class PlanVersion:
     """A plan version as rating announced it.
 
     Attributes:
-        organization_id: owner.
+        organization_id: organization.
         id: Farebox id of the version.
         code: the organization's code, for people who read the table.
         version: 1 for the first.
         periods: how long its periods are.
-        grants: what it unlocks.
+        terms: what it gives of each feature.
     """
 
-    organization_id: str
+    organization_id: OrganizationId
     id: str
     code: str
     version: int
     periods: PlanPeriods
-    grants: tuple[PlanGrant, ...]
+    terms: tuple[PlanTerms, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,11 @@ class SubscriptionMoved:
     """A subscription as rating announced it.
 
     Attributes:
-        organization_id: owner.
+        organization_id: organization.
         subscription: as it is now.
     """
 
-    organization_id: str
+    organization_id: OrganizationId
     subscription: Subscription
 
 
@@ -101,6 +102,6 @@ class ClockMoved:
         revision: grows with each advance.
     """
 
-    organization_id: str
+    organization_id: OrganizationId
     now: datetime
     revision: int

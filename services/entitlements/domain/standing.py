@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Resolved
+from services.entitlements.domain.feature_terms import Right
 from services.entitlements.domain.subscription import MONTHLY_PLAN, PlanPeriods, Subscription, window_of
 from services.kernel.cadence import ResetWindow
 from services.kernel.money import ZERO
@@ -46,17 +46,17 @@ class Entitlement:
 
     Attributes:
         feature_code: the feature.
-        right: what is granted, and why.
+        right: what holds for it, and where that comes from.
         consumed: what was counted by Consume and Commit.
         revision: of its last change, unique in the organization.
-        removed: it was granted once and is not any more.
+        is_removed: the customer had it once and does not any more.
     """
 
     feature_code: str
-    right: Resolved
+    right: Right
     consumed: Consumed = Consumed()
     revision: int = 0
-    removed: bool = False
+    is_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Balance:
         window: the window; None where counting never starts anew.
         used: units used, by events and by Consume together.
         held: units on hold.
-        limit: units granted; None means unlimited.
+        limit: units of the window; None means unlimited.
     """
 
     window: Period | None
@@ -118,10 +118,10 @@ def balance(standing: Standing, at: datetime) -> Balance:
     entitlement = standing.entitlement
     if entitlement is None or entitlement.right.type is not FeatureType.USAGE_LIMIT:
         return Balance(None, ZERO, ZERO, None)
-    grant = entitlement.right.grant
-    window = window_of(grant.reset, standing.subscription, standing.plan, at)
-    used = max(ZERO, _announced(standing, grant.reset, window)) + entitlement.consumed.within(window)
-    return Balance(window, used, standing.held, grant.limit)
+    terms = entitlement.right.terms
+    window = window_of(terms.reset, standing.subscription, standing.plan, at)
+    used = max(ZERO, _announced(standing, terms.reset, window)) + entitlement.consumed.within(window)
+    return Balance(window, used, standing.held, terms.limit)
 
 
 def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
@@ -138,5 +138,5 @@ def _announced(standing: Standing, reset: ResetWindow, window: Period | None) ->
         return standing.period_units
     since, units = standing.counted.get(reset, (None, ZERO))
     # What was counted in an earlier window is over; a later one means that another replica's clock is ahead.
-    expired = window is not None and (since is None or since < window.start)
-    return ZERO if expired else units
+    is_over = window is not None and (since is None or since < window.start)
+    return ZERO if is_over else units

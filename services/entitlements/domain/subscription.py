@@ -38,11 +38,11 @@ class PlanPeriods:
 
     Attributes:
         interval: the billing period's length.
-        charged_monthly: whether usage is billed, and therefore counted, by month within a longer period.
+        is_charged_monthly: whether usage is billed, and therefore counted, by month within a longer period.
     """
 
     interval: Interval = MONTHLY
-    charged_monthly: bool = False
+    is_charged_monthly: bool = False
 
 
 # What is assumed of a plan that rating has not announced.
@@ -110,10 +110,10 @@ def _billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime)
     a test clock moves, the next one is announced before the clock arrives there.
     """
     current = subscription.current_period
-    if current is not None and at in current and not plan.charged_monthly:
+    if current is not None and at in current and not plan.is_charged_monthly:
         return current
     cadence = Cadence(plan.interval, subscription.alignment, subscription.started_at, subscription.timezone)
-    nominal = period_containing(monthly_charges(cadence) if plan.charged_monthly else cadence, at)
+    nominal = period_containing(monthly_charges(cadence) if plan.is_charged_monthly else cadence, at)
     if current is None or at in current:
         inside = clip(nominal, start=(current or nominal).start, end=(current or nominal).end)
     elif at >= current.end:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from services.entitlements.domain.subscription import calendar_windows
 from services.kernel.cadence import ResetWindow
+from services.kernel.ids import OrganizationId
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 
@@ -26,7 +27,7 @@ CALENDAR_WINDOWS = (ResetWindow.DAY, ResetWindow.WEEK, ResetWindow.MONTH)
 class UsageKey(NamedTuple):
     """Whose units: one metric of one subscription."""
 
-    organization_id: str
+    organization_id: OrganizationId
     subscription_id: str
     metric_code: str
 
@@ -56,13 +57,13 @@ class Growth:
         key: whose units.
         ever: added to what never resets.
         windows: window and added units by reset.
-        current: whether the total of the billing period that holds the present changed.
+        is_current: whether the total of the billing period that holds the present changed.
     """
 
     key: UsageKey
     ever: Decimal
     windows: Mapping[ResetWindow, tuple[Period, Decimal]]
-    current: bool
+    is_current: bool
 
 
 def newest(totals: Iterable[UsageTotal]) -> dict[tuple[UsageKey, datetime], UsageTotal]:

@@ -8,33 +8,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Resolved, Source
+from services.entitlements.domain.feature_terms import Right, Source
 from services.entitlements.domain.standing import Consumed
-from services.entitlements.store.grant import grant_of
+from services.entitlements.store.feature_terms import terms_columns, terms_of
+from services.kernel.ids import OrganizationId
 
 # A subscription and a feature of one organization.
 Key = tuple[str, str]
 
 
-def rights(tx: Connection, organization: str, subscriptions: Iterable[str]) -> dict[str, dict[str, Resolved]]:
-    """What is stored as granted now, by subscription and feature code; the rows are locked."""
+def rights(tx: Connection, organization: OrganizationId, subscriptions: Iterable[str]) -> dict[str, dict[str, Right]]:
+    """The stored rights that are not removed, by subscription and feature code; the rows are locked."""
     rows = tx.exec_driver_sql(
         "SELECT subscription_id::text AS subscription, * FROM entitlements WHERE organization_id = %s "
         "AND subscription_id = ANY(%s::uuid[]) ORDER BY subscription_id, feature_code FOR UPDATE",
         (organization, list(subscriptions)),
     )
-    found: defaultdict[str, dict[str, Resolved]] = defaultdict(dict)
+    by_subscription: defaultdict[str, dict[str, Right]] = defaultdict(dict)
     for row in rows:
         if not row.removed:
-            found[row.subscription][row.feature_code] = Resolved(
-                FeatureType(row.type), Source(row.source), row.metric_code, grant_of(row)
+            by_subscription[row.subscription][row.feature_code] = Right(
+                FeatureType(row.type), Source(row.source), row.metric_code, terms_of(row)
             )
-    return found
+    return by_subscription
 
 
-def grant(tx: Connection, organization: str, granted: Mapping[Key, Resolved]) -> None:
-    """Store what is granted now; what was consumed under an earlier grant still counts."""
-    if granted:
+def save(tx: Connection, organization: OrganizationId, rights_by_key: Mapping[Key, Right]) -> None:
+    """Store rights as they are now; what was consumed under an earlier one still counts."""
+    if rights_by_key:
         tx.exec_driver_sql(
             "INSERT INTO entitlements (organization_id, subscription_id, feature_code, type, source, metric_code, "
             "enabled, units_limit, hard, reset, value) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
@@ -49,18 +50,14 @@ def grant(tx: Connection, organization: str, granted: Mapping[Key, Resolved]) ->
                     right.type,
                     right.source,
                     right.metric_code,
-                    right.grant.enabled,
-                    right.grant.limit,
-                    right.grant.hard,
-                    right.grant.reset,
-                    right.grant.value,
+                    *terms_columns(right.terms),
                 )
-                for key, right in granted.items()
+                for key, right in rights_by_key.items()
             ],
         )
 
 
-def remove(tx: Connection, organization: str, keys: Sequence[Key]) -> None:
+def remove(tx: Connection, organization: OrganizationId, keys: Sequence[Key]) -> None:
     """Mark rights as removed; the rows stay, so that a watcher learns of it."""
     if keys:
         tx.exec_driver_sql(
@@ -70,7 +67,7 @@ def remove(tx: Connection, organization: str, keys: Sequence[Key]) -> None:
         )
 
 
-def granted_to(tx: Connection, organization: str, subscriptions: Iterable[str]) -> list[Key]:
+def keys_of(tx: Connection, organization: OrganizationId, subscriptions: Iterable[str]) -> list[Key]:
     """What subscriptions are entitled to now."""
     rows = tx.exec_driver_sql(
         "SELECT subscription_id::text, feature_code FROM entitlements "
@@ -80,7 +77,7 @@ def granted_to(tx: Connection, organization: str, subscriptions: Iterable[str]) 
     return [(row[0], row[1]) for row in rows]
 
 
-def lock(tx: Connection, organization: str, keys: Iterable[Key]) -> None:
+def lock(tx: Connection, organization: OrganizationId, keys: Iterable[Key]) -> None:
     """Lock rows, in one order, until the end of the transaction."""
     wanted = sorted(set(keys))
     tx.exec_driver_sql(
@@ -91,7 +88,7 @@ def lock(tx: Connection, organization: str, keys: Iterable[Key]) -> None:
     )
 
 
-def save_consumed(tx: Connection, organization: str, key: Key, consumed: Consumed) -> None:
+def save_consumed(tx: Connection, organization: OrganizationId, key: Key, consumed: Consumed) -> None:
     """Store what Consume and Commit have counted; the row must be locked."""
     tx.exec_driver_sql(
         "UPDATE entitlements SET consumed_units = %s, consumed_since = %s "
@@ -100,7 +97,7 @@ def save_consumed(tx: Connection, organization: str, key: Key, consumed: Consume
     )
 
 
-def stamp(tx: Connection, organization: str, revisions: Mapping[Key, int]) -> None:
+def stamp(tx: Connection, organization: OrganizationId, revisions: Mapping[Key, int]) -> None:
     """Give changed rows their new revisions; the rows must be locked."""
     tx.exec_driver_sql(
         "UPDATE entitlements e SET revision = fresh.revision "

@@ -9,16 +9,17 @@ from sqlalchemy.engine import Connection, Row
 
 from services.chassis.page import Page
 from services.entitlements.domain.feature import Feature, FeatureType
+from services.kernel.ids import OrganizationId
 
 _COLUMNS = "feature_id::text, code, name, description, type, metric_code, created_at, deleted_at"
 
 
-def find(tx: Connection, organization: str, code: str) -> Feature | None:
+def find(tx: Connection, organization: OrganizationId, code: str) -> Feature | None:
     """The feature with this code, a removed one included."""
     return by_codes(tx, organization, [code]).get(code)
 
 
-def by_codes(tx: Connection, organization: str, codes: Iterable[str]) -> dict[str, Feature]:
+def by_codes(tx: Connection, organization: OrganizationId, codes: Iterable[str]) -> dict[str, Feature]:
     """The features with these codes, removed ones included."""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM features WHERE organization_id = %s AND code = ANY(%s)",
@@ -27,7 +28,7 @@ def by_codes(tx: Connection, organization: str, codes: Iterable[str]) -> dict[st
     return {row.code: _feature(row) for row in rows}
 
 
-def page(tx: Connection, organization: str, wanted: Page) -> tuple[Sequence[Feature], int]:
+def page(tx: Connection, organization: OrganizationId, wanted: Page) -> tuple[Sequence[Feature], int]:
     """A page of features by code, with one more where there is a next page, and how many there are in all."""
     after = wanted.after[0] if wanted.after else ""
     rows = tx.exec_driver_sql(
@@ -38,7 +39,7 @@ def page(tx: Connection, organization: str, wanted: Page) -> tuple[Sequence[Feat
     return [_feature(row) for row in rows], count(tx, organization)
 
 
-def count(tx: Connection, organization: str) -> int:
+def count(tx: Connection, organization: OrganizationId) -> int:
     """How many features are not removed."""
     found: int = tx.exec_driver_sql(
         "SELECT count(*) FROM features WHERE organization_id = %s AND deleted_at IS NULL", (organization,)
@@ -46,7 +47,7 @@ def count(tx: Connection, organization: str) -> int:
     return found
 
 
-def save(tx: Connection, organization: str, feature: Feature) -> None:
+def save(tx: Connection, organization: OrganizationId, feature: Feature) -> None:
     """Store a feature as it is now."""
     tx.exec_driver_sql(
         "INSERT INTO features (organization_id, feature_id, code, name, description, type, metric_code, "
@@ -68,7 +69,7 @@ def save(tx: Connection, organization: str, feature: Feature) -> None:
     )
 
 
-def register(tx: Connection, organization: str, features: Sequence[Feature]) -> None:
+def register(tx: Connection, organization: OrganizationId, features: Sequence[Feature]) -> None:
     """Store features that a plan names, where their codes are not known yet."""
     if features:
         tx.exec_driver_sql(
@@ -89,7 +90,7 @@ def register(tx: Connection, organization: str, features: Sequence[Feature]) -> 
         )
 
 
-def delete(tx: Connection, organization: str, code: str, *, at: datetime) -> None:
+def delete(tx: Connection, organization: OrganizationId, code: str, *, at: datetime) -> None:
     """Mark a feature as removed; its row stays, so that a plan that names it does not bring it back."""
     tx.exec_driver_sql(
         "UPDATE features SET deleted_at = %s WHERE organization_id = %s AND code = %s", (at, organization, code)

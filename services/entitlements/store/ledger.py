@@ -8,12 +8,12 @@ from decimal import Decimal
 from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.hold import Hold, HoldState
-from services.kernel.ids import new_id
+from services.kernel.ids import OrganizationId, new_id
 
 
 def add(
     tx: Connection,
-    organization: str,
+    organization: OrganizationId,
     key: tuple[str, str],
     units: Decimal,
     *,
@@ -29,7 +29,7 @@ def add(
     )
 
 
-def add_hold(tx: Connection, organization: str, hold: Hold, *, at: datetime) -> None:
+def add_hold(tx: Connection, organization: OrganizationId, hold: Hold, *, at: datetime) -> None:
     """Store a new hold; its entitlement row must be locked."""
     tx.exec_driver_sql(
         "INSERT INTO holds (organization_id, hold_id, subscription_id, feature_code, units, state, created_at, "
@@ -47,7 +47,7 @@ def add_hold(tx: Connection, organization: str, hold: Hold, *, at: datetime) -> 
     )
 
 
-def find_hold(tx: Connection, organization: str, hold_id: str) -> Hold | None:
+def find_hold(tx: Connection, organization: OrganizationId, hold_id: str) -> Hold | None:
     """A hold by its id."""
     row = tx.exec_driver_sql(
         "SELECT hold_id::text, subscription_id::text, feature_code, units, state, expires_at FROM holds "
@@ -57,7 +57,7 @@ def find_hold(tx: Connection, organization: str, hold_id: str) -> Hold | None:
     return Hold(row[0], row[1], row[2], row[3], HoldState(row[4]), row[5]) if row else None
 
 
-def settle_hold(tx: Connection, organization: str, hold: Hold, *, at: datetime) -> None:
+def settle_hold(tx: Connection, organization: OrganizationId, hold: Hold, *, at: datetime) -> None:
     """Store that a hold was committed or released; its entitlement row must be locked."""
     tx.exec_driver_sql(
         "UPDATE holds SET state = %s, settled_at = %s WHERE organization_id = %s AND hold_id = %s",

@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.event import ClockMoved
+from services.kernel.ids import OrganizationId
 
 
-def lock(tx: Connection, organizations: Iterable[str]) -> None:
-    """Lock organizations, in one order, until the end of the transaction: what they grant changes one by one."""
+def lock(tx: Connection, organizations: Iterable[OrganizationId]) -> None:
+    """Lock organizations, in one order, until the end of the transaction: what they give changes one by one."""
     ids = sorted(set(organizations))
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,)
@@ -22,7 +23,7 @@ def lock(tx: Connection, organizations: Iterable[str]) -> None:
     )
 
 
-def times(tx: Connection, organizations: Iterable[str], system: datetime) -> dict[str, datetime]:
+def times(tx: Connection, organizations: Iterable[OrganizationId], system: datetime) -> dict[OrganizationId, datetime]:
     """The time of each organization: its test clock's, or the system's."""
     ids = set(organizations)
     rows = tx.exec_driver_sql(
@@ -30,7 +31,7 @@ def times(tx: Connection, organizations: Iterable[str], system: datetime) -> dic
         "WHERE organization_id = ANY(%s::uuid[]) AND test_clock_now IS NOT NULL",
         (list(ids),),
     ).all()
-    return {**dict.fromkeys(ids, system), **{row[0]: row[1] for row in rows}}
+    return {**dict.fromkeys(ids, system), **{OrganizationId(row[0]): row[1] for row in rows}}
 
 
 def move_clock(tx: Connection, moved: ClockMoved) -> None:
@@ -44,13 +45,13 @@ def move_clock(tx: Connection, moved: ClockMoved) -> None:
     )
 
 
-def revision(tx: Connection, organization: str) -> int:
+def revision(tx: Connection, organization: OrganizationId) -> int:
     """The organization's newest revision."""
     row = tx.exec_driver_sql("SELECT revision FROM revisions WHERE organization_id = %s", (organization,)).first()
     return row[0] if row else 0
 
 
-def next_revisions(tx: Connection, organization: str, count: int) -> int:
+def next_revisions(tx: Connection, organization: OrganizationId, count: int) -> int:
     """Take the next `count` revisions and answer the first; others wait until this transaction ends."""
     last: int = tx.exec_driver_sql(
         "INSERT INTO revisions (organization_id, revision) VALUES (%s, %s) "

@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.access import Question
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Resolved, Source
+from services.entitlements.domain.feature_terms import Right, Source
 from services.entitlements.domain.standing import Consumed, Entitlement, Standing
 from services.entitlements.domain.subscription import MONTHLY_PLAN, PlanPeriods
 from services.entitlements.store import subscription
-from services.entitlements.store.grant import grant_of
+from services.entitlements.store.feature_terms import terms_of
 from services.kernel.cadence import CadenceUnit, Interval, ResetWindow
+from services.kernel.ids import OrganizationId
 from services.kernel.money import ZERO
 
 
@@ -79,7 +80,7 @@ ORDER BY q.place, s.started_at DESC
 """
 
 
-def of_questions(tx: Connection, organization: str, questions: Sequence[Question], system: datetime) -> Seen:
+def of_questions(tx: Connection, organization: OrganizationId, questions: Sequence[Question], system: datetime) -> Seen:
     """The standings that answer each question, in order: active ones, or those that carry the named id."""
     rows = tx.exec_driver_sql(
         _OF_QUESTIONS,
@@ -98,7 +99,7 @@ def of_questions(tx: Connection, organization: str, questions: Sequence[Question
     return Seen(rows[0].at, rows[0].newest, standings)
 
 
-def of_keys(tx: Connection, organization: str, keys: Iterable[tuple[str, str]], system: datetime) -> Seen:
+def of_keys(tx: Connection, organization: OrganizationId, keys: Iterable[tuple[str, str]], system: datetime) -> Seen:
     """The standings of known (subscription, feature) pairs, by subscription and feature code; one list."""
     wanted = list(keys)
     source = (
@@ -111,7 +112,7 @@ def of_keys(tx: Connection, organization: str, keys: Iterable[tuple[str, str]], 
 
 
 def of_customer(
-    tx: Connection, organization: str, customer: str, external_subscription_id: str, system: datetime
+    tx: Connection, organization: OrganizationId, customer: str, external_subscription_id: str, system: datetime
 ) -> Seen:
     """What a customer's active subscriptions, or one of them, are entitled to, by subscription and feature; one list.
 
@@ -130,7 +131,7 @@ def of_customer(
 
 
 def changed_after(
-    tx: Connection, organization: str, customers: Sequence[str], revision: int, count: int, system: datetime
+    tx: Connection, organization: OrganizationId, customers: Sequence[str], revision: int, count: int, system: datetime
 ) -> Seen:
     """What changed after a revision, in the order of the revisions, removals included; at most `count`, one list.
 
@@ -155,7 +156,7 @@ def changed_after(
 
 
 def _of_entitlements(
-    tx: Connection, organization: str, source: str, rest: str, values: dict[str, Any], system: datetime
+    tx: Connection, organization: OrganizationId, source: str, rest: str, values: dict[str, Any], system: datetime
 ) -> Seen:
     text = (
         f"{_NOW} SELECT {_FACTS} FROM present CROSS JOIN {source} e JOIN subscriptions s "
@@ -190,10 +191,10 @@ def _entitlement(row: Any) -> Entitlement | None:
         return None
     return Entitlement(
         feature_code=row.feature,
-        right=Resolved(FeatureType(row.type), Source(row.source), row.metric_code, grant_of(row)),
+        right=Right(FeatureType(row.type), Source(row.source), row.metric_code, terms_of(row)),
         consumed=Consumed(row.consumed_units, row.consumed_since),
         revision=row.revision,
-        removed=row.removed,
+        is_removed=row.removed,
     )
 
 

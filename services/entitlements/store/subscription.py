@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from services.entitlements.domain.event import SubscriptionMoved
 from services.entitlements.domain.subscription import Subscription, SubscriptionState
 from services.kernel.cadence import Alignment
+from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
 
 # Names carry no prefix clash with the other tables of a standing's query.
@@ -35,7 +36,7 @@ def subscription_of(row: Any) -> Subscription:
     )
 
 
-def save(tx: Connection, moved: Sequence[SubscriptionMoved]) -> None:
+def save(tx: Connection, moves: Sequence[SubscriptionMoved]) -> None:
     """Store subscriptions as they are now."""
     tx.exec_driver_sql(
         "INSERT INTO subscriptions (organization_id, subscription_id, external_id, external_customer_id, plan_id, "
@@ -46,30 +47,30 @@ def save(tx: Connection, moved: Sequence[SubscriptionMoved]) -> None:
         "state = excluded.state, timezone = excluded.timezone, alignment = excluded.alignment, "
         "started_at = excluded.started_at, ending_at = excluded.ending_at, "
         "period_start = excluded.period_start, period_end = excluded.period_end",
-        [(one.organization_id, *_values(one.subscription)) for one in moved],
+        [(move.organization_id, *_values(move.subscription)) for move in moves],
     )
 
 
-def by_ids(tx: Connection, organization: str, ids: Iterable[str]) -> dict[str, Subscription]:
+def by_ids(tx: Connection, organization: OrganizationId, ids: Iterable[str]) -> dict[str, Subscription]:
     """Subscriptions by Farebox id."""
-    return _found(
+    return _select(
         tx, "s.subscription_id = ANY(%(wanted)s::uuid[])", {"organization": organization, "wanted": list(ids)}
     )
 
 
-def active_of_customer(tx: Connection, organization: str, customer: str) -> dict[str, Subscription]:
+def active_of_customer(tx: Connection, organization: OrganizationId, customer: str) -> dict[str, Subscription]:
     """The customer's active subscriptions by Farebox id."""
-    return _found(
+    return _select(
         tx,
         "s.external_customer_id = %(customer)s AND s.state = 'active'",
         {"organization": organization, "customer": customer},
     )
 
 
-def active_on_plans(tx: Connection, organization: str, plan_ids: Iterable[str]) -> list[str]:
+def active_on_plans(tx: Connection, organization: OrganizationId, plan_ids: Iterable[str]) -> list[str]:
     """Farebox ids of the active subscriptions to these plan versions."""
     return list(
-        _found(
+        _select(
             tx,
             "s.state = 'active' AND s.plan_id = ANY(%(plans)s::uuid[])",
             {"organization": organization, "plans": list(plan_ids)},
@@ -77,11 +78,11 @@ def active_on_plans(tx: Connection, organization: str, plan_ids: Iterable[str]) 
     )
 
 
-def concerned_by_feature(tx: Connection, organization: str, code: str) -> list[str]:
+def concerned_by_feature(tx: Connection, organization: OrganizationId, code: str) -> list[str]:
     """Farebox ids of the subscriptions whose plan or overrides name a feature."""
     rows = tx.exec_driver_sql(
         "SELECT s.subscription_id::text FROM subscriptions s WHERE s.organization_id = %(organization)s AND ("
-        "s.plan_id IN (SELECT plan_id FROM plan_grants "
+        "s.plan_id IN (SELECT plan_id FROM plan_terms "
         "WHERE organization_id = %(organization)s AND feature_code = %(code)s) "
         "OR s.external_customer_id IN (SELECT external_customer_id FROM overrides "
         "WHERE organization_id = %(organization)s AND feature_code = %(code)s))",
@@ -90,7 +91,7 @@ def concerned_by_feature(tx: Connection, organization: str, code: str) -> list[s
     return [row[0] for row in rows]
 
 
-def timezones(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, str]:
+def timezones(tx: Connection, keys: Iterable[tuple[OrganizationId, str]]) -> dict[str, str]:
     """IANA zones by Farebox id of the subscription, for (organization, subscription) pairs."""
     pairs = list(keys)
     rows = tx.exec_driver_sql(
@@ -101,7 +102,7 @@ def timezones(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, str]
     return {row[0]: row[1] for row in rows}
 
 
-def _found(tx: Connection, condition: str, values: dict[str, Any]) -> dict[str, Subscription]:
+def _select(tx: Connection, condition: str, values: dict[str, Any]) -> dict[str, Subscription]:
     rows = tx.exec_driver_sql(
         f"SELECT {COLUMNS} FROM subscriptions s WHERE s.organization_id = %(organization)s AND {condition} "
         "ORDER BY s.subscription_id",

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.usage import CALENDAR_WINDOWS, Growth, UsageKey, UsageTotal
 from services.kernel.cadence import ResetWindow
+from services.kernel.ids import OrganizationId
 
 _KEY = "organization_id, subscription_id, metric_code"
 _TEXT_KEY = "organization_id::text, subscription_id::text, metric_code"
@@ -71,7 +72,7 @@ def add(tx: Connection, growths: Sequence[Growth]) -> None:
     )
 
 
-def counting(tx: Connection, growths: Sequence[Growth]) -> list[tuple[str, str, str]]:
+def counting(tx: Connection, growths: Sequence[Growth]) -> list[tuple[OrganizationId, str, str]]:
     """Organization, subscription and feature of the usage limits whose answers the growth alters."""
     rows = tx.exec_driver_sql(
         "SELECT e.organization_id::text, e.subscription_id::text, e.feature_code FROM entitlements e "
@@ -80,11 +81,11 @@ def counting(tx: Connection, growths: Sequence[Growth]) -> list[tuple[str, str, 
         "WHERE NOT e.removed AND e.type = 'usage_limit' AND (grown.current OR e.reset <> %s)",
         (
             *_columns([growth.key for growth in growths]),
-            [growth.current for growth in growths],
+            [growth.is_current for growth in growths],
             ResetWindow.BILLING_PERIOD,
         ),
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(OrganizationId(row[0]), row[1], row[2]) for row in rows]
 
 
 def _columns(keys: Sequence[UsageKey]) -> tuple[list[str], list[str], list[str]]:

@@ -29,9 +29,9 @@ from services.chassis.rpc.errors import error_info, field_violations, retry_afte
 from services.chassis.rpc.server import Server
 from services.entitlements.deps import Deps
 from services.entitlements.main import SERVICE_NAMES, announce
+from services.entitlements.queries.watch import Watches
 from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
-from services.entitlements.rpc.watch import Watches
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import SystemClock
 from services.kernel.ids import new_id
@@ -74,8 +74,8 @@ def reserve(seconds: int) -> access_service_pb2.ReserveRequest:
     )
 
 
-def override(grant: entitlement_pb2.Grant) -> feature_service_pb2.SetOverrideRequest:
-    return feature_service_pb2.SetOverrideRequest(external_customer_id="acme", feature_code="calls", grant=grant)
+def override(terms: entitlement_pb2.FeatureTerms) -> feature_service_pb2.SetOverrideRequest:
+    return feature_service_pb2.SetOverrideRequest(external_customer_id="acme", feature_code="calls", terms=terms)
 
 
 def feature(**fields: Any) -> feature_service_pb2.UpsertFeatureRequest:
@@ -127,12 +127,17 @@ REFUSED = [
         feature_service_pb2.ListEntitlementsRequest(),
         "external_customer_id",
     ),
-    ("FeatureService", "SetOverride", override(entitlement_pb2.Grant(reset_interval=77)), "grant.reset_interval"),
     (
         "FeatureService",
         "SetOverride",
-        override(entitlement_pb2.Grant(limit=decimal_pb2.Decimal(value="many"))),
-        "grant.limit",
+        override(entitlement_pb2.FeatureTerms(reset_interval=77)),
+        "terms.reset_interval",
+    ),
+    (
+        "FeatureService",
+        "SetOverride",
+        override(entitlement_pb2.FeatureTerms(limit=decimal_pb2.Decimal(value="many"))),
+        "terms.limit",
     ),
 ]
 PROTOS = {"AccessService": access_service_pb2, "FeatureService": feature_service_pb2}

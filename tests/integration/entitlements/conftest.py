@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
-from services.entitlements import consumers, queries
+from services.entitlements import consumers
 from services.entitlements.commands import consumption
 from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Access, Question
 from services.entitlements.domain.event import AccessChanged, DomainEvent
 from services.entitlements.main import announce
+from services.entitlements.queries import access as queries
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId, new_id
 from tests.support.rating_events import RatingLog

@@ -82,7 +82,7 @@ def at_once(work: Callable[[int], Any], count: int) -> list[Any]:
 
 def test_consume(sold: Any) -> None:
     access = sold.consume("calls", "120")
-    assert (access.allowed, access.reason, access.used, access.remaining) == (
+    assert (access.is_allowed, access.reason, access.used, access.remaining) == (
         True,
         Reason.WITHIN_LIMIT,
         Decimal(120),
@@ -90,7 +90,7 @@ def test_consume(sold: Any) -> None:
     )
     assert sold.check("calls").revision == access.revision
     refused = sold.consume("calls", "380.01")
-    assert (refused.allowed, refused.reason, refused.used) == (False, Reason.LIMIT_EXCEEDED, Decimal(120))
+    assert (refused.is_allowed, refused.reason, refused.used) == (False, Reason.LIMIT_EXCEEDED, Decimal(120))
     assert ledger(sold) == Decimal(120)
     assert [change.access.used for change in sold.changes()] == [Decimal(120)]
 
@@ -105,13 +105,13 @@ def test_what_is_not_counted(sold: Any) -> None:
 
 def test_soft_limit_counts_overage(sold: Any) -> None:
     access = sold.consume("soft", "12")
-    assert (access.allowed, access.reason, access.overage) == (True, Reason.LIMIT_EXCEEDED, Decimal(2))
+    assert (access.is_allowed, access.reason, access.overage) == (True, Reason.LIMIT_EXCEEDED, Decimal(2))
 
 
 def test_events_and_consumption_share_the_limit(sold: Any) -> None:
     sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "450", 1))
     assert sold.consume("calls", "50").used == Decimal(500)
-    assert not sold.consume("calls", "1").allowed
+    assert not sold.consume("calls", "1").is_allowed
     sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "460", 2))
     assert sold.check("calls").overage == Decimal(10)
 
@@ -123,7 +123,7 @@ def test_a_new_period_begins_at_zero(sold: Any) -> None:
     assert sold.consume("calls", "300").used == Decimal(300)
     sold.apply(subscription_changed(sold.organization, SUBSCRIPTION, PLAN, period=JUNE))
     assert sold.check("calls").used == Decimal(300)
-    assert not sold.consume("calls", "201").allowed
+    assert not sold.consume("calls", "201").is_allowed
 
 
 def test_another_grant_keeps_what_was_consumed(sold: Any) -> None:
@@ -136,13 +136,13 @@ def test_holds(sold: Any) -> None:
     """Held units are not available to others; what is not used of them returns."""
     reserved = reserve(sold, "400")
     assert reserved.hold is not None
-    assert (reserved.access.allowed, reserved.access.used, reserved.access.remaining) == (
+    assert (reserved.access.is_allowed, reserved.access.used, reserved.access.remaining) == (
         True,
         Decimal(0),
         Decimal(100),
     )
     assert reserve(sold, "101").hold is None
-    assert not sold.check("calls", "101").allowed
+    assert not sold.check("calls", "101").is_allowed
     with pytest.raises(InvalidArgumentError):
         commit(sold, reserved.hold.id, "401")
     access = commit(sold, reserved.hold.id, "150")
@@ -174,7 +174,7 @@ def test_a_hold_ends_by_itself(sold: Any) -> None:
 def test_twenty_at_once(sold: Any, run: int) -> None:
     """20 consumptions of 75 against 500: exactly 6 are counted."""
     answers = at_once(lambda _: sold.consume("calls", "75"), 20)
-    assert sum(answer.allowed for answer in answers) == 6
+    assert sum(answer.is_allowed for answer in answers) == 6
     assert sold.check("calls").used == ledger(sold) == Decimal(450)
 
 
@@ -203,9 +203,9 @@ def test_everything_at_once(sold: Any, seed: int) -> None:
         applied.result()
     final = sold.check("calls")
     # Announced usage is never refused, so it may exceed a limit; what is asked for here never does.
-    assert all(answer.used <= 500 for answer in answers if answer.allowed)
+    assert all(answer.used <= 500 for answer in answers if answer.is_allowed)
     assert ledger(sold) <= 500
     assert final.used == ledger(sold) + 3
     assert final.remaining == max(0, 500 - final.used)
-    revisions = [answer.revision for answer in answers if answer.allowed]
+    revisions = [answer.revision for answer in answers if answer.is_allowed]
     assert len(revisions) == len(set(revisions))

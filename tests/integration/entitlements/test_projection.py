@@ -49,29 +49,29 @@ def sold(world: Any) -> Any:
 
 
 def test_kinds(sold: Any) -> None:
-    assert (sold.check("sso").allowed, sold.check("sso").reason) == (True, Reason.WITHIN_LIMIT)
-    assert (sold.check("audit").allowed, sold.check("audit").reason) == (False, Reason.FEATURE_NOT_IN_PLAN)
+    assert (sold.check("sso").is_allowed, sold.check("sso").reason) == (True, Reason.WITHIN_LIMIT)
+    assert (sold.check("audit").is_allowed, sold.check("audit").reason) == (False, Reason.FEATURE_NOT_IN_PLAN)
     assert sold.check("region").value == "eu"
     assert sold.check("missing").reason is Reason.FEATURE_NOT_IN_PLAN
     assert sold.check("free", "1e9").remaining is None
     access = sold.check("calls", "100")
-    assert (access.allowed, access.limit, access.resets_at) == (True, Decimal(100), MAY.end)
+    assert (access.is_allowed, access.limit, access.resets_at) == (True, Decimal(100), MAY.end)
     assert sold.check("calls", "101").reason is Reason.LIMIT_EXCEEDED
 
 
 def test_customers(sold: Any) -> None:
     assert sold.check("sso", customer="nobody").reason is Reason.NO_SUBSCRIPTION
-    assert sold.check("sso", subscription="acme-pro").allowed
+    assert sold.check("sso", subscription="acme-pro").is_allowed
     assert sold.check("sso", subscription="other").reason is Reason.NO_SUBSCRIPTION
     second = new_id()
     sold.apply(subscription_changed(sold.organization, second, PLAN, external_id="acme-two"))
     assert sold.check("sso").reason is Reason.SUBSCRIPTION_REQUIRED
-    assert sold.check("sso", subscription="acme-two").allowed
+    assert sold.check("sso", subscription="acme-two").is_allowed
     sold.apply(
         subscription_changed(sold.organization, second, PLAN, external_id="acme-two", state="TERMINATED", period=None)
     )
     assert sold.check("sso", subscription="acme-two").reason is Reason.SUBSCRIPTION_INACTIVE
-    assert sold.check("sso").allowed
+    assert sold.check("sso").is_allowed
 
 
 def test_usage_counts_in_every_window(sold: Any) -> None:
@@ -93,13 +93,13 @@ def test_usage_counts_in_every_window(sold: Any) -> None:
 def test_overage(sold: Any) -> None:
     sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "120.5", 1))
     hard, soft = sold.check("calls"), sold.check("soft")
-    assert (hard.allowed, hard.reason, hard.overage, hard.remaining) == (
+    assert (hard.is_allowed, hard.reason, hard.overage, hard.remaining) == (
         False,
         Reason.LIMIT_EXCEEDED,
         Decimal("20.5"),
         Decimal(0),
     )
-    assert (soft.allowed, soft.reason, soft.overage) == (True, Reason.LIMIT_EXCEEDED, Decimal("20.5"))
+    assert (soft.is_allowed, soft.reason, soft.overage) == (True, Reason.LIMIT_EXCEEDED, Decimal("20.5"))
 
 
 def test_late_usage_of_a_closed_period(sold: Any) -> None:
@@ -149,8 +149,14 @@ def test_another_plan_version(sold: Any) -> None:
     changes = {change.access.feature_code: change for change in sold.changes()}
     assert sorted(changes) == ["audit", "calls", "daily", "ever", "free", "region", "soft"]
     assert changes["calls"].access.limit == Decimal(500)
-    assert [code for code, change in changes.items() if change.removed] == ["daily", "ever", "free", "region", "soft"]
-    assert sold.check("audit").allowed
+    assert [code for code, change in changes.items() if change.is_removed] == [
+        "daily",
+        "ever",
+        "free",
+        "region",
+        "soft",
+    ]
+    assert sold.check("audit").is_allowed
     assert sold.check("region").reason is Reason.FEATURE_NOT_IN_PLAN
 
 

@@ -274,7 +274,7 @@ def test_features_and_overrides(running: Running) -> None:
     assert [one.code for one in listed.features] == ["beta", "calls", "sso"]
     given = running.features.SetOverride(
         feature_service_pb2.SetOverrideRequest(
-            external_customer_id="acme", feature_code="beta", grant=entitlement_pb2.Grant(enabled=True)
+            external_customer_id="acme", feature_code="beta", terms=entitlement_pb2.FeatureTerms(enabled=True)
         ),
         metadata=running.metadata,
     )

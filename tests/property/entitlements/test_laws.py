@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.entitlements.domain.access import Question, Reason, decide
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Grant, Resolved, Source
+from services.entitlements.domain.feature_terms import FeatureTerms, Right, Source
 from services.entitlements.domain.hold import Hold, HoldState, commit, release
 from services.entitlements.domain.standing import Entitlement, Standing, balance, consume
 from services.entitlements.domain.subscription import MONTHLY_PLAN, Subscription, SubscriptionState, window_of
@@ -32,8 +32,8 @@ def subscription(zone: str = "UTC", alignment: Alignment = Alignment.CALENDAR) -
     return Subscription("id", "one", "acme", "plan", SubscriptionState.ACTIVE, zone, alignment, START)
 
 
-def limited(grant: Grant, zone: str = "UTC") -> Standing:
-    right = Resolved(FeatureType.USAGE_LIMIT, Source.PLAN, "api_call", grant)
+def limited(terms: FeatureTerms, zone: str = "UTC") -> Standing:
+    right = Right(FeatureType.USAGE_LIMIT, Source.PLAN, "api_call", terms)
     return Standing(subscription(zone), entitlement=Entitlement("calls", right))
 
 
@@ -52,10 +52,10 @@ def test_the_answer_agrees_with_its_numbers(
     limit: Decimal, used: Decimal, asked: Decimal, at: datetime, *, hard: bool
 ) -> None:
     """Allowed exactly where the units fit or the limit is soft; remaining and overage are never both more than 0."""
-    standing = replace(limited(Grant(limit=limit, hard=hard)), period_units=used)
+    standing = replace(limited(FeatureTerms(limit=limit, is_hard=hard)), period_units=used)
     access = decide(Question("acme", "calls", "", asked), [standing], at=at, revision=1)
     fits = used + asked <= limit
-    assert access.allowed == (fits or not hard)
+    assert access.is_allowed == (fits or not hard)
     assert (access.reason is Reason.WITHIN_LIMIT) == fits
     assert access.remaining is not None
     assert access.remaining - access.overage == limit - used
@@ -67,7 +67,7 @@ def test_consumption_of_a_window_is_its_sum(
     reset: ResetWindow, zone: str, steps: list[tuple[datetime, Decimal]]
 ) -> None:
     """However consumption is spread over time, a window counts what was consumed in it, and nothing else."""
-    standing = limited(Grant(limit=None, reset=reset), zone)
+    standing = limited(FeatureTerms(limit=None, reset=reset), zone)
     steps.sort(key=lambda step: step[0])
     for at, amount in steps:
         standing = consume(standing, amount, at)
@@ -128,7 +128,7 @@ class HardLimit(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.at = datetime(2026, 5, 10, 12, tzinfo=UTC)
-        self.standing = limited(Grant(limit=self.LIMIT, hard=True, reset=ResetWindow.NEVER))
+        self.standing = limited(FeatureTerms(limit=self.LIMIT, is_hard=True, reset=ResetWindow.NEVER))
         self.holds: dict[str, Hold] = {}
         self.ledger = Decimal(0)
 
@@ -137,7 +137,7 @@ class HardLimit(RuleBasedStateMachine):
 
     def asks(self, amount: Decimal) -> bool:
         self.standing = replace(self.standing, held=sum((hold.units for hold in self.alive()), Decimal(0)))
-        return decide(Question("acme", "calls", "", amount), [self.standing], at=self.at, revision=1).allowed
+        return decide(Question("acme", "calls", "", amount), [self.standing], at=self.at, revision=1).is_allowed
 
     @rule(amount=units)
     def consume(self, amount: Decimal) -> None:

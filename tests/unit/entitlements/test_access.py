@@ -10,7 +10,7 @@ import pytest
 
 from services.entitlements.domain.access import Access, Question, Reason, decide
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Grant, Resolved, Source
+from services.entitlements.domain.feature_terms import FeatureTerms, Right, Source
 from services.entitlements.domain.standing import Consumed, Entitlement, Standing
 from services.entitlements.domain.subscription import Subscription, SubscriptionState
 from services.kernel.cadence import Alignment, ResetWindow
@@ -24,20 +24,20 @@ SUBSCRIPTION = Subscription(
 
 
 def standing(
-    grant: Grant,
+    terms: FeatureTerms,
     kind: FeatureType = FeatureType.USAGE_LIMIT,
     *,
     source: Source = Source.PLAN,
     used: str = "0",
     consumed: str = "0",
     held: str = "0",
-    removed: bool = False,
+    is_removed: bool = False,
 ) -> Standing:
     counted = Decimal(used)
     return Standing(
         SUBSCRIPTION,
         entitlement=Entitlement(
-            "calls", Resolved(kind, source, "api_call", grant), Consumed(Decimal(consumed), NOON), 7, removed
+            "calls", Right(kind, source, "api_call", terms), Consumed(Decimal(consumed), NOON), 7, is_removed
         ),
         period_units=counted,
         counted={
@@ -56,11 +56,11 @@ def ask(*standings: Standing, units: str = "1", subscription: str = "") -> Acces
     return decide(question, standings, at=NOON, revision=9)
 
 
-HARD, SOFT = Grant(limit=Decimal(10), hard=True), Grant(limit=Decimal(10))
+HARD, SOFT = FeatureTerms(limit=Decimal(10), is_hard=True), FeatureTerms(limit=Decimal(10))
 
 
 @pytest.mark.parametrize(
-    ("grant", "numbers", "units", "verdict", "remaining", "overage"),
+    ("terms", "numbers", "units", "verdict", "remaining", "overage"),
     [
         (HARD, ("0", "0", "0"), "10", (True, Reason.WITHIN_LIMIT), "10", "0"),
         (HARD, ("0", "0", "0"), "10.000001", (False, Reason.LIMIT_EXCEEDED), "10", "0"),
@@ -73,12 +73,12 @@ HARD, SOFT = Grant(limit=Decimal(10), hard=True), Grant(limit=Decimal(10))
         (HARD, ("-5", "0", "0"), "11", (False, Reason.LIMIT_EXCEEDED), "10", "0"),
         (SOFT, ("10", "0", "0"), "1", (True, Reason.LIMIT_EXCEEDED), "0", "0"),
         (SOFT, ("11", "0", "0"), "1", (True, Reason.LIMIT_EXCEEDED), "0", "1"),
-        (Grant(limit=Decimal(0), hard=True), ("0", "0", "0"), "1", (False, Reason.LIMIT_EXCEEDED), "0", "0"),
-        (Grant(limit=None, hard=True), ("1e12", "0", "0"), "1e12", (True, Reason.WITHIN_LIMIT), None, "0"),
+        (FeatureTerms(limit=Decimal(0), is_hard=True), ("0", "0", "0"), "1", (False, Reason.LIMIT_EXCEEDED), "0", "0"),
+        (FeatureTerms(limit=None, is_hard=True), ("1e12", "0", "0"), "1e12", (True, Reason.WITHIN_LIMIT), None, "0"),
     ],
 )
 def test_usage_limit(
-    grant: Grant,
+    terms: FeatureTerms,
     numbers: tuple[str, str, str],
     units: str,
     verdict: tuple[bool, Reason],
@@ -87,34 +87,34 @@ def test_usage_limit(
 ) -> None:
     """Numbers are units used by events, consumed and held."""
     used, consumed, held = numbers
-    access = ask(standing(grant, used=used, consumed=consumed, held=held), units=units)
-    assert (access.allowed, access.reason) == verdict
+    access = ask(standing(terms, used=used, consumed=consumed, held=held), units=units)
+    assert (access.is_allowed, access.reason) == verdict
     assert access.remaining == (None if remaining is None else Decimal(remaining))
     assert access.overage == Decimal(overage)
-    assert access.hard is grant.hard
+    assert access.is_hard is terms.is_hard
 
 
 @pytest.mark.parametrize(
-    ("kind", "grant", "source", "allowed", "reason"),
+    ("kind", "terms", "source", "allowed", "reason"),
     [
-        (FeatureType.GATE, Grant(enabled=True), Source.PLAN, True, Reason.WITHIN_LIMIT),
-        (FeatureType.GATE, Grant(enabled=False), Source.PLAN, False, Reason.FEATURE_NOT_IN_PLAN),
-        (FeatureType.GATE, Grant(enabled=True), Source.OVERRIDE, True, Reason.OVERRIDE),
-        (FeatureType.GATE, Grant(enabled=False), Source.OVERRIDE, False, Reason.OVERRIDE),
-        (FeatureType.CONFIGURATION, Grant(value="eu"), Source.PLAN, True, Reason.WITHIN_LIMIT),
-        (FeatureType.CONFIGURATION, Grant(value="us"), Source.OVERRIDE, True, Reason.OVERRIDE),
+        (FeatureType.GATE, FeatureTerms(is_enabled=True), Source.PLAN, True, Reason.WITHIN_LIMIT),
+        (FeatureType.GATE, FeatureTerms(is_enabled=False), Source.PLAN, False, Reason.FEATURE_NOT_IN_PLAN),
+        (FeatureType.GATE, FeatureTerms(is_enabled=True), Source.OVERRIDE, True, Reason.OVERRIDE),
+        (FeatureType.GATE, FeatureTerms(is_enabled=False), Source.OVERRIDE, False, Reason.OVERRIDE),
+        (FeatureType.CONFIGURATION, FeatureTerms(value="eu"), Source.PLAN, True, Reason.WITHIN_LIMIT),
+        (FeatureType.CONFIGURATION, FeatureTerms(value="us"), Source.OVERRIDE, True, Reason.OVERRIDE),
         (FeatureType.USAGE_LIMIT, HARD, Source.OVERRIDE, True, Reason.OVERRIDE),
     ],
 )
 def test_kind_and_source(
     kind: FeatureType,
-    grant: Grant,
+    terms: FeatureTerms,
     source: Source,
     allowed: bool,  # noqa: FBT001 - a row of the table
     reason: Reason,
 ) -> None:
-    access = ask(standing(grant, kind, source=source, used="5"))
-    assert (access.allowed, access.reason, access.value) == (allowed, reason, grant.value)
+    access = ask(standing(terms, kind, source=source, used="5"))
+    assert (access.is_allowed, access.reason, access.value) == (allowed, reason, terms.value)
     if kind is not FeatureType.USAGE_LIMIT:
         assert (access.used, access.limit, access.resets_at) == (Decimal(0), None, None)
 
@@ -126,16 +126,16 @@ def test_subscriptions() -> None:
     assert ask().reason is Reason.NO_SUBSCRIPTION
     assert ask(ended).reason is Reason.NO_SUBSCRIPTION
     assert ask(ended, subscription="one").reason is Reason.SUBSCRIPTION_INACTIVE
-    assert ask(ended, here, subscription="one").allowed
+    assert ask(ended, here, subscription="one").is_allowed
     assert ask(here, other).reason is Reason.SUBSCRIPTION_REQUIRED
     assert ask(subscription="one").reason is Reason.NO_SUBSCRIPTION
     assert ask(here, ended).external_subscription_id == "one"
 
 
 def test_without_a_right() -> None:
-    for bare in (replace(standing(HARD), entitlement=None), standing(HARD, removed=True)):
+    for bare in (replace(standing(HARD), entitlement=None), standing(HARD, is_removed=True)):
         access = ask(bare)
-        assert (access.allowed, access.reason, access.revision) == (False, Reason.FEATURE_NOT_IN_PLAN, 9)
+        assert (access.is_allowed, access.reason, access.revision) == (False, Reason.FEATURE_NOT_IN_PLAN, 9)
 
 
 @pytest.mark.parametrize(

@@ -43,31 +43,31 @@ def test_feature_comes_back(kind: int) -> None:
 
 @pytest.mark.parametrize("reset", [1, 2, 3, 4, 5])
 def test_override_comes_back(reset: int) -> None:
-    grant = entitlement_pb2.Grant(
+    terms = entitlement_pb2.FeatureTerms(
         enabled=True, limit=decimal_pb2.Decimal(value="1.5"), hard=True, reset_interval=reset, value="eu"
     )
     request = feature_service_pb2.SetOverrideRequest(
-        external_customer_id="acme", external_subscription_id="one", feature_code="calls", grant=grant
+        external_customer_id="acme", external_subscription_id="one", feature_code="calls", terms=terms
     )
     back = override_to_pb(override_from_pb(request))
     assert (back.enabled, back.limit, back.hard, back.reset_interval, back.value) == (
-        grant.enabled,
-        grant.limit,
-        grant.hard,
-        grant.reset_interval,
-        grant.value,
+        terms.enabled,
+        terms.limit,
+        terms.hard,
+        terms.reset_interval,
+        terms.value,
     )
 
 
 def test_absent_is_not_zero() -> None:
     """No limit is unlimited; a limit of 0 is 0."""
-    unlimited = access_to_pb(Access(allowed=True, reason=Reason.WITHIN_LIMIT, feature_code="calls"))
+    unlimited = access_to_pb(Access(is_allowed=True, reason=Reason.WITHIN_LIMIT, feature_code="calls"))
     assert not unlimited.HasField("limit")
     assert not unlimited.HasField("remaining")
     assert not unlimited.HasField("resets_at")
     nothing = access_to_pb(
         Access(
-            allowed=False, reason=Reason.LIMIT_EXCEEDED, feature_code="calls", limit=Decimal(0), remaining=Decimal(0)
+            is_allowed=False, reason=Reason.LIMIT_EXCEEDED, feature_code="calls", limit=Decimal(0), remaining=Decimal(0)
         )
     )
     assert (nothing.limit.value, nothing.remaining.value) == ("0", "0")
@@ -75,13 +75,13 @@ def test_absent_is_not_zero() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_its_number(reason: Reason) -> None:
-    number = access_to_pb(Access(allowed=False, reason=reason, feature_code="calls")).reason
+    number = access_to_pb(Access(is_allowed=False, reason=reason, feature_code="calls")).reason
     assert entitlement_pb2.Access.Reason.Name(number) == f"REASON_{reason.name}"
 
 
 def test_events() -> None:
-    access = Access(allowed=True, reason=Reason.OVERRIDE, feature_code="calls", revision=3, resets_at=NOON)
-    subject, body = event_to_pb(AccessChanged(ORGANIZATION, "acme", access, removed=True))
+    access = Access(is_allowed=True, reason=Reason.OVERRIDE, feature_code="calls", revision=3, resets_at=NOON)
+    subject, body = event_to_pb(AccessChanged(ORGANIZATION, "acme", access, is_removed=True))
     changed = domain_events_pb2.AccessChanged.FromString(body)
     assert (subject, changed.removed, changed.access.revision) == ("entitlements.access.changed", True, 3)
     subject, body = event_to_pb(TestClockReached(ORGANIZATION, 5, NOON))
@@ -96,9 +96,9 @@ def test_events() -> None:
 def test_plan() -> None:
     grants = [gate("sso"), configuration("region", "eu"), limit("calls", "5", reset="WEEK"), limit("free", None)]
     (plan,) = rating.plan_changed(plan_changed(ORGANIZATION, PLAN, grants, bill_charges_monthly=True)[1])
-    assert (plan.id, plan.code, plan.periods.charged_monthly) == (PLAN, "pro", True)
+    assert (plan.id, plan.code, plan.periods.is_charged_monthly) == (PLAN, "pro", True)
     assert plan.periods.interval == Interval(CadenceUnit.MONTH, 1)
-    assert [(one.feature_code, one.type, one.grant.limit, one.grant.reset) for one in plan.grants] == [
+    assert [(one.feature_code, one.type, one.terms.limit, one.terms.reset) for one in plan.terms] == [
         ("sso", FeatureType.GATE, None, ResetWindow.BILLING_PERIOD),
         ("region", FeatureType.CONFIGURATION, None, ResetWindow.BILLING_PERIOD),
         ("calls", FeatureType.USAGE_LIMIT, Decimal(5), ResetWindow.WEEK),

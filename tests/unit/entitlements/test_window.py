@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from services.entitlements.domain.feature import Feature, FeatureType
-from services.entitlements.domain.grant import Grant, PlanGrant, Source, require_valid, resolve
+from services.entitlements.domain.feature_terms import FeatureTerms, PlanTerms, Source, require_valid, resolve
 from services.entitlements.domain.hold import Hold, HoldState, commit, release
 from services.entitlements.domain.subscription import PlanPeriods, Subscription, SubscriptionState, window_of
 from services.kernel.cadence import MONTHLY, YEARLY, Alignment, ResetWindow
@@ -29,7 +29,7 @@ def subscription(
     )
 
 
-MONTHLY_PLAN, YEARLY_BY_MONTH = PlanPeriods(MONTHLY), PlanPeriods(YEARLY, charged_monthly=True)
+MONTHLY_PLAN, YEARLY_BY_MONTH = PlanPeriods(MONTHLY), PlanPeriods(YEARLY, is_charged_monthly=True)
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def feature(code: str, kind: FeatureType = FeatureType.USAGE_LIMIT, metric: str 
 def test_resolve() -> None:
     """The narrower override wins; the metric is the plan's, else the feature's; removed features unlock nothing."""
     plan = {
-        code: PlanGrant(code, FeatureType.USAGE_LIMIT, "tokens", Grant(limit=Decimal(1)))
+        code: PlanTerms(code, FeatureType.USAGE_LIMIT, "tokens", FeatureTerms(limit=Decimal(1)))
         for code in ("calls", "mine", "gone", "unknown")
     }
     features = {code: feature(code) for code in ("calls", "mine", "extra")}
     features["gone"] = replace(feature("gone"), deleted_at=at(2))
     resolved = resolve(
         plan,
-        {"mine": Grant(limit=Decimal(2)), "extra": Grant(limit=Decimal(3))},
-        {"mine": Grant(limit=Decimal(4))},
+        {"mine": FeatureTerms(limit=Decimal(2)), "extra": FeatureTerms(limit=Decimal(3))},
+        {"mine": FeatureTerms(limit=Decimal(4))},
         features,
     )
-    assert {code: (right.source, right.metric_code, right.grant.limit) for code, right in resolved.items()} == {
+    assert {code: (right.source, right.metric_code, right.terms.limit) for code, right in resolved.items()} == {
         "calls": (Source.PLAN, "tokens", Decimal(1)),
         "mine": (Source.OVERRIDE, "tokens", Decimal(4)),
         "extra": (Source.OVERRIDE, "api_call", Decimal(3)),
@@ -98,7 +98,7 @@ def test_resolve() -> None:
 
 
 def test_grants_within_limits() -> None:
-    for wrong in (Grant(limit=Decimal(-1)), Grant(value="x" * 1025)):
+    for wrong in (FeatureTerms(limit=Decimal(-1)), FeatureTerms(value="x" * 1025)):
         with pytest.raises(InvalidArgumentError):
             require_valid(wrong)
 

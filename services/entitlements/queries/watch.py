@@ -10,12 +10,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from services.entitlements import queries
 from services.entitlements.deps import Deps
-from services.entitlements.domain.event import AccessChanged
-from services.kernel.errors import ResourceExhaustedError, UnavailableError
+from services.entitlements.domain.event import AccessChanged, access_changed
+from services.entitlements.store import organization as organization_store
+from services.entitlements.store import standing as standing_store
+from services.kernel.errors import FailedPreconditionError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId
 
+# Changes read at a time: some 100 kB of messages, so that a slow watcher holds little memory and no transaction.
+WATCH_PAGE = 500
 # A place becomes free when another watch is cut off, which proxies do every few minutes.
 RETRY_SECONDS = 5
 
@@ -38,7 +41,7 @@ class Watches:
         self._ending = ending
 
     def follow(
-        self, owner: OrganizationId, customers: Sequence[str], after: int, is_active: Callable[[], bool]
+        self, organization: OrganizationId, customers: Sequence[str], after: int, is_active: Callable[[], bool]
     ) -> Iterator[tuple[AccessChanged, bool]]:
         """Changes after a revision, each with whether it belongs to the snapshot, for as long as somebody listens.
 
@@ -48,14 +51,14 @@ class Watches:
             UnavailableError: `DRAINING`; resume after the last revision.
         """
         with self._place():
-            newest = queries.newest_revision(self._deps, owner, resumed_after=after)
+            newest = newest_revision(self._deps, organization, resumed_after=after)
             snapshot_until = 0 if after else newest
             while is_active():
-                changes = queries.changes_after(self._deps, owner, customers, after)
+                changes = changes_after(self._deps, organization, customers, after)
                 for change in changes:
                     after = change.access.revision
                     is_snapshot = after <= snapshot_until
-                    if not (is_snapshot and change.removed):
+                    if not (is_snapshot and change.is_removed):
                         yield change, is_snapshot
                 if not changes and self._ending.wait(self._poll_seconds):
                     raise UnavailableError("DRAINING", "this replica stops; resume after the last revision")
@@ -70,3 +73,27 @@ class Watches:
             yield
         finally:
             self._places.release()
+
+
+def newest_revision(deps: Deps, organization: OrganizationId, *, resumed_after: int) -> int:
+    """The revision a watch begins at.
+
+    Raises:
+        FailedPreconditionError: `REVISION_UNKNOWN`, the watcher resumes after one that was never given here.
+    """
+    with deps.db.transaction(organization) as tx:
+        newest = organization_store.revision(tx, organization)
+    if resumed_after > newest:
+        raise FailedPreconditionError(
+            "REVISION_UNKNOWN", f"the newest revision is {newest}; begin with a snapshot", revision=newest
+        )
+    return newest
+
+
+def changes_after(
+    deps: Deps, organization: OrganizationId, customers: Sequence[str], revision: int
+) -> list[AccessChanged]:
+    """The next `WATCH_PAGE` changes after a revision, in order; each feature once, with its newest answer."""
+    with deps.db.transaction(organization) as tx:
+        seen = standing_store.changed_after(tx, organization, customers, revision, WATCH_PAGE, deps.clock.now())
+    return [access_changed(organization, standing, at=seen.at) for standing in seen.standings[0]]

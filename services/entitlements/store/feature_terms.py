@@ -1,4 +1,4 @@
-"""What plans and overrides grant."""
+"""What plans and overrides give of features."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from sqlalchemy.engine import Connection
 
 from services.entitlements.domain.event import PlanVersion
 from services.entitlements.domain.feature import FeatureType
-from services.entitlements.domain.grant import Grant, Override, PlanGrant
+from services.entitlements.domain.feature_terms import FeatureTerms, Override, PlanTerms
 from services.kernel.cadence import ResetWindow
+from services.kernel.ids import OrganizationId
 
 
-def grant_of(row: Any) -> Grant:
-    """The grant in a row that has its columns."""
-    return Grant(row.enabled, row.units_limit, row.hard, ResetWindow(row.reset), row.value)
+def terms_of(row: Any) -> FeatureTerms:
+    """The terms in a row that has their columns."""
+    return FeatureTerms(row.enabled, row.units_limit, row.hard, ResetWindow(row.reset), row.value)
 
 
 def save_plan(tx: Connection, plan: PlanVersion) -> None:
-    """Store a plan version with what it grants, instead of what it granted before."""
+    """Store a plan version with its terms, in place of those it had before."""
     key = plan.organization_id, plan.id
     interval = plan.periods.interval
     tx.exec_driver_sql(
@@ -29,47 +30,50 @@ def save_plan(tx: Connection, plan: PlanVersion) -> None:
         "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (organization_id, plan_id) DO UPDATE SET "
         "code = excluded.code, version = excluded.version, interval_unit = excluded.interval_unit, "
         "interval_every = excluded.interval_every, charged_monthly = excluded.charged_monthly",
-        (*key, plan.code, plan.version, interval.unit, interval.every, plan.periods.charged_monthly),
+        (*key, plan.code, plan.version, interval.unit, interval.every, plan.periods.is_charged_monthly),
     )
-    tx.exec_driver_sql("DELETE FROM plan_grants WHERE organization_id = %s AND plan_id = %s", key)
-    if plan.grants:
+    tx.exec_driver_sql("DELETE FROM plan_terms WHERE organization_id = %s AND plan_id = %s", key)
+    if plan.terms:
         tx.exec_driver_sql(
-            "INSERT INTO plan_grants (organization_id, plan_id, feature_code, type, metric_code, enabled, "
+            "INSERT INTO plan_terms (organization_id, plan_id, feature_code, type, metric_code, enabled, "
             "units_limit, hard, reset, value) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(*key, g.feature_code, g.type, g.metric_code, *_values(g.grant)) for g in plan.grants],
+            [
+                (*key, terms.feature_code, terms.type, terms.metric_code, *terms_columns(terms.terms))
+                for terms in plan.terms
+            ],
         )
 
 
-def of_plans(tx: Connection, organization: str, plan_ids: Iterable[str]) -> dict[str, dict[str, PlanGrant]]:
-    """What plan versions grant, by plan version and feature code."""
+def of_plans(tx: Connection, organization: OrganizationId, plan_ids: Iterable[str]) -> dict[str, dict[str, PlanTerms]]:
+    """The terms of plan versions, by plan version and feature code."""
     rows = tx.exec_driver_sql(
-        "SELECT plan_id::text AS plan, * FROM plan_grants WHERE organization_id = %s AND plan_id = ANY(%s::uuid[])",
+        "SELECT plan_id::text AS plan, * FROM plan_terms WHERE organization_id = %s AND plan_id = ANY(%s::uuid[])",
         (organization, list(set(plan_ids))),
     )
-    found: defaultdict[str, dict[str, PlanGrant]] = defaultdict(dict)
+    by_plan: defaultdict[str, dict[str, PlanTerms]] = defaultdict(dict)
     for row in rows:
-        found[row.plan][row.feature_code] = PlanGrant(
-            row.feature_code, FeatureType(row.type), row.metric_code, grant_of(row)
+        by_plan[row.plan][row.feature_code] = PlanTerms(
+            row.feature_code, FeatureType(row.type), row.metric_code, terms_of(row)
         )
-    return found
+    return by_plan
 
 
 def of_customers(
-    tx: Connection, organization: str, customers: Iterable[str]
-) -> dict[tuple[str, str], dict[str, Grant]]:
-    """Overrides of customers, by customer and subscription (empty for all of them), then by feature code."""
+    tx: Connection, organization: OrganizationId, customers: Iterable[str]
+) -> dict[tuple[str, str], dict[str, FeatureTerms]]:
+    """Overrides by customer and subscription (empty for all of the customer's), then by feature code."""
     rows = tx.exec_driver_sql(
         "SELECT * FROM overrides WHERE organization_id = %s AND external_customer_id = ANY(%s)",
         (organization, sorted(set(customers))),
     )
-    found: defaultdict[tuple[str, str], dict[str, Grant]] = defaultdict(dict)
+    overrides: defaultdict[tuple[str, str], dict[str, FeatureTerms]] = defaultdict(dict)
     for row in rows:
-        found[row.external_customer_id, row.external_subscription_id][row.feature_code] = grant_of(row)
-    return found
+        overrides[row.external_customer_id, row.external_subscription_id][row.feature_code] = terms_of(row)
+    return overrides
 
 
-def save_override(tx: Connection, organization: str, override: Override, *, at: datetime) -> None:
-    """Store an override, instead of an earlier one of the same customer, subscription and feature."""
+def save_override(tx: Connection, organization: OrganizationId, override: Override, *, at: datetime) -> None:
+    """Store an override, in place of an earlier one of the same customer, subscription and feature."""
     tx.exec_driver_sql(
         "INSERT INTO overrides (organization_id, external_customer_id, external_subscription_id, feature_code, "
         "enabled, units_limit, hard, reset, value, set_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
@@ -81,14 +85,14 @@ def save_override(tx: Connection, organization: str, override: Override, *, at: 
             override.external_customer_id,
             override.external_subscription_id,
             override.feature_code,
-            *_values(override.grant),
+            *terms_columns(override.terms),
             at,
         ),
     )
 
 
 def remove_override(
-    tx: Connection, organization: str, customer: str, external_subscription_id: str, feature_code: str
+    tx: Connection, organization: OrganizationId, customer: str, external_subscription_id: str, feature_code: str
 ) -> bool:
     """Remove an override; whether there was one."""
     return bool(
@@ -100,5 +104,6 @@ def remove_override(
     )
 
 
-def _values(grant: Grant) -> Sequence[Any]:
-    return grant.enabled, grant.limit, grant.hard, grant.reset, grant.value
+def terms_columns(terms: FeatureTerms) -> Sequence[Any]:
+    """The values of `enabled, units_limit, hard, reset, value`, the columns that hold terms."""
+    return terms.is_enabled, terms.limit, terms.is_hard, terms.reset, terms.value
