@@ -40,7 +40,7 @@ from services.rating.pricing.catalog import MetricVersion, PlanVersion
 from services.rating.pricing.charges import Graduated, Standard, Tier
 from services.rating.pricing.metric import Aggregation, BillableMetric
 from services.rating.pricing.plan import Charge, Plan
-from services.rating.shared.usage_log import EventPage, EventsWanted, UsageEntry
+from services.rating.shared.usage_log import UsageEntry, UsageEventPage, UsageEventsWanted
 from services.rating.subscriptions.commands import create_subscription
 from services.rating.usage.commands.count import Memory, count_usage
 
@@ -58,9 +58,9 @@ REACH_TIME = 1.1
 class _NoLog:
     """A log that is never asked: nothing is voided here."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:  # noqa: ARG002 - a protocol's
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:  # noqa: ARG002 - a protocol's
         """No events."""
-        return EventPage(())
+        return UsageEventPage(())
 
 
 def deps_of(db: Database) -> Deps:

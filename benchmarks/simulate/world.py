@@ -16,7 +16,7 @@ from services.rating.clock.due import DueReport, run_due
 from services.rating.deps import Deps
 from services.rating.main import announce_all
 from services.rating.organizations.commands import create_organization
-from services.rating.shared.usage_log import EventPage, EventsWanted
+from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
 
 # Zone, currency, days of grace: clocks put forward by an hour, by half an hour, at midnight, and never; currencies
 # of two, no and three decimals; invoices final at once and after a while.
@@ -51,7 +51,7 @@ class Market:
 class _NoLog:
     """A usage-event log that is never asked: nothing is voided, so nothing is counted again."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         raise AssertionError(f"the log was asked for {wanted} ({size}, {token!r})")
 
 

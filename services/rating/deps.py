@@ -24,7 +24,7 @@ class Deps:
 
     Attributes:
         db: rating's database.
-        clock: the machine's time; an organization's time is `store.test_clock.organization_now`.
+        clock: the machine's time; an organization's time is `organizations.clock_store.now_of`.
         announce: writes a domain event into the outbox of the caller's transaction.
         announce_all: the same for many at once.
         pepper: secret that API keys are hashed with.

@@ -15,7 +15,7 @@ from services.chassis.follower import Message
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.streams import shard_subject
 from services.kernel.errors import UnavailableError
-from services.rating.shared.usage_log import EventPage, EventsWanted
+from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
 from services.rating.shared.values import period_to_pb
 from services.rating.usage.convert import event_page_from_pb
 
@@ -37,7 +37,7 @@ class IngestLog:
         self._known: dict[int, int] = {}
         self._known_until = 0.0
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         """One page of a subscription's events on a metric, in order of receipt.
 
         Raises:

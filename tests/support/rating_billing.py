@@ -22,7 +22,7 @@ from farebox.rating.v1 import (
 )
 from services.chassis.config import Settings
 from services.kernel.ids import OrganizationId, SubscriptionId
-from services.rating.shared.usage_log import EventPage, EventsWanted, ListedEvent, UsageEntry
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry, UsageEventPage, UsageEventsWanted
 from services.rating.usage.commands.count import Memory, count_usage
 from services.rating.usage.counting import event_digest
 from tests.support.rating_catalog import Rating, Tenant, running_rating, timestamp
@@ -74,11 +74,11 @@ class MemoryLog:
         self.entries.append(entry)
         return entry
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         """What ingest lists: every event once, with what became of it."""
         voided = {entry.transaction_id for entry in self.entries if entry.is_void}
         found = [
-            ListedEvent(
+            ListedUsageEvent(
                 entry.transaction_id,
                 entry.occurred_at,
                 entry.properties,
@@ -94,7 +94,7 @@ class MemoryLog:
         ]
         start = int(token or 0)
         more = len(found) > start + size
-        return EventPage(tuple(found[start : start + size]), str(start + size) if more else "")
+        return UsageEventPage(tuple(found[start : start + size]), str(start + size) if more else "")
 
 
 def count(rating: Rating, entries: Sequence[UsageEntry], *, memory: Memory | None = None) -> None:

@@ -35,7 +35,7 @@ from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 from services.rating.main import add_servicers, announce_all
-from services.rating.shared.usage_log import EventPage, EventsWanted
+from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 # Every call of a test is answered well within this; a test that hangs should say so.
@@ -45,9 +45,9 @@ CALL_SECONDS = 30.0
 class EmptyLog:
     """A usage-event log without events."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:  # noqa: ARG002 - a protocol's
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:  # noqa: ARG002 - a protocol's
         """No events."""
-        return EventPage(())
+        return UsageEventPage(())
 
 
 def build_test_deps(db: Database, clock: FrozenClock, **changes: Any) -> Deps:

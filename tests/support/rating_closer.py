@@ -18,15 +18,15 @@ from services.kernel.clock import FrozenClock
 from services.rating.clock import due
 from services.rating.deps import Deps
 from services.rating.main import announce_all
-from services.rating.shared.usage_log import EventPage, EventsWanted
+from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
 
 
 class _NoLog:
     """A log that is never asked: nothing is voided."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:  # noqa: ARG002 - a protocol's
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:  # noqa: ARG002 - a protocol's
         """No events."""
-        return EventPage(())
+        return UsageEventPage(())
 
 
 def main(url: str, as_of: str, batch: str) -> None:

@@ -12,7 +12,7 @@ from services.kernel.period import Period
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
 from services.rating.deps import Deps
-from services.rating.organizations.clock_store import organization_now
+from services.rating.organizations.clock_store import now_of
 from services.rating.shared.rows import Listed
 from services.rating.shared.subscription_state import SubscriptionState
 
@@ -58,7 +58,7 @@ def get_subscription(deps: Deps, organization: OrganizationId, external_id: str,
             found = store.agreement(tx, organization, SubscriptionId(subscription_id))
         else:
             found = store.latest_agreement(tx, organization, external_id)
-        return Dated(found, found.period_at(organization_now(tx, organization, deps.clock.now())))
+        return Dated(found, found.period_at(now_of(deps, tx, organization)))
 
 
 def list_subscriptions(deps: Deps, organization: OrganizationId, page: Page, wanted: Wanted) -> Listed[Dated]:
@@ -72,5 +72,5 @@ def list_subscriptions(deps: Deps, organization: OrganizationId, page: Page, wan
             plan_code=wanted.plan_code,
             states=wanted.states,
         )
-        now = organization_now(tx, organization, deps.clock.now())
+        now = now_of(deps, tx, organization)
         return Listed(tuple(Dated(each, each.period_at(now)) for each in listed.entries), listed.next_token)

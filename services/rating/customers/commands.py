@@ -17,7 +17,7 @@ from services.rating.customers import store
 from services.rating.customers.customer import Customer
 from services.rating.customers.events import CustomerChanged
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.store import next_number
 
 # Name of the running number that customers get.

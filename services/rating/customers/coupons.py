@@ -11,7 +11,7 @@ from services.kernel.ids import OrganizationId, new_id, uuid_or_none
 from services.rating.catalog.store import coupons as store
 from services.rating.customers.store import customer
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import AppliedCoupon, Coupon
 
 

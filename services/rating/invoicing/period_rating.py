@@ -17,8 +17,8 @@ from services.rating.pricing.charges import model_name
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.plan import Charge
 from services.rating.pricing.rate import RatedFor, rate_charge
+from services.rating.usage.aggregate import UsageAggregate, aggregates_of_charge
 from services.rating.usage.counting import has_own_buckets
-from services.rating.usage.kept_usage import KeptUsage, usages_of_charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ProvenFee:
 def rate_period(
     agreement: Agreement,
     period: Period,
-    kept: Iterable[KeptUsage],
+    kept: Iterable[UsageAggregate],
     metrics: Mapping[str, MetricVersion],
     watermarks: Mapping[int, int],
     *,
@@ -51,7 +51,7 @@ def rate_period(
     plan = agreement.plan
     window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
     rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
-    by_metric: dict[str, list[KeptUsage]] = {}
+    by_metric: dict[str, list[UsageAggregate]] = {}
     for each in kept:
         by_metric.setdefault(each.metric_code, []).append(each)
     fees = []
@@ -67,13 +67,13 @@ def _rate_charge(
     agreement: Agreement,
     charge: Charge,
     metric: MetricVersion,
-    usage: Sequence[KeptUsage],
+    usage: Sequence[UsageAggregate],
     rated_for: RatedFor,
     watermarks: Mapping[int, int],
 ) -> list[ProvenFee]:
     free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
     own = charge if has_own_buckets(charge, metric, free_until) else None
-    kept = usages_of_charge(charge, metric, usage, free_until)
+    kept = aggregates_of_charge(charge, metric, usage, free_until)
     usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
     fees = []
     for fee in rate_charge(charge, metric.definition, usages, rated_for):
@@ -92,7 +92,7 @@ def _says_nothing(charge: Charge, fee: Fee) -> bool:
 
 
 def _proof(
-    charge: Charge, metric: MetricVersion, fee: Fee, kept: KeptUsage | None, watermarks: Mapping[int, int]
+    charge: Charge, metric: MetricVersion, fee: Fee, kept: UsageAggregate | None, watermarks: Mapping[int, int]
 ) -> Proof:
     filter_name = next((each.description or each.key for each in charge.filters if each.key == fee.filter_key), "")
     shard = kept.shard if kept else 0

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
+from services.rating.deps import Deps
 from services.rating.tables.base import INBOX
 from services.rating.tables.catalog import ORGANIZATIONS
 from services.rating.tables.subscriptions import CUSTOMERS, TEST_CLOCK_ACKNOWLEDGEMENTS
@@ -46,9 +47,9 @@ def clock_of(tx: Connection, organization: OrganizationId, *, lock: bool = False
     return ClockRow(row.test_mode, row.test_clock_now, row.test_clock_revision)
 
 
-def organization_now(tx: Connection, organization: OrganizationId, machine_now: datetime) -> datetime:
+def now_of(deps: Deps, tx: Connection, organization: OrganizationId) -> datetime:
     """The organization's time: its test clock's, or the machine's where there is none."""
-    return clock_of(tx, organization).now or machine_now
+    return clock_of(tx, organization).now or deps.clock.now()
 
 
 def test_clocks(tx: Connection, organizations: Iterable[OrganizationId]) -> dict[OrganizationId, datetime]:

@@ -13,6 +13,7 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import OrganizationId, new_id, uuid_or_none
 from services.rating.deps import Deps
 from services.rating.organizations import store
+from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.events import OrganizationChanged
 from services.rating.organizations.organization import (
     HINT_LENGTH,
@@ -25,7 +26,6 @@ from services.rating.organizations.organization import (
     token_digest,
     token_of,
 )
-from services.rating.organizations.present import now_of
 
 
 @dataclass(frozen=True, slots=True)

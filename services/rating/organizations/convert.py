@@ -6,16 +6,22 @@ from typing import Any
 
 from farebox.rating.v1 import organization_pb2 as pb
 from services.kernel.errors import InvalidArgumentError
-from services.rating.organizations.organization import ApiKey, ApiKeyKind, DuplicateEvents, LateEvents, Organization
+from services.rating.organizations.organization import (
+    ApiKey,
+    ApiKeyKind,
+    DuplicateUsageEvents,
+    LateUsageEvents,
+    Organization,
+)
 from services.rating.shared.values import instant_to_pb
 
 _DUPLICATES = {
-    pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateEvents.ACCEPT,
-    pb.Organization.DUPLICATE_EVENTS_REJECT: DuplicateEvents.REJECT,
+    pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateUsageEvents.ACCEPT,
+    pb.Organization.DUPLICATE_EVENTS_REJECT: DuplicateUsageEvents.REJECT,
 }
 _LATE = {
-    pb.Organization.LATE_EVENTS_ADJUST: LateEvents.ADJUST,
-    pb.Organization.LATE_EVENTS_IGNORE: LateEvents.IGNORE,
+    pb.Organization.LATE_EVENTS_ADJUST: LateUsageEvents.ADJUST,
+    pb.Organization.LATE_EVENTS_IGNORE: LateUsageEvents.IGNORE,
 }
 _KINDS = {
     pb.ApiKey.KIND_SECRET: ApiKeyKind.SECRET,

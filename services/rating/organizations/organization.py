@@ -34,14 +34,14 @@ MIN_TOKEN = 16
 MAX_TOKEN = 255
 
 
-class DuplicateEvents(StrEnum):
+class DuplicateUsageEvents(StrEnum):
     """What happens with an event that is already stored with the same content."""
 
     ACCEPT = "accept"
     REJECT = "reject"
 
 
-class LateEvents(StrEnum):
+class LateUsageEvents(StrEnum):
     """What happens with an event that arrives after its period was invoiced."""
 
     ADJUST = "adjust"
@@ -73,8 +73,8 @@ class Organization:
     default_currency: str = DEFAULT_CURRENCY
     timezone: str = DEFAULT_TIMEZONE
     invoice_grace_period_days: int = 0
-    duplicate_events: DuplicateEvents = DuplicateEvents.ACCEPT
-    late_events: LateEvents = LateEvents.ADJUST
+    duplicate_events: DuplicateUsageEvents = DuplicateUsageEvents.ACCEPT
+    late_events: LateUsageEvents = LateUsageEvents.ADJUST
     invoice_prefix: str = DEFAULT_INVOICE_PREFIX
     net_payment_term_days: int = 0
 

@@ -13,7 +13,13 @@ from sqlalchemy.engine import Connection, Row
 from services.chassis.page import Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
-from services.rating.organizations.organization import ApiKey, ApiKeyKind, DuplicateEvents, LateEvents, Organization
+from services.rating.organizations.organization import (
+    ApiKey,
+    ApiKeyKind,
+    DuplicateUsageEvents,
+    LateUsageEvents,
+    Organization,
+)
 from services.rating.shared.rows import Listed, read_list
 from services.rating.tables.catalog import API_KEYS, COUNTERS, ORGANIZATIONS
 
@@ -51,8 +57,8 @@ def _organization(row: Row[Any]) -> Organization:
         default_currency=row.default_currency,
         timezone=row.timezone,
         invoice_grace_period_days=row.invoice_grace_period_days,
-        duplicate_events=DuplicateEvents(row.duplicate_events),
-        late_events=LateEvents(row.late_events),
+        duplicate_events=DuplicateUsageEvents(row.duplicate_events),
+        late_events=LateUsageEvents(row.late_events),
         invoice_prefix=row.invoice_prefix,
         net_payment_term_days=row.net_payment_term_days,
     )

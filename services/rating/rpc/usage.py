@@ -6,8 +6,8 @@ from farebox.rating.v1 import usage_service_pb2 as pb
 from farebox.rating.v1 import usage_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.rating.invoicing.convert.usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
-from services.rating.invoicing.queries import usage as queries
+from services.rating.invoicing.convert.priced_usage import simulated_plan_from_pb, summary_to_pb, whose_from_pb
+from services.rating.invoicing.queries import priced_usage
 from services.rating.invoicing.queries.simulation import simulate_plan
 from services.rating.rpc.base import RatingServicer
 
@@ -18,19 +18,21 @@ class UsageServicer(RatingServicer, grpc_pb.UsageServiceServicer):
     @answers
     def GetCurrentUsage(self, request: pb.GetCurrentUsageRequest, context: Context) -> pb.GetCurrentUsageResponse:
         """Usage of the running period, priced as if it ended now."""
-        usage = queries.current_usage(self.deps, organization_of(context), whose_from_pb(request))
+        usage = priced_usage.current_usage(self.deps, organization_of(context), whose_from_pb(request))
         return pb.GetCurrentUsageResponse(usage=summary_to_pb(usage))
 
     @answers
     def ListPastUsage(self, request: pb.ListPastUsageRequest, context: Context) -> pb.ListPastUsageResponse:
         """Usage of closed periods, newest first."""
-        past = queries.past_usage(self.deps, organization_of(context), whose_from_pb(request), request.period_count)
+        past = priced_usage.past_usage(
+            self.deps, organization_of(context), whose_from_pb(request), request.period_count
+        )
         return pb.ListPastUsageResponse(usage=[summary_to_pb(each) for each in past])
 
     @answers
     def GetProjectedUsage(self, request: pb.GetProjectedUsageRequest, context: Context) -> pb.GetProjectedUsageResponse:
         """Usage of the running period, as it is and as it will be."""
-        now, then = queries.projected_usage(self.deps, organization_of(context), whose_from_pb(request))
+        now, then = priced_usage.projected_usage(self.deps, organization_of(context), whose_from_pb(request))
         return pb.GetProjectedUsageResponse(usage=summary_to_pb(now), projected=summary_to_pb(then))
 
     @answers

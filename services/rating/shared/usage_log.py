@@ -43,7 +43,7 @@ class UsageEntry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ListedEvent:
+class ListedUsageEvent:
     """An event as the log lists it.
 
     Attributes:
@@ -62,7 +62,7 @@ class ListedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class EventsWanted:
+class UsageEventsWanted:
     """Which events of the log: those of a subscription's metric that occurred in a span."""
 
     organization_id: OrganizationId
@@ -72,7 +72,7 @@ class EventsWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class EventPage:
+class UsageEventPage:
     """A page of events in order of receipt; quarantined ones are left out.
 
     Attributes:
@@ -80,14 +80,14 @@ class EventPage:
         next_token: token of the next page; empty on the last one.
     """
 
-    events: tuple[ListedEvent, ...]
+    events: tuple[ListedUsageEvent, ...]
     next_token: str = ""
 
 
 class UsageLog(Protocol):
     """The log, which ingest keeps."""
 
-    def page(self, wanted: EventsWanted, *, size: int, token: str) -> EventPage:
+    def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         """One page of the events.
 
         Raises:

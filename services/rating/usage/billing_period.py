@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, SubscriptionId
 from services.kernel.period import Period
-from services.rating.usage.kept_usage import PeriodKey
+from services.rating.usage.aggregate import PeriodKey
 
 
 class PeriodState(StrEnum):

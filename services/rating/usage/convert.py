@@ -14,7 +14,7 @@ from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.ingest.v1 import usage_event_pb2, usage_event_service_pb2
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.money import ZERO
-from services.rating.shared.usage_log import EventPage, ListedEvent, UsageEntry
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry, UsageEventPage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,11 +47,11 @@ def entries_from_pb(batch: ingest_pb.UsageEventsAccepted) -> Iterator[UsageEntry
         )
 
 
-def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse) -> EventPage:
+def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse) -> UsageEventPage:
     """A page of listed events; those in quarantine count nowhere and are left out."""
     states = usage_event_pb2.StoredUsageEvent
     events = tuple(
-        ListedEvent(
+        ListedUsageEvent(
             transaction_id=stored.event.transaction_id,
             occurred_at=_instant(stored.event.occurred_at),
             properties=_properties(stored.event.properties),
@@ -61,7 +61,7 @@ def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse
         for stored in response.events
         if stored.state in {states.STATE_ACCEPTED, states.STATE_VOIDED}
     )
-    return EventPage(events, response.page.next_page_token)
+    return UsageEventPage(events, response.page.next_page_token)
 
 
 def _instant(stamp: Timestamp) -> datetime:

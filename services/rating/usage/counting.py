@@ -26,7 +26,7 @@ from services.rating.pricing.charges import Percentage
 from services.rating.pricing.metric import Aggregation, Measurement
 from services.rating.pricing.plan import Charge
 from services.rating.shared.exact import exact_difference, exact_sum
-from services.rating.shared.usage_log import ListedEvent, UsageEntry
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry
 
 DIGEST_MODULUS = 1 << 128
 _DIGEST_BYTES = 16
@@ -99,7 +99,7 @@ class Counter:
         )
         return cls(metric, agreement.plan.currency, agreement.timezone, own, free_until)
 
-    def measure(self, event: UsageEntry | ListedEvent) -> Measurement:
+    def measure(self, event: UsageEntry | ListedUsageEvent) -> Measurement:
         """What the metric reads from an event.
 
         Raises:

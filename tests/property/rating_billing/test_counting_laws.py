@@ -12,15 +12,15 @@ from services.kernel.ids import BillableMetricId
 from services.kernel.money import currency
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric
-from services.rating.shared.usage_log import ListedEvent
+from services.rating.shared.usage_log import ListedUsageEvent
 from services.rating.usage.counting import DIGEST_MODULUS, Counted, Counter, event_digest, tally
-from services.rating.usage.log_rating import gather
+from services.rating.usage.recount import gather
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 events = st.lists(
     st.builds(
-        ListedEvent,
+        ListedUsageEvent,
         transaction_id=st.uuids().map(str),
         occurred_at=st.integers(0, 10_000).map(lambda minutes: START + timedelta(minutes=minutes)),
         properties=st.fixed_dictionaries({"value": st.decimals(-100, 100, places=3), "name": st.sampled_from("abc")}),
@@ -36,14 +36,14 @@ def counter(aggregation: Aggregation) -> Counter:
     return Counter(MetricVersion(BillableMetricId("m"), 1, metric, "m", "", START), currency("USD"), "UTC")
 
 
-def counted_of(own: Counter, listed: list[ListedEvent]) -> Counted:
+def counted_of(own: Counter, listed: list[ListedUsageEvent]) -> Counted:
     (counted,) = gather(own, listed).values()
     return counted
 
 
 @given(events, st.integers(0, 20), aggregations)
 def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
-    listed: list[ListedEvent], cut: int, aggregation: Aggregation
+    listed: list[ListedUsageEvent], cut: int, aggregation: Aggregation
 ) -> None:
     own = counter(aggregation)
     whole = tally(counted_of(own, listed), own, None)
@@ -55,7 +55,7 @@ def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
 
 
 @given(events, aggregations)
-def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedEvent], aggregation: Aggregation) -> None:
+def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedUsageEvent], aggregation: Aggregation) -> None:
     own = counter(aggregation)
     counted = Counted([], [])
     for event in listed:
@@ -67,7 +67,7 @@ def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedEvent], aggr
 
 
 @given(events, st.randoms(use_true_random=False))
-def test_a_digest_does_not_depend_on_order(listed: list[ListedEvent], dice: st.random_module) -> None:
+def test_a_digest_does_not_depend_on_order(listed: list[ListedUsageEvent], dice: st.random_module) -> None:
     own = counter(Aggregation.COUNT)
     shuffled = list(listed)
     dice.shuffle(shuffled)

@@ -11,7 +11,7 @@ from services.kernel.ids import OrganizationId, new_id
 from services.rating.catalog.store import coupons as store
 from services.rating.catalog.store.taxes import upsert_tax as keep_tax
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import CatalogTax, Coupon
 
 

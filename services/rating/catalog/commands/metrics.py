@@ -11,7 +11,7 @@ from services.kernel.ids import BillableMetricId, OrganizationId, new_id
 from services.rating.catalog.events import BillableMetricChanged
 from services.rating.catalog.store import metrics as store
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import MetricVersion
 
 

@@ -15,7 +15,7 @@ from services.rating.catalog.store import plans as store
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.catalog.store.taxes import taxes_by_code
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import next_version
 from services.rating.shared.paths import inside

@@ -10,7 +10,7 @@ from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.invoicing.billing_run import BillingRun
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.usage.commands.carry_over import carry, next_step
-from services.rating.usage.store import carry_over as carrying
+from services.rating.usage.store.carry_over import Step
 
 
 def carry_over(tx: Connection, runs: Iterable[BillingRun]) -> None:
@@ -25,7 +25,7 @@ def carry_over(tx: Connection, runs: Iterable[BillingRun]) -> None:
         carry(tx, [step for run in going_on for step in _steps_of(run, recurring)], recurring)
 
 
-def _steps_of(run: BillingRun, recurring: Mapping[str, MetricVersion]) -> list[carrying.Step]:
+def _steps_of(run: BillingRun, recurring: Mapping[str, MetricVersion]) -> list[Step]:
     if run.usage is None or run.following is None:
         return []
     return [

@@ -26,7 +26,7 @@ from services.rating.invoicing.invoice import InvoiceState
 from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit, creditable
 from services.rating.invoicing.store import credit_notes as store
 from services.rating.invoicing.store import invoices as invoice_store
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.shared.limits import MAX_DESCRIPTION, require_text
 
 # As many as an invoice has fees that a person would pick one by one.

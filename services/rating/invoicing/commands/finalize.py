@@ -22,8 +22,8 @@ from services.rating.invoicing.period_rating import ProvenFee
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
 from services.rating.pricing.fee import FeeKind
+from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.kept_usage import PeriodKey
 from services.rating.usage.store import periods
 
 # What is computed again; base prices and adjustments stay as they were billed.

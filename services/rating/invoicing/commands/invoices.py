@@ -29,8 +29,8 @@ from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentStat
 from services.rating.invoicing.kept_credit_note import GivenCredit
 from services.rating.invoicing.store import credit_notes
 from services.rating.invoicing.store import invoices as store
+from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.organization import Organization
-from services.rating.organizations.present import now_of
 from services.rating.organizations.store import organization as organization_of
 from services.rating.pricing.catalog import CatalogTax
 from services.rating.pricing.charges import Line, Priced

@@ -18,13 +18,13 @@ from services.rating.invoicing.adjustment import settle
 from services.rating.invoicing.bill import BilledFee
 from services.rating.invoicing.period_rating import ProvenFee, adjust_period, rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
-from services.rating.organizations.organization import LateEvents, Organization
+from services.rating.organizations.organization import LateUsageEvents, Organization
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import Fee
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.commands.recount import recount
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.store import periods, usage
+from services.rating.usage.recount import recount
+from services.rating.usage.store import aggregates, periods
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Adjustable:
     dirty: dict[CustomerId, list[BillingPeriod]]
     agreements: Mapping[SubscriptionId, Agreement] = field(default_factory=dict)
     metrics: Mapping[str, MetricVersion] = field(default_factory=dict)
-    kept: Mapping[PeriodKey, Sequence[KeptUsage]] = field(default_factory=dict)
+    kept: Mapping[PeriodKey, Sequence[UsageAggregate]] = field(default_factory=dict)
     invoiced: Mapping[tuple[SubscriptionId, datetime], Sequence[BilledFee]] = field(default_factory=dict)
     settled: set[PeriodKey] = field(default_factory=set)
 
@@ -50,14 +50,14 @@ class Adjustable:
         owner = organization.organization_id
         dirty = periods.lock_dirty(tx, owner, customers)
         changed = [each for own in dirty.values() for each in own]
-        if organization.late_events is LateEvents.IGNORE:
+        if organization.late_events is LateUsageEvents.IGNORE:
             return cls({}, settled={each.key for each in changed})
         if not changed:
             return cls({})
         found = agreements(tx, owner, {each.subscription_id for each in changed})
         codes = {charge.metric_code for each in found.values() for charge in each.plan.charges}
         metrics = metrics_by_code(tx, owner, codes)
-        kept = usage.of_periods(tx, [each.key for each in changed])
+        kept = aggregates.of_periods(tx, [each.key for each in changed])
         for each in changed:
             if any(aggregate.needs_recount for aggregate in kept[each.key]):
                 agreement = found[each.subscription_id]

@@ -32,10 +32,9 @@ from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
 from services.rating.pricing.catalog import AppliedCoupon, MetricVersion
 from services.rating.pricing.commitment import commitment_fee
-from services.rating.usage.commands.recount import recount
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.store import future_usage as ahead
-from services.rating.usage.store import periods, usage
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
+from services.rating.usage.recount import recount
+from services.rating.usage.store import aggregates, future_usage, periods
 
 
 @dataclass(slots=True)
@@ -113,7 +112,7 @@ class Loaded:
 
     organization: Organization
     metrics: Mapping[str, MetricVersion]
-    kept: Mapping[PeriodKey, Sequence[KeptUsage]]
+    kept: Mapping[PeriodKey, Sequence[UsageAggregate]]
     watermarks: Mapping[int, int]
     customers: Mapping[CustomerId, Customer]
     purse: Purse
@@ -150,7 +149,7 @@ def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[
     codes = {charge.metric_code for run in runs for charge in run.agreement.plan.charges}
     metrics = metrics_by_code(tx, owner, codes) if codes else {}
     billed = {run.usage.key: run for run in runs if run.usage is not None}
-    kept = usage.of_periods(tx, billed)
+    kept = aggregates.of_periods(tx, billed)
     for key, found in kept.items():
         if any(each.needs_recount for each in found):
             period = billed[key].span
@@ -160,7 +159,7 @@ def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[
         organization,
         metrics,
         kept,
-        usage.positions(tx),
+        aggregates.positions(tx),
         customers_by_id(tx, owner, customers),
         Purse.of(tx, owner, customers, at),
     )
@@ -281,4 +280,4 @@ def mark_billed(tx: Connection, runs: Iterable[BillingRun], bills: Mapping[Subsc
             closed[run.usage.key] = (run.usage.period, bill.invoice.invoice_id if bill else None)
     if closed:
         periods.close(tx, closed)
-        ahead.forget(tx, {key: period.end for key, (period, _) in closed.items()})
+        future_usage.forget(tx, {key: period.end for key, (period, _) in closed.items()})

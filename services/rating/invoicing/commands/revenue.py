@@ -23,9 +23,9 @@ from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import bills_by_id
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import FeeKind
+from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
-from services.rating.usage.kept_usage import KeptUsage
-from services.rating.usage.store import periods, usage
+from services.rating.usage.store import aggregates, periods
 
 # Periods announced in one transaction; a bound, since while usage flows every one of them may be touched each second.
 BATCH = 500
@@ -56,7 +56,7 @@ def _accrue(
     running = [each for each in due if each.state is PeriodState.OPEN]
     codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.charges}
     metrics = metrics_by_code(tx, owner, codes) if codes else {}
-    kept = usage.of_periods(tx, [each.key for each in running])
+    kept = aggregates.of_periods(tx, [each.key for each in running])
     bills = bills_by_id(tx, owner, {each.invoice_id for each in due if each.invoice_id is not None})
     return [
         _announced(
@@ -73,7 +73,7 @@ def _accrue(
 def _so_far(
     period: BillingPeriod,
     agreement: Agreement,
-    kept: Sequence[KeptUsage],
+    kept: Sequence[UsageAggregate],
     metrics: Mapping[str, MetricVersion],
 ) -> list[RevenueEntry]:
     """The usage of an open period, exact; what a void made unsure is right with the next announcement."""

@@ -22,10 +22,10 @@ from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.pricing.fee import FeeKind
 from services.rating.shared.rows import Listed
-from services.rating.shared.usage_log import EventsWanted, ListedEvent
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted
+from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.counting import CountedBucket, Counter, has_own_buckets
-from services.rating.usage.frozen_usage import Frozen
-from services.rating.usage.kept_usage import PeriodKey
+from services.rating.usage.events_of_fee import UsageEventsOfFee
 from services.rating.usage.store import corrections
 
 
@@ -92,7 +92,7 @@ def list_credit_notes(
 
 
 @dataclass(frozen=True, slots=True)
-class CountedEvent:
+class CountedUsageEvent:
     """An event behind a fee.
 
     Attributes:
@@ -116,7 +116,7 @@ class Explanation:
 
     bill: Bill
     fee: BilledFee
-    events: tuple[CountedEvent, ...] = ()
+    events: tuple[CountedUsageEvent, ...] = ()
     next_token: str = ""
 
 
@@ -136,12 +136,12 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
             return Explanation(bill, billed)
         agreement = agreement_of(tx, organization, fee.subscription_id)
         metric = metric_version(tx, organization, BillableMetricId(proof.metric_id), proof.metric_version)
-        frozen = frozen_of(tx, organization, billed)
+        of_fee = events_of_fee(tx, organization, billed)
     counter = Counter.of(agreement, metric)
-    wanted = EventsWanted(organization, fee.subscription_id, fee.metric_code, fee.period)
+    wanted = UsageEventsWanted(organization, fee.subscription_id, fee.metric_code, fee.period)
     listed = deps.usage_log.page(wanted, size=size, token=token)
     bucket = bucket_of_fee(agreement, metric, billed)
-    signed = [(each, frozen.sign(each)) for each in listed.events]
+    signed = [(each, of_fee.sign(each)) for each in listed.events]
     events = tuple(
         _counted(counter, each, sign)
         for each, sign in signed
@@ -150,10 +150,10 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
     return Explanation(bill, billed, events, listed.next_token)
 
 
-def _counted(counter: Counter, event: ListedEvent, sign: int) -> CountedEvent:
+def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsageEvent:
     measurement = counter.measure(event)
     text = measurement.text or plain(measurement.number)
-    return CountedEvent(event.transaction_id, f"-{text}" if sign < 0 else text)
+    return CountedUsageEvent(event.transaction_id, f"-{text}" if sign < 0 else text)
 
 
 def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee) -> CountedBucket:
@@ -165,19 +165,19 @@ def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee
     return CountedBucket(charge.charge_id, Bucket(billed.fee.filter_key, billed.fee.group))
 
 
-def frozen_of(tx: Connection, organization: OrganizationId, billed: BilledFee) -> Frozen:
+def events_of_fee(tx: Connection, organization: OrganizationId, billed: BilledFee) -> UsageEventsOfFee:
     """Which events a fee had counted when it was billed; for an adjustment, since what was billed before it."""
     fee, proof = billed.fee, billed.proof
     if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
-        return Frozen({}, 0)
+        return UsageEventsOfFee({}, 0)
     key = PeriodKey(organization, fee.subscription_id, proof.period_start)
     known = corrections.of_metric(tx, organization, [fee.subscription_id], fee.metric_code)
     if fee.kind is not FeeKind.ADJUSTMENT:
-        return Frozen(known, proof.watermark)
+        return UsageEventsOfFee(known, proof.watermark)
     earlier = store.fees_of_usage(tx, organization, [(key.subscription_id, key.period_start)])
     before = [
         each.proof.watermark
         for each in earlier[(key.subscription_id, key.period_start)]
         if each.fee.subject == fee.subject and each.fee_id < billed.fee_id
     ]
-    return Frozen(known, proof.watermark, since=max(before, default=0))
+    return UsageEventsOfFee(known, proof.watermark, since=max(before, default=0))

@@ -24,12 +24,12 @@ from services.rating.invoicing.store import invoices as store
 from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import Fee, FeeKind
-from services.rating.shared.usage_log import EventsWanted, ListedEvent
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import Counter
-from services.rating.usage.frozen_usage import Correction, Frozen
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.log_rating import kept_from_log
-from services.rating.usage.store import corrections, event_log
+from services.rating.usage.events_of_fee import Correction, UsageEventsOfFee
+from services.rating.usage.recount import aggregates_from_log, listed_events
+from services.rating.usage.store import corrections
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,30 +135,30 @@ class _Source:
         invoiced = [fee for fee in group.invoiced if fee.metric_code in group.metrics]
         return adjust_period(invoiced, rated, group.agreement.plan.currency)
 
-    def _kept(self, group: _Group, metric: MetricVersion) -> list[KeptUsage]:
+    def _kept(self, group: _Group, metric: MetricVersion) -> list[UsageAggregate]:
         """The aggregates of a metric that its counted events give."""
         code = metric.definition.code
         watermark = max(each.proof.watermark for each in group.fees if each.fee.metric_code == code)
-        frozen = Frozen(group.corrections[code], watermark)
+        of_fee = UsageEventsOfFee(group.corrections[code], watermark)
         counter = Counter.of(group.agreement, metric)
-        before = self._before(group, metric, frozen) if metric.definition.recurring else []
-        wanted = EventsWanted(self.organization, group.key.subscription_id, code, group.period)
-        return kept_from_log(group.key, counter, self._counted(wanted, frozen), before)
+        before = self._before(group, metric, of_fee) if metric.definition.recurring else []
+        wanted = UsageEventsWanted(self.organization, group.key.subscription_id, code, group.period)
+        return aggregates_from_log(group.key, counter, self._counted(wanted, of_fee), before)
 
-    def _before(self, group: _Group, metric: MetricVersion, frozen: Frozen) -> list[ListedEvent]:
+    def _before(self, group: _Group, metric: MetricVersion, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         """The events before the period, of the subscription and of those it continues."""
-        events: list[ListedEvent] = []
+        events: list[ListedUsageEvent] = []
         for each in group.predecessors:
             since = each.subscription.starts_at
             if since < group.period.start:
                 span = Period(since, min(group.period.start, each.subscription.ended_at or group.period.start))
-                wanted = EventsWanted(self.organization, each.subscription_id, metric.definition.code, span)
-                events += self._counted(wanted, frozen)
+                wanted = UsageEventsWanted(self.organization, each.subscription_id, metric.definition.code, span)
+                events += self._counted(wanted, of_fee)
         return events
 
-    def _counted(self, wanted: EventsWanted, frozen: Frozen) -> list[ListedEvent]:
-        listed = event_log.listed_events(self.deps.usage_log, wanted)
-        return [each for each in listed if frozen.counts(each, frozen.watermark)]
+    def _counted(self, wanted: UsageEventsWanted, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
+        listed = listed_events(self.deps.usage_log, wanted)
+        return [each for each in listed if of_fee.counts(each, of_fee.watermark)]
 
 
 def _group(

@@ -14,17 +14,23 @@ from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.catalog.store.plans import current_plan
 from services.rating.deps import Deps
 from services.rating.invoicing.period_rating import ProvenFee, rate_period
-from services.rating.invoicing.queries.usage import UsageSummary, Whose, agreement_of, period_count_of, summary_of
+from services.rating.invoicing.queries.priced_usage import (
+    UsageSummary,
+    Whose,
+    agreement_of,
+    period_count_of,
+    summary_of,
+)
 from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.catalog import MetricVersion, PlanVersion
 from services.rating.pricing.fee import Fee
-from services.rating.shared.usage_log import EventsWanted
+from services.rating.shared.usage_log import UsageEventsWanted
+from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.counting import Counter
-from services.rating.usage.kept_usage import KeptUsage
-from services.rating.usage.log_rating import kept_from_log
-from services.rating.usage.store import event_log, periods
+from services.rating.usage.recount import aggregates_from_log, listed_events
+from services.rating.usage.store import periods
 
 # Each simulated period is listed event by event from the log.
 DEFAULT_SIMULATED = 3
@@ -81,11 +87,11 @@ def _with_charge_ids(draft: PlanVersion) -> PlanVersion:
 def _simulate(
     deps: Deps, agreement: Agreement, period: BillingPeriod, metrics: Mapping[str, MetricVersion]
 ) -> UsageSummary:
-    kept: list[KeptUsage] = []
+    kept: list[UsageAggregate] = []
     for code, metric in metrics.items():
-        wanted = EventsWanted(period.organization_id, period.subscription_id, code, period.period)
-        events = (each for each in event_log.listed_events(deps.usage_log, wanted) if not each.is_voided)
-        kept += kept_from_log(period.key, Counter.of(agreement, metric), events)
+        wanted = UsageEventsWanted(period.organization_id, period.subscription_id, code, period.period)
+        events = (each for each in listed_events(deps.usage_log, wanted) if not each.is_voided)
+        kept += aggregates_from_log(period.key, Counter.of(agreement, metric), events)
     return _with_base(agreement, period.period, rate_period(agreement, period.period, kept, metrics, {}))
 
 

@@ -10,12 +10,12 @@ from services.kernel.ids import OrganizationId
 from services.rating.agreements import store
 from services.rating.agreements import subscription as verbs
 from services.rating.agreements.agreement import EndTerms
-from services.rating.agreements.announcing import announce_subscription
 from services.rating.agreements.change import ChangeKind, ChangeTiming, request_cancellation
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.shared.subscription_state import SubscriptionState
+from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.change_plan import living
 from services.rating.subscriptions.commands.replace import end_agreement
 

@@ -10,13 +10,13 @@ from services.kernel.errors import FailedPreconditionError, NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement, EndTerms
-from services.rating.agreements.announcing import announce_subscription
 from services.rating.agreements.change import ChangeTiming, request_change
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
+from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.periods import lock_open_period
 from services.rating.subscriptions.commands.replace import replace_agreement
 

@@ -10,7 +10,6 @@ from services.kernel.errors import AbortedError, AlreadyExistsError, FailedPreco
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store as subscriptions
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.announcing import announce_subscription
 from services.rating.agreements.billed import NOTHING_BILLED
 from services.rating.agreements.subscription import Subscription
 from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange
@@ -19,8 +18,9 @@ from services.rating.customers.commands import change_customer, find_or_create_c
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
 from services.rating.organizations import store as organizations
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.start import activated, bill_start
 
 # Every period since the start is billed at once; ten years of days is the most that stays quick.

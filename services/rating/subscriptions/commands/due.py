@@ -12,12 +12,12 @@ from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store
 from services.rating.agreements import subscription as verbs
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.announcing import announce_subscription
 from services.rating.agreements.change import ChangeKind
 from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_version
 from services.rating.deps import Deps
 from services.rating.shared.subscription_state import SubscriptionState
+from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.periods import end_trial
 from services.rating.subscriptions.commands.replace import end_agreement, replace_agreement
 from services.rating.subscriptions.commands.start import activated, bill_start

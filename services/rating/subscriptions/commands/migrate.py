@@ -11,13 +11,13 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.announcing import announce_subscriptions
 from services.rating.agreements.subscription import PendingChange, schedule_change
 from services.rating.agreements.subscription_change import VersionMove
 from services.rating.catalog.store.plans import plan_for_sale, plan_version
 from services.rating.deps import Deps
-from services.rating.organizations.present import now_of
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.subscriptions.announcing import announce_subscriptions
 
 # The proto's promise; 10,000 moves answer within seconds and stay below a message's size.
 MAX_MOVES = 10_000

@@ -16,7 +16,6 @@ from services.kernel.cadence import period_containing
 from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.announcing import announce_subscriptions
 from services.rating.agreements.billed import NOTHING_BILLED, Billed
 from services.rating.agreements.change import ChangeKind
 from services.rating.agreements.resolution import Resolution
@@ -38,11 +37,11 @@ from services.rating.invoicing.invoice import InvoiceState
 from services.rating.invoicing.kept_credit_note import CreditReason
 from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.store import organization
+from services.rating.subscriptions.announcing import announce_subscriptions
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.commands.carry_over import carry_from_predecessor
-from services.rating.usage.commands.refuse_after_end import hand_back_usage
-from services.rating.usage.store import future_usage as ahead
-from services.rating.usage.store import periods
+from services.rating.usage.commands.refuse_usage_after_end import refuse_usage_after_end
+from services.rating.usage.store import future_usage, periods
 
 _REASONS = {ChangeKind.CANCELLATION: CreditReason.ORDER_CANCELLATION}
 
@@ -76,7 +75,7 @@ def close_subscription_now(
     while (period := lock_open_period(tx, agreement)) is not None and period.period.end < at:
         # The close run has not come this far yet; what ended before is invoiced by itself.
         billed += _close(deps, tx, period_end_run(agreement, period), period.period.end)
-    hand_back_usage(deps, tx, agreement, at)
+    refuse_usage_after_end(deps, tx, agreement, at)
     opened_at = period.period.start if period is not None else at
     nominal = cut_period(agreement, at, opened_at)
     _finalize_base(deps, tx, agreement, nominal, at)
@@ -88,7 +87,7 @@ def close_subscription_now(
         cut = replace(period, period=Period(period.period.start, max(period.period.start, at)))
         if skip_final_invoice:
             periods.close(tx, {cut.key: (cut.period, None)})
-            ahead.forget(tx, {cut.key: at})
+            future_usage.forget(tx, {cut.key: at})
         else:
             billed += _close(deps, tx, end_run(agreement, cut), at)
     # The base price is earned from the period it began in, which may have been closed long ago.

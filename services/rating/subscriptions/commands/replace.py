@@ -9,13 +9,13 @@ from sqlalchemy.engine import Connection
 from services.kernel.errors import AbortedError
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement, EndTerms
-from services.rating.agreements.announcing import announce_subscriptions
 from services.rating.agreements.billed import Billed
 from services.rating.agreements.change import ChangeKind
 from services.rating.agreements.subscription import Subscription
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.deps import Deps
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.subscriptions.announcing import announce_subscriptions
 from services.rating.subscriptions.commands.periods import close_subscription_now
 from services.rating.subscriptions.commands.start import bill_start, with_trial
 

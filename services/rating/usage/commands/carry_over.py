@@ -12,14 +12,14 @@ from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.store import carry_over as carrying
 from services.rating.usage.store import periods
+from services.rating.usage.store.carry_over import Step, carry_sums, carry_values
 
 
-def next_step(agreement: Agreement, ended: Period, following: Period, code: str) -> carrying.Step:
+def next_step(agreement: Agreement, ended: Period, following: Period, code: str) -> Step:
     """What carries one metric from a subscription's ended period into the one that follows."""
     subscription = agreement.subscription_id
-    return carrying.Step(agreement.organization_id, subscription, ended.start, subscription, following.start, code)
+    return Step(agreement.organization_id, subscription, ended.start, subscription, following.start, code)
 
 
 def carry_from_predecessor(tx: Connection, agreement: Agreement, first: Period) -> None:
@@ -35,9 +35,7 @@ def carry_from_predecessor(tx: Connection, agreement: Agreement, first: Period) 
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
     recurring = {code: metric for code, metric in metrics.items() if metric.definition.recurring}
     steps = [
-        carrying.Step(
-            organization, before, last.period.start, agreement.subscription_id, first.start, code, only_total=True
-        )
+        Step(organization, before, last.period.start, agreement.subscription_id, first.start, code, only_total=True)
         for code in recurring
     ]
     carry(tx, steps, recurring)
@@ -56,8 +54,8 @@ def carry_on(
     return later
 
 
-def carry(tx: Connection, steps: Sequence[carrying.Step], metrics: Mapping[str, MetricVersion]) -> None:
+def carry(tx: Connection, steps: Sequence[Step], metrics: Mapping[str, MetricVersion]) -> None:
     """Take the steps: distinct values are carried one by one, everything else as its running total."""
     distinct = {code for code, each in metrics.items() if each.definition.aggregation is Aggregation.UNIQUE_COUNT}
-    carrying.carry_sums(tx, [step for step in steps if step.metric_code not in distinct])
-    carrying.carry_values(tx, [step for step in steps if step.metric_code in distinct])
+    carry_sums(tx, [step for step in steps if step.metric_code not in distinct])
+    carry_values(tx, [step for step in steps if step.metric_code in distinct])

@@ -21,13 +21,12 @@ from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.metric import Measurement
 from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.commands.carry_over import carry_on
 from services.rating.usage.counting import Counted, CountedBucket, Counter, tally
 from services.rating.usage.events import Refusal, UsageAggregated, UsageRefused, UsageTotal
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.store import counting, periods
-from services.rating.usage.store import future_usage as ahead
+from services.rating.usage.store import additions, corrections, future_usage, periods
 
 # Subscriptions whose agreements a shard remembers; with sixteen shards at a few kB each some 200 MB at most.
 MAX_REMEMBERED = 5_000
@@ -87,16 +86,16 @@ def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[Us
     for entry in entries:
         batch.count(entry)
     keep_batch(deps, tx, batch)
-    ahead.keep(tx, batch.ahead.values())
+    future_usage.keep(tx, batch.ahead.values())
     if batch.refusals:
         deps.announce(tx, UsageRefused(tuple(batch.refusals)))
 
 
 def keep_batch(deps: Deps, tx: Connection, batch: Batch) -> None:
     """Add what a batch has gathered, and announce the new totals."""
-    kept = counting.add(tx, batch.additions()) if batch.counted else []
+    kept = additions.add(tx, batch.additions()) if batch.counted else []
     if batch.late:
-        counting.note_corrections(tx, batch.late)
+        corrections.note(tx, batch.late)
         periods.mark(tx, {key for key, _ in batch.late} | batch.carry_late(), dirty=True)
     if kept:
         periods.mark(tx, {each.period for each in kept}, accrual_due=True)
@@ -119,7 +118,7 @@ class Batch:
         self._counters: dict[tuple[SubscriptionId, str], Counter] = {}
         self._spans: dict[PeriodKey, Period] = {}
         self._shards: dict[SubscriptionId, int] = {}
-        self._taken = ahead.take(tx, [entry for entry in entries if entry.is_void])
+        self._taken = future_usage.take(tx, [entry for entry in entries if entry.is_void])
         self.ahead: dict[bytes, UsageEntry] = {}
         self.counted: dict[tuple[PeriodKey, str, CountedBucket], Counted] = {}
         self.late: list[tuple[PeriodKey, UsageEntry]] = []
@@ -229,18 +228,18 @@ class Batch:
                 changed |= {each.key for each in later if each.state is PeriodState.CLOSED}
         return changed
 
-    def additions(self) -> list[counting.Addition]:
+    def additions(self) -> list[additions.Addition]:
         """What the batch adds, one entry an aggregate."""
-        additions = []
+        gathered = []
         for (key, code, bucket), counted in self.counted.items():
             counter = self._counters[(key.subscription_id, code)]
             charge = counter.charge_of(bucket)
             summed = tally(counted, counter, charge)
             shard = self._shards[key.subscription_id]
-            additions.append(counting.Addition(key, code, bucket, summed, shard, charge, counted.added, counted.voided))
-        return additions
+            gathered.append(additions.Addition(key, code, bucket, summed, shard, charge, counted.added, counted.voided))
+        return gathered
 
-    def totals(self, kept: Iterable[KeptUsage]) -> Iterable[UsageTotal]:
+    def totals(self, kept: Iterable[UsageAggregate]) -> Iterable[UsageTotal]:
         """The metrics' totals that the batch changed, as they are now."""
         for each in kept:
             if each.counted.charge_id:

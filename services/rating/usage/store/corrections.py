@@ -7,7 +7,43 @@ from collections.abc import Iterable
 from sqlalchemy.engine import Connection
 
 from services.kernel.ids import OrganizationId, SubscriptionId
-from services.rating.usage.frozen_usage import Correction
+from services.rating.shared.bulk import rows_json, upsert_sql
+from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.aggregate import PeriodKey
+from services.rating.usage.events_of_fee import Correction
+
+_NOTE = upsert_sql(
+    "usage_corrections",
+    {
+        "organization_id": "uuid",
+        "subscription_id": "uuid",
+        "period_start": "timestamptz",
+        "metric_code": "text",
+        "transaction_id": "text",
+        "is_void": "boolean",
+        "shard": "smallint",
+        "number": "bigint",
+    },
+    "organization_id, subscription_id, period_start, metric_code, transaction_id, is_void",
+    "DO NOTHING",
+)
+
+
+def note(tx: Connection, entries: Iterable[tuple[PeriodKey, UsageEntry]]) -> None:
+    """Remember which entries came after their period was closed."""
+    rows = [
+        {
+            **period._asdict(),
+            "metric_code": entry.code,
+            "transaction_id": entry.transaction_id,
+            "is_void": entry.is_void,
+            "shard": entry.shard,
+            "number": entry.number,
+        }
+        for period, entry in entries
+    ]
+    if rows:
+        tx.exec_driver_sql(_NOTE, (rows_json(rows),))
 
 
 def of_metric(

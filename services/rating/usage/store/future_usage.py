@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Row
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.rating.shared.bulk import rows_json, upsert_sql
 from services.rating.shared.usage_log import UsageEntry
-from services.rating.usage.kept_usage import PeriodKey
+from services.rating.usage.aggregate import PeriodKey
 
 # Numbers keep their digits on both ways.
 _WRITE = msgspec.json.Encoder(decimal_format="number")

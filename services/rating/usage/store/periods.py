@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection, Row
 from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.shared.bulk import rows_json
+from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
-from services.rating.usage.kept_usage import PeriodKey
 
 _COLUMNS = """p.organization_id::text AS organization_id, p.subscription_id::text AS subscription_id,
     p.customer_id::text AS customer_id, p.period_start, p.period_end, p.state, p.invoice_id::text AS invoice_id,

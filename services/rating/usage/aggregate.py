@@ -30,7 +30,7 @@ class PeriodKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptTransactions:
+class StoredTransactions:
     """What is kept of the transactions of a percentage charge; its terms are the charge's."""
 
     earliest: tuple[Transaction, ...] = ()
@@ -38,7 +38,7 @@ class KeptTransactions:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptUsage:
+class UsageAggregate:
     """One aggregate of a period.
 
     Attributes:
@@ -77,7 +77,7 @@ class KeptUsage:
     revision: int = 0
     needs_recount: bool = False
     days: Mapping[date, Decimal] = field(default_factory=dict)
-    transactions: KeptTransactions | None = None
+    transactions: StoredTransactions | None = None
 
     def aggregate(self, metric: MetricVersion, *, prorated: bool = False, timezone: str = "UTC") -> Aggregate:
         """The state of the metric's aggregation."""
@@ -92,7 +92,7 @@ class KeptUsage:
         model = charge.model_for(self.counted.bucket.filter_key)
         transactions = None
         if isinstance(model, Percentage) and model.needs_transactions:
-            kept = self.transactions or KeptTransactions()
+            kept = self.transactions or StoredTransactions()
             transactions = Transactions(model.terms, kept.earliest, kept.later)
         aggregate = self.aggregate(metric, prorated=charge.prorated, timezone=timezone)
         return ChargeUsage(aggregate, transactions, self.precise_amount)
@@ -102,7 +102,7 @@ class KeptUsage:
         return self.charge_usage(metric, None, window.timezone).usage(metric.definition, window).units
 
 
-_AGGREGATES: Mapping[Aggregation, Callable[[KeptUsage], Aggregate]] = {
+_AGGREGATES: Mapping[Aggregation, Callable[[UsageAggregate], Aggregate]] = {
     Aggregation.COUNT: lambda kept: Count(kept.event_count),
     Aggregation.SUM: lambda kept: Sum(kept.event_count, kept.total, kept.carried),
     Aggregation.MAX: lambda kept: Max(kept.event_count, kept.largest),
@@ -113,9 +113,9 @@ _AGGREGATES: Mapping[Aggregation, Callable[[KeptUsage], Aggregate]] = {
 }
 
 
-def usages_of_charge(
-    charge: Charge, metric: MetricVersion, kept: Sequence[KeptUsage], free_until: datetime | None
-) -> dict[Bucket, KeptUsage]:
+def aggregates_of_charge(
+    charge: Charge, metric: MetricVersion, kept: Sequence[UsageAggregate], free_until: datetime | None
+) -> dict[Bucket, UsageAggregate]:
     """The aggregates a charge is priced on, by filter and group, out of those of its metric."""
     if has_own_buckets(charge, metric, free_until):
         return {each.counted.bucket: each for each in kept if each.counted.charge_id == charge.charge_id}

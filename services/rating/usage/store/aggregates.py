@@ -14,36 +14,39 @@ from services.kernel.ids import ChargeId, OrganizationId, SubscriptionId
 from services.rating.pricing.aggregation import Reading
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.shared.bulk import rows_json
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import CountedBucket
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.store.usage_transactions import kept_transactions
+from services.rating.usage.store.transactions import stored_transactions
 
-# Every column that `kept_of_row` reads, of a table or a statement that calls its row `kept`.
-KEPT_COLUMNS = """kept.organization_id::text AS organization_id, kept.subscription_id::text AS subscription_id,
+# Every column that `aggregate_of_row` reads, of a table or a statement that calls its row `kept`.
+AGGREGATE_COLUMNS = """kept.organization_id::text AS organization_id, kept.subscription_id::text AS subscription_id,
     kept.period_start, kept.metric_code, kept.bucket, kept.aggregate_id, kept.charge_id, kept.filter_key,
     kept.group_values, kept.event_count, kept.total, kept.moment, kept.carried, kept.largest, kept.latest_at,
     kept.latest_event, kept.latest_value, kept.present_count, kept.precise_amount, kept.digest, kept.shard,
     kept.revision, kept.needs_recount, kept.transactions"""
 _PERIODS = "json_to_recordset(%s::json) AS r(organization_id uuid, subscription_id uuid, period_start timestamptz)"
 _READ = f"""
-SELECT {KEPT_COLUMNS} FROM usage_aggregates kept JOIN {_PERIODS} USING (organization_id, subscription_id, period_start)
+SELECT {AGGREGATE_COLUMNS}
+FROM usage_aggregates kept JOIN {_PERIODS} USING (organization_id, subscription_id, period_start)
 ORDER BY kept.organization_id, kept.subscription_id, kept.period_start, kept.metric_code, kept.bucket
 """
 
 
-def of_periods(tx: Connection, periods: Iterable[PeriodKey], *, lock: bool = False) -> dict[PeriodKey, list[KeptUsage]]:
+def of_periods(
+    tx: Connection, periods: Iterable[PeriodKey], *, lock: bool = False
+) -> dict[PeriodKey, list[UsageAggregate]]:
     """The aggregates of periods; with `lock` no batch adds to them until the transaction ends."""
-    found: dict[PeriodKey, list[KeptUsage]] = {period: [] for period in periods}
+    found: dict[PeriodKey, list[UsageAggregate]] = {period: [] for period in periods}
     if not found:
         return found
     statement = f"{_READ} FOR UPDATE OF kept" if lock else _READ
     rows = tx.exec_driver_sql(statement, (rows_json(period._asdict() for period in found),))
-    for kept in with_days(tx, [kept_of_row(row) for row in rows]):
+    for kept in with_days(tx, [aggregate_of_row(row) for row in rows]):
         found[kept.period].append(kept)
     return found
 
 
-def with_days(tx: Connection, kept: Sequence[KeptUsage]) -> list[KeptUsage]:
+def with_days(tx: Connection, kept: Sequence[UsageAggregate]) -> list[UsageAggregate]:
     """The aggregates of charges with their changes by day; only sums that are prorated have any."""
     of_charges = [each.aggregate_id for each in kept if each.counted.charge_id]
     if not of_charges:
@@ -68,11 +71,11 @@ def positions(tx: Connection) -> Mapping[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def kept_of_row(row: Row[Any]) -> KeptUsage:
-    """The aggregate in a row of `KEPT_COLUMNS`."""
+def aggregate_of_row(row: Row[Any]) -> UsageAggregate:
+    """The aggregate in a row of `AGGREGATE_COLUMNS`."""
     reading = Reading(row.latest_at, row.latest_event, row.latest_value) if row.latest_at is not None else None
     group = tuple((name, value) for name, value in row.group_values or ())
-    return KeptUsage(
+    return UsageAggregate(
         period=PeriodKey(OrganizationId(row.organization_id), SubscriptionId(row.subscription_id), row.period_start),
         metric_code=row.metric_code,
         counted=CountedBucket(ChargeId(row.charge_id), Bucket(row.filter_key, group)),
@@ -89,5 +92,5 @@ def kept_of_row(row: Row[Any]) -> KeptUsage:
         shard=row.shard,
         revision=row.revision,
         needs_recount=row.needs_recount,
-        transactions=kept_transactions(row.transactions),
+        transactions=stored_transactions(row.transactions),
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.rating.shared.usage_log import ListedEvent
+from services.rating.shared.usage_log import ListedUsageEvent
 
 
 class Correction(NamedTuple):
@@ -29,7 +29,7 @@ _NONE = Correction()
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class UsageEventsOfFee:
     """The events a fee counted.
 
     Attributes:
@@ -42,7 +42,7 @@ class Frozen:
     watermark: int
     since: int | None = None
 
-    def counts(self, event: ListedEvent, watermark: int) -> bool:
+    def counts(self, event: ListedUsageEvent, watermark: int) -> bool:
         """Whether an event was counted once the log was applied up to a batch."""
         known = self.corrections.get(event.transaction_id, _NONE)
         if known.accepted_number is not None and known.accepted_number > watermark:
@@ -51,7 +51,7 @@ class Frozen:
             return True
         return known.voided_number is not None and known.voided_number > watermark
 
-    def sign(self, event: ListedEvent) -> int:
+    def sign(self, event: ListedUsageEvent) -> int:
         """1 where the fee counted the event, -1 where it took it back, 0 where it has nothing to do with it."""
         counted = self.counts(event, self.watermark)
         if self.since is None:

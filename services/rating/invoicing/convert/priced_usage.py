@@ -8,7 +8,7 @@ from farebox.rating.v1 import usage_service_pb2 as pb
 from services.kernel.errors import InvalidArgumentError
 from services.rating.catalog.convert.plans import plan_from_pb
 from services.rating.invoicing.convert.invoices import fee_to_pb
-from services.rating.invoicing.queries.usage import UsageSummary, Whose
+from services.rating.invoicing.queries.priced_usage import UsageSummary, Whose
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.values import period_to_pb
 

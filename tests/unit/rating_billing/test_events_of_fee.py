@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.rating.shared.usage_log import ListedEvent
-from services.rating.usage.frozen_usage import Correction, Frozen
+from services.rating.shared.usage_log import ListedUsageEvent
+from services.rating.usage.events_of_fee import Correction, UsageEventsOfFee
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def event(*, voided: bool = False) -> ListedEvent:
-    return ListedEvent("t1", AT, {}, is_voided=voided)
+def event(*, voided: bool = False) -> ListedUsageEvent:
+    return ListedUsageEvent("t1", AT, {}, is_voided=voided)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def event(*, voided: bool = False) -> ListedEvent:
 def test_a_fee_counts_what_came_and_stayed_until_its_watermark(
     correction: Correction | None, *, voided: bool, counted: bool
 ) -> None:
-    frozen = Frozen({"t1": correction} if correction else {}, watermark=10)
-    assert frozen.counts(event(voided=voided), 10) is counted
-    assert frozen.sign(event(voided=voided)) == int(counted)
+    of_fee = UsageEventsOfFee({"t1": correction} if correction else {}, watermark=10)
+    assert of_fee.counts(event(voided=voided), 10) is counted
+    assert of_fee.sign(event(voided=voided)) == int(counted)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_a_fee_counts_what_came_and_stayed_until_its_watermark(
 def test_an_adjustment_is_made_for_what_came_or_went_since(
     correction: Correction | None, *, voided: bool, sign: int
 ) -> None:
-    frozen = Frozen({"t1": correction} if correction else {}, watermark=20, since=10)
-    assert frozen.sign(event(voided=voided)) == sign
+    of_fee = UsageEventsOfFee({"t1": correction} if correction else {}, watermark=20, since=10)
+    assert of_fee.sign(event(voided=voided)) == sign

@@ -21,14 +21,15 @@ from services.rating.deps import Deps
 from services.rating.invoicing.bill import BilledFee
 from services.rating.invoicing.period_rating import ProvenFee, rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
-from services.rating.organizations.clock_store import organization_now
+from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charges import PaidTransactions
 from services.rating.pricing.fee import FeeKind
 from services.rating.pricing.metric import Aggregation
+from services.rating.usage.aggregate import StoredTransactions, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.kept_usage import KeptTransactions, KeptUsage
-from services.rating.usage.store import event_log, periods, usage
+from services.rating.usage.recount import preview_recount
+from services.rating.usage.store import aggregates, periods
 
 _INSTANT = timedelta(microseconds=1)
 DEFAULT_PERIODS = 12
@@ -131,23 +132,22 @@ class _Running:
 
     agreement: Agreement
     period: BillingPeriod
-    kept: Sequence[KeptUsage]
+    kept: Sequence[UsageAggregate]
     metrics: Mapping[str, MetricVersion]
     now: datetime
 
 
 def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Whose) -> _Running:
     agreement = agreement_of(tx, organization, whose)
-    now = organization_now(tx, organization, deps.clock.now())
+    now = now_of(deps, tx, organization)
     period = periods.holding(tx, organization, agreement.subscription_id, now)
     if not agreement.is_active or period is None:
         raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the subscription is in no billing period now")
     codes = {charge.metric_code for charge in agreement.plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
-    kept = [each for each in usage.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
+    kept = [each for each in aggregates.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
     if any(each.needs_recount for each in kept):
-        exact = event_log.recount(deps.usage_log, agreement, period.period, kept, metrics)
-        kept = event_log.with_recounted(kept, exact)
+        kept = preview_recount(deps.usage_log, agreement, period.period, kept, metrics)
     return _Running(agreement, period, kept, metrics, now)
 
 
@@ -169,7 +169,7 @@ def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> 
     return active[0]
 
 
-def _rate(running: _Running, kept: Iterable[KeptUsage], at: datetime) -> list[ProvenFee]:
+def _rate(running: _Running, kept: Iterable[UsageAggregate], at: datetime) -> list[ProvenFee]:
     """The usage of the running period priced as if it ended at `at`."""
     span = running.period.period
     until = Period(span.start, min(max(at, span.start), span.end))
@@ -190,12 +190,12 @@ def _taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
     return BilledFee(FeeId(""), proven.fee, proven.proof, taxes_cents=taxes_cents)
 
 
-def _stretch(kept: KeptUsage, metric: MetricVersion, factor: Decimal) -> KeptUsage:
+def _stretch(kept: UsageAggregate, metric: MetricVersion, factor: Decimal) -> UsageAggregate:
     if metric.definition.aggregation not in {Aggregation.COUNT, Aggregation.SUM} or metric.definition.recurring:
         return kept
     transactions = kept.transactions
     if transactions is not None:
-        transactions = KeptTransactions(transactions.earliest, _times_all(transactions.later, factor))
+        transactions = StoredTransactions(transactions.earliest, _times_all(transactions.later, factor))
     return replace(
         kept,
         event_count=_times(kept.event_count, factor),

@@ -14,16 +14,16 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.deps import Deps
 from services.rating.usage.commands.count import Batch, Memory, keep_batch
 from services.rating.usage.events import Refusal, UsageRefused
-from services.rating.usage.store import future_usage as ahead
+from services.rating.usage.store import future_usage
 
 
-def hand_back_usage(deps: Deps, tx: Connection, ended: Agreement, at: datetime) -> None:
+def refuse_usage_after_end(deps: Deps, tx: Connection, ended: Agreement, at: datetime) -> None:
     """Take out and refuse what was counted for `at` or later; its end. Its open period is locked, so nothing follows.
 
     To be called before the end is announced: who hears of the refusal first resolves the events anew when it hears of
     the end.
     """
-    entries = ahead.voids_from(tx, ended.organization_id, ended.subscription_id, at)
+    entries = future_usage.voids_from(tx, ended.organization_id, ended.subscription_id, at)
     if not entries:
         return
     batch = Batch(tx, Memory(), entries, deps.clock.now())

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from services.rating.pricing.aggregation import Presence
 from services.rating.shared.bulk import rows_json, upsert_sql
+from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.counting import ValueChange
-from services.rating.usage.kept_usage import KeptUsage
 
 _KEY_TYPES = {"organization_id": "uuid", "aggregate_id": "bigint", "value_key": "uuid"}
 _COLUMNS = {
@@ -49,7 +49,7 @@ WHERE a.organization_id = r.organization_id AND a.subscription_id = r.subscripti
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
-def add(tx: Connection, changes: Sequence[tuple[KeptUsage, Mapping[str, ValueChange]]]) -> list[KeptUsage]:
+def add(tx: Connection, changes: Sequence[tuple[UsageAggregate, Mapping[str, ValueChange]]]) -> list[UsageAggregate]:
     """Merge what a batch says about distinct values; the aggregates with their new number of present values."""
     if not changes:
         return []
@@ -83,7 +83,7 @@ WHERE organization_id = %s AND aggregate_id = %s
 """
 
 
-def replace_all(tx: Connection, aggregate: KeptUsage, changes: Mapping[str, ValueChange]) -> KeptUsage:
+def replace_all(tx: Connection, aggregate: UsageAggregate, changes: Mapping[str, ValueChange]) -> UsageAggregate:
     """Keep exactly these values, and those carried over; the aggregate with its number of present ones."""
     key = (aggregate.period.organization_id, aggregate.aggregate_id)
     tx.exec_driver_sql(_FORGET, key)
@@ -91,13 +91,13 @@ def replace_all(tx: Connection, aggregate: KeptUsage, changes: Mapping[str, Valu
     return add(tx, [(replace(aggregate, present_count=carried), changes)])[0]
 
 
-def _recounted(aggregate: KeptUsage, change: int, *, stale: bool) -> KeptUsage:
+def _recounted(aggregate: UsageAggregate, change: int, *, stale: bool) -> UsageAggregate:
     return replace(
         aggregate, present_count=aggregate.present_count + change, needs_recount=aggregate.needs_recount or stale
     )
 
 
-def _save_counts(tx: Connection, counted: Sequence[KeptUsage]) -> None:
+def _save_counts(tx: Connection, counted: Sequence[UsageAggregate]) -> None:
     """Keep the numbers of present values; the rows are locked by the upsert that came before."""
     rows = [
         {
@@ -131,7 +131,7 @@ def _joined(before: Presence | None, change: ValueChange) -> Presence:
 
 
 def _read(
-    tx: Connection, changes: Sequence[tuple[KeptUsage, Mapping[str, ValueChange]]]
+    tx: Connection, changes: Sequence[tuple[UsageAggregate, Mapping[str, ValueChange]]]
 ) -> dict[tuple[int, str], Presence]:
     wanted = [_row(aggregate, key, None) for aggregate, values in changes for key in values]
     rows = tx.exec_driver_sql(_READ, (rows_json(wanted),))
@@ -143,7 +143,7 @@ def _read(
     }
 
 
-def _row(aggregate: KeptUsage, key: str, presence: Presence | None) -> dict[str, Any]:
+def _row(aggregate: UsageAggregate, key: str, presence: Presence | None) -> dict[str, Any]:
     row = {
         "organization_id": aggregate.period.organization_id,
         "aggregate_id": aggregate.aggregate_id,

@@ -13,7 +13,7 @@ from services.rating.pricing.charges import PaidTransactions, Percentage, Transa
 from services.rating.pricing.metric import Measurement
 from services.rating.pricing.plan import Charge
 from services.rating.shared.bulk import rows_json
-from services.rating.usage.kept_usage import KeptTransactions, KeptUsage
+from services.rating.usage.aggregate import StoredTransactions, UsageAggregate
 
 _KEY_JOIN = """
     a.organization_id = r.organization_id AND a.subscription_id = r.subscription_id
@@ -29,7 +29,7 @@ FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}, transactions jsonb, stale bo
 class Paid(NamedTuple):
     """The transactions that a batch brings to one bucket of a percentage charge."""
 
-    kept: KeptUsage
+    kept: UsageAggregate
     charge: Charge
     added: Sequence[Measurement]
     voided: Sequence[Measurement]
@@ -51,12 +51,12 @@ def _merged(paid: Paid) -> dict[str, Any]:
     return _row(paid.kept, state, stale=stale)
 
 
-def save(tx: Connection, kept: KeptUsage) -> None:
+def save(tx: Connection, kept: UsageAggregate) -> None:
     """Replace what is kept by what an aggregate holds, after its events were counted again from the log."""
-    tx.exec_driver_sql(_WRITE, (rows_json([_row(kept, kept.transactions or KeptTransactions(), stale=False)]),))
+    tx.exec_driver_sql(_WRITE, (rows_json([_row(kept, kept.transactions or StoredTransactions(), stale=False)]),))
 
 
-def _row(kept: KeptUsage, state: Transactions | KeptTransactions, *, stale: bool) -> dict[str, Any]:
+def _row(kept: UsageAggregate, state: Transactions | StoredTransactions, *, stale: bool) -> dict[str, Any]:
     return {
         **kept.period._asdict(),
         "metric_code": kept.metric_code,
@@ -66,7 +66,7 @@ def _row(kept: KeptUsage, state: Transactions | KeptTransactions, *, stale: bool
     }
 
 
-def transactions_of(kept: KeptUsage, charge: Charge) -> Transactions:
+def transactions_of(kept: UsageAggregate, charge: Charge) -> Transactions:
     """The state of a percentage charge's bucket.
 
     Raises:
@@ -75,11 +75,11 @@ def transactions_of(kept: KeptUsage, charge: Charge) -> Transactions:
     model = charge.model_for(kept.counted.bucket.filter_key)
     if not isinstance(model, Percentage):
         raise TypeError(f"a {type(model).__name__} charge keeps no transactions")
-    known = kept.transactions or KeptTransactions()
+    known = kept.transactions or StoredTransactions()
     return Transactions(model.terms, known.earliest, known.later)
 
 
-def kept_transactions(document: Mapping[str, Any] | None) -> KeptTransactions | None:
+def stored_transactions(document: Mapping[str, Any] | None) -> StoredTransactions | None:
     """What a row holds; None where it holds none."""
     if document is None:
         return None
@@ -88,4 +88,4 @@ def kept_transactions(document: Mapping[str, Any] | None) -> KeptTransactions | 
         for at, event_id, value in document["earliest"]
     )
     minimum, maximum, count, value = document["later"]
-    return KeptTransactions(earliest, PaidTransactions(minimum, maximum, count, Decimal(value)))
+    return StoredTransactions(earliest, PaidTransactions(minimum, maximum, count, Decimal(value)))

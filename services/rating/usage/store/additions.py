@@ -15,11 +15,10 @@ from services.rating.pricing.charges import Percentage
 from services.rating.pricing.metric import Measurement
 from services.rating.pricing.plan import Charge
 from services.rating.shared.bulk import rows_json, upsert_sql
-from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import DIGEST_MODULUS, CountedBucket, Tally
-from services.rating.usage.kept_usage import KeptUsage, PeriodKey
-from services.rating.usage.store import usage_transactions, usage_values
-from services.rating.usage.store.usage import KEPT_COLUMNS, kept_of_row
+from services.rating.usage.store import distinct_values, transactions
+from services.rating.usage.store.aggregates import AGGREGATE_COLUMNS, aggregate_of_row
 
 _COLUMNS = {
     "organization_id": "uuid",
@@ -72,7 +71,7 @@ _UPSERT = upsert_sql(
         shard = excluded.shard,
         needs_recount = (kept.needs_recount OR excluded.needs_recount) AND {_LEFT},
         revision = kept.revision + 1
-    RETURNING {KEPT_COLUMNS}""",
+    RETURNING {AGGREGATE_COLUMNS}""",
 )
 
 
@@ -105,24 +104,26 @@ class Addition(NamedTuple):
         return isinstance(model, Percentage) and model.needs_transactions
 
 
-def add(tx: Connection, additions: Sequence[Addition]) -> list[KeptUsage]:
+def add(tx: Connection, additions: Sequence[Addition]) -> list[UsageAggregate]:
     """Add a batch to its aggregates, which are locked until the transaction ends; each as it is now."""
     rows = tx.exec_driver_sql(_UPSERT, (rows_json(_row(each) for each in additions),))
-    kept = {_identity(each): each for each in map(kept_of_row, rows)}
+    kept = {_identity(each): each for each in map(aggregate_of_row, rows)}
     pairs = [(each, kept[(each.period, each.metric_code, each.counted.key)]) for each in additions]
-    changed = usage_values.add(tx, [(row, each.tally.values) for each, row in pairs if each.tally.values is not None])
+    changed = distinct_values.add(
+        tx, [(row, each.tally.values) for each, row in pairs if each.tally.values is not None]
+    )
     kept.update((_identity(each), each) for each in changed)
     _add_days(tx, [(row, each.tally) for each, row in pairs if each.tally.days])
     paid = [
-        usage_transactions.Paid(row, each.charge, each.added, each.voided)
+        transactions.Paid(row, each.charge, each.added, each.voided)
         for each, row in pairs
         if each.charge is not None and each.keeps_transactions
     ]
-    usage_transactions.add(tx, paid)
+    transactions.add(tx, paid)
     return list(kept.values())
 
 
-def _identity(kept: KeptUsage) -> tuple[PeriodKey, str, str]:
+def _identity(kept: UsageAggregate) -> tuple[PeriodKey, str, str]:
     return kept.period, kept.metric_code, kept.counted.key
 
 
@@ -159,7 +160,7 @@ _DAYS = upsert_sql(
 )
 
 
-def _add_days(tx: Connection, tallies: Iterable[tuple[KeptUsage, Tally]]) -> None:
+def _add_days(tx: Connection, tallies: Iterable[tuple[UsageAggregate, Tally]]) -> None:
     rows = [
         {
             "organization_id": kept.period.organization_id,
@@ -172,37 +173,3 @@ def _add_days(tx: Connection, tallies: Iterable[tuple[KeptUsage, Tally]]) -> Non
     ]
     if rows:
         tx.exec_driver_sql(_DAYS, (rows_json(rows),))
-
-
-_CORRECTIONS = upsert_sql(
-    "usage_corrections",
-    {
-        "organization_id": "uuid",
-        "subscription_id": "uuid",
-        "period_start": "timestamptz",
-        "metric_code": "text",
-        "transaction_id": "text",
-        "is_void": "boolean",
-        "shard": "smallint",
-        "number": "bigint",
-    },
-    "organization_id, subscription_id, period_start, metric_code, transaction_id, is_void",
-    "DO NOTHING",
-)
-
-
-def note_corrections(tx: Connection, entries: Iterable[tuple[PeriodKey, UsageEntry]]) -> None:
-    """Remember which entries came after their period was closed."""
-    rows = [
-        {
-            **period._asdict(),
-            "metric_code": entry.code,
-            "transaction_id": entry.transaction_id,
-            "is_void": entry.is_void,
-            "shard": entry.shard,
-            "number": entry.number,
-        }
-        for period, entry in entries
-    ]
-    if rows:
-        tx.exec_driver_sql(_CORRECTIONS, (rows_json(rows),))

@@ -1,0 +1,35 @@
+"""Keeping an aggregate that was counted again from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy.engine import Connection
+
+from services.rating.usage.aggregate import UsageAggregate
+from services.rating.usage.counting import ValueChange
+from services.rating.usage.store import distinct_values, transactions
+
+_SAVE = """
+UPDATE usage_aggregates SET largest = %s, latest_at = %s, latest_event = %s, latest_value = %s, needs_recount = false,
+    revision = revision + 1
+WHERE organization_id = %s AND subscription_id = %s AND period_start = %s AND metric_code = %s AND bucket = %s
+"""
+
+
+def save(tx: Connection, exact: UsageAggregate, values: Mapping[str, ValueChange] | None) -> UsageAggregate:
+    """Keep what cannot be summed; the aggregate with its number of present values.
+
+    Args:
+        tx: the caller's transaction.
+        exact: the aggregate as its events give it.
+        values: what the events say of each distinct value, for a unique count; None for others.
+    """
+    reading = exact.reading
+    latest = (reading.at, reading.event_id, reading.value) if reading else (None, None, None)
+    tx.exec_driver_sql(_SAVE, (exact.largest, *latest, *exact.period, exact.metric_code, exact.counted.key))
+    if values is not None:
+        exact = distinct_values.replace_all(tx, exact, values)
+    if exact.transactions is not None:
+        transactions.save(tx, exact)
+    return exact
