@@ -9,7 +9,7 @@ from decimal import Decimal
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kernel.clock import as_utc
-from services.kernel.money import decimal_or_none
+from services.kernel.money import decimal_or_none, is_within_limits
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = Decimal("0.000001")
@@ -46,6 +46,8 @@ def from_text(text: str) -> datetime | None:
 
 def from_seconds(seconds: Decimal) -> datetime | None:
     """The instant of Unix seconds, cut to the microsecond; None beyond the years 1 to 9999."""
+    if not is_within_limits(seconds):
+        return None
     try:
         return _EPOCH + timedelta(microseconds=int(seconds / _MICROSECOND))
     except OverflowError:

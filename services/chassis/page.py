@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
 from services.kernel.errors import InvalidArgumentError
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 DEFAULT_PAGE_SIZE = 100
 # A page of 1,000 invoices with their fees stays below the 4 MiB of a gRPC message.
@@ -31,6 +36,40 @@ class Page:
     size: int = DEFAULT_PAGE_SIZE
     after: tuple[str, ...] = ()
     skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: what stands on it, in the list's order.
+        next_token: token of the next page; empty on the last one.
+        total: how much the whole list holds; None where counting would cost more than the page.
+    """
+
+    items: tuple[T, ...]
+    next_token: str = ""
+    total: int | None = None
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[T], page: Page, keys: Callable[[T], Iterable[str]], *, total: int | None = None
+    ) -> Listed[T]:
+        """The page of rows of which one more was asked for than it holds: the one more tells that others follow.
+
+        Args:
+            rows: at most `page.size + 1`, in the list's order.
+            page: what was wanted.
+            keys: of a row, as the list is ordered by them.
+            total: how much the whole list holds.
+        """
+        kept = tuple(rows[: page.size])
+        return cls(kept, write_token(*keys(kept[-1])) if len(rows) > page.size else "", total)
+
+    def map(self, change: Callable[[T], U]) -> Listed[U]:
+        """The same page with each item changed."""
+        return Listed(tuple(map(change, self.items)), self.next_token, self.total)
 
 
 def read_page(page_size: int, page_token: str, skip: int = 0) -> Page:

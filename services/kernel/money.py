@@ -31,18 +31,24 @@ decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
 
+# Raises on a number with more digits than are kept.
+_DIGITS = decimal.Context(prec=MAX_DIGITS, traps=[decimal.Rounded])
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 
 def is_within_limits(number: Decimal) -> bool:
     """Whether a decimal from outside is finite and within the digits and exponent that Farebox keeps exactly."""
-    if not number.is_finite():
+    # The exponent is a machine word, and the digits are counted without being unpacked: a number costs its few
+    # microseconds whatever it is, since nothing is expanded before it is known to be small.
+    if not number.is_finite() or (number and abs(number.adjusted()) > MAX_EXPONENT):
         return False
-    _, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int):
+    try:
+        _DIGITS.plus(number)
+    except decimal.Rounded:
         return False
-    adjusted = number.adjusted() if number else 0
-    return len(digits) <= MAX_DIGITS and abs(adjusted) <= MAX_EXPONENT and abs(exponent) <= MAX_EXPONENT + MAX_DIGITS
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and abs(exponent) <= MAX_EXPONENT + MAX_DIGITS
 
 
 def decimal_or_none(text: str) -> Decimal | None:

@@ -16,8 +16,8 @@ from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.streams import shard_subject
 from services.kernel.errors import UnavailableError
 from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
-from services.rating.shared.values import period_to_pb
 from services.rating.usage.convert import event_page_from_pb
+from services.wire.values import period_to_pb
 
 # A page of 1,000 events comes within milliseconds; a log that needs longer than this is as good as away.
 LIST_SECONDS = 10.0

@@ -48,7 +48,7 @@ class ScenarioRun:
             self._advance(instant(step.at))
             self._do(step)
         self._advance(instant(self._scenario.clock["ends_at"]))
-        found = list_invoices(self._deps, self._organization, InvoicesWanted(), PAGE).entries
+        found = list_invoices(self._deps, self._organization, InvoicesWanted(), PAGE).items
         return sorted(found, key=lambda bill: bill.sequential_id or 0)
 
     def _sell(self) -> None:
@@ -76,7 +76,7 @@ class ScenarioRun:
             if step.plan_code:
                 external_id = self._scenario.subscription["external_id"]
                 change_plan(self._deps, tx, organization, external_id, (step.plan_code, 0))
-            known = list_agreements(tx, organization, PAGE, states=tuple(SubscriptionState)).entries
+            known = list_agreements(tx, organization, PAGE, states=tuple(SubscriptionState)).items
         events = []
         for event in step.events:
             if event["transaction_id"] not in self._seen:

@@ -15,7 +15,7 @@ from services.rating.agreements.change import ChangeTiming
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange, VersionMove
 from services.rating.shared.subscription_state import SubscriptionState
-from services.rating.shared.values import instant_or_none_of, instant_to_pb, period_to_pb
+from services.wire.values import instant_or_none_of, instant_to_pb, period_to_pb
 
 # Keyed by number: an enum on the wire is one, and may be one that we do not know.
 _STATES: dict[int, SubscriptionState] = {

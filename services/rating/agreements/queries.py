@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, SubscriptionId, uuid_or_none
 from services.kernel.period import Period
@@ -13,7 +13,6 @@ from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
-from services.rating.shared.rows import Listed
 from services.rating.shared.subscription_state import SubscriptionState
 
 
@@ -73,4 +72,4 @@ def list_subscriptions(deps: Deps, organization: OrganizationId, page: Page, wan
             states=wanted.states,
         )
         now = now_of(deps, tx, organization)
-        return Listed(tuple(Dated(each, each.period_at(now)) for each in listed.entries), listed.next_token)
+        return listed.map(lambda agreement: Dated(agreement, agreement.period_at(now)))

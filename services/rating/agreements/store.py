@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.cadence import Alignment
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
@@ -21,7 +21,7 @@ from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_versions
 from services.rating.catalog.store.taxes import tax_levels
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import ORGANIZATIONS, PLANS
 from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
@@ -115,7 +115,7 @@ def list_agreements(
     if plan_code:
         chosen = chosen.where(PLANS.c.code == plan_code)
     listed = read_list(tx, chosen, SUBSCRIPTIONS.c.id, page, lambda row: row, newest_first=True)
-    return Listed(tuple(_load(tx, listed.entries)), listed.next_token)
+    return Listed(tuple(_load(tx, listed.items)), listed.next_token)
 
 
 def first_started_at(

@@ -8,8 +8,8 @@ from typing import Any
 from farebox.rating.v1 import domain_events_pb2 as pb
 from services.rating.invoicing.convert.invoices import bill_to_pb
 from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenueKind
-from services.rating.shared.values import decimal_to_pb, period_to_pb
 from services.rating.usage.events import UsageAggregated, UsageRefused
+from services.wire.values import decimal_to_pb, period_to_pb
 
 Encoded = tuple[str, bytes]
 

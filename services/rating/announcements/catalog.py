@@ -16,7 +16,7 @@ from services.rating.customers.convert import customer_to_pb
 from services.rating.customers.events import CustomerChanged
 from services.rating.organizations.convert import organization_to_pb
 from services.rating.organizations.events import OrganizationChanged, TestClockAdvanced
-from services.rating.shared.values import instant_to_pb
+from services.wire.values import instant_to_pb
 
 Encoded = tuple[str, bytes]
 

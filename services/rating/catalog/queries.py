@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
 from services.rating.catalog.store import coupons, metrics, plans, taxes
 from services.rating.deps import Deps
 from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
-from services.rating.shared.rows import Listed
 
 
 def get_metric(deps: Deps, organization: OrganizationId, code: str) -> MetricVersion:

@@ -14,7 +14,7 @@ from services.chassis.follower import Log, Message
 from services.chassis.streams import ENTITLEMENTS, INGEST, MARGIN, Stream
 from services.kernel.ids import OrganizationId
 from services.rating.organizations.clock_store import acknowledge
-from services.rating.shared.values import instant_from_pb
+from services.wire.values import instant_from_pb
 
 _PUBLISHERS: tuple[tuple[str, Stream, type[Any]], ...] = (
     ("ingest", INGEST, ingest_pb.TestClockReached),

@@ -6,7 +6,7 @@ from typing import Any
 
 from farebox.rating.v1 import customer_pb2 as pb
 from services.rating.customers.customer import Customer
-from services.rating.shared.values import instant_to_pb
+from services.wire.values import instant_to_pb
 
 _TEXTS = ("name", "email", "currency", "timezone", "country", "tax_identification_number")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
 from services.rating.catalog.store.coupons import list_applied
 from services.rating.customers import store
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
 from services.rating.pricing.catalog import AppliedCoupon
-from services.rating.shared.rows import Listed
 
 
 def get_customer(deps: Deps, organization: OrganizationId, external_id: str) -> Customer:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
 from services.rating.customers.customer import Customer
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.tables.subscriptions import CUSTOMERS
 
 

@@ -13,7 +13,7 @@ from services.rating.organizations.organization import (
     LateUsageEvents,
     Organization,
 )
-from services.rating.shared.values import instant_to_pb
+from services.wire.values import instant_to_pb
 
 _DUPLICATES = {
     pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateUsageEvents.ACCEPT,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import UnauthenticatedError
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 from services.rating.organizations import store
 from services.rating.organizations.organization import MAX_TOKEN, ApiKey, Organization, token_digest
-from services.rating.shared.rows import Listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
 from services.rating.organizations.organization import (
@@ -20,7 +20,7 @@ from services.rating.organizations.organization import (
     LateUsageEvents,
     Organization,
 )
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.tables.catalog import API_KEYS, COUNTERS, ORGANIZATIONS
 
 

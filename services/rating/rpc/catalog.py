@@ -13,8 +13,8 @@ from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
 from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.values import page_from_pb, page_to_pb
 from services.rating.subscriptions.commands import migrate_plan_version
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
@@ -62,8 +62,8 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     ) -> pb.ListBillableMetricsResponse:
         """List the organization's metrics."""
         listed = queries.list_metrics(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [metric_to_pb(each) for each in listed.entries]
-        return pb.ListBillableMetricsResponse(billable_metrics=found, page=page_to_pb(listed.next_token))
+        found = [metric_to_pb(each) for each in listed.items]
+        return pb.ListBillableMetricsResponse(billable_metrics=found, page=page_to_pb(listed))
 
     @answers
     def DeleteBillableMetric(
@@ -115,8 +115,8 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         """List the current versions of the plans on sale."""
         listed = queries.list_plans(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [plan_to_pb(each) for each in listed.entries]
-        return pb.ListPlansResponse(plans=found, page=page_to_pb(listed.next_token))
+        found = [plan_to_pb(each) for each in listed.items]
+        return pb.ListPlansResponse(plans=found, page=page_to_pb(listed))
 
     @answers
     def ListPlanVersions(self, request: pb.ListPlanVersionsRequest, context: Context) -> pb.ListPlanVersionsResponse:
@@ -168,8 +168,8 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     def ListTaxes(self, request: pb.ListTaxesRequest, context: Context) -> pb.ListTaxesResponse:
         """List the organization's taxes."""
         listed = queries.list_taxes(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [tax_to_pb(each) for each in listed.entries]
-        return pb.ListTaxesResponse(taxes=found, page=page_to_pb(listed.next_token))
+        found = [tax_to_pb(each) for each in listed.items]
+        return pb.ListTaxesResponse(taxes=found, page=page_to_pb(listed))
 
     @answers
     def CreateCoupon(self, request: pb.CreateCouponRequest, context: Context) -> pb.CreateCouponResponse:
@@ -188,5 +188,5 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     def ListCoupons(self, request: pb.ListCouponsRequest, context: Context) -> pb.ListCouponsResponse:
         """List the organization's coupons."""
         listed = queries.list_coupons(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [coupon_to_pb(each) for each in listed.entries]
-        return pb.ListCouponsResponse(coupons=found, page=page_to_pb(listed.next_token))
+        found = [coupon_to_pb(each) for each in listed.items]
+        return pb.ListCouponsResponse(coupons=found, page=page_to_pb(listed))

@@ -15,7 +15,7 @@ from services.rating.customers import coupons, queries
 from services.rating.customers.convert import customer_to_pb, details_from_pb
 from services.rating.rpc.base import RatingServicer
 from services.rating.shared.paths import inside
-from services.rating.shared.values import page_from_pb, page_to_pb
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
@@ -44,8 +44,8 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
     def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
         """List the organization's customers."""
         listed = queries.list_customers(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [customer_to_pb(each) for each in listed.entries]
-        return pb.ListCustomersResponse(customers=found, page=page_to_pb(listed.next_token))
+        found = [customer_to_pb(each) for each in listed.items]
+        return pb.ListCustomersResponse(customers=found, page=page_to_pb(listed))
 
     @answers
     def ApplyCoupon(self, request: pb.ApplyCouponRequest, context: Context) -> pb.ApplyCouponResponse:
@@ -68,8 +68,8 @@ class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
         """List the coupons customers hold."""
         page, whose = page_from_pb(request.page), request.external_customer_id
         listed = queries.list_applied_coupons(self.deps, organization_of(context), page, whose)
-        found = [applied_coupon_to_pb(each) for each in listed.entries]
-        return pb.ListAppliedCouponsResponse(applied_coupons=found, page=page_to_pb(listed.next_token))
+        found = [applied_coupon_to_pb(each) for each in listed.items]
+        return pb.ListAppliedCouponsResponse(applied_coupons=found, page=page_to_pb(listed))
 
     @answers
     def TerminateAppliedCoupon(

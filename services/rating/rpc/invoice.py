@@ -12,7 +12,7 @@ from services.rating.invoicing.convert import invoices as convert
 from services.rating.invoicing.queries import invoices as queries
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.values import page_from_pb, page_to_pb
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
@@ -30,7 +30,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         wanted, page = convert.invoices_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_invoices(self.deps, organization_of(context), wanted, page)
         return pb.ListInvoicesResponse(
-            invoices=[convert.bill_to_pb(each) for each in listed.entries], page=page_to_pb(listed.next_token)
+            invoices=[convert.bill_to_pb(each) for each in listed.items], page=page_to_pb(listed)
         )
 
     @answers
@@ -125,7 +125,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         wanted, page = convert.fees_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_fees(self.deps, organization_of(context), wanted, page)
         return pb.ListFeesResponse(
-            fees=[convert.billed_fee_to_pb(*each) for each in listed.entries], page=page_to_pb(listed.next_token)
+            fees=[convert.billed_fee_to_pb(*each) for each in listed.items], page=page_to_pb(listed)
         )
 
     @answers
@@ -160,8 +160,8 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             invoice_id=request.invoice_id,
         )
         return pb.ListCreditNotesResponse(
-            credit_notes=[convert.credit_note_to_pb(each) for each in listed.entries],
-            page=page_to_pb(listed.next_token),
+            credit_notes=[convert.credit_note_to_pb(each) for each in listed.items],
+            page=page_to_pb(listed),
         )
 
     @answers

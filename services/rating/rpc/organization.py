@@ -14,7 +14,7 @@ from services.kernel.ids import OrganizationId
 from services.rating.organizations import commands, convert, queries
 from services.rating.rpc.base import RatingServicer
 from services.rating.shared.paths import inside
-from services.rating.shared.values import page_from_pb, page_to_pb
+from services.wire.values import page_from_pb, page_to_pb
 
 # Requests that create an organization belong to none; their ids are kept under this one, which nobody can have.
 NO_ORGANIZATION = OrganizationId("00000000-0000-0000-0000-000000000000")
@@ -77,8 +77,8 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
     def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """List the organization's keys."""
         listed = queries.list_api_keys(self.deps, organization_of(context), page_from_pb(request.page))
-        keys = [convert.api_key_to_pb(each) for each in listed.entries]
-        return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed.next_token))
+        keys = [convert.api_key_to_pb(each) for each in listed.items]
+        return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed))
 
     @answers
     def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:

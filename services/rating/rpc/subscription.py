@@ -10,8 +10,8 @@ from services.rating.agreements import convert, queries
 from services.rating.agreements.agreement import EndTerms
 from services.rating.clock.commands import catch_up
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.values import page_from_pb, page_to_pb
 from services.rating.subscriptions import commands
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
@@ -52,8 +52,8 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         wanted = queries.Wanted(states, request.external_customer_id, request.plan_code)
         page = page_from_pb(request.page)
         listed = queries.list_subscriptions(self.deps, organization_of(context), page, wanted)
-        found = [convert.subscription_to_pb(each.agreement, each.current_period) for each in listed.entries]
-        return pb.ListSubscriptionsResponse(subscriptions=found, page=page_to_pb(listed.next_token))
+        found = [convert.subscription_to_pb(each.agreement, each.current_period) for each in listed.items]
+        return pb.ListSubscriptionsResponse(subscriptions=found, page=page_to_pb(listed))
 
     @answers
     def ChangeSubscriptionPlan(

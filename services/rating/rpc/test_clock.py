@@ -9,7 +9,7 @@ from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.rating.clock import commands, queries
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.values import instant_of, instant_to_pb
+from services.wire.values import instant_of, instant_to_pb
 
 
 class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):

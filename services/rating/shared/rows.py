@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page, write_token
+from services.chassis.page import Listed, Page
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """A page of a list.
-
-    Attributes:
-        entries: the rows, in the list's order.
-        next_token: token of the next page; empty on the last one.
-    """
-
-    entries: tuple[T, ...]
-    next_token: str
 
 
 def read_list(
@@ -49,6 +35,4 @@ def read_list(
         .offset(page.skip)
         .limit(page.size + 1)
     ).all()
-    kept = rows[: page.size]
-    token = write_token(kept[-1].page_key) if len(rows) > page.size else ""
-    return Listed(tuple(make(row) for row in kept), token)
+    return Listed.of(rows, page, lambda row: (row.page_key,)).map(make)

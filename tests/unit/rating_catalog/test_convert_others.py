@@ -17,7 +17,7 @@ from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
 from services.rating.customers.convert import customer_to_pb, details_from_pb
 from services.rating.customers.customer import Customer
-from services.rating.shared.values import instant_from_pb, instant_to_pb, page_from_pb
+from services.wire.values import instant_from_pb, instant_to_pb, page_from_pb
 
 Metric = billable_metric_pb2.BillableMetric
 AT = datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)

@@ -22,7 +22,7 @@ from services.rating.pricing.charges import (
     model_name,
 )
 from services.rating.shared.paths import inside
-from services.rating.shared.values import decimal_of, decimal_or_none_of, decimal_or_none_to_pb, decimal_to_pb
+from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb
 
 # What the domain calls the fields of a percentage, and what the caller wrote.
 _PERCENTAGE_NAMES = {
@@ -123,7 +123,7 @@ def _tiers(messages: Iterable[pb.Tier], path: str) -> tuple[Tier, ...]:
 def _tiers_to_pb(tiers: tuple[Tier, ...]) -> list[pb.Tier]:
     return [
         pb.Tier(
-            up_to=decimal_or_none_to_pb(each.up_to),
+            up_to=decimal_to_pb(each.up_to),
             unit_amount=decimal_to_pb(each.unit_amount),
             flat_amount=decimal_to_pb(each.flat_amount),
         )
@@ -136,9 +136,9 @@ def _percentage_to_pb(model: Percentage) -> pb.ChargeModel.Percentage:
         rate_percent=decimal_to_pb(model.rate_percent),
         fixed_amount=decimal_to_pb(model.fixed_amount),
         free_event_count=model.free_events,
-        free_units=decimal_or_none_to_pb(model.free_amount),
-        per_event_min_amount=decimal_or_none_to_pb(model.per_transaction_min_amount),
-        per_event_max_amount=decimal_or_none_to_pb(model.per_transaction_max_amount),
+        free_units=decimal_to_pb(model.free_amount),
+        per_event_min_amount=decimal_to_pb(model.per_transaction_min_amount),
+        per_event_max_amount=decimal_to_pb(model.per_transaction_max_amount),
     )
 
 
@@ -146,7 +146,7 @@ def _graduated_percentage_to_pb(model: GraduatedPercentage) -> pb.ChargeModel.Gr
     return pb.ChargeModel.GraduatedPercentage(
         tiers=[
             pb.PercentTier(
-                up_to=decimal_or_none_to_pb(each.up_to),
+                up_to=decimal_to_pb(each.up_to),
                 rate_percent=decimal_to_pb(each.rate_percent),
                 flat_amount=decimal_to_pb(each.flat_amount),
             )

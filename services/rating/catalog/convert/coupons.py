@@ -13,7 +13,7 @@ from services.rating.pricing.catalog import AppliedCoupon, CatalogTax, Coupon
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.tax import Tax
 from services.rating.shared.paths import inside
-from services.rating.shared.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
+from services.wire.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
 # A draft has no identity and age of its own: the command gives it both.
 NOT_YET = datetime.min.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from services.kernel.ids import BillableMetricId
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
 from services.rating.shared.paths import inside
-from services.rating.shared.values import instant_to_pb
+from services.wire.values import instant_to_pb
 
 PATH = "billable_metric"
 # A draft has no identity, version and age of its own: the command gives it all three.

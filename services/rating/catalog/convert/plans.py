@@ -23,7 +23,7 @@ from services.rating.pricing.charge_filter import ChargeFilter
 from services.rating.pricing.plan import Charge, Plan, PlanEntitlement
 from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
 from services.rating.shared.paths import inside
-from services.rating.shared.values import decimal_or_none_of, decimal_to_pb, instant_to_pb
+from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 PATH = "plan"
 MAX_INTERVAL_COUNT = 366

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
 from services.rating.pricing.catalog import AppliedCoupon, Coupon
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.tables.catalog import COUPONS
 from services.rating.tables.subscriptions import APPLIED_COUPONS, CUSTOMERS
 

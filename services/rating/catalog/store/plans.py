@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, PlanId
 from services.rating.catalog.store.plan_document import plan_from_document, plan_to_document
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import PLANS
 from services.rating.tables.subscriptions import SUBSCRIPTIONS

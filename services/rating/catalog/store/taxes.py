@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
 from services.rating.pricing.catalog import CatalogTax
 from services.rating.pricing.tax import Tax, applicable_taxes
-from services.rating.shared.rows import Listed, read_list
+from services.rating.shared.rows import read_list
 from services.rating.tables.catalog import TAXES
 
 

@@ -23,7 +23,7 @@ from services.rating.invoicing.store.listing import FeesWanted, InvoicesWanted
 from services.rating.pricing.charges import Line
 from services.rating.pricing.fee import FeeKind
 from services.rating.pricing.tax import InvoiceTax
-from services.rating.shared.values import decimal_from_pb, decimal_to_pb, instant_to_pb, page_to_pb, period_to_pb
+from services.wire.values import decimal_from_pb, decimal_to_pb, instant_to_pb, page_to_pb, period_to_pb
 
 _FEE_KINDS = {
     FeeKind.SUBSCRIPTION: fee_pb2.Fee.KIND_SUBSCRIPTION,
@@ -278,9 +278,9 @@ def explanation_to_pb(explanation: Explanation) -> pb.ExplainFeeResponse:
         digest=format(proof.digest, _DIGEST_FORMAT) if proof.metric_id else "",
         events=[
             pb.ExplainFeeResponse.CountedEvent(transaction_id=each.transaction_id, value=each.value)
-            for each in explanation.events
+            for each in explanation.events.items
         ],
-        page=page_to_pb(explanation.next_token),
+        page=page_to_pb(explanation.events),
         shard=proof.shard,
     )
 

@@ -10,7 +10,7 @@ from services.rating.catalog.convert.plans import plan_from_pb
 from services.rating.invoicing.convert.invoices import fee_to_pb
 from services.rating.invoicing.queries.priced_usage import UsageSummary, Whose
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.values import period_to_pb
+from services.wire.values import period_to_pb
 
 
 def summary_to_pb(summary: UsageSummary) -> pb.UsageSummary:

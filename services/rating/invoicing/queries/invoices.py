@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.ids import BillableMetricId, OrganizationId
 from services.kernel.money import plain
 from services.rating.agreements.agreement import Agreement
@@ -21,7 +21,6 @@ from services.rating.organizations.store import organization as organization_of
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.pricing.fee import FeeKind
-from services.rating.shared.rows import Listed
 from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted
 from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.counting import CountedBucket, Counter, has_own_buckets
@@ -111,13 +110,11 @@ class Explanation:
     Attributes:
         bill, fee: the fee on its invoice, with lines and proof.
         events: a page of its events, in order of receipt.
-        next_token: token of the next page; empty on the last one.
     """
 
     bill: Bill
     fee: BilledFee
-    events: tuple[CountedUsageEvent, ...] = ()
-    next_token: str = ""
+    events: Listed[CountedUsageEvent]
 
 
 def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: int, token: str) -> Explanation:
@@ -133,7 +130,7 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
         bill, billed = store.bill_of_fee(tx, organization, fee_id)
         fee, proof = billed.fee, billed.proof
         if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
-            return Explanation(bill, billed)
+            return Explanation(bill, billed, Listed(()))
         agreement = agreement_of(tx, organization, fee.subscription_id)
         metric = metric_version(tx, organization, BillableMetricId(proof.metric_id), proof.metric_version)
         of_fee = events_of_fee(tx, organization, billed)
@@ -147,7 +144,7 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
         for each, sign in signed
         if sign and bucket in counter.buckets(each.occurred_at, each.properties)
     )
-    return Explanation(bill, billed, events, listed.next_token)
+    return Explanation(bill, billed, Listed(events, listed.next_token))
 
 
 def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsageEvent:

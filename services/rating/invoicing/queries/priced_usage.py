@@ -161,7 +161,7 @@ def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> 
         return found
     if not customer:
         raise InvalidArgumentError.of_field("external_customer_id", "value_is_mandatory", "or a subscription is given")
-    active = list_agreements(tx, organization, Page(size=2), external_customer_id=customer).entries
+    active = list_agreements(tx, organization, Page(size=2), external_customer_id=customer).items
     if not active:
         raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the customer has no active subscription")
     if len(active) > 1:

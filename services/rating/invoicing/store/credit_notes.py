@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection, Row
 
-from services.chassis.page import Page, write_token
+from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
 from services.kernel.money import CURRENCIES
@@ -16,7 +16,6 @@ from services.rating.invoicing.credit_note import CreditItem, CreditNote, Credit
 from services.rating.invoicing.invoice import Balance
 from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit
 from services.rating.shared.bulk import rows_json
-from services.rating.shared.rows import Listed
 
 _COLUMNS = {
     "organization_id": "uuid",
@@ -123,9 +122,7 @@ def list_credit_notes(
         f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY c.credit_note_id DESC OFFSET %s LIMIT %s",
         (*values, page.skip, page.size + 1),
     ).all()
-    kept = rows[: page.size]
-    token = write_token(kept[-1].credit_note_id) if len(rows) > page.size else ""
-    return Listed(tuple(_given(row) for row in kept), token)
+    return Listed.of(rows, page, lambda row: (row.credit_note_id,)).map(_given)
 
 
 def lock_balances(

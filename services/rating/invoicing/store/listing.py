@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.page import Page, write_token
+from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
 from services.rating.invoicing.bill import Bill, BilledFee
 from services.rating.invoicing.invoice import InvoiceState, PaymentState
 from services.rating.invoicing.store.invoices import bills_by_id, bills_of
 from services.rating.invoicing.store.rows import FEE_SELECT, INVOICE_SELECT, fee_of_row
-from services.rating.shared.rows import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,7 @@ def list_bills(tx: Connection, organization: OrganizationId, wanted: InvoicesWan
         "ORDER BY i.invoice_id DESC OFFSET %s LIMIT %s",
         (*values, page.skip, page.size + 1),
     )
-    kept = bills[: page.size]
-    return Listed(tuple(kept), write_token(kept[-1].invoice.invoice_id) if len(bills) > page.size else "")
+    return Listed.of(bills, page, lambda bill: (bill.invoice.invoice_id,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +96,9 @@ def list_fees(
         f"WHERE {' AND '.join(conditions)} ORDER BY f.fee_id DESC OFFSET %s LIMIT %s",
         (*values, page.skip, page.size + 1),
     ).all()
-    kept = rows[: page.size]
-    bills = bills_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in kept})
-    token = write_token(kept[-1].fee_id) if len(rows) > page.size else ""
-    return Listed(tuple((bills[InvoiceId(row.invoice_id)], fee_of_row(row)) for row in kept), token)
+    listed = Listed.of(rows, page, lambda row: (row.fee_id,))
+    bills = bills_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in listed.items})
+    return listed.map(lambda row: (bills[InvoiceId(row.invoice_id)], fee_of_row(row)))
 
 
 def _after(page: Page) -> str:

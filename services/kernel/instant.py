@@ -1,0 +1,67 @@
+"""Instants: which ones Farebox keeps, and how strangers write them.
+
+Everything an instant is read from has a bound that is checked before anything is computed: `1e999999999` seconds are
+nine bytes, and would be a number of a billion digits.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from services.kernel.clock import as_utc
+from services.kernel.money import decimal_or_none, is_within_limits
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Nothing was metered before 1970; beyond 9998 a time zone could push a day out of what a calendar can show.
+EARLIEST = EPOCH
+LATEST = datetime(9998, 12, 31, tzinfo=UTC)
+# As the sentence of an error says it.
+SPAN = "an instant from 1970 to 9998"
+MICROSECOND = timedelta(microseconds=1)
+# Longest text that RFC 3339 needs: nine digits of a second and a zone; more digits of a second are noise.
+MAX_TEXT = 64
+
+_MILLION = 1_000_000
+# RFC 3339, not the whole of ISO 8601: a time without its zone would be a guess about money.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def to_us(instant: datetime) -> int:
+    """Whole microseconds since 1970 of an aware instant."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def from_us(microseconds: int) -> datetime:
+    """The aware instant in UTC; exact both ways."""
+    return EPOCH + microseconds * MICROSECOND
+
+
+def is_kept(instant: datetime) -> bool:
+    """Whether Farebox keeps such an instant: from 1970 to 9998."""
+    return EARLIEST <= instant <= LATEST
+
+
+def from_seconds(seconds: Decimal) -> datetime | None:
+    """The instant of Unix seconds, cut to the microsecond; None where it is not one that is kept."""
+    if not is_within_limits(seconds) or not 0 <= seconds <= to_us(LATEST) // _MILLION:
+        return None
+    return from_us(int(seconds * _MILLION))
+
+
+def from_text(text: str) -> datetime | None:
+    """The instant of an RFC 3339 text, or of Unix seconds as text; None where it is neither, or not kept."""
+    if len(text) > MAX_TEXT:
+        return None
+    number = decimal_or_none(text)
+    if number is not None:
+        return from_seconds(number)
+    if not _RFC3339.fullmatch(text):
+        return None
+    try:
+        instant = as_utc(datetime.fromisoformat(text.upper().replace(",", ".")))
+    except (ValueError, OverflowError):
+        # A month 13, or a zone that pushes the year beyond 9999: not an instant.
+        return None
+    return instant if is_kept(instant) else None
