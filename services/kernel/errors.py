@@ -14,7 +14,7 @@ FareboxError                    reason (UPPER_SNAKE, stable), message (a sentenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -55,8 +55,13 @@ class InvalidArgumentError(FareboxError):
     @classmethod
     def of_field(cls, field: str, reason: str, description: str) -> InvalidArgumentError:
         """The common case: one field is wrong."""
-        violation = FieldViolation(field, reason, description)
-        return cls("FIELD_INVALID", f"{field}: {description}", violations=[violation], field=field)
+        return cls.of_fields([FieldViolation(field, reason, description)])
+
+    @classmethod
+    def of_fields(cls, violations: Sequence[FieldViolation]) -> InvalidArgumentError:
+        """Fields are wrong, at least one: all are named, and the first is told in the message."""
+        first = violations[0]
+        return cls("FIELD_INVALID", f"{first.field}: {first.description}", violations=violations, field=first.field)
 
 
 class UnauthenticatedError(FareboxError):

@@ -8,13 +8,13 @@ from farebox.rating.v1 import customer_service_pb2 as pb
 from farebox.rating.v1 import customer_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.kernel.checks import inside
 from services.kernel.ids import OrganizationId
 from services.rating.catalog.convert.coupons import applied_coupon_to_pb, money_from_pb
 from services.rating.customers import commands as customers
 from services.rating.customers import coupons, queries
 from services.rating.customers.convert import customer_to_pb, details_from_pb
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.paths import inside
 from services.wire.values import page_from_pb, page_to_pb
 
 

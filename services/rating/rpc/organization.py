@@ -9,11 +9,11 @@ from farebox.rating.v1 import organization_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import OrganizationId
 from services.rating.organizations import commands, convert, queries
 from services.rating.rpc.base import RatingServicer
-from services.rating.shared.paths import inside
 from services.wire.values import page_from_pb, page_to_pb
 
 # Requests that create an organization belong to none; their ids are kept under this one, which nobody can have.

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from services.kernel.cadence import Alignment
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.kernel.money import CURRENCIES
@@ -21,7 +22,6 @@ from services.rating.organizations.organization import TOKEN_BYTES, ApiKeyKind, 
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
 from services.rating.settings import RatingSettings
-from services.rating.shared.paths import inside
 from services.rating.shared.subscription_state import SubscriptionState
 
 START = datetime(2024, 1, 15, 12, tzinfo=UTC)

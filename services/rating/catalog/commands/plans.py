@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
 
+from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
 from services.kernel.ids import ChargeId, OrganizationId, PlanId, new_id
 from services.rating.catalog.events import PlanChanged
@@ -18,7 +19,6 @@ from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import next_version
-from services.rating.shared.paths import inside
 
 # Stands for every instant where versions are compared by what people say of them.
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)

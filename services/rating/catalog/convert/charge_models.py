@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from farebox.rating.v1 import charge_pb2 as pb
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO
 from services.rating.pricing.charges import (
@@ -21,7 +22,6 @@ from services.rating.pricing.charges import (
     Volume,
     model_name,
 )
-from services.rating.shared.paths import inside
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb
 
 # What the domain calls the fields of a percentage, and what the caller wrote.

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from farebox.common.v1 import money_pb2
 from farebox.rating.v1 import coupon_pb2 as pb
 from farebox.rating.v1 import tax_pb2
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import currency
 from services.rating.pricing.catalog import AppliedCoupon, CatalogTax, Coupon
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.tax import Tax
-from services.rating.shared.paths import inside
 from services.wire.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
 # A draft has no identity and age of its own: the command gives it both.

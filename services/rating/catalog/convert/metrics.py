@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from farebox.rating.v1 import billable_metric_pb2 as pb
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import BillableMetricId
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
-from services.rating.shared.paths import inside
 from services.wire.values import instant_to_pb
 
 PATH = "billable_metric"

@@ -8,6 +8,7 @@ from decimal import Decimal
 from farebox.rating.v1 import charge_pb2
 from farebox.rating.v1 import plan_pb2 as pb
 from services.kernel.cadence import CadenceUnit, Interval, ResetWindow
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import ChargeId, PlanId, new_id
 from services.kernel.money import Currency, currency
@@ -22,7 +23,6 @@ from services.rating.pricing.catalog import (
 from services.rating.pricing.charge_filter import ChargeFilter
 from services.rating.pricing.plan import Charge, Plan, PlanEntitlement
 from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
-from services.rating.shared.paths import inside
 from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 PATH = "plan"

@@ -1,0 +1,98 @@
+"""Every wrong field at once: checks name their own field, callers say what it is inside of.
+
+    with inside(f"plan.charges[{number}]") as checks:
+        checks(require_text, "code", charge.code, MAX_CODE)
+        amount = checks.read(ZERO, decimal_of, charge, "min_amount")
+        return Charge(charge.code, amount)
+
+What is refused in the block is remembered, with its whole path, and raised as one error where the block ends. A value
+that cannot be read is stood in for, so that the rest of the block can be looked at; nothing made of it gets out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from services.kernel.errors import FieldViolation, InvalidArgumentError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# An error travels in the trailer of a gRPC call, which may be 8 KiB; who has read twenty knows what is wrong.
+MAX_VIOLATIONS = 20
+_FIRST_NAME = re.compile(r"^[a-z_]+")
+_SAME_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
+class Checks:
+    """What was refused so far within a block."""
+
+    def __init__(self, path: str, names: Mapping[str, str]) -> None:
+        self._path, self._names = path, names
+        self._violations: list[FieldViolation] = []
+
+    def __call__(self, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a check that raises InvalidArgumentError for what it refuses."""
+        self.read(None, check, *args, **kwargs)
+
+    def read(self, instead: T, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `read` returns, or `instead` where it refuses."""
+        try:
+            return read(*args, **kwargs)
+        except InvalidArgumentError as error:
+            if not error.violations:
+                raise
+            self._remember(error)
+            return instead
+
+    def refuse(self, field: str, reason: str, description: str) -> None:
+        """Remember that a field is wrong."""
+        self._remember(InvalidArgumentError.of_field(field, reason, description))
+
+    def _remember(self, error: InvalidArgumentError) -> None:
+        self._add(error)
+        if len(self._violations) >= MAX_VIOLATIONS:
+            raise _Enough from error
+
+    def _add(self, error: InvalidArgumentError) -> None:
+        self._violations += [replace(each, field=self._whole(each.field)) for each in error.violations]
+
+    def _whole(self, field: str) -> str:
+        own = _FIRST_NAME.sub(lambda found: self._names.get(found.group(), found.group()), field)
+        return f"{self._path}.{own}" if self._path else own
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Raise what was remembered, together with what ended the block.
+
+        Raises:
+            InvalidArgumentError: names every wrong field, at most `MAX_VIOLATIONS`.
+        """
+        if isinstance(error, InvalidArgumentError) and error.violations:
+            self._add(error)
+        elif error is not None and not isinstance(error, _Enough):
+            return
+        if self._violations:
+            raise InvalidArgumentError.of_fields(self._violations[:MAX_VIOLATIONS]) from error
+
+
+def inside(path: str = "", names: Mapping[str, str] = _SAME_NAMES) -> Checks:
+    """A block whose refusals are remembered, and raised together where it ends.
+
+    Args:
+        path: what stands before the fields that are refused in it, as the caller wrote it, e.g. `plan.charges[2]`.
+        names: fields that the caller knows by another name, by the first part of their own.
+    """
+    return Checks(path, names)
+
+
+class _Enough(Exception):  # noqa: N818 - not an error: the block has seen as much as it tells
+    """The block ends early, with `MAX_VIOLATIONS` refusals."""
