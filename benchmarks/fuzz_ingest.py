@@ -17,13 +17,12 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
-from services.ingest.convert.decode import read_ingest_request
-from services.ingest.convert.properties import number_test, value_reader
+from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
+from services.chassis.rpc.lenient import lenient
 from services.ingest.convert.usage_event import bytes_of_batch, event_from_pb, events_from_pb, plain_events
-from services.ingest.convert.wire import WireCodec, varint
 from services.ingest.domain.billability import Metric, Needs, missing_property
-from services.ingest.domain.deduplicate import Content, Stored, is_rewritten
 from services.ingest.domain.identity import content_hash, content_salt, event_key
+from services.ingest.domain.repeat import Content, Original, is_rewritten
 from services.ingest.domain.usage_event import (
     MAX_ID_CHARACTERS,
     MAX_PROPERTIES,
@@ -32,13 +31,16 @@ from services.ingest.domain.usage_event import (
     depth,
 )
 from services.ingest.domain.usage_events import UsageEvents
-from services.ingest.store import rows
+from services.ingest.pipeline.property import number_test, value_reader
+from services.ingest.store import copy_rows
+from services.ingest.store.encoding import varint, write_entries
 from services.kernel.errors import FieldViolation, InvalidArgumentError
+from services.kernel.ids import OrganizationId
 
 COUNT = 1_000_000
 NOW_US = 1_790_000_000_000_000
-ORGANIZATION = bytes(range(16))
-_CODEC = WireCodec()
+ORGANIZATION = OrganizationId("00010203-0405-7607-8809-0a0b0c0d0e0f")
+_read_request = lenient(service_pb.IngestUsageEventsRequest)
 _METRIC = Metric("llm_tokens", Needs.NUMBER, "tokens")
 _PROPERTIES = [
     b'{"tokens": 12, "model": "gpt-4o"}',
@@ -115,7 +117,7 @@ def make_input(chance: random.Random) -> bytes:
 def check(data: bytes) -> str:
     """Put one input through the decoder and everything that follows it; what became of it."""
     try:
-        request = read_ingest_request(data)
+        request = _read_request(data)
         bytes_of_batch(request)
     except DecodeError:
         return "not a message"
@@ -133,11 +135,11 @@ def check(data: bytes) -> str:
 
 def _read(events: Sequence[Any]) -> tuple[list[UsageEvent], dict[int, FieldViolation]]:
     """The events one by one; in company, and as a whole if that is possible, they are the same."""
-    read = [event_from_pb(event, now_us=NOW_US) for event in events]
+    read = [event_from_pb(event, NOW_US) for event in events]
     taken = [one for one in read if isinstance(one, UsageEvent)]
     wrong = {index: one for index, one in enumerate(read) if isinstance(one, FieldViolation)}
-    assert events_from_pb(events, now_us=NOW_US) == (UsageEvents.of(taken), wrong)
-    plain = plain_events(events, now_us=NOW_US)
+    assert events_from_pb(events, NOW_US) == (UsageEvents.of(taken), wrong)
+    plain = plain_events(events, NOW_US)
     assert plain is None or (plain == UsageEvents.of(taken) and not wrong)
     return taken, wrong
 
@@ -160,10 +162,10 @@ def _check_event(event: UsageEvent) -> None:
     assert json.loads(counted, parse_int=str, parse_float=str) == value.get(_METRIC.field_name)
     reason = missing_property(_METRIC, counted)
     assert reason is None or not number_test(_METRIC.field_name)(event.properties)
-    assert is_rewritten(event, Stored(digest, occurred_us, True), Content(event.properties, event.amount))  # noqa: FBT003
-    place = rows.place(ORGANIZATION, 0, None, *event[1:4])
-    assert all(rows.write_rows(NOW_US, UsageEvents.of([event]), [text], [place], [key], [digest], [occurred_us]))
-    assert all(_CODEC.entries(NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))
+    assert is_rewritten(event, Original(digest, occurred_us, True), Content(event.properties, event.amount))  # noqa: FBT003
+    place = copy_rows.place_columns(ORGANIZATION, 0, None, *event[1:4])
+    assert all(copy_rows.write_rows(NOW_US, UsageEvents.of([event]), [text], [place], [key], [digest], [occurred_us]))
+    assert all(write_entries(NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))
 
 
 def _texts(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,8 +19,8 @@ from services.ingest.domain.identity import content_hashes, content_salt, event_
 from services.ingest.domain.usage_event import UsageEvent
 from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.main import announce
-from services.ingest.store import rows
-from services.kernel.ids import new_id
+from services.ingest.store import copy_rows
+from services.kernel.ids import OrganizationId, new_id
 
 CUSTOMERS = 100
 CODE = "llm_tokens"
@@ -34,22 +33,23 @@ class Load:
 
     def __init__(self, make_id: Callable[[], str] = new_id) -> None:
         """Make events whose transaction ids come from `make_id`."""
-        self.organization = new_id()
+        self.organization = OrganizationId(new_id())
         self._make_id = make_id
-        self._name = uuid.UUID(self.organization)
         self._subscriptions = [
             Subscription(new_id(), f"subscription-{n}", f"customer-{n}", 0, FOREVER_US) for n in range(CUSTOMERS)
         ]
         self._places = [
-            rows.place(self._name.bytes, n % 16, one.subscription_id, one.external_customer_id, "", CODE)
+            copy_rows.place_columns(self.organization, n % 16, one.subscription_id, one.external_customer_id, "", CODE)
             for n, one in enumerate(self._subscriptions)
         ]
         self.metadata = [(ORGANIZATION_KEY, self.organization)]
 
     def teach(self, db: Any) -> None:
         """Make the events billable in the database of an ingest service."""
-        updates: list[CatalogUpdate] = [MetricUpdate(self._name, Metric(CODE, Needs.NUMBER, "tokens"), deleted=False)]
-        updates += [SubscriptionUpdate(self._name, one) for one in self._subscriptions]
+        updates: list[CatalogUpdate] = [
+            MetricUpdate(self.organization, Metric(CODE, Needs.NUMBER, "tokens"), is_deleted=False)
+        ]
+        updates += [SubscriptionUpdate(self.organization, one) for one in self._subscriptions]
         with db.worker_transaction() as tx:
             apply_updates(tx, updates, announce)
 
@@ -69,16 +69,16 @@ class Load:
 
     def copies(self, batches: int, size: int) -> list[bytes]:
         """COPY streams with the rows that the service would write."""
-        return [rows.copy_data(1, self._rows(UsageEvents.of(self.events(size)))) for _ in range(batches)]
+        return [copy_rows.copy_data(1, self._rows(UsageEvents.of(self.events(size)))) for _ in range(batches)]
 
     def _rows(self, events: UsageEvents) -> list[bytes]:
         texts = [one.encode() for one in events.transaction_ids]
         occurred_us = [one or 0 for one in events.occurred_us]
         salts = [content_salt(*place) for place in events.places]
         places = [self._places[int(customer.partition("-")[2])] for customer, _, _ in events.places]
-        keys = event_keys(self._name.bytes, texts)
+        keys = event_keys(self.organization, texts)
         hashes = content_hashes(texts, salts, events.properties, events.amounts)
-        return rows.write_rows(max(occurred_us), events, texts, places, keys, hashes, occurred_us)
+        return copy_rows.write_rows(max(occurred_us), events, texts, places, keys, hashes, occurred_us)
 
 
 def _to_pb(event: UsageEvent) -> pb.UsageEvent:
@@ -111,7 +111,7 @@ def copier(connection: psycopg.Connection[Any]) -> Callable[[bytes], None]:
     """A function that copies one batch of rows and commits it."""
 
     def copy(data: bytes) -> None:
-        with connection.cursor() as cursor, cursor.copy(rows.COPY_SQL) as stream:
+        with connection.cursor() as cursor, cursor.copy(copy_rows.COPY_SQL) as stream:
             stream.write(data)
         connection.commit()
 

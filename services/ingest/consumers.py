@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
 from services.chassis.follower import Log, Message
 from services.chassis.streams import RATING
 from services.ingest.commands.catalog import apply_updates
-from services.ingest.commands.ingest import Deps
-from services.ingest.commands.release import quarantine_refused
+from services.ingest.commands.refuse import quarantine_refused
 from services.ingest.convert import catalog as convert
+from services.ingest.deps import Deps
+from services.ingest.domain.catalog_update import CatalogUpdate, Refusal
+
+# Reads what a message says; subjects that are not listed here are passed over.
+HANDLERS: Mapping[str, Callable[[bytes], Sequence[CatalogUpdate | Refusal]]] = {
+    "rating.organization.changed": convert.organization_from_pb,
+    "rating.catalog.metric_changed": convert.metric_from_pb,
+    "rating.subscription.changed": convert.subscription_from_pb,
+    "rating.test_clock.advanced": convert.test_clock_from_pb,
+    "rating.usage.refused": convert.refusals_from_pb,
+}
 
 
 def rating_log(deps: Deps) -> Log:
     """The log of rating's domain events."""
+    return Log(
+        name="rating",
+        stream=RATING,
+        subject="rating.>",
+        apply=lambda tx, messages: apply(deps, tx, messages),
+    )
 
-    def apply(tx: Connection, messages: Sequence[Message]) -> None:
-        updates = [convert.update_from_pb(message.subject, message.body) for message in messages]
-        apply_updates(tx, [update for update in updates if update is not None], deps.announce)
-        _quarantine(deps, tx, messages)
 
-    return Log(name="rating", stream=RATING, subject="rating.>", apply=apply)
-
-
-def _quarantine(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
-    refusals: dict[uuid.UUID, dict[uuid.UUID, str]] = {}
-    for message in messages:
-        if message.subject == convert.REFUSED_SUBJECT:
-            for one in convert.refusals_from_pb(message.body):
-                refusals.setdefault(one.organization, {})[one.key] = one.reason
-    quarantine_refused(deps.codec, tx, refusals, deps.clock.now())
+def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
+    """Take over a batch of messages in the follower's transaction: the catalog first, then what rating refused."""
+    news = [
+        update_or_refusal
+        for message in messages
+        if message.subject in HANDLERS
+        for update_or_refusal in HANDLERS[message.subject](message.body)
+    ]
+    apply_updates(tx, [update for update in news if not isinstance(update, Refusal)], deps.announce)
+    quarantine_refused(tx, [refusal for refusal in news if isinstance(refusal, Refusal)], deps.clock.now())

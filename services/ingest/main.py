@@ -1,4 +1,4 @@
-"""The ingest process: the usage-event log over gRPC, its relay, its follower and its keepers.
+"""The ingest process: the usage-event log over gRPC, its follower and its jobs.
 
 python -m services.ingest.main
 """
@@ -12,33 +12,37 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
+from farebox.ingest.v1 import usage_event_service_pb2 as pb
+from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
-from services.chassis.job import Job
-from services.chassis.outbox import Relay
-from services.chassis.rpc.server_async import AsyncServer
+from services.chassis.rpc.lenient import lenient
+from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from services.chassis.streams import INGEST
-from services.ingest.commands.catalog_cache import CatalogCache
-from services.ingest.commands.committer import Committer
-from services.ingest.commands.ingest import Deps
-from services.ingest.commands.prepare import Preparer
 from services.ingest.consumers import rating_log
 from services.ingest.convert.catalog import TEST_CLOCK_REACHED_SUBJECT, test_clock_reached_to_pb
-from services.ingest.convert.wire import WireCodec
+from services.ingest.convert.usage_event import events_from_pb
+from services.ingest.deps import Deps
 from services.ingest.domain.catalog_update import TestClockReached
-from services.ingest.jobs.partitions import PartitionKeeper
-from services.ingest.jobs.relay import ShardRelay
-from services.ingest.jobs.releaser import Releaser
-from services.ingest.rpc.intake import Intake
-from services.ingest.rpc.lenient import add_to_server
-from services.ingest.rpc.servicer import SERVICE_NAME, UsageEventServicer
+from services.ingest.jobs import JOBS
+from services.ingest.pipeline.catalog_cache import CatalogCache
+from services.ingest.pipeline.commit import Committer
+from services.ingest.pipeline.intake import Intake
+from services.ingest.pipeline.prepare import Preparer
+from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
+from services.ingest.settings import IngestSettings
 from services.kernel.clock import SystemClock
 
 # Ten batches of 1,000 events.
 GC_THRESHOLD = 50_000
+# One event with broken text leaves the other events of its batch unharmed.
+DESERIALIZERS = {
+    "IngestUsageEvents": lenient(pb.IngestUsageEventsRequest),
+    "StreamUsageEvents": lenient(pb.StreamUsageEventsRequest),
+}
 
 
 @dataclass(frozen=True)
@@ -56,28 +60,34 @@ def announce(tx: Connection, event: TestClockReached) -> None:
     outbox.announce(tx, TEST_CLOCK_REACHED_SUBJECT, test_clock_reached_to_pb(event).SerializeToString())
 
 
-def make_deps(db: Database, wake: threading.Event) -> Deps:
-    """What the commands work with; `wake` is set when the shards have something to publish."""
-    codec = WireCodec()
-    cache = CatalogCache(codec)
-    preparer = Preparer(db, cache, codec)
-    committer = Committer(db, cache, preparer, wake)
-    return Deps(db, SystemClock(), preparer, committer, codec, announce)
+def make_deps(settings: Settings, db: Database, bus: Bus) -> Deps:
+    """What the commands work with."""
+    wake, cache = threading.Event(), CatalogCache()
+    preparer = Preparer(db, cache)
+    return Deps(
+        db=db,
+        clock=SystemClock(),
+        preparer=preparer,
+        committer=Committer(db, cache, preparer, wake),
+        announce=announce,
+        bus=bus,
+        wake=wake,
+        owner_url=settings.database_url.get_secret_value(),
+    )
 
 
 def build(settings: Settings) -> Parts:
     """Wire the process together; nothing runs yet."""
-    db, bus, wake = Database(settings), Bus(settings), threading.Event()
-    deps = make_deps(db, wake)
+    db, bus = Database(settings), Bus(settings)
+    deps = make_deps(settings, db, bus)
     server = AsyncServer(settings)
-    intake = Intake(deps, server.loop, server.pool)
-    add_to_server(UsageEventServicer(deps, intake), server.grpc)
+    intake = Intake(deps.clock, deps.preparer, deps.committer, server.loop, server.pool, events_from_pb)
+    servicer = UsageEventServicer(deps, intake)
+    add_servicer(server.grpc, pb_grpc.add_UsageEventServiceServicer_to_server, servicer, DESERIALIZERS)
     workers: list[process.Worker] = [
-        Job("partitions", PartitionKeeper(settings, deps.clock).turn),
-        Job("shard-relay", ShardRelay(db, bus, wake).lead, wake=wake),
-        Relay(db, bus, stream=INGEST),
+        *(job(deps) for job in JOBS),
+        outbox.Relay(db, bus, stream=INGEST),
         Follower(db, bus, [rating_log(deps)]),
-        Job("releaser", Releaser(deps, wake).turn),
         deps.committer,
     ]
 
@@ -98,4 +108,4 @@ def tune_memory() -> None:
 
 if __name__ == "__main__":
     tune_memory()
-    process.run("ingest", Settings, build)
+    process.run("ingest", IngestSettings, build)

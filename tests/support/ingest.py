@@ -22,7 +22,7 @@ from services.ingest.commands.catalog import apply_updates
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate
 from services.ingest.domain.instant import to_us
-from services.kernel.ids import new_id
+from services.kernel.ids import OrganizationId, new_id
 
 STARTED_AT = datetime(2020, 1, 1, tzinfo=UTC)
 DEADLINE_SECONDS = 30
@@ -53,10 +53,10 @@ def subscription(external_id: str, customer: str, **changes: Any) -> Subscriptio
 
 def standard_catalog(organization: str) -> list[CatalogUpdate]:
     """Two metrics and two customers with one subscription each."""
-    name = uuid.UUID(organization)
+    name = OrganizationId(organization)
     return [
-        MetricUpdate(name, Metric("api_call", Needs.NOTHING, ""), deleted=False),
-        MetricUpdate(name, Metric("llm_tokens", Needs.NUMBER, "tokens"), deleted=False),
+        MetricUpdate(name, Metric("api_call", Needs.NOTHING, ""), is_deleted=False),
+        MetricUpdate(name, Metric("llm_tokens", Needs.NUMBER, "tokens"), is_deleted=False),
         SubscriptionUpdate(name, subscription("sub-acme", "acme")),
         SubscriptionUpdate(name, subscription("sub-globex", "globex")),
     ]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
-from services.ingest.commands.committer import Finished
-from services.ingest.commands.ingest import Deps
-from services.ingest.commands.prepare import CatalogUnknownError, Preparation, PreparedEvents
-from services.ingest.commands.submission import Submission
-from services.ingest.convert.wire import WireCodec
+from services.ingest.convert.usage_event import bytes_of_batch, events_from_pb
 from services.ingest.domain.outcome import Answer, Outcome
 from services.ingest.domain.usage_events import UsageEvents
-from services.ingest.rpc.intake import Intake
+from services.ingest.pipeline.commit import Finished
+from services.ingest.pipeline.intake import Intake
+from services.ingest.pipeline.prepare import CatalogUnknownError, Preparation, PreparedUsageEvents
+from services.ingest.pipeline.queue import Submission
 from services.kernel.clock import FrozenClock
+from services.kernel.ids import OrganizationId
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -101,32 +101,43 @@ class FakePreparer:
     """
 
     def __init__(self) -> None:
-        self.unknown: set[bytes] = set()
-        self.broken: dict[bytes, Exception] = {}
+        self.unknown: set[OrganizationId] = set()
+        self.broken: dict[OrganizationId, Exception] = {}
         self.poison: dict[str, Exception] = {}
 
-    def now_us(self, organization: bytes, received_us: int, *, fresh: bool = False, asks: bool = True) -> int:
+    def now_us(
+        self, organization: OrganizationId, received_us: int, *, must_ask: bool = False, may_ask: bool = True
+    ) -> int:
         """As the preparer, for an organization without a test clock."""
-        if fresh or organization in self.unknown:
-            self._ask(organization, asks=asks)
+        if must_ask or organization in self.unknown:
+            self._ask(organization, may_ask=may_ask)
         return received_us
 
-    def prepare(self, organization: bytes, events: UsageEvents, received_us: int, *, asks: bool = True) -> Preparation:
+    def prepare(
+        self, organization: OrganizationId, events: UsageEvents, received_us: int, *, may_ask: bool = True
+    ) -> Preparation:
         """As the preparer, without the columns that only a commit needs."""
         if organization in self.unknown:
-            self._ask(organization, asks=asks)
+            self._ask(organization, may_ask=may_ask)
         if organization in self.broken:
             raise self.broken[organization]
         for one in events.transaction_ids:
             if one in self.poison:
                 raise self.poison[one]
-        prepared = PreparedEvents(events, [], [], [], [], [], [received_us] * len(events), {})
+        prepared = PreparedUsageEvents(events, [], [], [], [], [], [received_us] * len(events), {})
         return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0)
 
-    def _ask(self, organization: bytes, *, asks: bool) -> None:
-        if not asks:
+    def _ask(self, organization: OrganizationId, *, may_ask: bool) -> None:
+        if not may_ask:
             raise CatalogUnknownError
         self.unknown.discard(organization)
+
+
+def take(
+    intake: Intake[pb.UsageEvent], organization: OrganizationId, request: service_pb.IngestUsageEventsRequest
+) -> Any:
+    """As the servicer does."""
+    return intake.take(organization, request.events, bytes_of_batch(request))
 
 
 class FakeLog:
@@ -136,6 +147,6 @@ class FakeLog:
         """Take batches in on `loop`."""
         self.committer = FakeCommitter()
         self.preparer = FakePreparer()
-        parts: Sequence[Any] = (None, FrozenClock(NOW), self.preparer, self.committer, WireCodec(), None)
-        self.deps = Deps(*parts)
-        self.intake = Intake(self.deps, loop, pool)
+        preparer: Any = self.preparer
+        committer: Any = self.committer
+        self.intake = Intake(FrozenClock(NOW), preparer, committer, loop, pool, events_from_pb)

@@ -50,7 +50,8 @@ def organization_of(context: Context) -> OrganizationId:
     """The organization a call is for; a call that names none is refused."""
     for key, value in context.invocation_metadata() or ():
         if key == ORGANIZATION_KEY and isinstance(value, str) and _is_id(value):
-            return OrganizationId(value)
+            # One spelling of each id, since what is kept in memory is found by it.
+            return OrganizationId(value.lower())
     raise errors.UnauthenticatedError(
         "ORGANIZATION_REQUIRED", f"the metadata {ORGANIZATION_KEY!r} must name an organization by its id"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,44 +21,66 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from services.chassis.config import Settings
 from services.chassis.rpc.server import server_options
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # What the loop itself has to do for a start or a stop, beyond the drain.
 LOOP_SECONDS = 10.0
 
 
-class GenericServer:
-    """Stands for a server while handlers are added, and leaves their registration out.
+class _HandlerCapture:
+    """A fake `grpc.aio.Server` that captures the handlers which generated code adds, and adds them as generic ones.
 
     The asyncio server waits for the next call of each registered method in turn, so that every call costs more the
-    more methods there are; for what is not registered it waits once.
+    more methods there are; for generic handlers it waits once.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, deserializers: Mapping[str, Callable[[bytes], Any]]) -> None:
         self._server = server
+        self._deserializers = deserializers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
-        """Add handlers."""
-        self._server.add_generic_rpc_handlers(handlers)
+        """Do nothing: generated code registers the same handlers by name, too."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """Nothing: what generated code registers it also adds."""
+        """Add the handlers, with their own deserializers where they have some."""
+        chosen = {
+            name: handler._replace(
+                request_deserializer=self._deserializers.get(name, handler.request_deserializer),
+            )
+            for name, handler in handlers.items()
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, chosen),))
 
 
-def _generic(server: grpc.aio.Server) -> Any:
-    """As generated code wants it, which asks for a server by its class."""
-    return GenericServer(server)
+def add_servicer(
+    server: grpc.aio.Server,
+    add: Callable[[S, Any], None],
+    servicer: S,
+    deserializers: Mapping[str, Callable[[bytes], Any]] | None = None,
+) -> None:
+    """Register a servicer with a server, with its own deserializers for some methods.
+
+    Args:
+        server: where it shall be served.
+        add: the generated `add_…_to_server` function.
+        servicer: what serves.
+        deserializers: by the name of a method, what reads its requests instead of protobuf (see chassis.rpc.lenient).
+    """
+    # Generated code asks for a server by its class.
+    capture: Any = _HandlerCapture(server, deserializers or {})
+    add(servicer, capture)
 
 
 class AsyncServer:
-    """As chassis.rpc.server.Server, on an event loop in a thread of its own; add servicers to `grpc` before the start.
+    """As chassis.rpc.server.Server, on an event loop in a thread of its own; add servicers before the start.
 
     Attributes:
         draining: set when the server begins to drain, so that streams without an end of their own end.
         pool: where methods that are plain functions run, and whatever else must not hold the loop up; also the
             loop's own executor. Plain generators need `streams_in_threads`.
         loop: the event loop; it runs until `close`.
-        grpc: what generated `add_…_to_server` functions take.
+        grpc: what `add_servicer` takes.
         port: where it listens.
     """
 
@@ -71,9 +93,8 @@ class AsyncServer:
         self._thread = threading.Thread(target=self.loop.run_forever, name="rpc-loop", daemon=True)
         self._thread.start()
         self._health = health.aio.HealthServicer()
-        self._server = self._call(self._make(), LOOP_SECONDS)
-        self.grpc = _generic(self._server)
-        self.port: int = self._server.add_insecure_port(settings.grpc_bind)
+        self.grpc: grpc.aio.Server = self._call(self._make(), LOOP_SECONDS)
+        self.port: int = self.grpc.add_insecure_port(settings.grpc_bind)
 
     async def _make(self) -> grpc.aio.Server:
         server = grpc.aio.server(
@@ -81,7 +102,7 @@ class AsyncServer:
             maximum_concurrent_rpcs=self._settings.grpc_workers + self._settings.grpc_queue,
             options=server_options(self._settings),
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, _generic(server))
+        add_servicer(server, health_pb2_grpc.add_HealthServicer_to_server, self._health)
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         return server
 
@@ -101,8 +122,8 @@ class AsyncServer:
         if self._settings.reflection:
             names = [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME]
             servicer = reflection.aio.ReflectionServicer(names)
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.grpc)  # type: ignore[no-untyped-call]
-        await self._server.start()
+            add_servicer(self.grpc, reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
+        await self.grpc.start()
         await self._say(health_pb2.HealthCheckResponse.SERVING)
 
     def drain(self) -> None:
@@ -110,7 +131,7 @@ class AsyncServer:
         self.draining.set()
         self._call(self._health.enter_graceful_shutdown(), LOOP_SECONDS)
         time.sleep(self._settings.drain_notice_seconds)
-        self._call(self._server.stop(self._settings.drain_seconds), self._settings.drain_seconds + LOOP_SECONDS)
+        self._call(self.grpc.stop(self._settings.drain_seconds), self._settings.drain_seconds + LOOP_SECONDS)
         self.pool.shutdown()
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What can be asked of the log. One function is one transaction; events come in through the committer."""
+"""What can be asked of the log. One function is one transaction; events come in through the pipeline."""

@@ -1,4 +1,4 @@
-"""Taking over what rating tells of the catalog. Runs inside the follower's transaction."""
+"""Takes over what rating tells of the catalog, inside the follower's transaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.engine import Connection
 
-from services.ingest.commands.ingest import Announce
+from services.ingest.deps import Announce
 from services.ingest.domain.catalog_update import (
     CatalogUpdate,
     MetricUpdate,
@@ -21,9 +21,9 @@ from services.ingest.store.catalog import Change
 
 
 def apply_updates(tx: Connection, updates: Sequence[CatalogUpdate], announce: Announce) -> None:
-    """Store updates in order, let every cache know, ask for another look at what is quarantined.
+    """Store updates in order, let every cache know, and ask for another look at what is quarantined.
 
-    No event is resolved meanwhile: whatever commits before this is released by the requests written here, whatever
+    No event is resolved meanwhile: whatever commits before this is released by the requests written here, and whatever
     commits after it sees the updates.
     """
     if not updates:
@@ -39,13 +39,13 @@ def apply_updates(tx: Connection, updates: Sequence[CatalogUpdate], announce: An
 
 
 def _save(tx: Connection, update: CatalogUpdate) -> Iterator[Change]:
-    """Store one update; what changed by it."""
+    """Store one update; yields what changed by it."""
     if isinstance(update, SubscriptionUpdate):
         store.save_subscription(tx, update.organization, update.subscription)
         yield Change(update.organization, store.CUSTOMER, update.subscription.external_customer_id)
         yield Change(update.organization, store.SUBSCRIPTION, update.subscription.external_id)
     elif isinstance(update, MetricUpdate):
-        if update.deleted:
+        if update.is_deleted:
             store.delete_metric(tx, update.organization, update.metric.code)
         else:
             store.save_metric(tx, update.organization, update.metric)

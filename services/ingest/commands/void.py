@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.streams import SHARD_COUNT
-from services.ingest.commands.codec import EntryCodec
-from services.ingest.commands.drafts import drafts_of, noted_of, quarantined_of
-from services.ingest.commands.ingest import Deps
-from services.ingest.commands.prepare import PreparedEvents
+from services.ingest.commands.entries import take_back
+from services.ingest.deps import Deps
 from services.ingest.domain import identity
-from services.ingest.domain.found import Found, State
 from services.ingest.domain.instant import from_us, to_us
+from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.ingest.domain.usage_event import MAX_ID_CHARACTERS, MAX_REASON_CHARACTERS, UsageEvent
 from services.ingest.domain.usage_events import UsageEvents
-from services.ingest.store import found as store
-from services.ingest.store import log, quarantine, shards, voids
+from services.ingest.pipeline.effects import drafts_of, quarantined_of, touched_by
+from services.ingest.pipeline.prepare import PreparedUsageEvents
+from services.ingest.store import log, quarantine, shards, stored_usage_events, voids
 from services.ingest.store.shards import Draft
 from services.kernel.errors import (
     AlreadyExistsError,
@@ -45,7 +42,9 @@ class Voiding(NamedTuple):
     replacement: UsageEvent | None
 
 
-def void_usage_event(deps: Deps, organization: OrganizationId, voiding: Voiding) -> tuple[Found, Found | None]:
+def void_usage_event(
+    deps: Deps, organization: OrganizationId, voiding: Voiding
+) -> tuple[StoredUsageEvent, StoredUsageEvent | None]:
     """Take an event back, and count its replacement, in one commit; the same request again changes nothing.
 
     Raises:
@@ -55,26 +54,25 @@ def void_usage_event(deps: Deps, organization: OrganizationId, voiding: Voiding)
         AlreadyExistsError: the replacement's transaction_id is stored already.
     """
     _check(voiding)
-    name = uuid.UUID(organization)
-    key = _key(name, voiding.transaction_id)
+    key = _key(organization, voiding.transaction_id)
     with deps.db.worker_transaction(quiet=True) as tx:
         head = log.begin_commit(tx)
         voids.lock_events(tx, [key])
-        voids.lock_quarantined(tx, name, key)
-        event = store.by_key(tx, name, key)
+        voids.lock_quarantined(tx, organization, key)
+        event = stored_usage_events.by_key(tx, organization, key)
         if event is None:
             raise NotFoundError("USAGE_EVENT_UNKNOWN", "no event has this transaction_id")
-        if voids.add(tx, name, key, voiding.reason, voiding.actor, _replaced_by(voiding), deps.clock.now()):
-            drafts, noted = _take_back(tx, deps.codec, name, event), shards.NOTHING
+        if voids.add(tx, organization, key, voiding.reason, voiding.actor, _replaced_by(voiding), deps.clock.now()):
+            drafts, touched = _take_back(tx, organization, event), shards.NOTHING
             if voiding.replacement is not None:
-                batch = _put_in_place(deps, tx, head.commit_id, name, voiding.replacement)
+                batch = _put_in_place(deps, tx, head.commit_id, organization, voiding.replacement)
                 drafts += drafts_of([batch])
-                noted = noted_of(head.commit_id, [batch])
-            shards.append(tx, drafts, noted)
-        voided = store.by_key(tx, name, key)
+                touched = touched_by(head.commit_id, [batch])
+            shards.append(tx, drafts, touched)
+        voided = stored_usage_events.by_key(tx, organization, key)
         if voided is None or voided.replaced_by != (_replaced_by(voiding) or ""):
             raise FailedPreconditionError("USAGE_EVENT_VOIDED", "the event was voided already, in another way")
-        return voided, _replacement(tx, name, voiding)
+        return voided, _replacement(tx, organization, voiding)
 
 
 def _check(voiding: Voiding) -> None:
@@ -94,46 +92,26 @@ def _replaced_by(voiding: Voiding) -> str | None:
     return None if voiding.replacement is None else voiding.replacement.transaction_id
 
 
-def _take_back(tx: Connection, codec: EntryCodec, organization: uuid.UUID, event: Found) -> list[Draft]:
+def _take_back(tx: Connection, organization: OrganizationId, event: StoredUsageEvent) -> list[Draft]:
     """What the shard announces; nothing for an event that is not announced, which only leaves the quarantine."""
     if event.state is not State.ACCEPTED:
         voids.remove_quarantined(tx, organization, event.key)
         return []
-    return [void_draft(codec, organization, event)]
-
-
-def void_draft(codec: EntryCodec, organization: uuid.UUID, event: Found) -> Draft:
-    """The batch that takes one announced event back."""
-    head = codec.head(organization.bytes, event.external_customer_id, event.subscription_id, event.code, voids=True)
-    entry = entry_of(codec, head, event)
-    return Draft(identity.shard_of(organization.bytes, event.external_customer_id, SHARD_COUNT), 1, entry)
-
-
-def entry_of(codec: EntryCodec, head: bytes, event: Found) -> bytes:
-    """What is announced of one stored event: its own times, not the present."""
-    return codec.entries(
-        event.received_us,
-        [head],
-        [event.key],
-        [event.transaction_id.encode()],
-        [event.occurred_us],
-        [event.properties],
-        [event.amount],
-    )[0]
+    return [take_back(organization, event)]
 
 
 def _put_in_place(
-    deps: Deps, tx: Connection, commit_id: int, organization: uuid.UUID, replacement: UsageEvent
-) -> PreparedEvents:
+    deps: Deps, tx: Connection, commit_id: int, organization: OrganizationId, replacement: UsageEvent
+) -> PreparedUsageEvents:
     """Store the replacement."""
     now_us = to_us(deps.clock.now())
-    batch = deps.preparer.prepare_again(tx, organization.bytes, UsageEvents.of([replacement]), now_us).events
+    batch = deps.preparer.prepare_again(tx, organization, UsageEvents.of([replacement]), now_us).events
     _store_new(tx, commit_id, batch)
     quarantine.add(tx, quarantined_of([batch]), from_us(now_us))
     return batch
 
 
-def _store_new(tx: Connection, commit_id: int, batch: PreparedEvents) -> None:
+def _store_new(tx: Connection, commit_id: int, batch: PreparedUsageEvents) -> None:
     try:
         log.copy_in(tx, commit_id, batch.rows)
     except Exception as error:
@@ -144,11 +122,11 @@ def _store_new(tx: Connection, commit_id: int, batch: PreparedEvents) -> None:
         ) from error
 
 
-def _replacement(tx: Connection, organization: uuid.UUID, voiding: Voiding) -> Found | None:
+def _replacement(tx: Connection, organization: OrganizationId, voiding: Voiding) -> StoredUsageEvent | None:
     if voiding.replacement is None:
         return None
-    return store.by_key(tx, organization, _key(organization, voiding.replacement.transaction_id))
+    return stored_usage_events.by_key(tx, organization, _key(organization, voiding.replacement.transaction_id))
 
 
-def _key(organization: uuid.UUID, transaction_id: str) -> bytes:
-    return identity.event_key(organization.bytes, transaction_id.encode())
+def _key(organization: OrganizationId, transaction_id: str) -> bytes:
+    return identity.event_key(organization, transaction_id.encode())

@@ -1,10 +1,8 @@
-"""Rating's domain events, as far as the log cares."""
+"""Rating's domain events, as far as the log cares, and the log's answer to a test clock."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from google.protobuf import timestamp_pb2
 
@@ -13,7 +11,6 @@ from farebox.rating.v1 import billable_metric_pb2, organization_pb2, subscriptio
 from farebox.rating.v1 import domain_events_pb2 as pb
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import (
-    CatalogUpdate,
     MetricUpdate,
     OrganizationUpdate,
     Refusal,
@@ -22,8 +19,8 @@ from services.ingest.domain.catalog_update import (
     TestClockUpdate,
 )
 from services.ingest.domain.instant import from_us
+from services.kernel.ids import OrganizationId
 
-REFUSED_SUBJECT = "rating.usage.refused"
 TEST_CLOCK_REACHED_SUBJECT = "ingest.test_clock.reached"
 
 _AGGREGATION = billable_metric_pb2.BillableMetric.Aggregation
@@ -36,21 +33,26 @@ _REJECT = organization_pb2.Organization.DuplicateEvents.Value("DUPLICATE_EVENTS_
 _MILLION = 1_000_000
 
 
-def _organization(body: bytes) -> OrganizationUpdate:
+def organization_from_pb(body: bytes) -> list[OrganizationUpdate]:
+    """An organization's policy for repeated events."""
     organization = pb.OrganizationChanged.FromString(body).organization
-    return OrganizationUpdate(uuid.UUID(organization.id), organization.duplicate_events == _REJECT)
+    return [OrganizationUpdate(OrganizationId(organization.id), organization.duplicate_events == _REJECT)]
 
 
-def _metric(body: bytes) -> MetricUpdate:
+def metric_from_pb(body: bytes) -> list[MetricUpdate]:
+    """A metric, as far as the log cares."""
     message = pb.BillableMetricChanged.FromString(body)
     metric = message.billable_metric
     needs = _NEEDS.get(metric.aggregation, Needs.NUMBER)
-    return MetricUpdate(
-        uuid.UUID(message.organization_id), Metric(metric.code, needs, metric.field_name), message.deleted
-    )
+    return [
+        MetricUpdate(
+            OrganizationId(message.organization_id), Metric(metric.code, needs, metric.field_name), message.deleted
+        )
+    ]
 
 
-def _subscription(body: bytes) -> SubscriptionUpdate:
+def subscription_from_pb(body: bytes) -> list[SubscriptionUpdate]:
+    """When a subscription is active."""
     message = pb.SubscriptionChanged.FromString(body)
     subscription = message.subscription
     starts_us = _us(subscription.started_at)
@@ -58,44 +60,31 @@ def _subscription(body: bytes) -> SubscriptionUpdate:
     if subscription.state == _STATE.Value("STATE_CANCELED"):
         # It ended before it began: no event counts for it.
         ends_us = starts_us
-    found = Subscription(
+    known = Subscription(
         subscription.id, subscription.external_id, subscription.external_customer_id, starts_us, ends_us
     )
-    return SubscriptionUpdate(uuid.UUID(message.organization_id), found)
+    return [SubscriptionUpdate(OrganizationId(message.organization_id), known)]
 
 
-def _test_clock(body: bytes) -> TestClockUpdate:
+def test_clock_from_pb(body: bytes) -> list[TestClockUpdate]:
+    """The time of a test-mode organization."""
     message = pb.TestClockAdvanced.FromString(body)
-    return TestClockUpdate(uuid.UUID(message.organization_id), from_us(_us(message.now)), message.revision)
-
-
-_READERS: Mapping[str, Callable[[bytes], CatalogUpdate]] = {
-    "rating.organization.changed": _organization,
-    "rating.catalog.metric_changed": _metric,
-    "rating.subscription.changed": _subscription,
-    "rating.test_clock.advanced": _test_clock,
-}
-
-
-def update_from_pb(subject: str, body: bytes) -> CatalogUpdate | None:
-    """What a domain event changes in the catalog; None for those the log does not care about."""
-    read = _READERS.get(subject)
-    return None if read is None else read(body)
+    return [TestClockUpdate(OrganizationId(message.organization_id), from_us(_us(message.now)), message.revision)]
 
 
 def refusals_from_pb(body: bytes) -> list[Refusal]:
     """The events that rating could not place."""
     return [
-        Refusal(uuid.UUID(one.organization_id), uuid.UUID(bytes=one.event_key), one.reason)
-        for one in pb.UsageRefused.FromString(body).refusals
+        Refusal(OrganizationId(refusal.organization_id), uuid.UUID(bytes=refusal.event_key), refusal.reason)
+        for refusal in pb.UsageRefused.FromString(body).refusals
     ]
 
 
-def test_clock_reached_to_pb(event: TestClockReached) -> Any:
+def test_clock_reached_to_pb(event: TestClockReached) -> own_pb.TestClockReached:
     """The answer to a test clock."""
     now = timestamp_pb2.Timestamp()
     now.FromDatetime(event.now)
-    return own_pb.TestClockReached(organization_id=str(event.organization), revision=event.revision, now=now)
+    return own_pb.TestClockReached(organization_id=event.organization, revision=event.revision, now=now)
 
 
 def _us(moment: timestamp_pb2.Timestamp) -> int:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+from google.protobuf import timestamp_pb2
 
 from farebox.common.v1 import page_pb2
 from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.ingest.commands.void import Voiding
-from services.ingest.convert.usage_event import event_from_pb, found_to_pb
-from services.ingest.domain.found import Found
+from services.ingest.convert.usage_event import event_from_pb, stored_event_to_pb
+from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.domain.usage_event import END_OCCURRED_US, MIN_OCCURRED_US
-from services.ingest.store.found import Filter
+from services.ingest.store.stored_usage_events import Filter
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 from services.kernel.ids import uuid_or_none
 
 _MILLION = 1_000_000
 
 
-def filter_from_pb(request: Any) -> Filter:
+def filter_from_pb(request: pb.ListUsageEventsRequest) -> Filter:
     """Which events are wanted.
 
     Raises:
@@ -44,7 +45,7 @@ def filter_from_pb(request: Any) -> Filter:
     )
 
 
-def voiding_from_pb(request: Any, *, now_us: int) -> Voiding:
+def voiding_from_pb(request: pb.VoidUsageEventRequest, now_us: int) -> Voiding:
     """A request to take an event back.
 
     Raises:
@@ -52,31 +53,31 @@ def voiding_from_pb(request: Any, *, now_us: int) -> Voiding:
     """
     replacement = None
     if request.HasField("replacement"):
-        read = event_from_pb(request.replacement, now_us=now_us)
+        read = event_from_pb(request.replacement, now_us)
         if isinstance(read, FieldViolation):
             raise InvalidArgumentError.of_field(f"replacement.{read.field}", read.reason, read.description)
         replacement = read
     return Voiding(request.transaction_id, request.reason, request.actor, replacement)
 
 
-def voided_to_pb(voided: Found, replacement: Found | None) -> Any:
+def voided_to_pb(voided: StoredUsageEvent, replacement: StoredUsageEvent | None) -> pb.VoidUsageEventResponse:
     """The voided event, and the one in its place."""
     return pb.VoidUsageEventResponse(
-        event=found_to_pb(voided), replacement=None if replacement is None else found_to_pb(replacement)
+        event=stored_event_to_pb(voided), replacement=None if replacement is None else stored_event_to_pb(replacement)
     )
 
 
-def page_to_pb(next_page_token: str) -> Any:
+def page_to_pb(next_page_token: str) -> page_pb2.PageResponse:
     """Where a page stands; the log is not counted for it."""
     return page_pb2.PageResponse(next_page_token=next_page_token)
 
 
-def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[Any]:
+def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[domain_events_pb2.ShardPosition]:
     """How far each shard has come."""
     return [domain_events_pb2.ShardPosition(shard=shard, last_number=number) for shard, number in positions]
 
 
-def _us(moment: Any) -> int:
-    """Microseconds since 1970, moved into what a time can be: a filter from the year 0 wants all."""
+def _us(moment: timestamp_pb2.Timestamp) -> int:
+    """Microseconds since 1970, moved into the years that a time can have: a filter from the year 0 wants all."""
     microseconds: int = moment.seconds * _MILLION + moment.nanos // 1000
     return min(max(microseconds, MIN_OCCURRED_US), END_OCCURRED_US - 1)

@@ -1,6 +1,6 @@
 """Whether an event can be billed: its metric is known, it has the property that is counted, and one subscription.
 
-What cannot be billed is kept with one of these reasons and looked at again when the catalog changes.
+An event that cannot be billed is kept with one of these reasons, and looked at again when the catalog changes.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def missing_property(metric: Metric, raw: bytes) -> Reason | None:
 
 def _not_numeric(field_name: str, raw: bytes) -> Reason | None:
     """Why a raw JSON value is no number that Farebox counts exactly; JSON numbers and numeric strings are."""
-    quoted = raw[:1] == b'"'
-    if _SHORT_NUMBER.fullmatch(raw) and quoted == (raw[-1:] == b'"'):
+    is_quoted = raw[:1] == b'"'
+    if _SHORT_NUMBER.fullmatch(raw) and is_quoted == (raw[-1:] == b'"'):
         return None
-    text = (raw[1:-1] if quoted else raw).decode()
+    text = (raw[1:-1] if is_quoted else raw).decode()
     if decimal_or_none(text) is not None:
         return None
     field = f"properties.{field_name}"
@@ -131,10 +131,14 @@ def find_subscription(event: UsageEvent, candidates: Sequence[Subscription], at_
     """
     named = event.external_subscription_id
     if named and event.external_customer_id:
-        candidates = [one for one in candidates if one.external_customer_id == event.external_customer_id]
+        candidates = [
+            subscription
+            for subscription in candidates
+            if subscription.external_customer_id == event.external_customer_id
+        ]
     if not candidates:
         return SUBSCRIPTION_NOT_FOUND if named else CUSTOMER_UNSUBSCRIBED
-    active = [one for one in candidates if one.is_active(at_us)]
+    active = [subscription for subscription in candidates if subscription.is_active(at_us)]
     if len(active) == 1:
         return active[0]
     return SUBSCRIPTION_AMBIGUOUS if active else SUBSCRIPTION_NOT_ACTIVE

@@ -7,34 +7,35 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.ingest.domain.billability import Metric, Subscription
+from services.kernel.ids import OrganizationId
 
 
 class OrganizationUpdate(NamedTuple):
-    """An organization's policy for repeats."""
+    """An organization's policy for repeated events."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     rejects_duplicates: bool
 
 
 class MetricUpdate(NamedTuple):
-    """A metric as it is now, or was before it was removed."""
+    """A metric as it is now, or as it was before it was removed."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     metric: Metric
-    deleted: bool
+    is_deleted: bool
 
 
 class SubscriptionUpdate(NamedTuple):
     """A subscription as it is now."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     subscription: Subscription
 
 
 class TestClockUpdate(NamedTuple):
     """The time of a test-mode organization."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     now: datetime
     revision: int
 
@@ -42,7 +43,7 @@ class TestClockUpdate(NamedTuple):
 class Refusal(NamedTuple):
     """An event that rating could not place in a billing period."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     key: uuid.UUID
     reason: str
 
@@ -50,7 +51,7 @@ class Refusal(NamedTuple):
 class TestClockReached(NamedTuple):
     """The log knows the new time of a test clock."""
 
-    organization: uuid.UUID
+    organization: OrganizationId
     now: datetime
     revision: int
 

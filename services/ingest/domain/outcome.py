@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from services.kernel.errors import FieldViolation
+
 
 class Outcome(IntEnum):
     """What became of one sent event; numbered from 0 without gaps."""
@@ -30,6 +32,11 @@ class Answer(NamedTuple):
     reason: str = ""
     field: str = ""
     description: str = ""
+
+
+def answer_to(violation: FieldViolation) -> Answer:
+    """The answer to a malformed event."""
+    return Answer(Outcome.REJECTED, violation.reason, violation.field, violation.description)
 
 
 ACCEPTED = Answer(Outcome.ACCEPTED)

@@ -1,7 +1,7 @@
 """A usage event as its sender wrote it, and whether it is well formed.
 
 Instants are integers of microseconds since 1970 (`_us`): a batch of 1,000 events makes 1,000 of them, and a datetime
-costs five times as much as an integer. Rules: docs, semantics, usage events.
+costs five times as much as an integer. The rules are in README.md beside the service, and in docs/errors.md.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from services.kernel.errors import FieldViolation
 
-# Ids of strangers, as every peer bounds them; a key of this length still fits an index page many times.
+# Ids come from strangers, and every peer bounds them so; many keys of this length still fit on a page of an index.
 MAX_ID_CHARACTERS = 255
-# An event that needs more carries a document, not usage; 1,000 of the largest would be 64 MiB, so the request's
-# own bound of 4 MiB holds first.
+# An event that needs more carries a document and not usage. A thousand of the largest would be 64 MiB, so that the
+# request's own bound of 4 MiB holds first.
 MAX_PROPERTIES_BYTES = 64 * 1024
 # Rating, margin and the list of events look into each property; nobody groups by a hundredth dimension.
 MAX_PROPERTIES = 100
 # Deeper JSON only serves to exhaust the stack of whoever reads it next.
 MAX_PROPERTIES_DEPTH = 16
-# A sender's clock may be in another zone by mistake, not in another year.
+# A sender's clock may be in another time zone by mistake, but not in another year.
 MAX_AHEAD_US = 24 * 3600 * 1_000_000
 # 0001-01-01 and 10000-01-01: what a protobuf Timestamp, a datetime and PostgreSQL can all write.
 MIN_OCCURRED_US = -62_135_596_800 * 1_000_000
@@ -52,7 +52,7 @@ class UsageEvent(NamedTuple):
 
 
 def check_ids(transaction_id: str, customer: str, subscription: str, code: str) -> FieldViolation | None:
-    """What is wrong with the ids of an event, or None; one expression where nothing is, since every event passes."""
+    """What is wrong with the ids of an event, or None. A good event costs one expression, since all pass here."""
     joined = f"{transaction_id}{customer}{subscription}{code}"
     if (
         transaction_id
@@ -69,7 +69,8 @@ def check_ids(transaction_id: str, customer: str, subscription: str, code: str) 
         "external_subscription_id": subscription,
     }
     mandatory = ("transaction_id", "code") if customer or subscription else tuple(named)[:3]
-    return next((found for name, text in named.items() if (found := _check_id(name, text, mandatory))), None)
+    violations = (_check_id(name, text, mandatory) for name, text in named.items())
+    return next((violation for violation in violations if violation), None)
 
 
 def _check_id(name: str, text: str, mandatory: tuple[str, ...]) -> FieldViolation | None:
@@ -92,10 +93,10 @@ def check_occurred(occurred_us: int, *, now_us: int) -> FieldViolation | None:
 
 
 def check_properties(properties: bytes) -> FieldViolation | None:
-    """What the bytes of the properties alone show to be wrong, or None; whether they are JSON is the parser's word."""
+    """What the bytes of the properties alone show to be wrong, or None; whether they are JSON the parser says."""
     if len(properties) > MAX_PROPERTIES_BYTES:
         return FieldViolation("properties", "value_too_long", f"must have at most {MAX_PROPERTIES_BYTES} bytes")
-    # Brackets inside strings count too, so the exact depth is only looked for where there are many.
+    # Brackets inside strings are counted, too, so the exact depth is only computed where there are many.
     if (
         properties.count(b"{") + properties.count(b"[") > MAX_PROPERTIES_DEPTH
         and depth(properties) > MAX_PROPERTIES_DEPTH

@@ -12,7 +12,12 @@ from decimal import Decimal
 
 from services.ingest.domain.usage_event import UsageEvent
 
-# What sends an event its way: external_customer_id, external_subscription_id, code.
+# What one call may bring: more would hold a commit for too long.
+MAX_EVENTS = 1_000
+# As much as the gateway and every gRPC client send without being told to.
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+# What decides where an event goes: external_customer_id, external_subscription_id, code.
 Place = tuple[str, str, str]
 
 
@@ -39,17 +44,17 @@ class UsageEvents:
         """The columns of events."""
         rows = list(events)
         return UsageEvents(
-            [one.transaction_id for one in rows],
-            [one[1:4] for one in rows],
-            [one.occurred_us for one in rows],
-            [one.properties for one in rows],
-            [one.amount for one in rows],
+            [event.transaction_id for event in rows],
+            [event[1:4] for event in rows],
+            [event.occurred_us for event in rows],
+            [event.properties for event in rows],
+            [event.amount for event in rows],
         )
 
     def __len__(self) -> int:
         return len(self.transaction_ids)
 
-    def one(self, index: int) -> UsageEvent:
+    def event(self, index: int) -> UsageEvent:
         """One event as a row."""
         return UsageEvent(
             self.transaction_ids[index],
@@ -61,4 +66,4 @@ class UsageEvents:
 
     def select(self, indices: Sequence[int]) -> UsageEvents:
         """Some of the events, in the order of their indices."""
-        return UsageEvents.of(map(self.one, indices))
+        return UsageEvents.of(map(self.event, indices))

@@ -11,10 +11,11 @@ from services.chassis.db import Database
 from services.chassis.page import Page, write_token
 from services.chassis.streams import SHARD_COUNT
 from services.ingest.domain import identity
-from services.ingest.domain.found import Found
+from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.instant import from_us
-from services.ingest.store import found as store
-from services.ingest.store.found import Filter, Place
+from services.ingest.domain.stored_usage_event import StoredUsageEvent
+from services.ingest.store import stored_usage_events as store
+from services.ingest.store.stored_usage_events import Filter, Position
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, uuid_or_none
 
@@ -22,66 +23,64 @@ from services.kernel.ids import OrganizationId, uuid_or_none
 FIRST_STEP = 8
 LARGEST_STEP = 512
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_KEY = uuid.UUID(int=0)
 
 
-def get_usage_event(db: Database, organization: OrganizationId, transaction_id: str) -> Found:
+def get_usage_event(db: Database, organization: OrganizationId, transaction_id: str) -> StoredUsageEvent:
     """The event with this transaction_id.
 
     Raises:
         NotFoundError: there is none.
     """
-    name = uuid.UUID(organization)
     with db.transaction(organization) as tx:
-        found = store.by_key(tx, name, identity.event_key(name.bytes, transaction_id.encode()))
-    if found is None:
+        event = store.by_key(tx, organization, identity.event_key(organization, transaction_id.encode()))
+    if event is None:
         raise NotFoundError("USAGE_EVENT_UNKNOWN", "no event has this transaction_id", transaction_id=transaction_id)
-    return found
+    return event
 
 
 def list_usage_events(
     db: Database, organization: OrganizationId, wanted: Filter, page: Page
-) -> tuple[list[Found], str]:
+) -> tuple[list[StoredUsageEvent], str]:
     """A page of the events that are wanted, in the order of receipt, and the token of the next page."""
-    name = uuid.UUID(organization)
-    after = _place(page)
+    after = _position(page)
     count = page.skip + page.size + 1
-    events: list[Found] = []
+    events: list[StoredUsageEvent] = []
     with db.transaction(organization) as tx:
-        shards = _shards(tx, name, wanted)
+        shards = _shards(tx, organization, wanted)
         span = (_instant(wanted.from_us), _instant(wanted.until_us))
         step, begin = FIRST_STEP, after.commit_id
         while len(events) < count:
-            commits = store.commits_after(tx, name, begin, shards=shards, occurred=span, limit=step)
+            commits = store.commits_after(tx, organization, begin, shards=shards, occurred=span, limit=step)
             if not commits:
                 break
-            events += store.in_commits(tx, name, commits, after, wanted, count - len(events))
+            events += store.in_commits(tx, organization, commits, after, wanted, count - len(events))
             begin, step = commits[-1] + 1, min(2 * step, LARGEST_STEP)
     return _cut(events[page.skip :], page)
 
 
-def list_quarantined(db: Database, organization: OrganizationId, reason: str, page: Page) -> tuple[list[Found], str]:
+def list_quarantined(
+    db: Database, organization: OrganizationId, reason: str, page: Page
+) -> tuple[list[StoredUsageEvent], str]:
     """A page of the events that cannot be billed yet, oldest first, and the token of the next page."""
-    name = uuid.UUID(organization)
     after = _moment(page)
     with db.transaction(organization) as tx:
-        places = store.quarantined_after(tx, name, after, reason, page.skip + page.size + 1)[page.skip :]
-        found = store.by_keys(tx, name, [key for _, key in places[: page.size]])
-    events = [found[key.bytes] for _, key in places[: page.size] if key.bytes in found]
-    if len(places) <= page.size:
+        listed = store.quarantined_after(tx, organization, after, reason, page.skip + page.size + 1)[page.skip :]
+        by_key = store.by_keys(tx, organization, [key for _, key in listed[: page.size]])
+    events = [by_key[key.bytes] for _, key in listed[: page.size] if key.bytes in by_key]
+    if len(listed) <= page.size:
         return events, ""
-    at, key = places[page.size - 1]
+    at, key = listed[page.size - 1]
     return events, write_token(at.isoformat(), str(key))
 
 
-def _cut(events: list[Found], page: Page) -> tuple[list[Found], str]:
+def _cut(events: list[StoredUsageEvent], page: Page) -> tuple[list[StoredUsageEvent], str]:
     if len(events) <= page.size:
         return events, ""
     last = events[page.size - 1]
     return events[: page.size], write_token(str(last.commit_id), str(uuid.UUID(bytes=last.key)))
 
 
-def _shards(tx: Connection, organization: uuid.UUID, wanted: Filter) -> list[int]:
+def _shards(tx: Connection, organization: OrganizationId, wanted: Filter) -> list[int]:
     """The shards that may hold what is wanted: a customer's events are all in one."""
     customers = [wanted.customer] if wanted.customer else []
     if not customers and (wanted.external_subscription_id or wanted.subscription_id):
@@ -94,18 +93,18 @@ def _shards(tx: Connection, organization: uuid.UUID, wanted: Filter) -> list[int
     if not customers:
         return list(range(SHARD_COUNT))
     # Events that name no customer and could not be placed are filed under the empty one.
-    return sorted({identity.shard_of(organization.bytes, customer, SHARD_COUNT) for customer in [*customers, ""]})
+    return sorted({identity.shard_of(organization, customer, SHARD_COUNT) for customer in [*customers, ""]})
 
 
-def _place(page: Page) -> Place:
+def _position(page: Page) -> Position:
     if not page.after:
-        return Place(0, _FIRST_KEY)
-    return Place(_number(page.after[0]), _key(page))
+        return Position(0, LOWEST_KEY)
+    return Position(_number(page.after[0]), _key(page))
 
 
 def _moment(page: Page) -> tuple[datetime, uuid.UUID]:
     if not page.after:
-        return _NEVER, _FIRST_KEY
+        return _NEVER, LOWEST_KEY
     try:
         at = datetime.fromisoformat(page.after[0])
     except ValueError as error:

@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.instant import from_us, to_us
 from services.ingest.store.log import CATALOG_LOCK
+from services.kernel.ids import OrganizationId
 
-# A cache that is further behind forgets everything instead of catching up.
+# A cache that is further behind than this forgets everything instead of catching up.
 KEPT_CHANGES = 10_000
 
 ORGANIZATION = "organization"
@@ -21,11 +22,11 @@ METRIC = "metric"
 CUSTOMER = "customer"
 SUBSCRIPTION = "subscription"
 RETIREMENT = "retirement"
-NOBODY = uuid.UUID(int=0)
+NOBODY = OrganizationId(str(uuid.UUID(int=0)))
 
 
 class Change(NamedTuple):
-    """One thing of the catalog that is not what it was.
+    """One thing of the catalog that is not what it was before.
 
     Attributes:
         organization: whose; NOBODY's for a change to all.
@@ -33,7 +34,7 @@ class Change(NamedTuple):
         key: code or external id.
     """
 
-    organization: uuid.UUID
+    organization: OrganizationId
     kind: str
     key: str
 
@@ -59,7 +60,12 @@ def note_changes(tx: Connection, changes: Collection[Change]) -> None:
     tx.exec_driver_sql(
         "INSERT INTO catalog_changes SELECT %s, * FROM unnest(%s::uuid[], %s::text[], %s::text[]) "
         "ON CONFLICT DO NOTHING",
-        (revision, [c.organization for c in changes], [c.kind for c in changes], [c.key for c in changes]),
+        (
+            revision,
+            [change.organization for change in changes],
+            [change.kind for change in changes],
+            [change.key for change in changes],
+        ),
     )
     tx.exec_driver_sql("DELETE FROM catalog_changes WHERE revision <= %s", (revision - KEPT_CHANGES,))
 
@@ -70,10 +76,10 @@ def changes_since(tx: Connection, revision: int) -> list[Change] | None:
     if oldest is not None and oldest > revision + 1:
         return None
     rows = tx.exec_driver_sql("SELECT organization_id, kind, key FROM catalog_changes WHERE revision > %s", (revision,))
-    return [Change(*row) for row in rows]
+    return [Change(OrganizationId(str(organization)), kind, key) for organization, kind, key in rows]
 
 
-def save_metric(tx: Connection, organization: uuid.UUID, metric: Metric) -> None:
+def save_metric(tx: Connection, organization: OrganizationId, metric: Metric) -> None:
     """Store a metric as it is now."""
     tx.exec_driver_sql(
         "INSERT INTO billable_metrics (organization_id, code, needs, field_name) VALUES (%s, %s, %s, %s) "
@@ -82,12 +88,12 @@ def save_metric(tx: Connection, organization: uuid.UUID, metric: Metric) -> None
     )
 
 
-def delete_metric(tx: Connection, organization: uuid.UUID, code: str) -> None:
+def delete_metric(tx: Connection, organization: OrganizationId, code: str) -> None:
     """Forget a metric."""
     tx.exec_driver_sql("DELETE FROM billable_metrics WHERE organization_id = %s AND code = %s", (organization, code))
 
 
-def save_subscription(tx: Connection, organization: uuid.UUID, subscription: Subscription) -> None:
+def save_subscription(tx: Connection, organization: OrganizationId, subscription: Subscription) -> None:
     """Store a subscription as it is now."""
     ends_at = None if subscription.ends_us == FOREVER_US else from_us(subscription.ends_us)
     tx.exec_driver_sql(
@@ -106,7 +112,7 @@ def save_subscription(tx: Connection, organization: uuid.UUID, subscription: Sub
     )
 
 
-def save_organization(tx: Connection, organization: uuid.UUID, *, rejects_duplicates: bool) -> None:
+def save_organization(tx: Connection, organization: OrganizationId, *, rejects_duplicates: bool) -> None:
     """Store an organization's policy."""
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id, rejects_duplicates) VALUES (%s, %s) "
@@ -115,7 +121,7 @@ def save_organization(tx: Connection, organization: uuid.UUID, *, rejects_duplic
     )
 
 
-def save_test_clock(tx: Connection, organization: uuid.UUID, now: datetime, revision: int) -> None:
+def save_test_clock(tx: Connection, organization: OrganizationId, now: datetime, revision: int) -> None:
     """Store the time of a test clock; an older advance changes nothing."""
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id, test_clock_now, test_clock_revision) VALUES (%s, %s, %s) "
@@ -126,7 +132,7 @@ def save_test_clock(tx: Connection, organization: uuid.UUID, now: datetime, revi
     )
 
 
-def load_organization(tx: Connection, organization: uuid.UUID) -> OrganizationRow:
+def load_organization(tx: Connection, organization: OrganizationId) -> OrganizationRow:
     """An organization's policy and clock; the defaults for one that rating has not told of yet."""
     row = tx.exec_driver_sql(
         "SELECT rejects_duplicates, test_clock_now FROM organizations WHERE organization_id = %s", (organization,)
@@ -136,7 +142,7 @@ def load_organization(tx: Connection, organization: uuid.UUID) -> OrganizationRo
     return OrganizationRow(row[0], None if row[1] is None else to_us(row[1]))
 
 
-def load_metrics(tx: Connection, organization: uuid.UUID) -> dict[str, Metric]:
+def load_metrics(tx: Connection, organization: OrganizationId) -> dict[str, Metric]:
     """All metrics of an organization, by code."""
     rows = tx.exec_driver_sql(
         "SELECT code, needs, field_name FROM billable_metrics WHERE organization_id = %s", (organization,)
@@ -145,7 +151,7 @@ def load_metrics(tx: Connection, organization: uuid.UUID) -> dict[str, Metric]:
 
 
 def load_subscriptions(
-    tx: Connection, organization: uuid.UUID, *, customers: Sequence[str], external_ids: Sequence[str]
+    tx: Connection, organization: OrganizationId, *, customers: Sequence[str], external_ids: Sequence[str]
 ) -> list[Subscription]:
     """The subscriptions of these customers, and those with these external ids."""
     rows = tx.exec_driver_sql(
@@ -156,8 +162,8 @@ def load_subscriptions(
         {"organization": organization, "customers": list(customers), "external_ids": list(external_ids)},
     )
     return [
-        Subscription(str(found), external, customer, to_us(starts), FOREVER_US if ends is None else to_us(ends))
-        for found, external, customer, starts, ends in rows
+        Subscription(str(identity), external, customer, to_us(starts), FOREVER_US if ends is None else to_us(ends))
+        for identity, external, customer, starts, ends in rows
     ]
 
 

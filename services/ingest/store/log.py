@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
-from services.ingest.domain.deduplicate import Content, Stored
 from services.ingest.domain.instant import to_us
-from services.ingest.store import rows
+from services.ingest.domain.repeat import Content, Original
+from services.ingest.store import copy_rows
 
-# Any number that nothing else uses in this database: whoever resolves events against the catalog shares it, whoever
-# changes the catalog holds it alone. An advisory lock writes nothing; a row's shared lock would dirty its page.
+# Any number that nothing else in this database uses. Whoever resolves events against the catalog shares the lock, and
+# whoever changes the catalog holds it alone. An advisory lock writes nothing; a row's shared lock would dirty its page.
 CATALOG_LOCK = 0x6361_7461
 
 
@@ -34,7 +34,7 @@ class CommitHead(NamedTuple):
 
 _HOLD_SQL = f"SELECT pg_advisory_xact_lock_shared({CATALOG_LOCK})"
 _HEAD_SQL = "SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head"
-# Statement by statement: the second one's snapshot must be taken after the lock was given.
+# Two statements: the snapshot of the second one must be taken after the lock was given.
 BEGIN_COMMIT = f"{_HOLD_SQL}; {_HEAD_SQL}"
 
 
@@ -53,13 +53,13 @@ def hold_catalog(tx: Connection) -> int:
 
 
 def copy_in(tx: Connection, commit_id: int, new_rows: Sequence[bytes]) -> None:
-    """Append rows, made by `rows.row`.
+    """Append rows, made by `copy_rows.write_rows`.
 
     Raises:
         psycopg.errors.UniqueViolation: an identity is stored already; the transaction is lost.
     """
-    with driver_connection(tx).cursor() as cursor, cursor.copy(rows.COPY_SQL) as copy:
-        copy.write(rows.copy_data(commit_id, new_rows))
+    with driver_connection(tx).cursor() as cursor, cursor.copy(copy_rows.COPY_SQL) as copy:
+        copy.write(copy_rows.copy_data(commit_id, new_rows))
 
 
 def is_repeat_of_stored(error: BaseException) -> bool:
@@ -77,20 +77,20 @@ CROSS JOIN LATERAL (
 """
 
 
-def find_stored(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Stored]:
-    """What is stored of these identities, by key."""
-    found = tx.exec_driver_sql(
+def find_originals(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Original]:
+    """The first events of these identities, by key; those that are not stored are left out."""
+    rows = tx.exec_driver_sql(
         _FIND_SQL.format(columns="event_key, content_hash, occurred_at, occurred_at_given"), (_uuids(keys),)
     )
-    return {key.bytes: Stored(digest.bytes, to_us(occurred), given) for key, digest, occurred, given in found}
+    return {key.bytes: Original(digest.bytes, to_us(occurred), given) for key, digest, occurred, given in rows}
 
 
 def find_contents(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Content]:
     """Properties and amounts of stored events, by key."""
-    found = tx.exec_driver_sql(
+    rows = tx.exec_driver_sql(
         _FIND_SQL.format(columns="event_key, properties, precise_total_amount_cents"), (_uuids(keys),)
     )
-    return {key.bytes: Content(bytes(properties), amount) for key, properties, amount in found}
+    return {key.bytes: Content(bytes(properties), amount) for key, properties, amount in rows}
 
 
 def _uuids(keys: Collection[bytes]) -> list[uuid.UUID]:

@@ -13,16 +13,19 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from services.ingest.domain.identity import FIRST_HASHED_KEY
+from services.ingest.domain.identity import FIRST_HASHED_KEY, LOWEST_KEY
 from services.ingest.domain.instant import to_us
 from services.ingest.store.log import CATALOG_LOCK
+from services.kernel.ids import OrganizationId
 
 SCHEMA = "usage_partitions"
 HASHED_KEY = uuid.UUID(bytes=FIRST_HASHED_KEY)
-FIRST_KEY = uuid.UUID(int=0)
 _BOUNDS = re.compile(r"FROM \((?:'([0-9a-f-]+)'|MINVALUE)\) TO \((?:'([0-9a-f-]+)'|MAXVALUE)\)")
 
 Owner = psycopg.Connection[tuple[Any, ...]]
+# Changing a partition waits for running commits, and later commits wait behind it; so it gives up quickly.
+LOCK_TIMEOUT_MS = 2_000
+CONNECT_SECONDS = 2
 
 
 class Partition(NamedTuple):
@@ -39,14 +42,15 @@ class Partition(NamedTuple):
     end: uuid.UUID | None
 
 
+def owner_connection(url: str) -> Owner:
+    """A connection as the owner of the tables; it commits when its block ends well."""
+    options = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
+    return psycopg.connect(url, options=options, connect_timeout=CONNECT_SECONDS)
+
+
 def key_at(instant: datetime) -> uuid.UUID:
     """The first key of the UUIDv7 ids made at an instant."""
     return uuid.UUID(int=(to_us(instant) // 1000) << 80)
-
-
-def made_at_ms(key: uuid.UUID) -> int:
-    """When the ids of a key in the time ranges were made, in milliseconds since 1970."""
-    return key.int >> 80
 
 
 def listed(owner: Owner) -> list[Partition]:
@@ -55,7 +59,7 @@ def listed(owner: Owner) -> list[Partition]:
         "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits AS i "
         "JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'usage_events'::regclass"
     ).fetchall()
-    return sorted((_partition(name, bounds) for name, bounds in rows), key=lambda one: one.first)
+    return sorted((_partition(name, bounds) for name, bounds in rows), key=lambda partition: partition.first)
 
 
 def _partition(name: str, bounds: str) -> Partition:
@@ -63,7 +67,7 @@ def _partition(name: str, bounds: str) -> Partition:
     if match is None:
         raise ValueError(f"the partition {name} has unknown bounds {bounds}")
     first, end = match.groups()
-    return Partition(name, uuid.UUID(first) if first else FIRST_KEY, uuid.UUID(end) if end else None)
+    return Partition(name, uuid.UUID(first) if first else LOWEST_KEY, uuid.UUID(end) if end else None)
 
 
 def split_last(owner: Owner, last: Partition, at: uuid.UUID) -> None:
@@ -86,7 +90,7 @@ def split_last(owner: Owner, last: Partition, at: uuid.UUID) -> None:
     )
     owner.execute(
         sql.SQL("ALTER TABLE usage_events ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
-            old, sql.SQL("MINVALUE") if last.first == FIRST_KEY else sql.Literal(last.first), sql.Literal(at)
+            old, sql.SQL("MINVALUE") if last.first == LOWEST_KEY else sql.Literal(last.first), sql.Literal(at)
         )
     )
 
@@ -125,7 +129,7 @@ def drop(owner: Owner, partition: Partition, event_count: int) -> None:
     owner.execute(sql.SQL("DROP TABLE {}").format(_table(partition.name)))
 
 
-def note_retirement(owner: Owner, organization: uuid.UUID, kind: str) -> None:
+def note_retirement(owner: Owner, organization: OrganizationId, kind: str) -> None:
     """Count the change, so that every process learns of it with its next commit."""
     owner.execute("UPDATE catalog_head SET revision = revision + 1")
     owner.execute("INSERT INTO catalog_changes SELECT revision, %s, %s, '' FROM catalog_head", (organization, kind))

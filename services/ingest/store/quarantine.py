@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
-from services.ingest.domain.found import Found
+from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.instant import from_us
+from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store import catalog
 from services.ingest.store.catalog import Change
+from services.kernel.ids import OrganizationId
 
 
 class Quarantined(NamedTuple):
@@ -26,7 +28,7 @@ class Quarantined(NamedTuple):
         code, customer, subscription: as sent; a change of one of these asks for its release.
     """
 
-    organization: uuid.UUID
+    organization: OrganizationId
     key: uuid.UUID
     reason: str
     field: str
@@ -44,10 +46,10 @@ class Request(NamedTuple):
         number: of the request.
         kind: METRIC or CUSTOMER, or SUBSCRIPTION for events that name no customer.
         key: code or external id.
-        after_key: events up to this one were looked at already.
+        after_key: events up to this key were looked at already.
     """
 
-    organization: uuid.UUID
+    organization: OrganizationId
     number: int
     kind: str
     key: str
@@ -80,18 +82,24 @@ def add(tx: Connection, events: Sequence[Quarantined], at: datetime) -> None:
 
 def request_release(tx: Connection, changes: Sequence[Change]) -> None:
     """Ask for another look at the events that these changes may have made billable."""
-    kinds = [change for change in changes if change.kind in _CONDITIONS]
+    relevant = [change for change in changes if change.kind in _CONDITIONS]
     tx.exec_driver_sql(
         "INSERT INTO release_requests (organization_id, kind, key) "
         "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[])",
-        ([c.organization for c in kinds], [c.kind for c in kinds], [c.key for c in kinds]),
+        (
+            [change.organization for change in relevant],
+            [change.kind for change in relevant],
+            [change.key for change in relevant],
+        ),
     )
 
 
-def request_release_of_succeeded(tx: Connection, organization: uuid.UUID, events: Sequence[Found]) -> None:
-    """Ask for another look at events for whose time another subscription has taken over from the one they had.
+def request_release_of_succeeded(
+    tx: Connection, organization: OrganizationId, events: Sequence[StoredUsageEvent]
+) -> None:
+    """Ask for another look at events for whose time another subscription than theirs has taken over.
 
-    The change that made it so may have been heard of before these events were quarantined.
+    The log may have heard of the change that made it so before it quarantined these events.
     """
     tx.exec_driver_sql(
         "INSERT INTO release_requests (organization_id, kind, key) "
@@ -102,10 +110,10 @@ def request_release_of_succeeded(tx: Connection, organization: uuid.UUID, events
         "AND s.starts_at <= g.at AND (s.ends_at IS NULL OR g.at < s.ends_at)",
         (
             catalog.CUSTOMER,
-            [one.external_customer_id for one in events],
-            [one.external_subscription_id for one in events],
-            [one.subscription_id for one in events],
-            [from_us(one.occurred_us) for one in events],
+            [event.external_customer_id for event in events],
+            [event.external_subscription_id for event in events],
+            [event.subscription_id for event in events],
+            [from_us(event.occurred_us) for event in events],
             organization,
         ),
     )
@@ -116,9 +124,9 @@ def next_request(tx: Connection) -> Request | None:
     row = tx.exec_driver_sql(
         "SELECT organization_id, id, kind, key, coalesce(after_key, %s) FROM release_requests "
         "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-        (catalog.NOBODY,),
+        (LOWEST_KEY,),
     ).one_or_none()
-    return None if row is None else Request(*row)
+    return None if row is None else Request(OrganizationId(str(row[0])), *row[1:])
 
 
 def candidates(tx: Connection, request: Request, limit: int) -> list[uuid.UUID]:
@@ -141,14 +149,14 @@ def advance(tx: Connection, request: Request, after_key: uuid.UUID) -> None:
 
 
 def close(tx: Connection, request: Request) -> None:
-    """A request is answered."""
+    """Remove a request that is answered."""
     tx.exec_driver_sql(
         "DELETE FROM release_requests WHERE organization_id = %s AND id = %s", (request.organization, request.number)
     )
 
 
 def release(
-    tx: Connection, organization: uuid.UUID, released: Sequence[tuple[uuid.UUID, str, str]], at: datetime
+    tx: Connection, organization: OrganizationId, released: Sequence[tuple[uuid.UUID, str, str]], at: datetime
 ) -> None:
     """Mark events as released: (key, subscription id, customer) of each."""
     tx.exec_driver_sql(
@@ -160,11 +168,13 @@ def release(
     )
 
 
-def give_reason(tx: Connection, organization: uuid.UUID, reasons: Sequence[tuple[uuid.UUID, str, str, str]]) -> None:
+def give_reason(
+    tx: Connection, organization: OrganizationId, reasons: Sequence[tuple[uuid.UUID, str, str, str]]
+) -> None:
     """Say why events are still quarantined: (key, reason, field, description) of each."""
     tx.exec_driver_sql(
         "UPDATE quarantined_usage_events AS q SET reason = g.reason, field = g.field, description = g.description "
         "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS g(key, reason, field, description) "
         "WHERE q.organization_id = %s AND q.event_key = g.key AND q.reason <> g.reason",
-        (*([one[place] for one in reasons] for place in range(4)), organization),
+        (*([reason[column] for reason in reasons] for column in range(4)), organization),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
 from services.ingest.domain.instant import from_us
+from services.kernel.ids import OrganizationId
 
 
 class Batch(NamedTuple):
@@ -34,24 +34,25 @@ class Draft(NamedTuple):
     payload: bytes
 
 
-class Noted(NamedTuple):
+class Touched(NamedTuple):
     """What a commit added to the log, so that a list of events finds it.
 
     Attributes:
         commit_id: the commit.
-        places: organizations (16 bytes) and shards that it touched.
+        shards: organizations, and the shard of each that it touched.
         first_us, last_us: earliest and latest time that one of its events occurred.
     """
 
     commit_id: int
-    places: Sequence[tuple[bytes, int]]
+    shards: Sequence[tuple[OrganizationId, int]]
     first_us: int
     last_us: int
 
 
-NOTHING = Noted(0, (), 0, 0)
+NOTHING = Touched(0, (), 0, 0)
 
-# One statement for all that ends a commit: each is a wait, and a wait costs the process more than the database.
+# One statement for all that ends a commit: each statement is a wait, and a wait costs the process more than the
+# database.
 _APPEND_SQL = """
 WITH given AS (
     SELECT g.shard, g.event_count, g.payload, row_number() OVER (PARTITION BY g.shard ORDER BY g.place) AS place
@@ -73,25 +74,25 @@ SELECT shard, moved.before + given.place, given.event_count, given.payload FROM 
 """
 
 
-def append(tx: Connection, drafts: Sequence[Draft], noted: Noted = NOTHING) -> None:
+def append(tx: Connection, drafts: Sequence[Draft], touched: Touched = NOTHING) -> None:
     """Number batches and store them, in the order given; note what their commit added to the log.
 
-    The rows of the shards stay locked until the transaction ends, in ascending order so that two writers never wait
-    for each other in a circle: let this be the last thing before the commit.
+    The rows of the shards stay locked until the transaction ends, so let this be the last thing before the commit.
+    They are locked in ascending order, so that two writers never wait for each other in a circle.
     """
-    if not drafts and not noted.places:
+    if not drafts and not touched.shards:
         return
     driver_connection(tx).execute(
         _APPEND_SQL,
         (
-            [one.shard for one in drafts],
-            [one.event_count for one in drafts],
-            [one.payload for one in drafts],
-            noted.commit_id,
-            from_us(noted.first_us),
-            from_us(noted.last_us),
-            [uuid.UUID(bytes=organization) for organization, _ in noted.places],
-            [shard for _, shard in noted.places],
+            [draft.shard for draft in drafts],
+            [draft.event_count for draft in drafts],
+            [draft.payload for draft in drafts],
+            touched.commit_id,
+            from_us(touched.first_us),
+            from_us(touched.last_us),
+            [organization for organization, _ in touched.shards],
+            [shard for _, shard in touched.shards],
         ),
     )
 

@@ -8,17 +8,19 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from services.kernel.ids import OrganizationId
+
 
 def add(
     tx: Connection,
-    organization: uuid.UUID,
+    organization: OrganizationId,
     key: bytes,
     reason: str,
     actor: str,
     replaced_by: str | None,
     at: datetime,
 ) -> bool:
-    """Note that an event is void; False if it was before. A concurrent writer waits for us or we for it."""
+    """Note that an event is void; False if it was void before. Of two concurrent writers one waits for the other."""
     added = tx.exec_driver_sql(
         "INSERT INTO voided_usage_events (organization_id, event_key, reason, actor, replaced_by, voided_at) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -27,7 +29,7 @@ def add(
     return added.rowcount == 1
 
 
-def lock_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> None:
+def lock_quarantined(tx: Connection, organization: OrganizationId, key: bytes) -> None:
     """Lock the event's row in the quarantine, if it has one: a release of the event waits, or has finished."""
     tx.exec_driver_sql(
         "SELECT FROM quarantined_usage_events WHERE organization_id = %s AND event_key = %s FOR UPDATE",
@@ -35,7 +37,7 @@ def lock_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> Non
     )
 
 
-def remove_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> None:
+def remove_quarantined(tx: Connection, organization: OrganizationId, key: bytes) -> None:
     """Take an event out of the quarantine without releasing it."""
     tx.exec_driver_sql(
         "DELETE FROM quarantined_usage_events WHERE organization_id = %s AND event_key = %s",
@@ -46,8 +48,8 @@ def remove_quarantined(tx: Connection, organization: uuid.UUID, key: bytes) -> N
 def lock_events(tx: Connection, keys: Iterable[bytes]) -> None:
     """Keep everybody else from changing what is said of these events until the transaction ends.
 
-    The log's own rows cannot be locked: nobody may update them. Half of a key is enough; two events that share a lock
-    only wait for each other.
+    The log's own rows cannot be locked, because nobody may update them. Half of a key is enough: two events that share
+    a lock only wait for each other.
     """
     tx.exec_driver_sql(
         "SELECT pg_advisory_xact_lock(lock) FROM unnest(%s::bigint[]) AS lock",

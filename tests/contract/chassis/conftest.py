@@ -9,7 +9,7 @@ import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis.config import Settings
-from services.chassis.rpc.server_async import AsyncServer
+from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from tests.support.async_server import Log, MakeServer
 
 
@@ -28,7 +28,7 @@ def make_server(log: Log) -> Iterator[MakeServer]:
             Settings(**{"grpc_bind": "127.0.0.1:0", "drain_notice_seconds": 0, "drain_seconds": 5, **changes})
         )
         made.append(server)
-        pb_grpc.add_UsageEventServiceServicer_to_server(log, server.grpc)
+        add_servicer(server.grpc, pb_grpc.add_UsageEventServiceServicer_to_server, log)
         return server
 
     yield make

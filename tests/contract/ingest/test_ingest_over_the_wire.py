@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -17,11 +18,11 @@ from services.chassis.config import Settings
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
-from services.chassis.rpc.server_async import AsyncServer
+from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from services.chassis.wait import wait_until
-from services.ingest.rpc import intake as intake_module
-from services.ingest.rpc.lenient import add_to_server
-from services.ingest.rpc.servicer import SERVICE_NAME, UsageEventServicer
+from services.ingest.main import DESERIALIZERS
+from services.ingest.pipeline import intake as intake_module
+from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
 from services.kernel.errors import ResourceExhaustedError
 from services.kernel.ids import new_id
 from tests.support.intake import FakeLog, batch
@@ -103,7 +104,9 @@ def wire() -> Iterator[Wire]:
     """A server as the process makes it, but for what is behind the intake."""
     server = AsyncServer(Settings(grpc_bind="127.0.0.1:0", drain_notice_seconds=0, drain_seconds=1))
     log = FakeLog(server.loop, server.pool)
-    add_to_server(UsageEventServicer(log.deps, log.intake), server.grpc)
+    deps: Any = SimpleNamespace(db=None)
+    servicer = UsageEventServicer(deps, log.intake)
+    add_servicer(server.grpc, pb_grpc.add_UsageEventServiceServicer_to_server, servicer, DESERIALIZERS)
     server.start([SERVICE_NAME])
     with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield Wire(log, channel)

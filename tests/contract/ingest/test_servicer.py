@@ -11,7 +11,7 @@ import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.chassis.rpc.calls import ORGANIZATION_KEY
-from services.ingest.rpc.servicer import UsageEventServicer
+from services.ingest.rpc.usage_event import UsageEventServicer
 from services.kernel.ids import new_id
 
 SERVICE = pb.DESCRIPTOR.services_by_name["UsageEventService"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.bus import Bus
@@ -11,6 +9,7 @@ from services.chassis.streams import USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.ingest.domain.billability import Metric, Needs
 from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
+from services.kernel.ids import OrganizationId
 from tests.support.ingest import Ingest, subscription, teach, usage_event
 
 
@@ -66,13 +65,13 @@ def test_batch_reports_each_event(ingest: Ingest) -> None:
 
 
 def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
-    name = uuid.UUID(ingest.organization)
+    name = OrganizationId(ingest.organization)
     early = usage_event(code="later_metric")
     stranger = usage_event(external_customer_id="initech")
     assert ingest.outcomes(early, stranger) == ["quarantined", "quarantined"]
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
     assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
-    teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), deleted=False)])
+    teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), is_deleted=False)])
     teach(ingest.db, [SubscriptionUpdate(name, subscription("sub-initech", "initech"))])
     wait_until(lambda: len(ingest.announced()) == 2, timeout=10, what="the release")
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())

@@ -10,28 +10,27 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.commands.catalog_cache import OrganizationCatalog
-from services.ingest.commands.prepare import PreparedEvents, Preparer
-from services.ingest.commands.route import make_route
-from services.ingest.commands.sieve import Sieve
-from services.ingest.commands.submission import Submission
-from services.ingest.convert.wire import WireCodec
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
-from services.ingest.domain.deduplicate import Content, Stored
 from services.ingest.domain.instant import to_us
 from services.ingest.domain.outcome import Outcome
+from services.ingest.domain.repeat import Content, Original
 from services.ingest.domain.usage_event import UsageEvent
 from services.ingest.domain.usage_events import Place, UsageEvents
+from services.ingest.pipeline.answer import answer_all
+from services.ingest.pipeline.catalog_cache import OrganizationCatalog
+from services.ingest.pipeline.dedupe import Deduplication
+from services.ingest.pipeline.prepare import PreparedUsageEvents, Preparer
+from services.ingest.pipeline.queue import Submission
+from services.ingest.pipeline.resolve import make_route
 from services.ingest.store import catalog as catalog_store
 from services.ingest.store import log as log_store
-from services.kernel.ids import new_id
+from services.kernel.ids import OrganizationId, new_id
 
-ORGANIZATION = bytes(range(16))
+ORGANIZATION = OrganizationId("00010203-0405-7607-8809-0a0b0c0d0e0f")
 MIDNIGHT_US = to_us(datetime(2026, 3, 1, tzinfo=UTC))
 HOUR_US = 3600 * 1_000_000
 # Ids of two months, whose keys lie in different partitions, and ids that are no UUIDv7 at all.
 IDS = ["019c0000-0000-7000-8000-000000000001", "01a20000-0000-7000-8000-000000000001", "order-1", "order-2"]
-CODEC = WireCodec()
 CODE = "api_call"
 METRIC = Metric(CODE, Needs.NUMBER, "n")
 # Whose events can be billed from midnight on, and whose cannot.
@@ -63,7 +62,7 @@ def make_event(transaction_id: str, content: tuple[int | None, bool, str, str], 
 
 
 class FakeLog:
-    """The log as a dictionary, asked as the sieve asks the database.
+    """The log as a dictionary, asked as the committer asks the database.
 
     Attributes:
         rows: by key, the stored row.
@@ -72,14 +71,14 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.events: dict[bytes, tuple[PreparedEvents, int]] = {}
+        self.events: dict[bytes, tuple[PreparedUsageEvents, int]] = {}
 
-    def find_stored(self, _tx: Any, keys: Any) -> dict[bytes, Stored]:
-        return {key: self._stored(*self.events[key]) for key in keys if key in self.events}
+    def find_originals(self, _tx: Any, keys: Any) -> dict[bytes, Original]:
+        return {key: self._original(*self.events[key]) for key in keys if key in self.events}
 
-    def _stored(self, batch: PreparedEvents, index: int) -> Stored:
+    def _original(self, batch: PreparedUsageEvents, index: int) -> Original:
         given = batch.events.occurred_us[index] is not None
-        return Stored(batch.content_hashes[index], batch.occurred_us[index], given)
+        return Original(batch.content_hashes[index], batch.occurred_us[index], given)
 
     def find_contents(self, _tx: Any, keys: Any) -> dict[bytes, Content]:
         found = {key: self.events[key] for key in keys}
@@ -89,20 +88,20 @@ class FakeLog:
         }
 
     def commit(self, submissions: list[Submission], *, looks: bool) -> None:
-        sieve = Sieve([])
+        commit = Deduplication([])
         for submission in submissions:
-            sieve.add(submission)
+            commit.add(submission)
         # The unique index objects if one of them is stored, and the committer looks.
-        if looks or not self.rows.keys().isdisjoint(sieve.rows):
-            sieve.remove_stored(None)  # type: ignore[arg-type]
-        assert self.rows.keys().isdisjoint(sieve.rows)
+        if looks or not self.rows.keys().isdisjoint(commit.rows):
+            commit.remove_stored(None)  # type: ignore[arg-type]
+        assert self.rows.keys().isdisjoint(commit.rows)
         # What is written and what is announced of it are the same events, each once.
-        fresh = [(key, batch, index) for batch in sieve.fresh for index, key in enumerate(batch.keys)]
-        assert sieve.rows == {key: batch.rows[index] for key, batch, index in fresh}
-        assert len(sieve.rows) == len(fresh)
-        self.rows.update(sieve.rows)
+        fresh = [(key, batch, index) for batch in commit.fresh for index, key in enumerate(batch.keys)]
+        assert commit.rows == {key: batch.rows[index] for key, batch, index in fresh}
+        assert len(commit.rows) == len(fresh)
+        self.rows.update(commit.rows)
         self.events.update({key: (batch, index) for key, batch, index in fresh})
-        sieve.answer()
+        answer_all(commit)
 
 
 class KnownCatalog:
@@ -114,9 +113,9 @@ class KnownCatalog:
         self._known = OrganizationCatalog(ORGANIZATION, catalog_store.UNKNOWN_ORGANIZATION, {CODE: METRIC})
         for customer, candidates in ((SUBSCRIBED, [SUBSCRIPTION]), (STRANGER, [])):
             place: Place = (customer, "", CODE)
-            self._known.routes[place] = make_route(CODEC, ORGANIZATION, place, self._known.metrics, candidates)
+            self._known.routes[place] = make_route(ORGANIZATION, place, self._known.metrics, candidates)
 
-    def find(self, _: bytes) -> OrganizationCatalog:
+    def find(self, _: OrganizationId) -> OrganizationCatalog:
         return self._known
 
 
@@ -134,13 +133,13 @@ def test_log_is_the_set_of_distinct_ids(
     looks: bool,  # noqa: FBT001 - drawn by hypothesis
     data: st.DataObject,
 ) -> None:
-    log, preparer = FakeLog(), Preparer(None, KnownCatalog(), CODEC)  # type: ignore[arg-type]
+    log, preparer = FakeLog(), Preparer(None, KnownCatalog())  # type: ignore[arg-type]
     model: Model = {}
     waiting = [[make_event(*one) for one in batch] for batch in plan]
     waiting += [batch for batch in waiting if data.draw(st.booleans(), label="retried")]
     received_us = MIDNIGHT_US - HOUR_US
-    original = log_store.find_stored, log_store.find_contents
-    log_store.find_stored, log_store.find_contents = log.find_stored, log.find_contents  # type: ignore[assignment]
+    original = log_store.find_originals, log_store.find_contents
+    log_store.find_originals, log_store.find_contents = log.find_originals, log.find_contents  # type: ignore[assignment]
     try:
         while waiting:
             size = groups[len(waiting) % len(groups)]
@@ -153,8 +152,8 @@ def test_log_is_the_set_of_distinct_ids(
                 for event, answer in zip(batch, submission.answers, strict=True):
                     assert answer.outcome is _expected(model, event, received_us)
     finally:
-        log_store.find_stored, log_store.find_contents = original
-    stored = [(batch.events.one(index), batch.entries[index]) for batch, index in log.events.values()]
+        log_store.find_originals, log_store.find_contents = original
+    stored = [(batch.events.event(index), batch.entries[index]) for batch, index in log.events.values()]
     assert {event.transaction_id for event, _ in stored} == model.keys()
     assert len(log.rows) == len(stored) == len(model)
     # The first of each id is what stays of it, and it is announced if it can be billed.

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.ingest.convert.properties import number_test, read_properties, value_reader
+from services.ingest.convert.properties import read_properties
 from services.ingest.domain.billability import Metric, Needs, missing_property
+from services.ingest.pipeline.property import number_test, value_reader
 from services.kernel.money import MAX_DIGITS, MAX_EXPONENT
 
 # The last two are names that JSON writes with escapes.

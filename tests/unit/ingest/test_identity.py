@@ -18,7 +18,7 @@ from services.ingest.domain.identity import (
     event_keys,
     shard_of,
 )
-from services.kernel.ids import new_id
+from services.kernel.ids import OrganizationId, new_id
 
 # UUIDv7s of one and of several milliseconds, almost-UUIDv7s, and whatever else somebody calls an event.
 ids = st.one_of(
@@ -31,7 +31,7 @@ amounts = st.none() | st.sampled_from([Decimal(1), Decimal("1.0"), Decimal("-0.5
 Said = tuple[bytes, bytes, bytes, Decimal | None]
 said = st.tuples(ids, st.sampled_from([b"", b"salt", b"\0acme\0\0api_call\0"]), st.binary(max_size=20), amounts)
 
-ONE, OTHER = uuid.UUID(int=1).bytes, uuid.UUID(int=2).bytes
+ONE, OTHER = OrganizationId(str(uuid.UUID(int=1))), OrganizationId(str(uuid.UUID(int=2)))
 
 
 def test_uuid7_keeps_its_time() -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
-from services.ingest.convert.usage_event import MAX_EVENTS
 from services.ingest.domain.outcome import Answer, Outcome
-from services.ingest.rpc import intake as intake_module
-from services.ingest.rpc.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFTER_SECONDS
+from services.ingest.domain.usage_events import MAX_EVENTS
+from services.ingest.pipeline import intake as intake_module
+from services.ingest.pipeline.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFTER_SECONDS
 from services.kernel.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.intake import FakeLog, batch, stored
+from tests.support.intake import FakeLog, batch, stored, take
 
 ONE, OTHER = OrganizationId(new_id()), OrganizationId(new_id())
 # No step here takes a tenth of a second; what has not come after this never will.
@@ -50,7 +49,7 @@ async def _turn() -> None:
 
 
 def _take(log: FakeLog, *ids: str, organization: OrganizationId = ONE) -> asyncio.Future[list[Answer]]:
-    return log.intake.take(organization, batch(*ids))  # type: ignore[return-value]
+    return take(log.intake, organization, batch(*ids))
 
 
 def _stored(*ids: str) -> list[Answer]:
@@ -83,7 +82,7 @@ def test_calls_that_come_during_a_commit_travel_on_together() -> None:
         # One batch for each organization, with the callers in the order in which they came.
         assert log.committer.ids()[1:] == [["b", "c", "d", "e", "f", "g"], ["a"]]
         owners = [one.organization for one in log.committer.submitted]
-        assert owners == [uuid.UUID(one).bytes for one in (ONE, ONE, OTHER)]
+        assert owners == [ONE, ONE, OTHER]
         assert not any(one.done() for one in (*later, other))
         log.committer.commit(*log.committer.submitted[1:])
         assert [await one for one in later] == [_stored("b", "c"), _stored("d"), _stored("e", "f", "g")]
@@ -143,7 +142,7 @@ def test_a_failed_commit_is_its_organizations_alone() -> None:
 def test_what_cannot_be_prepared_is_its_organizations_alone(error: Exception) -> None:
     async def body(log: FakeLog) -> None:
         first = _take(log, "first")
-        log.preparer.broken[uuid.UUID(ONE).bytes] = error
+        log.preparer.broken[ONE] = error
         calls = [_take(log, "a"), _take(log, "b", organization=OTHER), _take(log, "c")]
         log.committer.commit(log.committer.submitted[0])
         await first
@@ -298,7 +297,7 @@ def test_a_call_fewer_than_usual_is_waited_for_a_moment_only() -> None:
 
 def test_what_memory_does_not_know_is_asked_for_beside_the_loop() -> None:
     async def body(log: FakeLog) -> None:
-        log.preparer.unknown.add(uuid.UUID(ONE).bytes)
+        log.preparer.unknown.add(ONE)
         asking = _take(log, "a", "")
         other = _take(log, "b", organization=OTHER)
         assert log.committer.ids() == [["b"]]
@@ -312,9 +311,8 @@ def test_what_memory_does_not_know_is_asked_for_beside_the_loop() -> None:
 
 def test_what_cannot_be_asked_for_is_an_answer() -> None:
     async def body(log: FakeLog) -> None:
-        name = uuid.UUID(ONE).bytes
-        log.preparer.unknown.add(name)
-        log.preparer.broken[name] = UnavailableError("AWAY", "the catalog is away")
+        log.preparer.unknown.add(ONE)
+        log.preparer.broken[ONE] = UnavailableError("AWAY", "the catalog is away")
         with pytest.raises(UnavailableError):
             await _take(log, "a")
 

@@ -9,18 +9,20 @@ from typing import Any, NoReturn
 import pytest
 
 from services.chassis.wait import wait_until
-from services.ingest.commands.prepare import Preparation, PreparedEvents
-from services.ingest.commands.submission import (
+from services.ingest.domain.usage_event import UsageEvent
+from services.ingest.domain.usage_events import UsageEvents
+from services.ingest.pipeline.prepare import Preparation, PreparedUsageEvents
+from services.ingest.pipeline.queue import (
     MAX_WAITING_BYTES,
     MAX_WAITING_EVENTS,
     PARALLEL_EVENTS,
     Queue,
     Submission,
 )
-from services.ingest.domain.usage_event import UsageEvent
-from services.ingest.domain.usage_events import UsageEvents
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
+from services.kernel.ids import OrganizationId
 
+ORGANIZATION = OrganizationId("00000000-0000-7000-8000-000000000000")
 EVENT = UsageEvent("id", "acme", "", "code", None, b"{}", None)
 LARGE = 1_000_000
 
@@ -38,9 +40,9 @@ class Impatient(threading.Condition):
 
 def _batch(size: int, byte_size: int = 0) -> Submission:
     events = UsageEvents.of([EVENT] * size)
-    prepared = PreparedEvents(events, [], [], [], [], [], [], {})
+    prepared = PreparedUsageEvents(events, [], [], [], [], [], [], {})
     preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=byte_size)
-    return Submission(bytes(16), events, 0, preparation)
+    return Submission(ORGANIZATION, events, 0, preparation)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_commit_takes_whole_batches_in_order() -> None:
     for batch in batches:
         queue.put(batch)
     assert queue.take(8, 1000) == batches[:2]
-    assert queue.take(1, 1000, after_one=True) == batches[2:]
+    assert queue.take(1, 1000, is_after_commit=True) == batches[2:]
 
 
 def test_commit_takes_no_more_bytes_than_it_may() -> None:
@@ -94,8 +96,8 @@ def test_commit_takes_no_more_bytes_than_it_may() -> None:
     for batch in batches:
         queue.put(batch)
     assert queue.take(1000, 100) == batches[:2]
-    assert queue.take(1000, 100, after_one=True) == batches[2:3]
-    assert queue.take(1000, 100, after_one=True) == batches[3:]
+    assert queue.take(1000, 100, is_after_commit=True) == batches[2:3]
+    assert queue.take(1000, 100, is_after_commit=True) == batches[3:]
 
 
 def test_nobody_waits_while_nothing_is_committed(queue: Queue) -> None:
@@ -110,7 +112,7 @@ def test_beside_a_commit_few_events_wait_for_its_end(queue: Queue) -> None:
     queue.put(_batch(PARALLEL_EVENTS - 2))
     queue.put(_batch(1))
     assert _take(queue) is None
-    assert _take(queue, after_one=True) == [PARALLEL_EVENTS - 2, 1]
+    assert _take(queue, is_after_commit=True) == [PARALLEL_EVENTS - 2, 1]
 
 
 def test_beside_a_commit_many_events_are_worth_another(queue: Queue) -> None:
@@ -127,9 +129,9 @@ def test_the_end_of_one_of_two_commits_leaves_one_on_its_way(queue: Queue) -> No
         queue.put(_batch(PARALLEL_EVENTS))
         assert _take(queue) == [PARALLEL_EVENTS]
     queue.put(_batch(1))
-    assert _take(queue, after_one=True) is None
+    assert _take(queue, is_after_commit=True) is None
     # The taker that waits has ended its commit already; now the other ends its own.
-    assert _take(queue, after_one=True) == [1]
+    assert _take(queue, is_after_commit=True) == [1]
 
 
 def test_closed_queue_hands_out_what_waits_and_takes_no_more() -> None:
@@ -140,7 +142,7 @@ def test_closed_queue_hands_out_what_waits_and_takes_no_more() -> None:
     with pytest.raises(UnavailableError):
         queue.put(_batch(1))
     assert queue.take(10, 10) == [batch]
-    assert queue.take(10, 10, after_one=True) == []
+    assert queue.take(10, 10, is_after_commit=True) == []
 
 
 def test_closed_queue_hands_out_what_is_not_worth_a_commit_beside_another(queue: Queue) -> None:
@@ -168,7 +170,7 @@ def test_two_takers_hand_out_each_batch_once() -> None:
         batch = queue.take(LARGE, LARGE)
         while batch:
             taken.extend(map(id, batch))
-            batch = queue.take(LARGE, LARGE, after_one=True)
+            batch = queue.take(LARGE, LARGE, is_after_commit=True)
 
     with ThreadPoolExecutor(2) as takers:
         ended = [takers.submit(commit) for _ in range(2)]

@@ -7,11 +7,12 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.commands.prepare import PreparedEvents
-from services.ingest.commands.route import Target
 from services.ingest.domain.billability import METRIC_UNKNOWN, Reason
 from services.ingest.domain.usage_event import UsageEvent
 from services.ingest.domain.usage_events import UsageEvents
+from services.ingest.pipeline.prepare import PreparedUsageEvents
+from services.ingest.pipeline.resolve import Target
+from services.kernel.ids import OrganizationId
 
 names = st.text(max_size=3)
 sent = st.lists(
@@ -27,28 +28,29 @@ sent = st.lists(
     ),
     max_size=6,
 )
-TARGETS = [Target(bytes(16), shard, "acme", None, b"", b"") for shard in range(6)]
+ORGANIZATION = OrganizationId("00000000-0000-7000-8000-000000000000")
+TARGETS = [Target(ORGANIZATION, shard, "acme", None, b"", b"") for shard in range(6)]
 
 
 def _indices(count: int) -> st.SearchStrategy[list[int]]:
     return st.permutations(range(count)).flatmap(lambda order: st.integers(0, count).map(lambda size: order[:size]))
 
 
-def _prepared(events: list[UsageEvent], reasons: dict[int, Reason]) -> PreparedEvents:
+def _prepared(events: list[UsageEvent], reasons: dict[int, Reason]) -> PreparedUsageEvents:
     """Columns that tell events apart."""
     count = len(events)
     keys, hashes, rows, entries = (
         [f"{column}{index}".encode() for index in range(count)] for column in ("key", "hash", "row", "entry")
     )
     columns = UsageEvents.of(events)
-    return PreparedEvents(columns, keys, hashes, rows, entries, TARGETS[:count], list(range(count)), reasons)
+    return PreparedUsageEvents(columns, keys, hashes, rows, entries, TARGETS[:count], list(range(count)), reasons)
 
 
 @given(sent)
 def test_columns_and_rows_are_the_same_events(events: list[UsageEvent]) -> None:
     columns = UsageEvents.of(iter(events))
     assert len(columns) == len(events)
-    assert [columns.one(index) for index in range(len(columns))] == events
+    assert [columns.event(index) for index in range(len(columns))] == events
     assert columns.places == [one[1:4] for one in events]
     assert columns.transaction_ids == [one.transaction_id for one in events]
 

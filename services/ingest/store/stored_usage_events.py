@@ -1,4 +1,7 @@
-"""Reading events back, each with its disposition. Every condition names the organization; calls also see no other's."""
+"""Reading events back, each with its disposition.
+
+Every condition names the organization, although the database also hides the rows of all others from calls.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from services.ingest.domain.found import Found, State
 from services.ingest.domain.instant import from_us, to_us
+from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
+from services.kernel.ids import OrganizationId
 
 # A log row never changes; its disposition is beside it.
 _SELECT = """
@@ -25,14 +29,14 @@ LEFT JOIN voided_usage_events AS v ON v.organization_id = e.organization_id AND 
 """
 
 
-def _found(row: Any) -> Found:
+def _stored_usage_event(row: Any) -> StoredUsageEvent:
     """An event from a row of _SELECT."""
     state, reason = State.ACCEPTED, ""
     if row.is_voided:
         state, reason = State.VOIDED, row.void_reason
     elif row.is_quarantined:
         state, reason = State.QUARANTINED, row.quarantine_reason
-    return Found(
+    return StoredUsageEvent(
         transaction_id=row.transaction_id,
         external_customer_id=row.external_customer_id,
         external_subscription_id=row.external_subscription_id,
@@ -70,22 +74,22 @@ class Filter(NamedTuple):
     until_us: int | None = None
 
 
-class Place(NamedTuple):
-    """A place in the order of receipt: a commit, and an event in it."""
+class Position(NamedTuple):
+    """A position in the order of receipt: a commit, and an event in it."""
 
     commit_id: int
     key: uuid.UUID
 
 
-def by_key(tx: Connection, organization: uuid.UUID, key: bytes) -> Found | None:
+def by_key(tx: Connection, organization: OrganizationId, key: bytes) -> StoredUsageEvent | None:
     """The event with this identity."""
     row = tx.exec_driver_sql(
         _SELECT + "WHERE e.event_key = %s AND e.organization_id = %s", (uuid.UUID(bytes=key), organization)
     ).one_or_none()
-    return None if row is None else _found(row)
+    return None if row is None else _stored_usage_event(row)
 
 
-def by_keys(tx: Connection, organization: uuid.UUID, keys: Sequence[uuid.UUID]) -> dict[bytes, Found]:
+def by_keys(tx: Connection, organization: OrganizationId, keys: Sequence[uuid.UUID]) -> dict[bytes, StoredUsageEvent]:
     """Events by their identities."""
     rows = tx.exec_driver_sql(
         _SELECT.replace(
@@ -96,12 +100,12 @@ def by_keys(tx: Connection, organization: uuid.UUID, keys: Sequence[uuid.UUID]) 
         + "WHERE e.organization_id = %s",
         (list(keys), organization),
     )
-    return {one.key: one for one in map(_found, rows)}
+    return {event.key: event for event in map(_stored_usage_event, rows)}
 
 
 def commits_after(
     tx: Connection,
-    organization: uuid.UUID,
+    organization: OrganizationId,
     commit_id: int,
     *,
     shards: Collection[int],
@@ -119,9 +123,9 @@ def commits_after(
 
 
 def in_commits(
-    tx: Connection, organization: uuid.UUID, commits: Sequence[int], after: Place, wanted: Filter, limit: int
-) -> list[Found]:
-    """The events of these commits that are wanted, in the order of receipt, after a place."""
+    tx: Connection, organization: OrganizationId, commits: Sequence[int], after: Position, wanted: Filter, limit: int
+) -> list[StoredUsageEvent]:
+    """The events of these commits that are wanted, in the order of receipt, after a position."""
     rows = tx.exec_driver_sql(
         f"SELECT * FROM ({_SELECT} WHERE e.organization_id = %(organization)s AND e.commit_id = ANY(%(commits)s)) AS e "
         "WHERE (commit_id, event_key) > (%(commit)s, %(key)s) "
@@ -146,11 +150,11 @@ def in_commits(
             "limit": limit,
         },
     )
-    return [_found(row) for row in rows]
+    return [_stored_usage_event(row) for row in rows]
 
 
 def quarantined_after(
-    tx: Connection, organization: uuid.UUID, after: tuple[datetime, uuid.UUID], reason: str, limit: int
+    tx: Connection, organization: OrganizationId, after: tuple[datetime, uuid.UUID], reason: str, limit: int
 ) -> list[tuple[datetime, uuid.UUID]]:
     """The next quarantined events: when they were quarantined, and their keys; oldest first."""
     rows = tx.exec_driver_sql(
@@ -163,7 +167,7 @@ def quarantined_after(
 
 
 def customers_of(
-    tx: Connection, organization: uuid.UUID, *, external_id: str, subscription_id: uuid.UUID | None
+    tx: Connection, organization: OrganizationId, *, external_id: str, subscription_id: uuid.UUID | None
 ) -> list[str]:
     """The customers of a subscription, by its external id (several may have had it) or its Farebox id."""
     rows = tx.exec_driver_sql(

@@ -1,8 +1,8 @@
 """Rows of `usage_events` in PostgreSQL's binary COPY format, built as bytes.
 
 Writing a row through the driver's adaptation costs as much as the database's own work; joining prepared pieces costs a
-quarter of it. A row is `commit_id` (known at commit) + `place` (the same for every event of one customer, subscription
-and code, kept in the catalog cache) + what is the event's own.
+quarter of it. A row is `commit_id` (known at the commit) + the columns that every event of one customer, subscription
+and code shares (`place_columns`, kept in the catalog cache) + what is the event's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from decimal import Decimal
 
 from psycopg.types.numeric import DecimalBinaryDumper
 
+from services.ingest.domain.identity import organization_bytes
 from services.ingest.domain.usage_events import UsageEvents
+from services.kernel.ids import OrganizationId
 
 COLUMNS = (
     "commit_id",
@@ -50,31 +52,45 @@ _LENGTHS = [_LENGTH.pack(number) for number in range(_SMALL)]
 _EPOCH_OFFSET_US = 946_684_800 * 1_000_000
 
 
-def place(
-    organization: bytes, shard: int, subscription_id: str | None, customer: str, subscription: str, code: str
+def place_columns(
+    organization: OrganizationId,
+    shard: int,
+    subscription_id: str | None,
+    customer: str,
+    external_subscription_id: str,
+    code: str,
 ) -> bytes:
-    """The columns that events of one place share."""
-    found = _NULL if subscription_id is None else _field(uuid.UUID(subscription_id).bytes)
-    texts = b"".join(_field(text.encode()) for text in (customer, subscription, code))
-    return _PLACE.pack(16, organization, 2, shard) + found + texts
+    """The columns that the events of one place share.
+
+    Args:
+        organization: whose events they are.
+        shard: that carries them.
+        subscription_id: Farebox id of the subscription they count for; None where they cannot be billed.
+        customer: by the organization's id.
+        external_subscription_id: as their sender names it.
+        code: of the metric.
+    """
+    counted_for = _NULL if subscription_id is None else _field(uuid.UUID(subscription_id).bytes)
+    texts = b"".join(_field(text.encode()) for text in (customer, external_subscription_id, code))
+    return _PLACE.pack(16, organization_bytes(organization), 2, shard) + counted_for + texts
 
 
 def write_rows(
     received_us: int,
     events: UsageEvents,
-    texts: Iterable[bytes],
+    transaction_ids: Iterable[bytes],
     places: Iterable[bytes],
     keys: Iterable[bytes],
     content_hashes: Iterable[bytes],
     occurred_us: Iterable[int],
 ) -> list[bytes]:
-    """The rows, without their first column, of events received together.
+    """The rows, without their first column, of events that were received together.
 
     Args:
-        received_us: when.
+        received_us: when the log received them.
         events: the events.
-        texts: their transaction ids in UTF-8.
-        places: columns made by `place`.
+        transaction_ids: the senders' identities in UTF-8.
+        places: columns made by `place_columns`, one for each event.
         keys: 16 bytes each.
         content_hashes: 16 bytes each.
         occurred_us: when they happened, the server's time filled in.
@@ -84,11 +100,11 @@ def write_rows(
     # Names of the function itself are found faster than those of the module.
     pack, lengths, join, small = _OWN.pack, _LENGTHS, b"".join, _SMALL
     given, properties, amounts = events.occurred_us, events.properties, events.amounts
-    columns = zip(places, keys, content_hashes, occurred_us, texts, given, properties, amounts, strict=True)
+    columns = zip(places, keys, content_hashes, occurred_us, transaction_ids, given, properties, amounts, strict=True)
     return [
         join(
             (
-                place_columns,
+                shared,
                 pack(16, key, 16, content_hash, 8, at_us - _EPOCH_OFFSET_US),
                 tails[given_us is not None],
                 lengths[len(text)],
@@ -98,7 +114,7 @@ def write_rows(
                 _NULL if amount is None else _amount(amount),
             )
         )
-        for place_columns, key, content_hash, at_us, text, given_us, raw, amount in columns
+        for shared, key, content_hash, at_us, text, given_us, raw, amount in columns
     ]
 
 

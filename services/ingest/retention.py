@@ -1,6 +1,6 @@
 """Removes events by the age of their ids: whole months of the log, remembered so that no removed id counts again.
 
-    DATABASE_URL=… python -m services.ingest.jobs.retention --made-before 2025-01-01 [--apply]
+    DATABASE_URL=… python -m services.ingest.retention --made-before 2025-01-01 [--apply]
 
 Without `--apply` it only says what would go. A month with events in quarantine is kept unless `--with-quarantined` is
 given. Ids that are no UUIDv7 carry no age; their range is never removed.
@@ -16,10 +16,9 @@ import click
 
 from services.chassis.config import Settings
 from services.ingest.domain.identity import FIRST_HASHED_KEY
-from services.ingest.jobs.partitions import owner_connection
 from services.ingest.store import partitions as store
 from services.ingest.store.catalog import NOBODY, RETIREMENT
-from services.ingest.store.partitions import Owner, Partition
+from services.ingest.store.partitions import Owner, Partition, owner_connection
 
 
 class Candidate(NamedTuple):
@@ -42,8 +41,8 @@ class Candidate(NamedTuple):
 def find(owner: Owner, made_before: datetime) -> list[Candidate]:
     """The ranges whose ids were all made before an instant."""
     limit = min(store.key_at(made_before), uuid.UUID(bytes=FIRST_HASHED_KEY))
-    found = [one for one in store.listed(owner) if one.end is not None and one.end <= limit]
-    return [_look(owner, one) for one in found]
+    old = [partition for partition in store.listed(owner) if partition.end is not None and partition.end <= limit]
+    return [_look(owner, partition) for partition in old]
 
 
 def _look(owner: Owner, partition: Partition) -> Candidate:
@@ -60,27 +59,30 @@ def remove(owner: Owner, candidate: Candidate) -> None:
 
 @click.command(help=__doc__)
 @click.option("--made-before", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Remove ids made before this.")
-@click.option("--apply", "applies", is_flag=True, help="Remove; without it nothing changes.")
+@click.option("--apply", "must_apply", is_flag=True, help="Remove; without it nothing changes.")
 @click.option("--with-quarantined", is_flag=True, help="Remove months with quarantined events, too.")
-def main(made_before: datetime, applies: bool, with_quarantined: bool) -> None:  # noqa: FBT001 - click passes flags so
+def main(made_before: datetime, must_apply: bool, with_quarantined: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Say what would be removed, or remove it."""
     url = Settings().database_url.get_secret_value()
     with owner_connection(url) as owner:
         candidates = find(owner, made_before.replace(tzinfo=UTC))
     if not candidates:
         click.echo("nothing is that old")
-    for one in candidates:
-        kept = one.quarantined_count > 0 and not with_quarantined
-        if applies and not kept:
+    for candidate in candidates:
+        is_kept = candidate.quarantined_count > 0 and not with_quarantined
+        if must_apply and not is_kept:
             with owner_connection(url) as owner:
-                remove(owner, one)
-        click.echo(_describe(one, "kept" if kept else "removed" if applies else "would be removed"))
+                remove(owner, candidate)
+        click.echo(_describe(candidate, "kept" if is_kept else "removed" if must_apply else "would be removed"))
 
 
-def _describe(one: Candidate, fate: str) -> str:
-    span = "" if one.first_at is None else f", occurred {one.first_at:%Y-%m-%d} to {one.last_at:%Y-%m-%d}"
+def _describe(candidate: Candidate, fate: str) -> str:
+    span = ""
+    if candidate.first_at is not None:
+        span = f", occurred {candidate.first_at:%Y-%m-%d} to {candidate.last_at:%Y-%m-%d}"
     return (
-        f"{one.partition.name}: {one.event_count} events{span}, {one.quarantined_count} of them in quarantine: {fate}"
+        f"{candidate.partition.name}: {candidate.event_count} events{span}, "
+        f"{candidate.quarantined_count} of them in quarantine: {fate}"
     )
 
 

@@ -1,4 +1,4 @@
-"""From prepared events to what a commit writes beside their rows: shards' batches, quarantine, what it touched."""
+"""What a commit writes beside the rows of its events: the shards' batches, the quarantine, and what it touched."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from services.ingest.commands.prepare import PreparedEvents
+from services.ingest.pipeline.prepare import PreparedUsageEvents
 from services.ingest.store.quarantine import Quarantined
-from services.ingest.store.shards import Draft, Noted
+from services.ingest.store.shards import Draft, Touched
 
 # Half of what a NATS server takes as one message by default, so that the largest event still fits beside a full batch.
 MAX_PAYLOAD_BYTES = 512 * 1024
 
 
-def drafts_of(batches: Iterable[PreparedEvents]) -> list[Draft]:
+def drafts_of(batches: Iterable[PreparedUsageEvents]) -> list[Draft]:
     """The batches of the shards that announce these events, in order; quarantined events are not announced."""
     by_shard: dict[int, list[bytes]] = defaultdict(list)
     for batch in batches:
@@ -42,24 +42,24 @@ def split(shard: int, entries: list[bytes]) -> list[Draft]:
     return drafts
 
 
-def noted_of(commit_id: int, batches: Sequence[PreparedEvents]) -> Noted:
-    """What a commit added to the log, one span of time for all of its places, which is near enough."""
-    first = min(min(batch.occurred_us) for batch in batches)
-    last = max(max(batch.occurred_us) for batch in batches)
+def touched_by(commit_id: int, batches: Sequence[PreparedUsageEvents]) -> Touched:
+    """What a commit added to the log. One span of time stands for all of its shards, which lists may search in vain."""
+    first_us = min(min(batch.occurred_us) for batch in batches)
+    last_us = max(max(batch.occurred_us) for batch in batches)
     targets = {id(target): target for batch in batches for target in batch.targets}
-    places = {(one.organization, one.shard) for one in targets.values()}
-    return Noted(commit_id, sorted(places), first, last)
+    shards = {(target.organization, target.shard) for target in targets.values()}
+    return Touched(commit_id, sorted(shards), first_us, last_us)
 
 
-def quarantined_of(batches: Iterable[PreparedEvents]) -> list[Quarantined]:
+def quarantined_of(batches: Iterable[PreparedUsageEvents]) -> list[Quarantined]:
     """The quarantine's rows of the events that cannot be billed."""
     return [_quarantined(batch, index) for batch in batches for index in batch.reasons]
 
 
-def _quarantined(batch: PreparedEvents, index: int) -> Quarantined:
+def _quarantined(batch: PreparedUsageEvents, index: int) -> Quarantined:
     customer, subscription, code = batch.events.places[index]
     return Quarantined(
-        uuid.UUID(bytes=batch.targets[index].organization),
+        batch.targets[index].organization,
         uuid.UUID(bytes=batch.keys[index]),
         *batch.reasons[index],
         code,

@@ -1,24 +1,24 @@
-"""Entries of announced batches, written as protobuf wire format by hand.
+"""Entries of the shards' batches: protobuf's wire format, written by hand, and the format in which the log stores them.
 
-One entry reads back as `UsageEventsAccepted(entries=[UsageEventEntry(…)])` (a test holds both side by side); by hand it
-costs a third, because what the events of one place share is joined from the route.
+What a shard announces is stored in the commit that numbers it, and is later sent as it is stored; so the wire format
+is the storage format, and this is the one place under `convert` that knows messages. An entry reads back as
+`UsageEventsAccepted(entries=[UsageEventEntry(…)])`, which a test holds side by side with protobuf's own; by hand it
+costs a third, because what the entries of one place share is joined from the route. Concatenated entries are one batch.
 """
 
 from __future__ import annotations
 
 import functools
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from google.protobuf import timestamp_pb2
 
 from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import domain_events_pb2 as pb
-from services.ingest.commands.codec import ReadValue
-from services.ingest.convert.properties import number_test, value_reader
 from services.ingest.domain.usage_event import MAX_ID_CHARACTERS
 from services.ingest.store.shards import Batch
+from services.kernel.ids import OrganizationId
 from services.kernel.money import plain
 
 _ENTRIES = b"\x22"  # UsageEventsAccepted.entries = 4
@@ -49,8 +49,6 @@ def varint(number: int) -> bytes:
 
 
 _VARINTS = [varint(number) for number in range(_SMALL)]
-
-
 # The nanoseconds of a moment in three look-ups: tag and two groups, two groups, the last one. 0.2 µs less than a loop.
 _NEXT = [bytes((pair & _GROUP | _MORE, pair >> 7 | _MORE)) for pair in range(_PAIR + 1)]
 _FIRST = [b"\x10" + groups for groups in _NEXT]
@@ -58,8 +56,6 @@ _LAST = [bytes((group,)) for group in range(4)]
 _NANOS_BYTES = 6
 # transaction_id = 4 and its length: at most 255 characters of four bytes each.
 _IDS = [b"\x22" + length for length in _VARINTS[: 4 * MAX_ID_CHARACTERS + 1]]
-
-
 # Tag and length of a small entry.
 _ENTRY_HEADS = [_ENTRIES + length for length in _VARINTS]
 
@@ -68,70 +64,67 @@ def _length(size: int) -> bytes:
     return _VARINTS[size] if size < _SMALL else varint(size)
 
 
-class WireCodec:
-    """Writes entries; see commands.codec.EntryCodec."""
+def entry_head(
+    organization: OrganizationId, customer: str, subscription_id: str, code: str, *, is_void: bool = False
+) -> bytes:
+    """What the entries of one place share; `is_void` for entries that take events back."""
+    return pb.UsageEventEntry(
+        organization_id=organization,
+        kind=_VOIDED if is_void else _ACCEPTED,
+        external_customer_id=customer,
+        subscription_id=subscription_id,
+        code=code,
+    ).SerializeToString()
 
-    def head(
-        self, organization: bytes, customer: str, subscription_id: str, code: str, *, voids: bool = False
-    ) -> bytes:
-        """What the entries of one place share."""
-        return pb.UsageEventEntry(
-            organization_id=str(uuid.UUID(bytes=organization)),
-            kind=_VOIDED if voids else _ACCEPTED,
-            external_customer_id=customer,
-            subscription_id=subscription_id,
-            code=code,
-        ).SerializeToString()
 
-    def entries(
-        self,
-        received_us: int,
-        heads: Sequence[bytes],
-        keys: Sequence[bytes],
-        texts: Sequence[bytes],
-        occurred_us: Sequence[int],
-        properties: Sequence[bytes],
-        amounts: Sequence[Decimal | None],
-    ) -> list[bytes]:
-        """The entries of events that were received together."""
-        received = _moment(_RECEIVED_AT, received_us)
-        # What comes before the key, by head; a batch has few.
-        begun = {head: head + received + _KEY for head in set(heads)}
-        # Names of the function itself are found faster than those of the module.
-        join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
-        first, following, last = _FIRST, _NEXT, _LAST
-        columns = zip(heads, keys, texts, occurred_us, properties, amounts, strict=True)
-        bodies = [
-            join(
-                (
-                    begun[head],
-                    key,
-                    _IDS[len(text)],
-                    text,
-                    # As _moment, without the 0.1 µs of a call.
-                    whole_seconds(_OCCURRED_AT, at_us // _MILLION),
-                    first[(nanos := at_us % _MILLION * 1000) & _PAIR],
-                    following[nanos >> 14 & _PAIR],
-                    last[nanos >> 28],
-                    _PROPERTIES,
-                    lengths[len(raw)] if len(raw) < small else varint(len(raw)),
-                    raw,
-                    b"" if amount is None else _amount(amount),
-                )
+def write_entries(
+    received_us: int,
+    heads: Sequence[bytes],
+    keys: Sequence[bytes],
+    transaction_ids: Sequence[bytes],
+    occurred_us: Sequence[int],
+    properties: Sequence[bytes],
+    amounts: Sequence[Decimal | None],
+) -> list[bytes]:
+    """The entries of events that were received together.
+
+    Args:
+        received_us: when the log received them.
+        heads: what `entry_head` made of their places.
+        keys: their identities in the log.
+        transaction_ids: the senders' identities in UTF-8.
+        occurred_us: when they happened.
+        properties: the senders' bytes.
+        amounts: exact prices.
+    """
+    received = _moment(_RECEIVED_AT, received_us)
+    # What comes before the key, by head; a batch has few.
+    begun = {head: head + received + _KEY for head in set(heads)}
+    # Names of the function itself are found faster than those of the module.
+    join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
+    first, following, last = _FIRST, _NEXT, _LAST
+    columns = zip(heads, keys, transaction_ids, occurred_us, properties, amounts, strict=True)
+    bodies = [
+        join(
+            (
+                begun[head],
+                key,
+                _IDS[len(text)],
+                text,
+                # As _moment, without the 0.1 µs of a call.
+                whole_seconds(_OCCURRED_AT, at_us // _MILLION),
+                first[(nanos := at_us % _MILLION * 1000) & _PAIR],
+                following[nanos >> 14 & _PAIR],
+                last[nanos >> 28],
+                _PROPERTIES,
+                lengths[len(raw)] if len(raw) < small else varint(len(raw)),
+                raw,
+                b"" if amount is None else _amount(amount),
             )
-            for head, key, text, at_us, raw, amount in columns
-        ]
-        return [
-            (_ENTRY_HEADS[len(body)] if len(body) < small else _ENTRIES + varint(len(body))) + body for body in bodies
-        ]
-
-    def reader(self, field_name: str) -> ReadValue:
-        """A function that reads one property of valid events."""
-        return value_reader(field_name)
-
-    def number_test(self, field_name: str) -> Callable[[bytes], bool]:
-        """A function that knows most valid properties of which one is a number that Farebox keeps exactly."""
-        return number_test(field_name)
+        )
+        for head, key, text, at_us, raw, amount in columns
+    ]
+    return [(_ENTRY_HEADS[len(body)] if len(body) < small else _ENTRIES + varint(len(body))) + body for body in bodies]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,20 +1,21 @@
-"""A batch on its way through the committer, and the bounded queue it waits in."""
+"""A batch on its way into the log, and the bounded queue in which it waits for a commit."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 
-from services.ingest.commands.prepare import Preparation, PreparedEvents
 from services.ingest.domain.outcome import Answer
 from services.ingest.domain.usage_events import UsageEvents
+from services.ingest.pipeline.prepare import Preparation, PreparedUsageEvents
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
+from services.kernel.ids import OrganizationId
 
-# About a second of the highest rate measured; whoever comes later would wait longer than it takes to come again.
+# About a second of the highest rate measured. Whoever comes later would wait longer than it takes to come again.
 MAX_WAITING_EVENTS = 50_000
-# Rows and entries of the waiting batches; what the process may need for them, twice over.
+# Rows and entries of the waiting batches; the process may need twice as much for them.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-# With fewer, a commit costs mostly what it costs with one event, and the database is not the limit.
+# With fewer events, a commit costs mostly what it costs with one event, and the database is not the limit.
 PARALLEL_EVENTS = 500
 # The queue empties within about a second.
 RETRY_AFTER_SECONDS = 1
@@ -24,15 +25,17 @@ class Submission:
     """A prepared batch of one organization, and its answers once it is committed.
 
     Attributes:
-        organization: its 16 bytes.
+        organization: whose events they are.
         events: the events, in order.
         received_us: when the log received them.
-        preparation: what was made of them; made again if the catalog changed meanwhile.
+        preparation: what was made of them; made anew if the catalog changed meanwhile.
         answers: one for each event, in order; empty before the commit.
         error: why the batch could not be committed; None if it could.
     """
 
-    def __init__(self, organization: bytes, events: UsageEvents, received_us: int, preparation: Preparation) -> None:
+    def __init__(
+        self, organization: OrganizationId, events: UsageEvents, received_us: int, preparation: Preparation
+    ) -> None:
         self.organization = organization
         self.events = events
         self.received_us = received_us
@@ -42,7 +45,7 @@ class Submission:
         self.error: Exception | None = None
 
     @property
-    def prepared(self) -> PreparedEvents:
+    def prepared(self) -> PreparedUsageEvents:
         """The prepared events, in order."""
         return self.preparation.events
 
@@ -56,7 +59,7 @@ class Queue:
         self._events = 0
         self._bytes = 0
         self._commits = 0
-        self._closed = False
+        self._is_closed = False
 
     def put(self, submission: Submission) -> None:
         """Add a batch.
@@ -66,7 +69,7 @@ class Queue:
             UnavailableError: the process is stopping.
         """
         with self._changed:
-            if self._closed:
+            if self._is_closed:
                 raise UnavailableError("STOPPING", "this process takes no more events")
             if self._events and (
                 self._events + len(submission.events) > MAX_WAITING_EVENTS
@@ -83,20 +86,20 @@ class Queue:
             if self._is_worth_a_commit():
                 self._changed.notify()
 
-    def take(self, max_events: int, max_bytes: int, *, after_one: bool = False) -> list[Submission]:
-        """The next batches that fit into one commit, at least one; waits until they are worth one.
+    def take(self, max_events: int, max_bytes: int, *, is_after_commit: bool = False) -> list[Submission]:
+        """The next batches that fit into one commit, at least one; waits until they are worth a commit.
 
         Args:
-            max_events: what one commit may have, unless a single batch has more.
-            max_bytes: likewise.
-            after_one: whether what was taken before is committed now.
+            max_events: how many events one commit may have, unless a single batch has more.
+            max_bytes: how many bytes, likewise.
+            is_after_commit: whether the caller has just ended the commit of what it took before.
 
         Returns:
             The batches; none once the queue is closed and nothing waits.
         """
         with self._changed:
-            self._commits -= after_one
-            while not self._is_worth_a_commit() and not self._closed:
+            self._commits -= is_after_commit
+            while not self._is_worth_a_commit() and not self._is_closed:
                 self._changed.wait()
             taken = self._pop(max_events, max_bytes)
             self._commits += 1
@@ -119,11 +122,11 @@ class Queue:
         return taken
 
     def _is_worth_a_commit(self) -> bool:
-        """Beside a commit on its way, only many events are worth another: few rather wait and share the next one."""
+        """Beside a commit on its way, only many events are worth another; few had better share the next one."""
         return bool(self._waiting) and (self._commits == 0 or self._events >= PARALLEL_EVENTS)
 
     def close(self) -> None:
-        """Take no more; what waits is still handed out."""
+        """Take no more batches; those that wait are still handed out."""
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()

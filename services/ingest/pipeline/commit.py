@@ -15,13 +15,13 @@ from sqlalchemy.engine import Connection
 from services.chassis import failpoint
 from services.chassis.db import Database, WorkerLine, is_unavailable, lost_a_race
 from services.chassis.log import logger
-from services.ingest.commands.catalog_cache import CatalogCache
-from services.ingest.commands.drafts import drafts_of, noted_of, quarantined_of
-from services.ingest.commands.prepare import Preparer
-from services.ingest.commands.recent import RecentKeys
-from services.ingest.commands.sieve import Sieve
-from services.ingest.commands.submission import Queue, Submission
 from services.ingest.domain.instant import from_us
+from services.ingest.pipeline.answer import answer_all
+from services.ingest.pipeline.catalog_cache import CatalogCache
+from services.ingest.pipeline.dedupe import Deduplication, RecentKeys
+from services.ingest.pipeline.effects import drafts_of, quarantined_of, touched_by
+from services.ingest.pipeline.prepare import Preparer
+from services.ingest.pipeline.queue import Queue, Submission
 from services.ingest.store import log as store
 from services.ingest.store import quarantine, shards
 from services.kernel.errors import UnavailableError
@@ -36,13 +36,12 @@ LINES = 2
 # Another replica may store an identity between our look and our copy; each time fewer are left to collide.
 MAX_ATTEMPTS = 8
 
-
-# Is handed batches whose `answers`, or whose `error`, are known now.
+# Called with each finished batch: either its `answers` or its `error` is set.
 Finished = Callable[[Sequence[Submission]], None]
 
 
 def _nobody_waits(_: Sequence[Submission]) -> None:
-    """What a committer without callers does with what it finished."""
+    """Tell nobody; a committer without callers does this with what it finished."""
 
 
 class Committer:
@@ -69,7 +68,7 @@ class Committer:
         ]
 
     def listen(self, finished: Finished) -> None:
-        """Call `finished` in a committer's thread with the batches of every commit, once it is done or given up."""
+        """Call `finished`, in a committer's thread, with the batches of every commit once it is done or given up."""
         self._finished = finished
 
     def start(self) -> None:
@@ -94,65 +93,65 @@ class Committer:
 
     def _run(self) -> None:
         line = self._db.worker_line()
-        batch = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
-        while batch:
-            self._commit_together(line, batch)
-            batch = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES, after_one=True)
+        batches = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
+        while batches:
+            self._commit_together(line, batches)
+            batches = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES, is_after_commit=True)
         line.close()
 
-    def _commit_together(self, line: WorkerLine, batch: Sequence[Submission]) -> None:
+    def _commit_together(self, line: WorkerLine, batches: Sequence[Submission]) -> None:
         """Commit batches in one transaction; where one of them is at fault, each in its own."""
         try:
-            self._commit(line, batch)
+            self._commit(line, batches)
         except Exception as error:
-            if len(batch) > 1 and not is_unavailable(error):
-                log.exception("group_commit_failed", batches=len(batch))
-                for submission in batch:
+            if len(batches) > 1 and not is_unavailable(error):
+                log.exception("group_commit_failed", batches=len(batches))
+                for submission in batches:
                     self._commit_together(line, [submission])
                 return
-            for submission in batch:
+            for submission in batches:
                 submission.error = error
             if not is_unavailable(error):
                 log.exception("commit_failed")
-        self._finished(batch)
+        self._finished(batches)
 
-    def _commit(self, line: WorkerLine, batch: Sequence[Submission]) -> None:
-        looks = any(self._recent.knows(submission.prepared.keys) for submission in batch)
+    def _commit(self, line: WorkerLine, batches: Sequence[Submission]) -> None:
+        must_look = any(self._recent.has_any(submission.prepared.keys) for submission in batches)
         for _ in range(MAX_ATTEMPTS):
             try:
-                self._commit_once(line, batch, looks=looks)
+                self._commit_once(line, batches, must_look=must_look)
             except Exception as error:
                 if not store.is_repeat_of_stored(error) and not lost_a_race(error):
                     raise
-                looks = True
+                must_look = True
             else:
                 return
         raise UnavailableError("COMMIT_RACE_LOST", "other writers store the same events; send the same batch again")
 
-    def _commit_once(self, line: WorkerLine, batch: Sequence[Submission], *, looks: bool) -> None:
+    def _commit_once(self, line: WorkerLine, batches: Sequence[Submission], *, must_look: bool) -> None:
         """One transaction for all batches.
 
         Args:
             line: the thread's connection.
-            batch: what to commit.
-            looks: whether to look for stored identities first instead of hoping that there are none.
+            batches: what to commit.
+            must_look: whether to look for stored identities first, instead of hoping that there are none.
         """
         with line.transaction(store.BEGIN_COMMIT) as (tx, opened):
             head = store.CommitHead(*opened)
             self._cache.catch_up(tx, head.revision)
-            for submission in batch:
+            for submission in batches:
                 self._resolve_again(tx, submission, head.revision)
-            sieve = Sieve(self._cache.retired)
-            for submission in batch:
-                sieve.add(submission)
-            if looks:
-                sieve.remove_stored(tx)
-            announced = self._write(tx, head.commit_id, sieve, batch[-1].received_us)
+            commit = Deduplication(self._cache.retired)
+            for submission in batches:
+                commit.add(submission)
+            if must_look:
+                commit.remove_stored(tx)
+            is_announced = _write(tx, head.commit_id, commit, batches[-1].received_us)
         failpoint.hit("ingest.after_commit")
-        if announced:
+        if is_announced:
             self._wake.set()
-        self._recent.add(sieve.rows)
-        sieve.answer()
+        self._recent.add(commit.rows)
+        answer_all(commit)
 
     def _resolve_again(self, tx: Connection, submission: Submission, revision: int) -> None:
         if submission.preparation.revision != revision:
@@ -160,15 +159,16 @@ class Committer:
                 tx, submission.organization, submission.events, submission.received_us
             )
 
-    def _write(self, tx: Connection, commit_id: int, sieve: Sieve, received_us: int) -> bool:
-        """Write and commit what is new; whether anything of it is announced."""
-        batches = [batch for batch in sieve.fresh if batch]
-        if not batches:
-            return False
-        # In the order of the keys: neighbours in the index, and two writers never wait for each other in a circle.
-        store.copy_in(tx, commit_id, [sieve.rows[key] for key in sorted(sieve.rows)])
-        quarantine.add(tx, quarantined_of(batches), from_us(received_us))
-        drafts = drafts_of(batches)
-        shards.append(tx, drafts, noted_of(commit_id, batches))
-        failpoint.hit("ingest.before_commit")
-        return bool(drafts)
+
+def _write(tx: Connection, commit_id: int, commit: Deduplication, received_us: int) -> bool:
+    """Write what is new; whether anything of it is announced."""
+    batches = [batch for batch in commit.fresh if batch]
+    if not batches:
+        return False
+    # In the order of the keys: neighbours in the index, and two writers never wait for each other in a circle.
+    store.copy_in(tx, commit_id, [commit.rows[key] for key in sorted(commit.rows)])
+    quarantine.add(tx, quarantined_of(batches), from_us(received_us))
+    drafts = drafts_of(batches)
+    shards.append(tx, drafts, touched_by(commit_id, batches))
+    failpoint.hit("ingest.before_commit")
+    return bool(drafts)

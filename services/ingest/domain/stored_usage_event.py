@@ -6,16 +6,18 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple
 
+from services.ingest.domain.usage_event import UsageEvent
+
 
 class State(Enum):
-    """Where an event stands. An accepted one is announced to be counted, the others are not, or were taken back."""
+    """Where an event stands. An accepted one is announced to be counted; the others are not, or were taken back."""
 
     ACCEPTED = "accepted"
     QUARANTINED = "quarantined"
     VOIDED = "voided"
 
 
-class Found(NamedTuple):
+class StoredUsageEvent(NamedTuple):
     """An event as the log holds it now.
 
     Attributes:
@@ -46,3 +48,15 @@ class Found(NamedTuple):
     replaced_by: str
     key: bytes
     commit_id: int
+
+    def as_sent(self) -> UsageEvent:
+        """The event as its sender wrote it, to be resolved again; the time that the log gave it stays its time."""
+        return UsageEvent(
+            self.transaction_id,
+            self.external_customer_id,
+            self.external_subscription_id,
+            self.code,
+            self.occurred_us,
+            self.properties,
+            self.amount,
+        )

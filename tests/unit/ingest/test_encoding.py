@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.ingest.v1 import domain_events_pb2 as pb
-from services.ingest.convert.wire import WireCodec, announcement, varint
 from services.ingest.domain.usage_event import END_OCCURRED_US, MIN_OCCURRED_US
+from services.ingest.store.encoding import announcement, entry_head, varint, write_entries
 from services.ingest.store.shards import Batch
+from services.kernel.ids import OrganizationId, new_id
 
 moments = st.integers(MIN_OCCURRED_US, END_OCCURRED_US - 1)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=255)
@@ -35,15 +36,15 @@ def test_entry_reads_back(
     properties: bytes,
     amount: Decimal | None,
 ) -> None:
-    codec, organization, key = WireCodec(), uuid.uuid4(), uuid.uuid4().bytes
-    head = codec.head(organization.bytes, customer, "s", code, voids=True)
+    organization, key = OrganizationId(new_id()), uuid.uuid4().bytes
+    head = entry_head(organization, customer, "s", code, is_void=True)
     columns = ([head], [key], [transaction_id.encode()], [occurred_us], [properties], [amount])
-    [entry] = codec.entries(received_us, *columns)
+    [entry] = write_entries(received_us, *columns)
     message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, entry), Batch(3, 8, entry)]))
     assert (message.shard, message.first_number, message.last_number) == (3, 7, 8)
     first, second = message.entries
     assert first == second
-    assert first.organization_id == str(organization)
+    assert first.organization_id == organization
     assert first.kind == pb.UsageEventEntry.KIND_VOIDED
     assert (first.event_key, first.transaction_id) == (key, transaction_id)
     assert (first.external_customer_id, first.subscription_id, first.code) == (customer, "s", code)
@@ -57,15 +58,15 @@ def test_entry_reads_back(
 def test_entries_of_several_places_are_each_its_own(
     drawn: list[tuple[str, int, bytes, Decimal | None]], received_us: int, data: st.DataObject
 ) -> None:
-    codec, organization = WireCodec(), uuid.uuid4()
+    organization = OrganizationId(new_id())
     places = [data.draw(st.sampled_from(PLACES)) for _ in drawn]
-    heads = [codec.head(organization.bytes, *place) for place in places]
+    heads = [entry_head(organization, *place) for place in places]
     keys = [uuid.uuid4().bytes for _ in drawn]
     ids, occurred, properties, amounts = (list(column) for column in zip(*drawn, strict=True))
-    written = codec.entries(received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
+    written = write_entries(received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
     # Each by itself is what it is in company, and together they are one message.
     assert written == [
-        codec.entries(received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
+        write_entries(received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
         for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)
     ]
     entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, b"".join(written))])).entries
@@ -80,7 +81,7 @@ def test_entries_of_several_places_are_each_its_own(
 
 
 def test_no_events_have_no_entries() -> None:
-    assert WireCodec().entries(0, [], [], [], [], [], []) == []
+    assert write_entries(0, [], [], [], [], [], []) == []
 
 
 @given(st.integers(0, 2**63))

@@ -1,26 +1,25 @@
 """The catalog in memory, filled on demand and kept true by the revision that every commit holds still.
 
 Batches are resolved before their commit against whatever the cache holds, and say which revision that was. The commit
-locks the catalog; if its revision is another one by then, the cache catches up and the batch is resolved again. So a
+locks the catalog; if its revision is another one by then, the cache catches up and the batch is resolved anew. So a
 stale cache costs time, never correctness.
 """
 
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Collection
 
 from sqlalchemy.engine import Connection
 
-from services.ingest.commands.codec import EntryCodec
-from services.ingest.commands.route import Route, Routes, make_route
 from services.ingest.domain.billability import Metric, Subscription
 from services.ingest.domain.usage_events import Place
+from services.ingest.pipeline.resolve import Route, Routes, make_route
 from services.ingest.store import catalog as store
 from services.ingest.store import log as log_store
+from services.kernel.ids import OrganizationId
 
-# About 1 kB each: beyond this an organization's routes are forgotten and made again on demand.
+# A route takes about 1 kB. Beyond this number an organization's routes are forgotten and made anew on demand.
 MAX_ROUTES = 100_000
 # A process that meets more organizations than this forgets them all and begins again.
 MAX_ORGANIZATIONS = 10_000
@@ -30,12 +29,15 @@ class OrganizationCatalog:
     """What the log needs to know of one organization.
 
     Attributes:
-        organization: its 16 bytes.
+        organization: whose catalog it is.
         row: its policy and its test clock.
+        metrics: its metrics, by code.
+        by_customer: the subscriptions of the customers that were asked for, by the customer's external id.
+        by_external_id: the subscriptions that were asked for by their external id.
         routes: where the events of (customer, subscription, code) go.
     """
 
-    def __init__(self, organization: bytes, row: store.OrganizationRow, metrics: dict[str, Metric]) -> None:
+    def __init__(self, organization: OrganizationId, row: store.OrganizationRow, metrics: dict[str, Metric]) -> None:
         self.organization = organization
         self.row = row
         self.metrics = metrics
@@ -44,52 +46,53 @@ class OrganizationCatalog:
         self.routes: Routes = {}
 
     def forget_routes(self) -> None:
-        """Make every route anew when it is asked for."""
+        """Let every route be made anew when it is asked for."""
         self.routes = {}
 
-    def lacks(self, keys: Collection[Place]) -> bool:
-        """Whether a subscription that these routes may lead to was not asked for yet."""
+    def lacks(self, places: Collection[Place]) -> bool:
+        """Whether a subscription to which these places may lead was not asked for yet."""
         return any(
             subscription not in self.by_external_id if subscription else customer not in self.by_customer
-            for customer, subscription, _ in keys
+            for customer, subscription, _ in places
         )
 
 
 class CatalogCache:
     """The catalog of every organization that this process has met."""
 
-    def __init__(self, codec: EntryCodec) -> None:
-        self._codec = codec
-        # Whoever takes it holds the catalog's lock in the database already, never the other way round: else a
-        # waiting applier would lie between both and nobody could move.
+    def __init__(self) -> None:
+        # Whoever takes it holds the catalog's lock in the database already, never the other way round: else an
+        # applier that waits for that lock would lie between two holders and nobody could move.
         self._guard = threading.Lock()
-        self._organizations: dict[bytes, OrganizationCatalog] = {}
+        self._organizations: dict[OrganizationId, OrganizationCatalog] = {}
         self.revision = -1
         """What the cache holds is right as of this revision, or was loaded later."""
         self.retired: list[tuple[bytes, bytes]] = []
         """Key ranges that retention removed."""
 
-    def find(self, organization: bytes) -> OrganizationCatalog | None:
+    def find(self, organization: OrganizationId) -> OrganizationCatalog | None:
         """What is known of an organization, without asking the database."""
         return self._organizations.get(organization)
 
-    def load(self, tx: Connection, organization: bytes, keys: Collection[Place]) -> tuple[OrganizationCatalog, Routes]:
-        """What is known of an organization, and routes for all `keys`; loads what is missing."""
+    def load(
+        self, tx: Connection, organization: OrganizationId, places: Collection[Place]
+    ) -> tuple[OrganizationCatalog, Routes]:
+        """What is known of an organization, and routes for all `places`; loads what is missing."""
         revision = log_store.hold_catalog(tx)
         with self._guard:
             self._catch_up(tx, revision)
-            found = self._organizations.get(organization)
-            if found is None:
-                found = self._load_organization(tx, organization)
-            missing = {key for key in keys if key not in found.routes}
-            if found.lacks(missing):
-                self._load_subscriptions(tx, found, missing)
-            if len(found.routes) + len(missing) > MAX_ROUTES:
-                found.forget_routes()
-                missing = set(keys)
-            for key in missing:
-                found.routes[key] = self._route(found, key)
-            return found, found.routes
+            known = self._organizations.get(organization)
+            if known is None:
+                known = self._load_organization(tx, organization)
+            missing = {place for place in places if place not in known.routes}
+            if len(known.routes) + len(missing) > MAX_ROUTES:
+                known.forget_routes()
+                missing = set(places)
+            if known.lacks(missing):
+                self._load_subscriptions(tx, known, missing)
+            for place in missing:
+                known.routes[place] = _route(known, place)
+            return known, known.routes
 
     def catch_up(self, tx: Connection, revision: int) -> None:
         """Forget what changed until `revision`; the caller holds the catalog still at it."""
@@ -114,7 +117,7 @@ class CatalogCache:
             if kind == store.RETIREMENT:
                 self.retired = store.load_retired(tx)
                 continue
-            known = self._organizations.get(organization.bytes)
+            known = self._organizations.get(organization)
             if known is None:
                 continue
             known.forget_routes()
@@ -127,31 +130,34 @@ class CatalogCache:
             else:
                 known.by_external_id.pop(key, None)
 
-    def _load_organization(self, tx: Connection, organization: bytes) -> OrganizationCatalog:
+    def _load_organization(self, tx: Connection, organization: OrganizationId) -> OrganizationCatalog:
         if len(self._organizations) >= MAX_ORGANIZATIONS:
             self._organizations = {}
-        name = uuid.UUID(bytes=organization)
-        found = OrganizationCatalog(organization, store.load_organization(tx, name), store.load_metrics(tx, name))
-        self._organizations[organization] = found
-        return found
+        known = OrganizationCatalog(
+            organization, store.load_organization(tx, organization), store.load_metrics(tx, organization)
+        )
+        self._organizations[organization] = known
+        return known
 
-    def _load_subscriptions(self, tx: Connection, known: OrganizationCatalog, keys: Collection[Place]) -> None:
-        external_ids = {subscription for _, subscription, _ in keys if subscription}
-        customers = {customer for customer, subscription, _ in keys if not subscription}
+    def _load_subscriptions(self, tx: Connection, known: OrganizationCatalog, places: Collection[Place]) -> None:
+        external_ids = {subscription for _, subscription, _ in places if subscription}
+        customers = {customer for customer, subscription, _ in places if not subscription}
         if len(known.by_customer) + len(known.by_external_id) > MAX_ROUTES:
             known.by_customer, known.by_external_id = {}, {}
         loaded = store.load_subscriptions(
-            tx,
-            uuid.UUID(bytes=known.organization),
-            customers=sorted(customers),
-            external_ids=sorted(external_ids),
+            tx, known.organization, customers=sorted(customers), external_ids=sorted(external_ids)
         )
         for customer in customers:
-            known.by_customer[customer] = tuple(s for s in loaded if s.external_customer_id == customer)
+            known.by_customer[customer] = tuple(
+                subscription for subscription in loaded if subscription.external_customer_id == customer
+            )
         for external_id in external_ids:
-            known.by_external_id[external_id] = tuple(s for s in loaded if s.external_id == external_id)
+            known.by_external_id[external_id] = tuple(
+                subscription for subscription in loaded if subscription.external_id == external_id
+            )
 
-    def _route(self, known: OrganizationCatalog, key: Place) -> Route:
-        customer, subscription, _ = key
-        candidates = known.by_external_id[subscription] if subscription else known.by_customer[customer]
-        return make_route(self._codec, known.organization, key, known.metrics, candidates)
+
+def _route(known: OrganizationCatalog, place: Place) -> Route:
+    customer, subscription, _ = place
+    candidates = known.by_external_id[subscription] if subscription else known.by_customer[customer]
+    return make_route(known.organization, place, known.metrics, candidates)

@@ -1,0 +1,30 @@
+"""What a shard announces of an event that is stored already: that it counts after all, or no longer."""
+
+from __future__ import annotations
+
+from services.chassis.streams import SHARD_COUNT
+from services.ingest.domain import identity
+from services.ingest.domain.stored_usage_event import StoredUsageEvent
+from services.ingest.store.encoding import entry_head, write_entries
+from services.ingest.store.shards import Draft
+from services.kernel.ids import OrganizationId
+
+
+def take_back(organization: OrganizationId, event: StoredUsageEvent) -> Draft:
+    """The batch that takes one announced event back."""
+    customer = event.external_customer_id
+    head = entry_head(organization, customer, event.subscription_id, event.code, is_void=True)
+    return Draft(identity.shard_of(organization, customer, SHARD_COUNT), 1, entry_of(head, event))
+
+
+def entry_of(head: bytes, event: StoredUsageEvent) -> bytes:
+    """What is announced of one stored event: its own times, not the present."""
+    return write_entries(
+        event.received_us,
+        [head],
+        [event.key],
+        [event.transaction_id.encode()],
+        [event.occurred_us],
+        [event.properties],
+        [event.amount],
+    )[0]

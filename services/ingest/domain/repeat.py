@@ -1,0 +1,66 @@
+"""Whether an event that repeats a transaction_id is the same event again, or another one that reuses the id.
+
+The first event of an identity, the original, stays. A repeat says the same if all of its content does: ids and code as
+text, properties as JSON values (order, spaces and `1.0` for `1` are not content), and the time where both name one.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from services.ingest.domain import identity
+from services.ingest.domain.usage_event import UsageEvent
+from services.kernel.money import decimal_or_none
+
+
+class Original(NamedTuple):
+    """What the log knows of the first event of an identity.
+
+    Attributes:
+        content_hash: of what it said, without its time.
+        occurred_us: when it happened.
+        is_time_given: whether the sender said when, or the server filled it in.
+    """
+
+    content_hash: bytes
+    occurred_us: int
+    is_time_given: bool
+
+
+class Content(NamedTuple):
+    """The part of an original that may be written in several ways."""
+
+    properties: bytes
+    amount: Decimal | None
+
+
+def is_repeat(event: UsageEvent, content_hash: bytes, original: Original) -> bool:
+    """Whether an event repeats the original byte for byte; a time that only one of them names is no difference."""
+    return content_hash == original.content_hash and _same_time(event, original)
+
+
+def is_rewritten(event: UsageEvent, original: Original, content: Content) -> bool:
+    """Whether an event that differs from the original in its bytes still says what the original says."""
+    as_stored = identity.with_content_of(event, properties=content.properties, amount=content.amount)
+    return (
+        as_stored == original.content_hash
+        and event.amount == content.amount
+        and _values(event.properties) == _values(content.properties)
+        and _same_time(event, original)
+    )
+
+
+def _same_time(event: UsageEvent, original: Original) -> bool:
+    return identity.same_time(event.occurred_us, original.occurred_us, is_stored_given=original.is_time_given)
+
+
+def _values(properties: bytes) -> Any:
+    return json.loads(properties, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> tuple[str, Decimal | str]:
+    """A number that equals no string and no boolean (Python holds that True is 1)."""
+    number = decimal_or_none(text)
+    return ("number", text if number is None else number)

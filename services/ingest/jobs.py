@@ -1,0 +1,141 @@
+"""What the log does by itself: publish its shards, release quarantined events, make partitions ahead of time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import psycopg
+from sqlalchemy.engine import Connection
+
+from services.chassis import failpoint, metrics
+from services.chassis.job import Job
+from services.chassis.log import logger
+from services.chassis.outbox import numbered
+from services.chassis.streams import USAGE, shard_subject
+from services.ingest.commands.release import release_next
+from services.ingest.deps import Deps
+from services.ingest.store import partitions, shards
+from services.ingest.store.encoding import announcement
+
+log = logger(__name__)
+
+# Batches read of each shard at a time; 16 shards of them are a few MB.
+READ_BATCHES = 32
+# NATS takes 1 MiB a message; one batch may be half of it, and one event of 64 KiB may lie on top.
+MESSAGE_BYTES = 512 * 1024
+# How long an idle relay waits when nobody wakes it; commits of other replicas are seen after this.
+RELAY_IDLE_SECONDS = 0.05
+# Pause after a round, so that a busy shard's batches travel together: each message costs as much as a hundred events,
+# and whoever waits for a single one does not notice.
+GATHER_SECONDS = 0.04
+# How long a replica waits before it asks again whether the leading one is gone.
+FOLLOW_SECONDS = 0.5
+# How soon a change of the catalog is noticed; asking costs one look into an empty table.
+RELEASE_IDLE_SECONDS = 0.2
+# Months that are made ahead: enough that a keeper that failed for weeks has moved nothing but strays.
+MONTHS_AHEAD = 2
+PARTITION_CHECK_SECONDS = 6 * 3600.0
+# Splitting waits for running commits, and later commits wait behind it; so it gives up quickly and tries again.
+PARTITION_RETRY_SECONDS = 30.0
+_MONTHS_A_YEAR = 12
+
+
+def publish_shards(deps: Deps) -> Job:
+    """Publishes the shards' batches in order; of several replicas one is at work at a time.
+
+    Nothing depends on it for correctness: whoever follows a shard recognises a batch that is published twice, puts
+    batches in order, and fetches those that never come (ReplayUsageEvents).
+    """
+
+    def lead(stopping: threading.Event) -> bool:
+        """Publish for as long as this process holds the relay's lock, which dies with its connection; always again."""
+        with deps.db.worker_session() as session:
+            is_leading = session.exec_driver_sql(
+                "SELECT pg_try_advisory_lock(hashtextextended('farebox.shards', 0))"
+            ).scalar_one()
+            if not is_leading:
+                stopping.wait(FOLLOW_SECONDS)
+                return True
+            deps.bus.ensure_stream(USAGE.name, USAGE.subjects)
+            while not stopping.is_set():
+                deps.wake.clear()
+                if publish_waiting(deps, session) == 0:
+                    deps.wake.wait(RELAY_IDLE_SECONDS)
+                else:
+                    stopping.wait(GATHER_SECONDS)
+        return True
+
+    return Job("shard-relay", lead, wake=deps.wake)
+
+
+def publish_waiting(deps: Deps, session: Connection) -> int:
+    """Publish one round; returns how many messages that were. A relay that lost its session's lock fails here."""
+    waiting = shards.unpublished(session, READ_BATCHES)
+    if not waiting:
+        return 0
+    runs = list(shards.merge(waiting, MESSAGE_BYTES))
+    failpoint.hit("ingest.before_publish")
+    deps.bus.publish(
+        [
+            numbered(shard_subject(run[0].shard), USAGE.name, announcement(run), run[0].number, run[-1].number)
+            for run in runs
+        ]
+    )
+    failpoint.hit("ingest.after_publish")
+    shards.mark_published(session, {run[-1].shard: run[-1].number for run in runs})
+    failpoint.hit("ingest.after_mark")
+    metrics.PUBLISHED.labels(USAGE.name).inc(len(runs))
+    return len(runs)
+
+
+def release_quarantined(deps: Deps) -> Job:
+    """Releases quarantined events that a change of the catalog made billable."""
+
+    def turn(stopping: threading.Event) -> bool:
+        looked_at = release_next(deps)
+        if looked_at is None:
+            stopping.wait(RELEASE_IDLE_SECONDS)
+        elif looked_at:
+            deps.wake.set()
+        return True
+
+    return Job("releaser", turn)
+
+
+def keep_partitions(deps: Deps) -> Job:
+    """Makes the partitions of the coming months. Without it nothing fails, but retention gets coarser."""
+
+    def turn(stopping: threading.Event) -> bool:
+        try:
+            make_partitions(deps.owner_url, deps.clock.now())
+        except psycopg.Error as error:
+            log.warning("partitions_wait", error=repr(error))
+            stopping.wait(PARTITION_RETRY_SECONDS)
+        else:
+            stopping.wait(PARTITION_CHECK_SECONDS)
+        return True
+
+    return Job("partitions", turn)
+
+
+def make_partitions(owner_url: str, now: datetime) -> None:
+    """Let a range begin with each of the coming months, as the owner of the tables."""
+    for ahead in range(1, MONTHS_AHEAD + 1):
+        with partitions.owner_connection(owner_url) as owner:
+            partitions.hold_alone(owner)
+            ranges = [partition for partition in partitions.listed(owner) if partition.end is not None]
+            first_key = partitions.key_at(month_after(now, ahead))
+            if ranges and first_key > ranges[-1].first:
+                partitions.split_last(owner, ranges[-1], first_key)
+                log.info("partition_made", first_key=str(first_key))
+
+
+def month_after(instant: datetime, months: int) -> datetime:
+    """The beginning of the month that is so many months after an instant's, in UTC."""
+    index = instant.year * _MONTHS_A_YEAR + instant.month - 1 + months
+    return datetime(index // _MONTHS_A_YEAR, index % _MONTHS_A_YEAR + 1, 1, tzinfo=UTC)
+
+
+JOBS: tuple[Callable[[Deps], Job], ...] = (keep_partitions, publish_shards, release_quarantined)

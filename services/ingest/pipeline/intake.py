@@ -1,0 +1,287 @@
+"""Takes the events of calls in, and answers every caller after the commit; unary calls and streams share it.
+
+All of it but `_begin` with `may_ask` runs on the server's event loop, so that one turn of the loop answers all callers
+of a commit. Nothing on the loop may wait: what has to ask the database goes to the server's threads.
+
+Small calls of one organization that come while a commit is on its way travel on together, as if one call had brought
+them; see the package's docstring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from typing import Generic, NamedTuple, TypeVar
+
+from services.chassis.db import is_unavailable
+from services.ingest.domain.instant import to_us
+from services.ingest.domain.outcome import Answer, answer_to
+from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, UsageEvents
+from services.ingest.pipeline.commit import Committer
+from services.ingest.pipeline.prepare import CatalogUnknownError, Preparer
+from services.ingest.pipeline.queue import Submission
+from services.kernel.clock import Clock
+from services.kernel.errors import FareboxError, FieldViolation, ResourceExhaustedError, UnavailableError
+from services.kernel.ids import OrganizationId
+
+RETRY_AFTER_SECONDS = 5
+# A stream is cheap while it waits, but may hold a batch of 4 MiB in the transport's buffers.
+MAX_STREAMS = 256
+# A call of so many events or more is a batch by itself.
+BATCH_EVENTS = 32
+# Where several callers send, their small calls are gathered for this long: a commit costs what thirty events cost.
+GATHER_SECONDS = 0.008
+# Longer than the longest statement and its retries: an answer is worth waiting for, an unknown outcome is not.
+MAX_WAIT_SECONDS = 60.0
+# How often we check for calls that have waited too long. One check covers all of them, and so costs each next to
+# nothing.
+SWEEP_SECONDS = 1.0
+
+# What the wire calls an event; only `convert` looks into it.
+Sent = TypeVar("Sent")
+# Reads events at the organization's present time: the well-formed ones and, by index, what is wrong with the others.
+ReadEvents = Callable[[Sequence[Sent], int], tuple[UsageEvents, dict[int, FieldViolation]]]
+
+
+class Call(NamedTuple, Generic[Sent]):
+    """A caller who waits.
+
+    Attributes:
+        events: what it sent.
+        answers: resolves to one answer for each event.
+    """
+
+    events: Sequence[Sent]
+    answers: asyncio.Future[Sequence[Answer]]
+
+
+class Batch(NamedTuple, Generic[Sent]):
+    """Calls of one organization on their way together.
+
+    Attributes:
+        organization: whose calls they are.
+        calls: the callers, in order.
+        violations: by index over the events of all calls, what is wrong with those that are not well formed.
+        submission: the well-formed events; None if there are none.
+    """
+
+    organization: OrganizationId
+    calls: Sequence[Call[Sent]]
+    violations: Mapping[int, FieldViolation]
+    submission: Submission | None
+
+
+class Intake(Generic[Sent]):
+    """Takes the events of calls in; use it from the loop that it is given."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        preparer: Preparer,
+        committer: Committer,
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor,
+        read_events: ReadEvents[Sent],
+    ) -> None:
+        """Prepare to take calls.
+
+        Args:
+            clock: the machine's clock.
+            preparer: resolves and encodes events.
+            committer: commits them, and is listened to.
+            loop: the server's event loop.
+            pool: threads for what has to wait.
+            read_events: reads what callers send.
+        """
+        self._clock = clock
+        self._preparer = preparer
+        self._committer = committer
+        self._loop = loop
+        self._pool = pool
+        self._read_events = read_events
+        self._streams = 0
+        # When each call has waited too long, in the order in which they came; swept while there is one.
+        self._waiting: deque[tuple[float, asyncio.Future[Sequence[Answer]]]] = deque()
+        # Only the loop touches these: small calls by organization, how much they are, and what is committed.
+        self._gathered: dict[OrganizationId, list[Call[Sent]]] = {}
+        self._gathered_calls = self._gathered_events = self._gathered_bytes = 0
+        self._usual_calls = 0
+        self._launching: asyncio.TimerHandle | None = None
+        self._committing: dict[Submission, Batch[Sent]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        committer.listen(self._hear)
+
+    def take(
+        self, organization: OrganizationId, events: Sequence[Sent], byte_size: int
+    ) -> asyncio.Future[Sequence[Answer]]:
+        """Store the events of a call; the answers to all of them, after the commit.
+
+        The answers may turn out to be an error:
+            ResourceExhaustedError: too much waits; nothing is stored.
+            UnavailableError: the log is away, or takes too long; sending the batch again is safe.
+
+        Args:
+            organization: who calls.
+            events: 1 to as many events as a call may bring.
+            byte_size: of the call.
+        """
+        call = Call(events, self._loop.create_future())
+        self._watch(call)
+        if len(events) >= BATCH_EVENTS:
+            self._launch(organization, [call])
+        else:
+            self._gather(organization, call, byte_size)
+        return call.answers
+
+    def _watch(self, call: Call[Sent]) -> None:
+        self._waiting.append((self._loop.time() + MAX_WAIT_SECONDS, call.answers))
+        if len(self._waiting) == 1:
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Give up calls that wait too long, and forget those that are answered."""
+        now = self._loop.time()
+        while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
+            _, answers = self._waiting.popleft()
+            if not answers.done():
+                answers.set_exception(
+                    UnavailableError("COMMIT_OUTCOME_UNKNOWN", "the commit takes too long; send the same batch again")
+                )
+        if self._waiting:
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _gather(self, organization: OrganizationId, call: Call[Sent], byte_size: int) -> None:
+        self._gathered.setdefault(organization, []).append(call)
+        self._gathered_calls += 1
+        self._gathered_events += len(call.events)
+        self._gathered_bytes += byte_size
+        if self._gathered_events >= MAX_EVENTS or self._gathered_bytes >= MAX_BATCH_BYTES:
+            self._launch_gathered()
+        elif not self._committing:
+            self._consider_launch()
+
+    def _consider_launch(self) -> None:
+        """Launch what is gathered if as many calls came as travelled together last; else wait a little for others."""
+        if self._gathered_calls >= self._usual_calls:
+            self._launch_gathered()
+        elif self._launching is None:
+            self._launching = self._loop.call_later(GATHER_SECONDS, self._launch_gathered)
+
+    def _launch_gathered(self) -> None:
+        if self._launching is not None:
+            self._launching.cancel()
+            self._launching = None
+        self._usual_calls = self._gathered_calls
+        gathered, self._gathered = self._gathered, {}
+        self._gathered_calls = self._gathered_events = self._gathered_bytes = 0
+        for organization, calls in gathered.items():
+            self._launch(organization, calls)
+
+    def _launch(self, organization: OrganizationId, calls: Sequence[Call[Sent]]) -> None:
+        """Read, prepare and submit calls; in a thread where memory does not know enough."""
+        try:
+            self._submit(self._begin(organization, calls, may_ask=False))
+        except CatalogUnknownError:
+            task = self._loop.create_task(self._launch_asking(organization, calls))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        except Exception as error:  # noqa: BLE001 - every caller hears of it
+            self._fail(organization, calls, error)
+
+    async def _launch_asking(self, organization: OrganizationId, calls: Sequence[Call[Sent]]) -> None:
+        try:
+            begin = partial(self._begin, organization, calls, may_ask=True)
+            self._submit(await self._loop.run_in_executor(self._pool, begin))
+        except Exception as error:  # noqa: BLE001 - every caller hears of it
+            self._fail(organization, calls, error)
+
+    def _begin(self, organization: OrganizationId, calls: Sequence[Call[Sent]], *, may_ask: bool) -> Batch[Sent]:
+        """Read and prepare calls.
+
+        Raises:
+            CatalogUnknownError: the database would have to be asked, and may not be.
+        """
+        preparer = self._preparer
+        received_us = to_us(self._clock.now())
+        now_us = preparer.now_us(organization, received_us, may_ask=may_ask)
+        sent = list(chain.from_iterable(call.events for call in calls))
+        events, violations = self._read_events(sent, now_us)
+        if any(violation.field == "timestamp" for violation in violations.values()):
+            # It may be too far ahead of a test clock that was advanced since we heard of it.
+            now_us = preparer.now_us(organization, received_us, must_ask=True, may_ask=may_ask)
+            events, violations = self._read_events(sent, now_us)
+        if not events:
+            return Batch(organization, calls, violations, None)
+        preparation = preparer.prepare(organization, events, received_us, may_ask=may_ask)
+        return Batch(organization, calls, violations, Submission(organization, events, received_us, preparation))
+
+    def _submit(self, batch: Batch[Sent]) -> None:
+        if batch.submission is None:
+            _settle(batch, [])
+            return
+        self._committer.submit(batch.submission)
+        self._committing[batch.submission] = batch
+
+    def _hear(self, finished: Sequence[Submission]) -> None:
+        """Hand finished batches to the loop; runs in a committer's thread."""
+        self._loop.call_soon_threadsafe(self._finish, finished)
+
+    def _finish(self, finished: Sequence[Submission]) -> None:
+        for submission in finished:
+            batch = self._committing.pop(submission)
+            if submission.error is None:
+                _settle(batch, submission.answers)
+            else:
+                self._fail(batch.organization, batch.calls, submission.error)
+        if self._gathered:
+            self._consider_launch()
+
+    def _fail(self, organization: OrganizationId, calls: Sequence[Call[Sent]], error: Exception) -> None:
+        """Tell callers of an error; where one of several calls may be at fault, each is tried alone first."""
+        if len(calls) > 1 and not isinstance(error, FareboxError) and not is_unavailable(error):
+            for call in calls:
+                self._launch(organization, [call])
+            return
+        for call in calls:
+            if not call.answers.done():
+                call.answers.set_exception(error)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count a stream while it lives.
+
+        Raises:
+            ResourceExhaustedError: there are too many already.
+        """
+        if self._streams >= MAX_STREAMS:
+            raise ResourceExhaustedError(
+                "TOO_MANY_STREAMS",
+                f"this process serves {MAX_STREAMS} streams at once",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+
+def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
+    """Answer every call; `answers` are those to the well-formed events."""
+    violations = batch.violations
+    if violations:
+        stored = iter(answers)
+        count = len(violations) + len(answers)
+        answers = [answer_to(violations[index]) if index in violations else next(stored) for index in range(count)]
+    start = 0
+    for call in batch.calls:
+        end = start + len(call.events)
+        # Whoever hung up is not there to hear it.
+        if not call.answers.done():
+            call.answers.set_result(answers[start:end])
+        start = end

@@ -1,0 +1,9 @@
+"""Settings of the ingest process."""
+
+from __future__ import annotations
+
+from services.chassis.config import Settings
+
+
+class IngestSettings(Settings):
+    """What ingest reads from the environment: what every service does, and nothing else so far."""
