@@ -6,6 +6,7 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY protos protos
 COPY services services
 COPY gateway gateway
+COPY farebox farebox
 # Wheels only: the result needs no compiler, and neither does the build.
 RUN python -m venv /opt/farebox \
  && /opt/farebox/bin/pip install --no-cache-dir --only-binary :all: --requirement requirements.lock \

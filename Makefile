@@ -37,7 +37,7 @@ lint: install ## Check style
 	$(BIN)/ruff check .
 
 types: gen ## Check types (mypy strict)
-	$(BIN)/mypy services gateway
+	$(BIN)/mypy services gateway farebox
 
 walls: gen ## Check which room imports which (import-linter)
 	$(BIN)/lint-imports

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("ingest", "rating")
+BENCHMARKS = ("ingest", "rating", "testing")
 
 
 def main() -> None:

@@ -19,10 +19,9 @@ from nozle import Nozle
 
 from examples.story import price_sheet, traffic
 from examples.story.accident import Accident, progress_bar
-from examples.story.operator import Tenant, create_tenant
 from examples.story.price_sheet import API_CALL_LIMIT, PLAN_CODE, PROVIDER_RATES, Usage
 from examples.story.report import Report, dollars, exact_dollars
-from examples.story.rest import Rest
+from farebox.testing import Farebox, FareboxServer, Rest
 from services.chassis.provision import SERVICES
 from services.chassis.wait import wait_until
 from services.local.stack import Stack
@@ -68,28 +67,28 @@ class Demo:
 
     def play(self) -> None:
         """Everything in order."""
-        tenant = self._organization()
-        with Rest(self._stack.http_url, tenant.secret_key) as rest:
-            nozle = self._nozle(tenant)
-            self._catalog(rest, tenant)
+        with FareboxServer.on(self._stack) as server, self._organization(server) as organization:
+            rest, nozle = organization.rest, self._nozle(organization)
+            self._catalog(rest, organization)
             self._checkout(rest, nozle)
             self._seed_request(rest)
-            self._month(rest, tenant)
+            self._month(rest, organization)
             self._current_usage(nozle)
             self._access(nozle)
             self._invoices(rest, nozle)
             self._margins(nozle)
 
-    def _nozle(self, tenant: Tenant) -> Nozle:
-        return Nozle(api_key=tenant.secret_key, host=self._stack.http_url, max_retries=SDK_RETRIES)
+    @staticmethod
+    def _nozle(organization: Farebox) -> Nozle:
+        return Nozle(api_key=organization.secret_key, host=organization.url, max_retries=SDK_RETRIES)
 
-    def _organization(self) -> Tenant:
+    def _organization(self, server: FareboxServer) -> Farebox:
         self.report.step("An organization and its keys (gRPC, as its operator)")
-        tenant = create_tenant(self._stack.address("rating"), "Acme AI")
-        self.report.say(f"organization {tenant.organization_id}, key {tenant.secret_key[:12]}…")
-        return tenant
+        organization = server.new_organization("Acme AI")
+        self.report.say(f"organization {organization.organization_id}, key {organization.secret_key[:12]}…")
+        return organization
 
-    def _catalog(self, rest: Rest, tenant: Tenant) -> None:
+    def _catalog(self, rest: Rest, organization: Farebox) -> None:
         self.report.step(f"What is sold (test clock at {MONTH_BEGINS})")
         rest.post("/test_clock", {"now": MONTH_BEGINS})
         for metric in price_sheet.METRICS:
@@ -98,7 +97,7 @@ class Demo:
             rest.post("/features", {"feature": feature})
         rest.post("/plans", {"plan": price_sheet.PLAN})
         rest.post("/cost-models", price_sheet.COST_MODEL)
-        plans = Nozle(api_key=tenant.publishable_key, host=self._stack.http_url).plans()
+        plans = Nozle(api_key=organization.publishable_key, host=organization.url).plans()
         self.report.check(
             "plans a browser sees with the publishable key", [PLAN_CODE], [plan["code"] for plan in plans]
         )
@@ -119,13 +118,13 @@ class Demo:
         self.report.check("first time", "accepted", first["status"])
         self.report.check("second time", "duplicate", again["status"])
 
-    def _month(self, rest: Rest, tenant: Tenant) -> None:
+    def _month(self, rest: Rest, organization: Farebox) -> None:
         self.report.step("A month of events, some of them sent twice (nozle-sdk track, and batches of 100)")
         total = len(self._events) + len(self._events[:: traffic.REPEAT_EVERY])
         with progress_bar(self.report, total) as advance:
             accident = Accident(self._stack, self._victim, after=total // 2)
             began = time.monotonic()
-            sent = traffic.send(self._events, lambda: self._nozle(tenant), rest, accident.watch(advance))
+            sent = traffic.send(self._events, lambda: self._nozle(organization), rest, accident.watch(advance))
             seconds = time.monotonic() - began
             accident.wait()
         self.report.say(f"{sent} events sent in {seconds:.1f} s, {len(self._events)} of them different")

@@ -1,4 +1,4 @@
-"""Turn `protos/` into the importable package `gen/farebox`.
+"""Turn `protos/` into importable packages under `gen/farebox`.
 
 One file, two doors: `make gen` runs it as a script, and hatch runs it as a build hook, so `pip install -e .` is
 enough to get the generated code. Nothing generated is committed.
@@ -51,7 +51,8 @@ def generate() -> None:
     _protoc([*include, f"--grpc_python_out={TARGET}", *map(str, services)])
     typed = [f"--plugin=protoc-gen-mypy_grpc={_typed_stubs_plugin()}", f"--mypy_grpc_out=quiet:{TARGET}"]
     _protoc([*include, *typed, *map(str, services)])
-    for folder in [TARGET / "farebox", *(TARGET / "farebox").rglob("*")]:
+    # Not `farebox` itself: it is a namespace package, of which `farebox/testing` is written by hand.
+    for folder in (TARGET / "farebox").rglob("*"):
         if folder.is_dir():
             (folder / "__init__.py").touch()
             (folder / "py.typed").touch()

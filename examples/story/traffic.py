@@ -12,7 +12,7 @@ from typing import Any
 from nozle import Nozle
 
 from examples.story.price_sheet import PROVIDER_RATES, Usage
-from examples.story.rest import Rest
+from farebox.testing import Rest
 
 # The seed's customer and subscription, and two more, so that margins differ.
 CUSTOMERS = {"customer_123": "sub_abc", "customer_456": "sub_def", "customer_789": "sub_ghi"}

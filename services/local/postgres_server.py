@@ -98,6 +98,7 @@ class PostgresServer(Daemon):
         self.files = PostgresFiles(directory)
         self._port = Port(port)
         chosen = {**SETTINGS, **(settings or {}), "port": str(self.port)}
+        self._is_durable = chosen["fsync"] == "on"
         options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
         process = ManagedProcess(
             "postgres",
@@ -155,7 +156,7 @@ class PostgresServer(Daemon):
         """
         if self.running:
             return
-        self.files.initialize()
+        self.files.initialize(is_durable=self._is_durable)
         self.files.forget_reused_pid()
         try:
             wait_until(self._try_start, timeout=STALE_SECONDS, what="the last server's remains to go away")

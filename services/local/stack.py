@@ -96,9 +96,11 @@ class Stack:
             self._start_stores()
             if self.options.migrate and self.options.services:
                 self._migrate()
-            self._start_services()
+            self._launch_services()
             if self.options.gateway:
-                self._start_gateway()
+                self._launch_gateway()
+            for server in self._servers.values():
+                server.wait_ready()
         except BaseException:
             self.stop()
             raise
@@ -198,6 +200,7 @@ class Stack:
                 self.data_dir / "postgres",
                 port=ports.get("postgres", 0),
                 log_path=self._fresh_log("postgres"),
+                settings=self.options.postgres_settings,
             )
             self._undo.callback(self.postgres.close)
             self.postgres.start()
@@ -221,7 +224,7 @@ class Stack:
         if process.exit_code != 0:
             raise process.failure(f"the migrations ended with exit code {process.exit_code}")
 
-    def _start_services(self) -> None:
+    def _launch_services(self) -> None:
         """All at once: each needs its stores only, and finds the others when it calls them."""
         for service in self.options.services:
             for name in self.options.names(service):
@@ -233,16 +236,14 @@ class Stack:
                 port = self._ports[name]
                 bind = {"GRPC_BIND": port.address, "METRICS_BIND": self._ports[f"{name}-metrics"].address}
                 self._launch(name, service, {**told, **bind}, partial(grpc_is_serving, port.number))
-        for server in self._servers.values():
-            server.wait_ready()
 
-    def _start_gateway(self) -> None:
+    def _launch_gateway(self) -> None:
+        """Beside the services, which it finds when it calls them; it ends before them."""
         self._reserve(GATEWAY)
         port = self._ports[GATEWAY]
         bind = {"HTTP_BIND": port.address, "METRICS_BIND": self._ports[f"{GATEWAY}-metrics"].address}
         server = self._launch(GATEWAY, GATEWAY, {**self._addresses(), **bind}, partial(http_is_healthy, port.number))
         self._undo.callback(server.stop)
-        server.wait_ready()
 
     def _launch(self, name: str, service: str, told: dict[str, str], is_ready: Callable[[], bool]) -> ServiceProcess:
         env = self.options.process_environment(name, service, told)

@@ -34,11 +34,11 @@ class StackOptions:
         ports: fixed ports by process name (`gateway`, `postgres`, `nats`, `nats-monitor`, `ingest-1` …); all
         others
             are free ones.
-        env: variables of every process. `INGEST_DATABASE_URL` … and `NATS_URL`, here or in our own
-        environment, name
-            servers that run elsewhere; the stack then starts none of its own.
+        env: variables of every process. `INGEST_DATABASE_URL` … and `NATS_URL`, here or in our own environment,
+            name servers that run elsewhere, unless empty; the stack then starts none of its own.
         env_of: more variables by process name or service name.
         commands: other commands by service name or `gateway`, for tests.
+        postgres_settings: server settings of its own PostgreSQL that override `postgres_server.SETTINGS`.
         migrate: whether migrations run before the services start.
         gateway: whether the gateway runs.
     """
@@ -50,6 +50,7 @@ class StackOptions:
     env: Mapping[str, str] = field(default_factory=dict)
     env_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    postgres_settings: Mapping[str, str] = field(default_factory=dict)
     migrate: bool = True
     gateway: bool = True
 
@@ -73,11 +74,11 @@ class StackOptions:
 
     def external_database(self, service: str) -> str | None:
         """The URL of a service's database elsewhere, if it has one."""
-        return self.environment().get(database_variable(service))
+        return self.environment().get(database_variable(service)) or None
 
     def external_nats(self) -> str | None:
         """The URL of a NATS server elsewhere, if there is one."""
-        return self.environment().get("NATS_URL")
+        return self.environment().get("NATS_URL") or None
 
     def process_environment(self, name: str, service: str, told: Mapping[str, str]) -> dict[str, str]:
         """The whole environment of one process.

@@ -5,23 +5,41 @@ The events go on while the process is down and while it comes back; a sender tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Thread
 
 import pytest
 
 from examples.story import price_sheet, traffic
-from examples.story.rest import Rest
+from farebox.testing import FareboxServer, Rest
+from services.chassis.provision import SERVICES
 from services.chassis.wait import wait_until
 from services.local.stack import Stack
 
+REPLICAS = 2
 EVENTS = 600
 BATCH = 50
 VISIBLE_SECONDS = 30.0
 VICTIMS = ["ingest-1", "rating-1", "entitlements-1", "margin-1", "gateway", "nats", "postgres"]
 
 
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack of its own: what happens here must not disturb other tests."""
+    with Stack.temporary(replicas=dict.fromkeys(SERVICES, REPLICAS)) as running:
+        yield running
+
+
+@pytest.fixture
+def rest(stack: Stack) -> Iterator[Rest]:
+    """The REST interface with the secret key of a fresh organization."""
+    with FareboxServer.on(stack) as server, server.new_organization() as organization:
+        yield organization.rest
+
+
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_the_invoice_is_the_same(victim: str, stack: Stack, rest: Rest) -> None:
+    """What a customer owes does not depend on which process died, nor on when it came back."""
     events = traffic.month(EVENTS, seed=11)
     usages = traffic.count_usage(events)
     _sell(rest)

@@ -22,10 +22,8 @@ from lago_python_client.models import (
     Tax,
 )
 
-from examples.story.operator import Tenant
-from examples.story.rest import Rest
+from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
-from services.local.stack import Stack
 
 FRESH_SECONDS = 1.0
 GRADUATED = [
@@ -35,8 +33,8 @@ GRADUATED = [
 
 
 @pytest.fixture
-def lago(stack: Stack, tenant: Tenant) -> Client:
-    return Client(api_key=tenant.secret_key, api_url=stack.http_url)
+def lago(farebox: Farebox) -> Client:
+    return Client(api_key=farebox.secret_key, api_url=farebox.url)
 
 
 @pytest.fixture

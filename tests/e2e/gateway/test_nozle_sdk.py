@@ -10,18 +10,16 @@ from nozle import Nozle
 from nozle.errors import NozleAPIError
 
 from examples.story import price_sheet
-from examples.story.operator import Tenant
-from examples.story.rest import Rest
+from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
-from services.local.stack import Stack
 
 SETTLE_SECONDS = 10.0
 CALLS = 30
 
 
 @pytest.fixture
-def nozle(stack: Stack, tenant: Tenant) -> Nozle:
-    return Nozle(api_key=tenant.secret_key, host=stack.http_url)
+def nozle(farebox: Farebox) -> Nozle:
+    return Nozle(api_key=farebox.secret_key, host=farebox.url)
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from examples.story.operator import Tenant
-from examples.story.rest import Rest
+from farebox.testing import FareboxServer, Rest
 from services.kernel.money import plain
-from services.local.stack import Stack
 from tests.support.scenarios import (
     CUSTOMER,
     ExpectedInvoice,
@@ -30,12 +27,11 @@ BATCH = 100
 
 
 @pytest.mark.parametrize("path", [*scenario_files(), *over_time_files()], ids=lambda path: path.stem)
-def test_the_invoices_come_to_the_cent(path: Path, stack: Stack, tenant_of: Callable[..., Tenant]) -> None:
+def test_the_invoices_come_to_the_cent(path: Path, farebox_server: FareboxServer) -> None:
     """The same files that the pure domain and the services price."""
     scenario = read_scenario(path)
-    tenant = tenant_of(**scenario.organization)
-    with Rest(stack.http_url, tenant.secret_key) as rest:
-        invoices = play(scenario, rest)
+    with farebox_server.new_organization(**scenario.organization) as organization:
+        invoices = play(scenario, organization.rest)
     assert {invoice["status"] for invoice in invoices} == {"finalized"}
     billed = [invoice for invoice in invoices if any(fee["amount_cents"] for fee in invoice["fees"])]
     found = [

@@ -9,10 +9,8 @@ import pytest
 
 from examples.demo import SEED_REQUEST
 from examples.story import price_sheet
-from examples.story.operator import Tenant
-from examples.story.rest import Rest
+from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
-from services.local.stack import Stack
 
 # What we promise: an accepted event is visible in current usage within this.
 FRESH_SECONDS = 1.0
@@ -46,11 +44,11 @@ def test_it_is_accepted_counted_once_and_visible_within_a_second(subscribed: Res
     assert api_calls(subscribed)["events_count"] == 2
 
 
-def test_the_same_id_with_other_content_is_told(subscribed: Rest, stack: Stack, tenant: Tenant) -> None:
+def test_the_same_id_with_other_content_is_told(subscribed: Rest, farebox: Farebox) -> None:
     subscribed.post_text("/events", SEED_REQUEST)
     other = SEED_REQUEST.replace("1500", "1501")
-    headers = {"Authorization": f"Bearer {tenant.secret_key}"}
-    response = httpx.post(f"{stack.http_url}/api/v1/events", content=other, headers=headers)
+    headers = {"Authorization": f"Bearer {farebox.secret_key}"}
+    response = httpx.post(f"{farebox.url}/api/v1/events", content=other, headers=headers)
     assert (response.status_code, response.json()["code"]) == (409, "transaction_id_reused")
 
 

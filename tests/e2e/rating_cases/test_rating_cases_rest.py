@@ -10,8 +10,7 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from examples.story.operator import create_tenant
-from services.local.stack import Stack
+from farebox.testing import FareboxServer
 from tests.rating_case_runner import load_cases, same
 from tests.support.deviations import INCOMPLETE, NOT_IN_THE_DOMAIN, NOT_OVER_REST, listed
 from tests.support.rating_cases.account import CURRENCY, Account, CaseRest
@@ -28,21 +27,21 @@ PLAYED_AT_A_TIME = 4
 Figures = dict[str, object]
 
 
-def play(case: dict[str, Any], stack: Stack) -> Figures:
+def play(case: dict[str, Any], server: FareboxServer) -> Figures:
     """Play a case on a fresh organization; the figures it comes to."""
     runner = runner_of(case)
     assert runner is not None
-    tenant = create_tenant(stack.address("rating"), case["id"], default_currency=CURRENCY)
-    with CaseRest(stack.http_url, tenant.secret_key) as rest:
+    organization = server.new_organization(case["id"], default_currency=CURRENCY)
+    with CaseRest(organization.url, organization.secret_key) as rest:
         return runner(case, Account(rest))
 
 
 @pytest.fixture(scope="session")
-def figures(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Figures]]]:
+def figures(farebox_server: FareboxServer, request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Figures]]]:
     """What each of the selected cases comes to, played a few at a time."""
     selected = [str(item.callspec.params["case_id"]) for item in request.session.items if _is_a_case(item)]
     with ThreadPoolExecutor(PLAYED_AT_A_TIME) as pool:
-        yield {case_id: pool.submit(play, CASES[case_id], stack) for case_id in selected}
+        yield {case_id: pool.submit(play, CASES[case_id], farebox_server) for case_id in selected}
 
 
 def _is_a_case(item: pytest.Item) -> TypeGuard[pytest.Function]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from examples.story.rest import Rest
+from farebox.testing import Rest
 from services.chassis.wait import wait_until
 from tests.rating_case_runner import Case, instant
 

@@ -1,10 +1,9 @@
-"""Plain HTTP for what Nozle's SDK has no method for; a retry repeats the same request with the same identity."""
+"""Plain HTTP to the gateway, for tests and examples; a retry repeats the same request with the same identity."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -17,30 +16,51 @@ PAUSE_SECONDS = 0.5
 
 
 class Rest:
-    """The REST interface with a secret key."""
+    """The REST interface with one key, e.g. `rest.post("/plans", {"plan": {…}})`."""
 
     def __init__(self, base_url: str, secret_key: str) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            base_url: where the gateway answers.
+            secret_key: whose requests these are.
+        """
         headers = {"Authorization": f"Bearer {secret_key}"}
         self._client = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._client.close()
 
     def get(self, path: str, **query: str) -> Any:
-        """The JSON of a GET."""
+        """The JSON of a GET.
+
+        Raises:
+            RuntimeError: it was answered with an error, which the message shows.
+            TimeoutError: it was refused for about twenty seconds.
+        """
         return self._send("GET", path, params=query)
 
     def post(self, path: str, body: Any) -> Any:
-        """The JSON of a POST; every attempt carries one Idempotency-Key."""
+        """The JSON of a POST; every attempt carries one Idempotency-Key. Raises as `get`."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
+    def put(self, path: str, body: Any) -> Any:
+        """The JSON of a PUT; every attempt carries one Idempotency-Key. Raises as `get`."""
+        return self._send("PUT", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+
+    def delete(self, path: str, **query: str) -> Any:
+        """The JSON of a DELETE; every attempt carries one Idempotency-Key. Raises as `get`."""
+        return self._send("DELETE", path, params=query, headers={"Idempotency-Key": str(uuid.uuid4())})
+
     def post_text(self, path: str, text: str) -> Any:
-        """The JSON of a POST whose body is sent byte by byte as it stands."""
+        """The JSON of a POST whose body is sent byte by byte as it stands. Raises as `get`."""
         return self._send("POST", path, content=text, headers={"Content-Type": "application/json"})
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
