@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from services.chassis.job import Job
+from services.chassis.job import Job, forget_old_requests
 from services.chassis.log import logger
-from services.margin.commands import cost_events, prices
+from services.margin.commands import cost_event as cost_event_commands
+from services.margin.commands import price as price_commands
 from services.margin.deps import Deps
 
 log = logger(__name__)
@@ -22,7 +24,7 @@ def catalog_import(deps: Deps) -> Job:
 
     def turn(_: threading.Event) -> bool:
         with deps.db.worker_transaction() as tx:
-            added = prices.import_catalog(deps, tx)
+            added = price_commands.import_catalog(deps, tx)
         log.info("catalog_imported", rows=added)
         return False
 
@@ -34,7 +36,14 @@ def waiting_cost_events(deps: Deps) -> Job:
 
     def turn(_: threading.Event) -> bool:
         with deps.db.worker_transaction() as tx:
-            cost_events.claim_waiting(deps, tx)
+            cost_event_commands.claim_waiting(deps, tx)
         return True
 
     return Job("waiting-cost-events", turn, pause_seconds=CLAIM_SECONDS)
+
+
+def _old_requests(deps: Deps) -> Job:
+    return forget_old_requests(deps.db, deps.clock.now)
+
+
+JOBS: tuple[Callable[[Deps], Job], ...] = (catalog_import, waiting_cost_events, _old_requests)

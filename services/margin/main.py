@@ -11,24 +11,23 @@ from farebox.ingest.v1.usage_event_service_pb2_grpc import UsageEventServiceStub
 from farebox.margin.v1 import alert_service_pb2_grpc, cost_model_service_pb2_grpc, margin_service_pb2_grpc
 from services.chassis import outbox, process
 from services.chassis.bus import Bus
-from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
-from services.chassis.job import forget_old_requests
 from services.chassis.process import Worker
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
 from services.chassis.streams import MARGIN
 from services.kernel.clock import Clock, SystemClock
-from services.margin import jobs, price_source
-from services.margin.consumers.rating import rating_log
-from services.margin.consumers.usage import UsageLogs
-from services.margin.convert.domain_events import domain_event_to_pb
+from services.margin.consumers import UsageLogs, rating_log
+from services.margin.convert import price_catalog
+from services.margin.convert.domain_event import domain_event_to_pb
 from services.margin.deps import Deps
 from services.margin.domain.projection import ClockReached
-from services.margin.rpc.alert_service import AlertService
-from services.margin.rpc.cost_model_service import CostModelService
-from services.margin.rpc.margin_service import MarginService
+from services.margin.jobs import JOBS
+from services.margin.rpc.alert import AlertServicer
+from services.margin.rpc.cost_model import CostModelServicer
+from services.margin.rpc.margin import MarginServicer
+from services.margin.settings import MarginSettings
 
 SERVICE_NAMES = (
     "farebox.margin.v1.CostModelService",
@@ -54,20 +53,18 @@ def announce(tx: Connection, event: ClockReached) -> None:
     outbox.announce(tx, subject, body.SerializeToString())
 
 
-def build(settings: Settings, *, clock: Clock | None = None) -> Parts:
+def build(settings: MarginSettings, *, clock: Clock | None = None) -> Parts:
     """Wire the service; nothing runs yet."""
     db, bus = Database(settings), Bus(settings)
-    deps = Deps(db, clock or SystemClock(), announce, price_source.book())
+    deps = Deps(db, clock or SystemClock(), announce, price_catalog.book())
     ingest = open_channel(settings.ingest_address)
     server = Server(settings)
-    cost_model_service_pb2_grpc.add_CostModelServiceServicer_to_server(CostModelService(deps), server.grpc)
-    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(deps), server.grpc)
-    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertService(deps), server.grpc)
+    cost_model_service_pb2_grpc.add_CostModelServiceServicer_to_server(CostModelServicer(deps), server.grpc)
+    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginServicer(deps), server.grpc)
+    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(deps), server.grpc)
     logs = [*UsageLogs(deps, UsageEventServiceStub(ingest)).logs(), rating_log(deps)]
     workers: list[Worker] = [
-        jobs.catalog_import(deps),
-        jobs.waiting_cost_events(deps),
-        forget_old_requests(db, deps.clock.now),
+        *(job(deps) for job in JOBS),
         outbox.Relay(db, bus, stream=MARGIN),
         Follower(db, bus, logs),
     ]
@@ -81,4 +78,4 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Parts:
 
 
 if __name__ == "__main__":
-    process.run("margin", Settings, build)
+    process.run("margin", MarginSettings, build)

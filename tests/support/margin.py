@@ -20,7 +20,7 @@ from services.chassis.db import Database
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
-from services.margin import price_source
+from services.margin.convert import price_catalog
 from services.margin.convert.common import period_to_pb, time_to_pb
 from services.margin.deps import Deps
 from services.margin.domain.projection import UsageEvent
@@ -34,7 +34,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def deps_on(db: Database) -> Deps:
     """Margin's dependencies on a database, with a clock that stands at `NOW`."""
-    return Deps(db, FrozenClock(NOW), announce, price_source.book())
+    return Deps(db, FrozenClock(NOW), announce, price_catalog.book())
 
 
 def subscription_id(name: str) -> str:

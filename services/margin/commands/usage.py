@@ -19,11 +19,11 @@ from services.margin.domain.costing import cost_of_usage, number_of
 from services.margin.domain.ledger import CostEntry, Origin, Source
 from services.margin.domain.price import Prices
 from services.margin.domain.projection import Metric, UsageEvent
-from services.margin.store import cost_events as cost_event_store
-from services.margin.store import cost_models as cost_model_store
+from services.margin.store import cost_event as cost_event_store
+from services.margin.store import cost_model as cost_model_store
 from services.margin.store import ledger as ledger_store
-from services.margin.store import prices as price_store
-from services.margin.store import projections
+from services.margin.store import price as price_store
+from services.margin.store import projection as projection_store
 
 _ONE = Decimal(1)
 # Numbers stay exact: a JSON number with a point becomes a Decimal, never a float.
@@ -38,11 +38,11 @@ def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None
     Raises:
         UnavailableError: a metric with a cost per unit is not known here yet; rating announces it on another stream.
     """
-    accepted = [event for event in events if not event.voided]
+    accepted = [event for event in events if not event.is_voided]
     if accepted:
         cost_event_store.add_parents(tx, accepted)
         ledger_store.add(tx, _costs(deps, tx, accepted))
-    voided = [(event.organization_id, event.transaction_id) for event in events if event.voided]
+    voided = [(event.organization_id, event.transaction_id) for event in events if event.is_voided]
     if voided:
         standing = ledger_store.standing(tx, Source.USAGE_EVENT, voided)
         ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])
@@ -53,7 +53,7 @@ def _costs(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> list[Cos
     costed = [event for event in events if (event.organization_id, event.code) in models]
     if not costed:
         return []
-    metrics = projections.metrics(tx, models)
+    metrics = projection_store.metrics(tx, models)
     overrides = price_store.overrides(tx, [event.organization_id for event in costed])
     entries: list[CostEntry] = []
     for event in costed:
@@ -86,4 +86,4 @@ def _units(event: UsageEvent, model: CostModel, metric: Metric | None, propertie
         return ZERO
     if metric is None:
         raise UnavailableError("METRIC_NOT_YET_KNOWN", f"the metric {event.code!r} was not announced yet")
-    return (number_of(properties, metric.field_name) or ZERO) if metric.sums else _ONE
+    return (number_of(properties, metric.field_name) or ZERO) if metric.is_sum else _ONE

@@ -12,7 +12,7 @@ from services.chassis.page import Page, read_page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import parse_decimal, plain
 from services.kernel.period import Period
-from services.margin.queries.margins import Span
+from services.margin.queries.margin import Span
 
 
 def decimal_from_pb(message: decimal_pb2.Decimal, *, field: str) -> Decimal:

@@ -14,13 +14,13 @@ class Metric:
     Attributes:
         organization_id: UUID as text.
         code: the organization's.
-        sums: whether its units are the sum of a property; otherwise each event is one unit.
+        is_sum: whether its units are the sum of a property; otherwise each event is one unit.
         field_name: the property that is aggregated; empty for a count.
     """
 
     organization_id: str
     code: str
-    sums: bool
+    is_sum: bool
     field_name: str
 
 
@@ -56,7 +56,7 @@ class UsageEvent:
         code: of the metric.
         occurred_at: when it happened.
         properties: the sender's JSON object as bytes.
-        voided: whether the entry takes the event back.
+        is_voided: whether the entry takes the event back.
     """
 
     organization_id: str
@@ -66,7 +66,7 @@ class UsageEvent:
     code: str
     occurred_at: datetime
     properties: bytes
-    voided: bool = False
+    is_voided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

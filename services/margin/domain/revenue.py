@@ -1,28 +1,16 @@
-"""Accrued revenue: how much of an amount was earned by an instant, so that spans sum to the invoice.
+"""Accrued revenue: absolute amounts over spans, as rating announces them.
 
-An accrual is an absolute amount over a span. It is spread evenly by seconds: `earned(t)` grows from 0 at the start of
-the span to the whole amount at its end, and the revenue of a window is `earned(end) - earned(start)`. `earned` is
-rounded, never the difference, so adjacent windows always sum to the window around them.
-
-A base price is spread over its whole period. Usage is only known as the amount so far, F(now): it is spread over the
-part of the period that has passed, [start, now), since nothing of it was earned later. When more usage arrives the
-amount grows and the spread is made anew, so a past window may move until its period is closed; the period's sum is the
-invoice's at any time. Amounts that belong to an instant (a span of no length) are earned at that instant.
+How much of an amount falls into a window is computed in `store/figure.py`, where its definition stands; a second,
+straightforward one in `tests/oracles/` is what it is compared with.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
-from services.kernel.money import ZERO
 from services.kernel.period import Period
-
-# Cumulative amounts are rounded here: far below a cent, and stored exactly by every peer.
-ACCRUAL_STEP = Decimal("0.000000000001")
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class RevenueKind(StrEnum):
@@ -75,33 +63,3 @@ class Accrual:
     billing_period: Period
     revision: int
     entries: tuple[AccrualEntry, ...]
-
-
-def span_of(entry: AccrualEntry, now: datetime) -> Period:
-    """What an entry is spread over: the part of the period that has passed for usage, else the whole period."""
-    if entry.kind is not RevenueKind.USAGE:
-        return entry.period
-    return Period(entry.period.start, min(entry.period.end, max(now, entry.period.start)))
-
-
-def earned(entry: AccrualEntry, at: datetime, now: datetime) -> Decimal:
-    """How much of an entry was earned before `at`, in an organization whose time is `now`."""
-    span = span_of(entry, now)
-    if at <= span.start:
-        return ZERO
-    if at >= span.end:
-        return entry.amount
-    passed, whole = (at - span.start) // _MICROSECOND, span.length // _MICROSECOND
-    return (entry.amount * passed / whole).quantize(ACCRUAL_STEP, rounding=ROUND_HALF_UP)
-
-
-def earned_so_far(entry: AccrualEntry, now: datetime) -> Decimal:
-    """How much of an entry was earned up to and with `now`: all usage that is known, even what is stamped ahead."""
-    if entry.kind is RevenueKind.USAGE or entry.period.end <= now:
-        return entry.amount
-    return earned(entry, now, now)
-
-
-def earned_in(entry: AccrualEntry, window: Period, now: datetime) -> Decimal:
-    """What an entry earned in a window; adjacent windows sum to the window around them."""
-    return earned(entry, window.end, now) - earned(entry, window.start, now)

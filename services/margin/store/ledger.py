@@ -12,7 +12,7 @@ from services.chassis.page import Page
 from services.margin.domain.costing import CostLine
 from services.margin.domain.ledger import CostEntry, EntryKind, Origin, Source
 from services.margin.domain.token import TokenType
-from services.margin.store import rollup
+from services.margin.store import cost_hour
 
 _COLUMNS = (
     "organization_id, id, kind, source, source_id, reverses_id, external_customer_id, subscription_id, code, provider, "
@@ -33,12 +33,12 @@ class EntryFilter:
     Attributes:
         external_customer_id: only this customer's.
         model: only of this model, as the catalog names it.
-        unpriced_only: only those without a price that were not taken back.
+        is_unpriced_only: only those without a price that were not taken back.
     """
 
     external_customer_id: str = ""
     model: str = ""
-    unpriced_only: bool = False
+    is_unpriced_only: bool = False
 
 
 def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
@@ -50,7 +50,7 @@ def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
         f"INSERT INTO cost_entries ({_COLUMNS}) SELECT * FROM unnest({arrays})",
         tuple(list(column) for column in zip(*map(_values, entries), strict=True)),
     )
-    rollup.add(tx, entries)
+    cost_hour.add(tx, entries)
 
 
 def standing(tx: Connection, source: Source, ids: Iterable[tuple[str, str]]) -> list[CostEntry]:
@@ -82,7 +82,7 @@ def page(tx: Connection, organization_id: str, wanted: EntryFilter, part: Page) 
             "after": part.after[0] if part.after else None,
             "customer": wanted.external_customer_id,
             "model": wanted.model,
-            "unpriced": wanted.unpriced_only,
+            "unpriced": wanted.is_unpriced_only,
             "limit": part.size + 1,
             "skip": part.skip,
         },

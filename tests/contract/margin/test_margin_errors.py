@@ -19,9 +19,9 @@ from services.chassis.config import Settings
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.errors import error_info, field_violations
 from services.margin.main import Parts, build
-from services.margin.rpc.alert_service import AlertService
-from services.margin.rpc.cost_model_service import CostModelService
-from services.margin.rpc.margin_service import MarginService
+from services.margin.rpc.alert import AlertServicer
+from services.margin.rpc.cost_model import CostModelServicer
+from services.margin.rpc.margin import MarginServicer
 
 METADATA = ((ORGANIZATION_KEY, "0197a000-0000-7000-8000-00000000ac3e"),)
 # A port that nothing listens on: a call that gets as far as the database is UNAVAILABLE.
@@ -109,7 +109,7 @@ def test_without_its_database_the_service_says_so(wire: grpc.Channel) -> None:
 def test_every_method_of_the_proto_is_served(parts: Parts) -> None:
     """A method that is only inherited from the generated base would answer UNIMPLEMENTED."""
     services = [cost_pb.DESCRIPTOR, margin_pb.DESCRIPTOR, alert_pb.DESCRIPTOR]
-    served = {"CostModelService": CostModelService, "MarginService": MarginService, "AlertService": AlertService}
+    served = {"CostModelService": CostModelServicer, "MarginService": MarginServicer, "AlertService": AlertServicer}
     for file in services:
         for name, service in file.services_by_name.items():
             assert {method.name for method in service.methods} <= vars(served[name]).keys()
@@ -118,7 +118,7 @@ def test_every_method_of_the_proto_is_served(parts: Parts) -> None:
 
 def test_the_status_of_a_servicer_without_a_server(parts: Parts) -> None:
     service = margin_pb.DESCRIPTOR.services_by_name["MarginService"]
-    server = grpc_testing.server_from_dictionary({service: MarginService(parts.deps)}, grpc_testing.strict_real_time())
+    server = grpc_testing.server_from_dictionary({service: MarginServicer(parts.deps)}, grpc_testing.strict_real_time())
     method = service.methods_by_name["ListMargins"]
     call = server.invoke_unary_unary(method, METADATA, margin_pb.ListMarginsRequest(), 5)
     _, _, code, details = call.termination()

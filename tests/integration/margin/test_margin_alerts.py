@@ -11,9 +11,9 @@ import pytest
 from services.chassis.db import Database
 from services.chassis.page import Page
 from services.kernel.errors import AlreadyExistsError, NotFoundError
-from services.margin.commands import alerts
+from services.margin.commands import alert as alerts
 from services.margin.domain.alert import Alert, AlertMetric
-from services.margin.queries import lists
+from services.margin.queries import alert as lists
 from tests.support.margin import ACME, NOW, OTHER, deps_on
 
 LOW = Alert(

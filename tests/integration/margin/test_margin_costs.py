@@ -14,7 +14,9 @@ import pytest
 from services.chassis.db import Database
 from services.chassis.page import Page
 from services.kernel.errors import UnavailableError
-from services.margin.commands import cost_events, cost_models, prices
+from services.margin.commands import cost_event
+from services.margin.commands import cost_model as cost_models
+from services.margin.commands import price as prices
 from services.margin.commands.usage import cost_usage
 from services.margin.deps import Deps
 from services.margin.domain.cost_event import CostEvent, Outcome
@@ -23,10 +25,11 @@ from services.margin.domain.margin import Figures, MarginState
 from services.margin.domain.price import ProviderPrice
 from services.margin.domain.projection import Metric, UsageEvent
 from services.margin.domain.token import TokenType
-from services.margin.queries import lists, margins
-from services.margin.queries.margins import Span
-from services.margin.store import projections
-from services.margin.store.figures import GroupBy
+from services.margin.queries import cost as lists
+from services.margin.queries import margin as margins
+from services.margin.queries.margin import Span
+from services.margin.store import projection as projections
+from services.margin.store.figure import GroupBy
 from services.margin.store.ledger import EntryFilter
 from tests.support.margin import ACME, NOW, OTHER, SUBSCRIPTION, deps_on, usage
 
@@ -53,7 +56,7 @@ def take(deps: Deps, *events: UsageEvent) -> None:
 
 def record(deps: Deps, *events: CostEvent) -> Sequence[Outcome]:
     with deps.db.transaction(ACME) as tx:
-        return cost_events.record_cost_events(deps, tx, ACME, events)
+        return cost_event.record_cost_events(deps, tx, ACME, events)
 
 
 def figures(deps: Deps) -> Figures:
@@ -88,27 +91,27 @@ def test_an_unknown_model_is_unpriced_and_lowers_the_coverage(deps: Deps) -> Non
     take(deps, usage("t1", INPUT), usage("t2", {**INPUT, "model": "nobody-knows-this"}))
     found = figures(deps)
     assert (found.cost, found.unpriced_count, found.coverage_ratio) == (Decimal("0.0025"), 1, Decimal("0.5"))
-    (entry,), more = lists.list_cost_entries(deps, ACME, EntryFilter(unpriced_only=True), Page())
+    (entry,), more = lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page())
     assert (entry.origin.source_id, entry.line.amount, more) == ("t2", None, False)
 
 
 def test_a_voided_event_costs_nothing_any_more(deps: Deps) -> None:
     cost_model(deps)
     take(deps, usage("t1", INPUT), usage("t2", {**INPUT, "model": "nobody-knows-this"}))
-    take(deps, usage("t1", voided=True), usage("t2", voided=True))
-    take(deps, usage("t1", voided=True))
+    take(deps, usage("t1", is_voided=True), usage("t2", is_voided=True))
+    take(deps, usage("t1", is_voided=True))
     assert figures(deps) == Figures(Decimal(0), Decimal(0), Decimal(0), 0, 0)
     entries, _ = lists.list_cost_entries(deps, ACME, EntryFilter(), Page())
     assert len(entries) == 4
-    assert lists.list_cost_entries(deps, ACME, EntryFilter(unpriced_only=True), Page())[0] == []
+    assert lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page())[0] == []
 
 
 def test_units_cost_a_fixed_amount_each(deps: Deps) -> None:
     cost_model(deps, PerUnit(Decimal("0.001")))
     cost_model(deps, PerUnit(Decimal("0.5")), metric_code="calls")
     with deps.db.worker_transaction() as tx:
-        projections.save_metric(tx, Metric(ACME, "llm_tokens", sums=True, field_name="tokens"))
-        projections.save_metric(tx, Metric(ACME, "calls", sums=False, field_name=""))
+        projections.save_metric(tx, Metric(ACME, "llm_tokens", is_sum=True, field_name="tokens"))
+        projections.save_metric(tx, Metric(ACME, "calls", is_sum=False, field_name=""))
     take(deps, usage("t1", {"tokens": "12.5"}), usage("t2", code="calls"), usage("t3", code="calls"))
     assert {group: f.cost for group, f in groups(deps, GroupBy.METRIC).items()} == {
         "llm_tokens": Decimal("0.0125"),
@@ -207,7 +210,7 @@ def test_a_parent_tells_the_customer_whenever_it_comes(deps: Deps, *, parent_fir
         take(deps, usage("t1", external_customer_id="cust_9"))
     for _ in range(2):
         with deps.db.worker_transaction() as tx:
-            cost_events.claim_waiting(deps, tx)
+            cost_event.claim_waiting(deps, tx)
     found = groups(deps, GroupBy.CUSTOMER)
     assert found["cust_9"] == Figures(Decimal(0), Decimal("0.0025"), Decimal(1000), 1, 0)
     assert found.get("", Figures()) == Figures()
@@ -232,7 +235,7 @@ def test_windows_count_the_ledger_exactly(deps: Deps, minutes: tuple[int, int]) 
     times = [start + timedelta(minutes=7 * number, microseconds=number) for number in range(90)]
     unknown = {**INPUT, "model": "nobody-knows-this"}
     take(deps, *(usage(f"t{at}", unknown if at.minute < 9 else INPUT, occurred_at=at) for at in times))
-    take(deps, *(usage(f"t{at}", voided=True) for at in times[::3]))
+    take(deps, *(usage(f"t{at}", is_voided=True) for at in times[::3]))
     span = Span(*(start + timedelta(minutes=minute) for minute in minutes))
     with deps.db.worker_transaction() as tx:
         row = tx.exec_driver_sql(
@@ -248,7 +251,7 @@ def test_windows_count_the_ledger_exactly(deps: Deps, minutes: tuple[int, int]) 
 def test_hours_sum_to_the_ledger(deps: Deps) -> None:
     cost_model(deps)
     take(deps, *(usage(f"t{n}", INPUT, occurred_at=NOW + timedelta(minutes=n)) for n in range(200)))
-    take(deps, usage("t5", voided=True))
+    take(deps, usage("t5", is_voided=True))
     with deps.db.worker_transaction() as tx:
         (wrong,) = tx.exec_driver_sql(
             """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
 
@@ -14,17 +15,19 @@ from farebox.rating.v1.domain_events_pb2 import RevenueAccrued
 from services.chassis.db import Database
 from services.kernel.clock import FrozenClock
 from services.kernel.period import Period
-from services.margin.commands import cost_models, projections
+from services.margin.commands import cost_model as cost_models
+from services.margin.commands import projection as projections
 from services.margin.commands.usage import cost_usage
-from services.margin.convert.domain_events import accrual_from_pb, subscription_from_pb
+from services.margin.convert.domain_event import revenue_accrued
+from services.margin.convert.domain_event import subscription_changed as read_subscription
 from services.margin.deps import Deps
 from services.margin.domain.cost_model import CostModel, PerModel
 from services.margin.domain.margin import MarginState
-from services.margin.domain.revenue import earned_in, earned_so_far
 from services.margin.domain.step import Granularity
-from services.margin.queries import margins
-from services.margin.queries.margins import Span
-from services.margin.store.figures import GroupBy
+from services.margin.queries import margin as margins
+from services.margin.queries.margin import Span
+from services.margin.store.figure import GroupBy
+from tests.oracles.accrued_revenue import earned_in, earned_so_far
 from tests.support.margin import (
     ACME,
     NOW,
@@ -54,7 +57,7 @@ def deps(database_for: Callable[[str], Database]) -> Deps:
 
 def accrue(deps: Deps, message: RevenueAccrued) -> None:
     with deps.db.worker_transaction() as tx:
-        projections.accrue(deps, tx, accrual_from_pb(message))
+        projections.accrue(deps, tx, revenue_accrued(message.SerializeToString()))
 
 
 def revenue(deps: Deps, span: Span = UNTIL_NOW) -> Decimal:
@@ -71,8 +74,34 @@ def test_windows_are_as_the_domain_defines_them(deps: Deps) -> None:
     accrue(deps, message)
     bounds = [MONTH.start - timedelta(days=1), MONTH.start, NOW - timedelta(hours=7, microseconds=1), NOW, MONTH.end]
     for start, end in itertools.combinations(bounds, 2):
-        expected = sum(earned_in(entry, Period(start, end), NOW) for entry in accrual_from_pb(message).entries)
+        expected = sum(
+            earned_in(entry, Period(start, end), NOW) for entry in revenue_accrued(message.SerializeToString()).entries
+        )
         assert revenue(deps, Span(start, end)) == expected
+
+
+def test_any_window_of_any_accrual_is_as_the_oracle_says(database_for: Callable[[str], Database]) -> None:
+    """The one running definition of revenue, in SQL, equals the plain one of the oracle to the last decimal."""
+    random, db = Random(20261120), database_for("margin")
+    for number in range(60):
+        now = MONTH.start + timedelta(microseconds=random.randrange(-(10**12), 4 * 10**12))
+        deps = replace(deps_on(db), clock=FrozenClock(now))
+        message = accrued(MONTH, *(_random_entry(random) for _ in range(4)), revision=number + 1)
+        accrue(deps, message)
+        entries = revenue_accrued(message.SerializeToString()).entries
+        for _ in range(20):
+            first, last = sorted(MONTH.start + timedelta(microseconds=random.randrange(6 * 10**12)) for _ in range(2))
+            expected = sum(earned_in(entry, Period(first, last), now) for entry in entries)
+            assert revenue(deps, Span(first, last)) == expected, (number, first, last, now)
+        assert revenue(deps) == sum(earned_so_far(entry, now) for entry in entries)
+
+
+def _random_entry(random: Random) -> RevenueAccrued.Entry:
+    start = MONTH.start + timedelta(seconds=random.randrange(10**6))
+    length = timedelta(microseconds=random.choice([0, 1, 7, random.randrange(4 * 10**12)]))
+    amount = Decimal(random.randrange(-(10**18), 10**18)) / 10**9
+    kind = random.choice(["usage", "base", "other"])
+    return accrued_entry(kind, f"{amount:f}", Period(start, start + length))
 
 
 @pytest.mark.parametrize("now", [MONTH.start, NOW, MONTH.end])
@@ -80,7 +109,9 @@ def test_without_an_end_it_is_everything_so_far(database_for: Callable[[str], Da
     deps = replace(deps_on(database_for("margin")), clock=FrozenClock(now))
     message = accrued(MONTH, *ENTRIES, accrued_entry("other", "1", Period(MONTH.end, MONTH.end)))
     accrue(deps, message)
-    assert revenue(deps) == sum(earned_so_far(entry, now) for entry in accrual_from_pb(message).entries)
+    assert revenue(deps) == sum(
+        earned_so_far(entry, now) for entry in revenue_accrued(message.SerializeToString()).entries
+    )
     points = margins.trend(deps, ACME, Span(MONTH.start - timedelta(days=1)), Granularity.WEEK)
     assert sum(point.figures.revenue for point in points) == revenue(deps)
 
@@ -147,7 +178,8 @@ def test_costs_have_the_plan_of_their_subscription(deps: Deps) -> None:
             deps, tx, ACME, CostModel("", "", "llm_tokens", PerModel(), "USD", created_at=NOW)
         )
     with deps.db.worker_transaction() as tx:
-        projections.save_subscription(tx, subscription_from_pb(subscription_changed("s", "cust_1", "pro", MONTH.start)))
+        announced = subscription_changed("s", "cust_1", "pro", MONTH.start).SerializeToString()
+        projections.save_subscription(deps, tx, read_subscription(announced))
         tokens = {"model": "gpt-4o", "tokens": 1_000_000}
         cost_usage(deps, tx, [usage("t1", tokens, occurred_at=MONTH.start, subscription_id=subscription_id("s"))])
     (margin,) = margins.by_group(deps, ACME, UNTIL_NOW, GroupBy.PLAN)

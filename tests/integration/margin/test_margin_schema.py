@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.migrate import check, downgrade, migrate
-from services.margin.commands import prices
+from services.margin.commands import price as prices
 from services.margin.commands.usage import cost_usage
 from tests.support.margin import ACME, OTHER, deps_on
 

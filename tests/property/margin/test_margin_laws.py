@@ -13,8 +13,9 @@ from services.kernel.period import Period
 from services.margin.domain.costing import CostLine
 from services.margin.domain.ledger import Origin, Source, book, reverse
 from services.margin.domain.margin import Figures, attribute, total
-from services.margin.domain.revenue import AccrualEntry, RevenueKind, earned_in
+from services.margin.domain.revenue import AccrualEntry, RevenueKind
 from services.margin.domain.token import disjoint
+from tests.oracles.accrued_revenue import earned_in
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 seconds = st.integers(0, 4_000_000)

@@ -28,14 +28,7 @@ NOT_YET: dict[str, set[str]] = {
         "subscriptions/commands/periods.py: parameter owner",
     },
     "entitlements": set(),
-    "margin": {
-        "consumers.py: missing",
-        "jobs.py: without JOBS",
-        "rpc/alert_service.py: not the one class AlertServiceServicer",
-        "rpc/cost_model_service.py: not the one class CostModelServiceServicer",
-        "rpc/margin_service.py: not the one class MarginServiceServicer",
-        "settings.py: missing",
-    },
+    "margin": set(),
     "gateway": {"dialects/nozle/event_body.py: class EventBody says 'event'"},
 }
 

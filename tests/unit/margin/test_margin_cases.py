@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from services.kernel.period import Period
-from services.margin import price_source
+from services.margin.convert import price_catalog
 from services.margin.domain.costing import cost_of_request
 from services.margin.domain.margin import Figures, total
 from services.margin.domain.price import PriceBook, Prices
-from services.margin.domain.revenue import AccrualEntry, RevenueKind, earned, earned_in
+from services.margin.domain.revenue import AccrualEntry, RevenueKind
 from services.margin.domain.token import TokenType, disjoint, token_type_named
+from tests.oracles.accrued_revenue import earned, earned_in
 
 CASES = json.loads((Path(__file__).parents[2] / "cases" / "margin_cases.json").read_text(), parse_float=Decimal)
 TOKEN_CASES = {case["id"]: case for case in CASES["token_cost_cases"]}
@@ -61,7 +62,7 @@ INCLUSIVE_CASES = [
 
 @pytest.fixture(scope="module")
 def book() -> PriceBook:
-    return price_source.book()
+    return price_catalog.book()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from services.margin import price_source
+from services.margin.convert import price_catalog
 from services.margin.domain.price import CatalogName, DailyWindow, PriceBook, Prices, ProviderPrice
 from services.margin.domain.token import TokenType
 
@@ -73,13 +73,13 @@ def test_only_reasoning_has_a_stand_in() -> None:
 
 
 def test_the_catalog_is_the_same_at_every_import() -> None:
-    first, second = ({row.id: row for row in price_source.book().all_rows()} for _ in range(2))
+    first, second = ({row.id: row for row in price_catalog.book().all_rows()} for _ in range(2))
     assert first == second
     assert len(first) > 5_000
 
 
 def test_dated_rows_of_a_model_do_not_overlap() -> None:
-    rows = [r for r in price_source.book().rows("openai", "o3") if r.token_type is TokenType.INPUT]
+    rows = [r for r in price_catalog.book().rows("openai", "o3") if r.token_type is TokenType.INPUT]
     assert [(str(r.amount_per_million), r.effective_from, r.effective_to) for r in rows] == [
         ("10", None, datetime(2025, 6, 10, tzinfo=UTC)),
         ("2", datetime(2025, 6, 10, tzinfo=UTC), None),
@@ -87,7 +87,7 @@ def test_dated_rows_of_a_model_do_not_overlap() -> None:
 
 
 def test_a_price_by_the_hour_does_not_reach_back_before_its_publication() -> None:
-    prices = Prices(price_source.book())
+    prices = Prices(price_catalog.book())
 
     def at(instant: datetime) -> str:
         found = prices.find("deepseek", "deepseek-v4-flash", TokenType.INPUT, at=instant, input_tokens=Decimal(1))
@@ -100,6 +100,6 @@ def test_a_price_by_the_hour_does_not_reach_back_before_its_publication() -> Non
 
 
 def test_a_reseller_is_named_and_priced_by_the_maker() -> None:
-    assert price_source.resolve("azure", "gpt-4o") == CatalogName("azure", "gpt-4o", "openai")
-    assert price_source.resolve("", "no such model") is None
-    assert price_source.resolve("some-wire-format", "gpt-4o") == CatalogName("openai", "gpt-4o", "openai")
+    assert price_catalog.resolve("azure", "gpt-4o") == CatalogName("azure", "gpt-4o", "openai")
+    assert price_catalog.resolve("", "no such model") is None
+    assert price_catalog.resolve("some-wire-format", "gpt-4o") == CatalogName("openai", "gpt-4o", "openai")

@@ -1,4 +1,4 @@
-"""Watches on margins."""
+"""AlertService: watches on figures."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
-from services.margin.commands import alerts
-from services.margin.convert.alerts import alert_from_pb, alert_to_pb
+from services.margin.commands import alert as commands
+from services.margin.convert.alert import alert_from_pb, alert_to_pb
 from services.margin.convert.common import page_from_pb
 from services.margin.deps import Deps
 from services.margin.domain.alert import Alert
-from services.margin.queries import lists
+from services.margin.queries import alert as queries
 
 
-class AlertService(pb_grpc.AlertServiceServicer):
+class AlertServicer(pb_grpc.AlertServiceServicer):
     """Alerts, as they are defined."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
     @command(pb.CreateAlertRequest, pb.CreateAlertResponse, reads=lambda request: alert_from_pb(request.alert))
-    def CreateAlert(self, tx: Connection, organization: OrganizationId, alert: Alert) -> pb.CreateAlertResponse:
+    def CreateAlert(self, tx: Connection, organization: OrganizationId, draft: Alert) -> pb.CreateAlertResponse:
         """Define an alert."""
-        created = alerts.create_alert(self.deps, tx, organization, alert)
-        return pb.CreateAlertResponse(alert=alert_to_pb(created))
+        alert = commands.create_alert(self.deps, tx, organization, draft)
+        return pb.CreateAlertResponse(alert=alert_to_pb(alert))
 
     @answers
     def GetAlert(self, request: pb.GetAlertRequest, context: Context) -> pb.GetAlertResponse:
         """One alert."""
-        found = lists.get_alert(self.deps, organization_of(context), request.code)
-        return pb.GetAlertResponse(alert=alert_to_pb(found))
+        alert = queries.get_alert(self.deps, organization_of(context), request.code)
+        return pb.GetAlertResponse(alert=alert_to_pb(alert))
 
     @answers
     def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """The alerts by code."""
-        found, more = lists.list_alerts(self.deps, organization_of(context), page_from_pb(request.page))
-        page = PageResponse(next_page_token=write_token(found[-1].code) if more else "")
-        return pb.ListAlertsResponse(alerts=map(alert_to_pb, found), page=page)
+        alerts, has_more = queries.list_alerts(self.deps, organization_of(context), page_from_pb(request.page))
+        page = PageResponse(next_page_token=write_token(alerts[-1].code) if has_more else "")
+        return pb.ListAlertsResponse(alerts=map(alert_to_pb, alerts), page=page)
 
     @command(pb.DeleteAlertRequest, pb.DeleteAlertResponse)
     def DeleteAlert(
         self, tx: Connection, organization: OrganizationId, request: pb.DeleteAlertRequest
     ) -> pb.DeleteAlertResponse:
         """Remove an alert."""
-        deleted = alerts.delete_alert(tx, organization, request.code)
-        return pb.DeleteAlertResponse(alert=alert_to_pb(deleted))
+        removed = commands.delete_alert(tx, organization, request.code)
+        return pb.DeleteAlertResponse(alert=alert_to_pb(removed))

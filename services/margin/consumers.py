@@ -1,10 +1,12 @@
-"""The sixteen shards of the usage-event log; what the bus has lost is asked from ingest."""
+"""What margin follows: rating's domain events, and the sixteen shards of the usage-event log."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import grpc
 from sqlalchemy.engine import Connection
@@ -13,11 +15,12 @@ from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
 from services.chassis.follower import Log, Message
-from services.chassis.streams import SHARD_COUNT, USAGE, shard_subject
+from services.chassis.streams import RATING, SHARD_COUNT, USAGE, shard_subject
 from services.kernel.errors import UnavailableError
-from services.margin.commands.projections import usage_log_name
+from services.margin.commands import projection
+from services.margin.commands.projection import usage_log_name
 from services.margin.commands.usage import cost_usage
-from services.margin.convert.domain_events import usage_events_from_pb
+from services.margin.convert import domain_event as convert
 from services.margin.deps import Deps
 
 # All shards ask for their newest batch every two seconds; one answer serves them all.
@@ -25,6 +28,39 @@ POSITIONS_KEPT = timedelta(seconds=1)
 POSITIONS_TIMEOUT_SECONDS = 5
 # A replay is read batch by batch; a reader that stays away longer than this starts over from its position.
 REPLAY_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What is done with the messages of a subject.
+
+    Attributes:
+        read: the announcement in a body.
+        apply: takes over an announcement.
+    """
+
+    read: Callable[[bytes], Any]
+    apply: Callable[[Deps, Connection, Any], None]
+
+
+HANDLERS = {
+    "rating.catalog.metric_changed": Handler(convert.metric_changed, projection.save_metric),
+    "rating.subscription.changed": Handler(convert.subscription_changed, projection.save_subscription),
+    "rating.revenue.accrued": Handler(convert.revenue_accrued, projection.accrue),
+    "rating.test_clock.advanced": Handler(convert.test_clock_advanced, projection.reach_test_clock),
+}
+
+
+def rating_log(deps: Deps) -> Log:
+    """Rating's domain events as a log to follow; what has no handler is passed over."""
+
+    def apply(tx: Connection, messages: Sequence[Message]) -> None:
+        for message in messages:
+            handler = HANDLERS.get(message.subject)
+            if handler is not None:
+                handler.apply(deps, tx, handler.read(message.body))
+
+    return Log("rating", RATING, "rating.>", apply)
 
 
 class UsageLogs:
@@ -53,7 +89,7 @@ class UsageLogs:
 
     def _apply(self, tx: Connection, messages: Sequence[Message]) -> None:
         batches = [UsageEventsAccepted.FromString(message.body) for message in messages]
-        cost_usage(self._deps, tx, [event for batch in batches for event in usage_events_from_pb(batch)])
+        cost_usage(self._deps, tx, [event for batch in batches for event in convert.usage_events_from_pb(batch)])
 
     def _replay(self, shard: int, first: int, last: int) -> Iterator[Message]:
         request = pb.ReplayUsageEventsRequest(shard=shard, from_number=first, to_number=last)

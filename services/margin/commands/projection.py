@@ -11,7 +11,8 @@ from services.kernel.errors import UnavailableError
 from services.margin.deps import Deps
 from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription
 from services.margin.domain.revenue import Accrual, AccrualEntry
-from services.margin.store import accruals, projections
+from services.margin.store import accrual as accrual_store
+from services.margin.store import projection as projection_store
 
 
 def usage_log_name(shard: int) -> str:
@@ -22,14 +23,14 @@ def usage_log_name(shard: int) -> str:
 USAGE_LOGS = tuple(usage_log_name(shard) for shard in range(SHARD_COUNT))
 
 
-def save_metric(tx: Connection, metric: Metric) -> None:
+def save_metric(_: Deps, tx: Connection, metric: Metric) -> None:
     """Know a metric as it is now."""
-    projections.save_metric(tx, metric)
+    projection_store.save_metric(tx, metric)
 
 
-def save_subscription(tx: Connection, subscription: Subscription) -> None:
+def save_subscription(_: Deps, tx: Connection, subscription: Subscription) -> None:
     """Know a subscription as it is now."""
-    projections.save_subscription(tx, subscription)
+    projection_store.save_subscription(tx, subscription)
 
 
 def accrue(deps: Deps, tx: Connection, accrual: Accrual) -> None:
@@ -37,7 +38,7 @@ def accrue(deps: Deps, tx: Connection, accrual: Accrual) -> None:
 
     Models are kept under the catalog's names, so that revenue and cost of a model meet.
     """
-    accruals.replace(tx, replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)))
+    accrual_store.replace(tx, replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)))
 
 
 def _named(deps: Deps, entry: AccrualEntry) -> AccrualEntry:
@@ -53,10 +54,10 @@ def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
     Raises:
         UnavailableError: usage from before the advance is still on its way; try again.
     """
-    positions = projections.usage_positions(tx, USAGE_LOGS)
+    positions = projection_store.usage_positions(tx, USAGE_LOGS)
     for shard, last in advance.positions.items():
         applied = positions.get(usage_log_name(shard), 0)
         if applied < last:
             raise UnavailableError("USAGE_NOT_YET_COSTED", f"shard {shard} is at {applied} of {last}")
-    projections.save_clock(tx, advance)
+    projection_store.save_clock(tx, advance)
     deps.announce(tx, ClockReached(advance.organization_id, advance.revision, advance.now))

@@ -10,7 +10,7 @@ from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, new_id, uuid_or_none
 from services.margin.deps import Deps
 from services.margin.domain.cost_model import CostModel, require_valid
-from services.margin.store import cost_models as store
+from services.margin.store import cost_model as store
 
 
 def create_cost_model(deps: Deps, tx: Connection, organization: OrganizationId, model: CostModel) -> CostModel:

@@ -11,7 +11,7 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, new_id
 from services.margin.deps import Deps
 from services.margin.domain.price import OVERRIDE, ProviderPrice
-from services.margin.store import prices as store
+from services.margin.store import price as store
 
 # As in the proto: names are text of at most this length.
 MAX_TEXT = 255

@@ -15,11 +15,11 @@ from services.margin.domain.cost_event import MAX_BATCH, CostEvent, Outcome, cos
 from services.margin.domain.ledger import CostEntry, Origin, Source
 from services.margin.domain.price import Prices
 from services.margin.domain.projection import Subscription, subscription_at
-from services.margin.store import cost_events as store
+from services.margin.store import cost_event as store
 from services.margin.store import ledger as ledger_store
-from services.margin.store import prices as price_store
-from services.margin.store import projections
-from services.margin.store.cost_events import Owner
+from services.margin.store import price as price_store
+from services.margin.store import projection as projection_store
+from services.margin.store.cost_event import Owner
 
 # A parent that has not arrived by then will not: usage events may come late, but not the rest of one request.
 WAIT_FOR_PARENT = timedelta(hours=72)
@@ -40,7 +40,7 @@ def record_cost_events(
         raise InvalidArgumentError.of_field("cost_events", "value_is_out_of_range", f"needs 1 to {MAX_BATCH} events")
     for index, event in enumerate(events):
         require_valid(event, field=f"cost_events[{index}]")
-    now = projections.clock_of(tx, organization) or deps.clock.now()
+    now = projection_store.clock_of(tx, organization) or deps.clock.now()
     owners = _owners(tx, organization, events, now)
     customers = [owner.external_customer_id for owner in owners]
     added = store.add_once(tx, organization, events, customers, [event.occurred_at or now for event in events])
@@ -65,7 +65,7 @@ def _owners(tx: Connection, organization: OrganizationId, events: Sequence[CostE
     parents = store.parents(tx, organization, [e.parent_transaction_id for e in events if e.parent_transaction_id])
     customers = {event.external_customer_id for event in events if event.external_customer_id}
     running: dict[str, list[Subscription]] = {}
-    for subscription in projections.subscriptions(tx, organization, customers):
+    for subscription in projection_store.subscriptions(tx, organization, customers):
         running.setdefault(subscription.external_customer_id, []).append(subscription)
     owners = []
     for event in events:

@@ -7,7 +7,7 @@ from services.kernel.errors import InvalidArgumentError
 from services.margin.convert.common import decimal_to_pb, period_to_pb
 from services.margin.domain.margin import Margin, MarginState
 from services.margin.domain.step import Granularity
-from services.margin.store.figures import GroupBy
+from services.margin.store.figure import GroupBy
 
 _GROUPS = {
     getattr(margin_service_pb2.ListMarginsRequest, f"GROUP_BY_{group.name}"): group

@@ -1,8 +1,16 @@
 """Sums of cost and of revenue, from the ledger with its hourly sums and from the accruals.
 
-The revenue of a window is computed here as `domain.revenue` defines it, cumulative amounts rounded and then
-subtracted, so that adjacent windows sum exactly; a test compares both. Amounts are scaled before they are divided,
-because PostgreSQL keeps only 16 digits of a quotient of short numbers.
+**Revenue of a window.** An accrual is an absolute amount over a span, spread evenly by seconds: `earned(t)` grows from
+0 at the start of the span to the whole amount at its end, and a window earns `earned(end) - earned(start)`. `earned` is
+rounded to 12 decimals, never the difference, so adjacent windows sum to the window around them exactly.
+
+- A base price is spread over its whole period.
+- Usage is only known as the amount so far, F(now). It is spread over the part of the period that has passed,
+  [start, now), since nothing of it was earned later. When more usage arrives the amount grows and the spread is made
+  anew, so a past window may move until its period is closed; the period's sum is the invoice's at any time.
+- An amount that belongs to an instant (a span of no length) is earned at that instant.
+
+Amounts are scaled before they are divided, because PostgreSQL keeps only 16 digits of a quotient of short numbers.
 """
 
 from __future__ import annotations
@@ -39,14 +47,14 @@ class Window:
         organization_id: UUID as text.
         steps: adjacent spans in order of time; one for a plain sum.
         now: the organization's time.
-        open_end: whether nothing ends the last step: it then takes in `now` itself and what is stamped ahead of it.
+        is_open: whether nothing ends the last step: it then takes in `now` itself and what is stamped ahead of it.
         external_customer_id: only this customer's; empty for all.
     """
 
     organization_id: str
     steps: Sequence[Period]
     now: datetime
-    open_end: bool = False
+    is_open: bool = False
     external_customer_id: str = ""
 
 
@@ -191,10 +199,10 @@ def _parameters(window: Window) -> dict[str, object]:
         "end": end,
         "first_hour": first_hour,
         "last_hour": last_hour,
-        "first_edge": first_hour if window.open_end else min(first_hour, end),
-        "last_edge": last_hour if window.open_end else end,
+        "first_edge": first_hour if window.is_open else min(first_hour, end),
+        "last_edge": last_hour if window.is_open else end,
         "now": window.now,
-        "open": window.open_end,
+        "open": window.is_open,
         "customer": window.external_customer_id,
     }
 

@@ -10,7 +10,7 @@ from services.kernel.errors import AlreadyExistsError, NotFoundError
 from services.kernel.ids import OrganizationId, new_id
 from services.margin.deps import Deps
 from services.margin.domain.alert import Alert, require_valid
-from services.margin.store import alerts as store
+from services.margin.store import alert as store
 
 
 def create_alert(deps: Deps, tx: Connection, organization: OrganizationId, alert: Alert) -> Alert:

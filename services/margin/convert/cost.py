@@ -163,6 +163,11 @@ def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> Cost
     )
 
 
+def cost_events_from_pb(request: cost_model_service_pb2.RecordCostEventsRequest) -> list[CostEvent]:
+    """A batch of cost events as it was sent; a refusal names the place of the event."""
+    return [cost_event_from_pb(event, field=f"cost_events[{place}]") for place, event in enumerate(request.cost_events)]
+
+
 def outcome_to_pb(outcome: Outcome) -> cost_model_service_pb2.RecordCostEventsResponse.Outcome:
     """What became of an event."""
     return _OUTCOMES[outcome]

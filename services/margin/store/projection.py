@@ -15,7 +15,7 @@ def save_metric(tx: Connection, metric: Metric) -> None:
     tx.exec_driver_sql(
         "INSERT INTO metrics (organization_id, code, sums, field_name) VALUES (%s, %s, %s, %s) "
         "ON CONFLICT (organization_id, code) DO UPDATE SET sums = excluded.sums, field_name = excluded.field_name",
-        (metric.organization_id, metric.code, metric.sums, metric.field_name),
+        (metric.organization_id, metric.code, metric.is_sum, metric.field_name),
     )
 
 

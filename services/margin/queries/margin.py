@@ -16,9 +16,9 @@ from services.kernel.period import Period
 from services.margin.deps import Deps
 from services.margin.domain.margin import Figures, Margin, attribute
 from services.margin.domain.step import Granularity, last_steps, steps_of
-from services.margin.store import figures as store
-from services.margin.store import projections
-from services.margin.store.figures import GroupBy, Window
+from services.margin.store import figure as store
+from services.margin.store import projection as projection_store
+from services.margin.store.figure import GroupBy, Window
 
 # A list of more groups is not read by anybody, and would not fit a message.
 MAX_GROUPS = 10_000
@@ -137,7 +137,7 @@ def _by_model(
 
 
 def _now(deps: Deps, tx: Connection, organization: OrganizationId) -> datetime:
-    return projections.clock_of(tx, organization) or deps.clock.now()
+    return projection_store.clock_of(tx, organization) or deps.clock.now()
 
 
 def _period(start: datetime, end: datetime) -> Period:

@@ -47,28 +47,31 @@ def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEven
     ]
 
 
-def metric_from_pb(message: rating_pb.BillableMetricChanged) -> Metric:
-    """A metric as it is now."""
+def metric_changed(body: bytes) -> Metric:
+    """`rating.catalog.metric_changed`: a metric as it is now."""
+    message = rating_pb.BillableMetricChanged.FromString(body)
     metric = message.billable_metric
     return Metric(message.organization_id, metric.code, metric.aggregation in _SUMS, metric.field_name)
 
 
-def subscription_from_pb(message: rating_pb.SubscriptionChanged) -> Subscription:
-    """A subscription as it is now."""
-    it = message.subscription
-    started = it.HasField("started_at") and it.state not in _NEVER_RAN
+def subscription_changed(body: bytes) -> Subscription:
+    """`rating.subscription.changed`: a subscription as it is now."""
+    message = rating_pb.SubscriptionChanged.FromString(body)
+    announced = message.subscription
+    has_run = announced.HasField("started_at") and announced.state not in _NEVER_RAN
     return Subscription(
         message.organization_id,
-        it.id,
-        it.external_customer_id,
-        it.plan_code,
-        time_from_pb(it.started_at, field="started_at") if started else None,
-        time_from_pb(it.terminated_at, field="terminated_at") if it.HasField("terminated_at") else None,
+        announced.id,
+        announced.external_customer_id,
+        announced.plan_code,
+        time_from_pb(announced.started_at, field="started_at") if has_run else None,
+        time_from_pb(announced.terminated_at, field="terminated_at") if announced.HasField("terminated_at") else None,
     )
 
 
-def accrual_from_pb(message: rating_pb.RevenueAccrued) -> Accrual:
-    """What a subscription earned in a billing period."""
+def revenue_accrued(body: bytes) -> Accrual:
+    """`rating.revenue.accrued`: what a subscription earned in a billing period."""
+    message = rating_pb.RevenueAccrued.FromString(body)
     return Accrual(
         message.organization_id,
         message.subscription_id,
@@ -93,8 +96,9 @@ def _accrual_entry(entry: rating_pb.RevenueAccrued.Entry) -> AccrualEntry:
     )
 
 
-def clock_advance_from_pb(message: rating_pb.TestClockAdvanced) -> ClockAdvance:
-    """A test clock that was set or moved."""
+def test_clock_advanced(body: bytes) -> ClockAdvance:
+    """`rating.test_clock.advanced`: a test clock that was set or moved."""
+    message = rating_pb.TestClockAdvanced.FromString(body)
     return ClockAdvance(
         message.organization_id,
         time_from_pb(message.now, field="now"),

@@ -1,4 +1,4 @@
-"""What is left."""
+"""MarginService: revenue, cost and what is left."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from farebox.margin.v1 import margin_service_pb2_grpc as pb_grpc
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.margin.convert.common import span_from_pb
-from services.margin.convert.margins import granularity_from_pb, group_by_from_pb, margin_to_pb
+from services.margin.convert.margin import granularity_from_pb, group_by_from_pb, margin_to_pb
 from services.margin.deps import Deps
-from services.margin.queries import margins
+from services.margin.queries import margin as queries
 
 
-class MarginService(pb_grpc.MarginServiceServicer):
+class MarginServicer(pb_grpc.MarginServiceServicer):
     """Revenue, cost and margin."""
 
     def __init__(self, deps: Deps) -> None:
-        self._deps = deps
+        self.deps = deps
 
     @answers
     def GetMarginSummary(self, request: pb.GetMarginSummaryRequest, context: Context) -> pb.GetMarginSummaryResponse:
         """The whole organization, or one customer."""
         span, customer = span_from_pb(request.period), request.external_customer_id
-        found = margins.summary(self._deps, organization_of(context), span, customer)
-        return pb.GetMarginSummaryResponse(margins=map(margin_to_pb, found))
+        margins = queries.summary(self.deps, organization_of(context), span, customer)
+        return pb.GetMarginSummaryResponse(margins=map(margin_to_pb, margins))
 
     @answers
     def ListMargins(self, request: pb.ListMarginsRequest, context: Context) -> pb.ListMarginsResponse:
         """By customer, metric, plan, model or provider."""
         span, group_by = span_from_pb(request.period), group_by_from_pb(request.group_by)
-        found = margins.by_group(self._deps, organization_of(context), span, group_by)
-        return pb.ListMarginsResponse(margins=map(margin_to_pb, found))
+        margins = queries.by_group(self.deps, organization_of(context), span, group_by)
+        return pb.ListMarginsResponse(margins=map(margin_to_pb, margins))
 
     @answers
     def GetMarginTrend(self, request: pb.GetMarginTrendRequest, context: Context) -> pb.GetMarginTrendResponse:
         """By hour, day, week or month."""
         span, granularity = span_from_pb(request.period), granularity_from_pb(request.granularity)
         customer = request.external_customer_id
-        found = margins.trend(self._deps, organization_of(context), span, granularity, customer)
-        return pb.GetMarginTrendResponse(points=map(margin_to_pb, found))
+        points = queries.trend(self.deps, organization_of(context), span, granularity, customer)
+        return pb.GetMarginTrendResponse(points=map(margin_to_pb, points))
