@@ -162,7 +162,7 @@ def _check_event(event: UsageEvent) -> None:
     assert json.loads(counted, parse_int=str, parse_float=str) == value.get(_METRIC.field_name)
     reason = missing_property(_METRIC, counted)
     assert reason is None or not number_test(_METRIC.field_name)(event.properties)
-    assert is_rewritten(event, Original(digest, occurred_us, True), Content(event.properties, event.amount))  # noqa: FBT003
+    assert is_rewritten(event, Original(digest, occurred_us, True, NOW_US), Content(event.properties, event.amount))  # noqa: FBT003
     place = copy_rows.place_columns(ORGANIZATION, 0, None, *event[1:4])
     assert all(copy_rows.write_rows(NOW_US, UsageEvents.of([event]), [text], [place], [key], [digest], [occurred_us]))
     assert all(write_entries(NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))

@@ -94,9 +94,9 @@ class Ingest:
         """Call a method as the organization."""
         return getattr(self.stub, method)(request, metadata=self.metadata, timeout=DEADLINE_SECONDS)
 
-    def send(self, *events: pb.UsageEvent) -> Any:
+    def send(self, *events: pb.UsageEvent, **options: Any) -> Any:
         """Send a batch."""
-        return self.call("IngestUsageEvents", service_pb.IngestUsageEventsRequest(events=events))
+        return self.call("IngestUsageEvents", service_pb.IngestUsageEventsRequest(events=events, **options))
 
     def outcomes(self, *events: pb.UsageEvent) -> list[str]:
         """Send a batch; its outcomes in lower case, without their prefix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from typing import Any
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.ingest.convert.usage_event import bytes_of_batch, events_from_pb
-from services.ingest.domain.outcome import Answer, Outcome
+from services.ingest.domain.outcome import Answer, Outcome, Receipt
 from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.pipeline.commit import Finished
 from services.ingest.pipeline.intake import Intake
 from services.ingest.pipeline.prepare import CatalogUnknownError, Preparation, PreparedUsageEvents
 from services.ingest.pipeline.queue import Submission
+from services.ingest.pipeline.resolve import Target
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 
@@ -124,8 +126,9 @@ class FakePreparer:
         for one in events.transaction_ids:
             if one in self.poison:
                 raise self.poison[one]
-        prepared = PreparedUsageEvents(events, [], [], [], [], [], [received_us] * len(events), {})
-        return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0)
+        targets = [Target(organization, 0, "", f"subscription of {one}", b"", b"") for one in events.transaction_ids]
+        prepared = PreparedUsageEvents(events, [], [], [], [], targets, [received_us] * len(events), {})
+        return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0, present_us=received_us)
 
     def _ask(self, organization: OrganizationId, *, may_ask: bool) -> None:
         if not may_ask:
@@ -135,9 +138,10 @@ class FakePreparer:
 
 def take(
     intake: Intake[pb.UsageEvent], organization: OrganizationId, request: service_pb.IngestUsageEventsRequest
-) -> Any:
+) -> asyncio.Future[Receipt]:
     """As the servicer does."""
-    return intake.take(organization, request.events, bytes_of_batch(request))
+    size = bytes_of_batch(request)
+    return intake.take(organization, request.events, size, tells_subscriptions=request.tells_subscriptions)
 
 
 class FakeLog:

@@ -11,8 +11,7 @@ from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.ingest.convert.properties import EMPTY, are_plain, read_properties
-from services.ingest.domain.instant import from_us
-from services.ingest.domain.outcome import ACCEPTED, Answer, Outcome
+from services.ingest.domain.outcome import ACCEPTED, Answer, Outcome, Receipt
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.ingest.domain.usage_event import (
     END_OCCURRED_US,
@@ -151,25 +150,57 @@ def _check_moment(moment: timestamp_pb2.Timestamp, occurred_us: int, now_us: int
     return check_occurred(occurred_us, now_us=now_us)
 
 
-def answers_to_pb(
+def receipt_to_pb(receipt: Receipt, messages: Sequence[pb.UsageEvent]) -> service_pb.IngestUsageEventsResponse:
+    """The answer to a call with these events."""
+    outcomes, details = _answers_to_pb(receipt.answers, messages)
+    return service_pb.IngestUsageEventsResponse(
+        outcomes=outcomes,
+        details=details,
+        received_at=_timestamp(receipt.received_us),
+        present_at=_timestamp(receipt.present_us),
+        subscription_ids=receipt.subscription_ids,
+    )
+
+
+def acknowledgement_to_pb(
+    receipt: Receipt, request: service_pb.StreamUsageEventsRequest
+) -> service_pb.StreamUsageEventsResponse:
+    """The acknowledgement of one message of a stream."""
+    outcomes, details = _answers_to_pb(receipt.answers, request.events)
+    return service_pb.StreamUsageEventsResponse(
+        sequence=request.sequence,
+        outcomes=outcomes,
+        details=details,
+        received_at=_timestamp(receipt.received_us),
+        present_at=_timestamp(receipt.present_us),
+    )
+
+
+def _answers_to_pb(
     answers: Sequence[Answer], messages: Sequence[pb.UsageEvent]
 ) -> tuple[list[pb.IngestOutcome], list[pb.IngestDetail]]:
     """An outcome for each event, and a detail for each that was not plainly accepted."""
     if answers.count(ACCEPTED) == len(answers):
         return [pb.INGEST_OUTCOME_ACCEPTED] * len(answers), []
     details = [
-        pb.IngestDetail(
-            index=index,
-            transaction_id=messages[index].transaction_id[:MAX_ID_CHARACTERS],
-            outcome=_OUTCOMES[answer.outcome],
-            reason=answer.reason,
-            field=answer.field,
-            description=answer.description,
-        )
+        _detail_to_pb(index, answer, messages[index].transaction_id)
         for index, answer in enumerate(answers)
         if answer.outcome is not Outcome.ACCEPTED
     ]
     return [_OUTCOMES[answer.outcome] for answer in answers], details
+
+
+def _detail_to_pb(index: int, answer: Answer, transaction_id: str) -> pb.IngestDetail:
+    return pb.IngestDetail(
+        index=index,
+        transaction_id=transaction_id[:MAX_ID_CHARACTERS],
+        outcome=_OUTCOMES[answer.outcome],
+        reason=answer.reason,
+        field=answer.field,
+        description=answer.description,
+        occurred_at=None if answer.occurred_us is None else _timestamp(answer.occurred_us),
+        received_at=None if answer.received_us is None else _timestamp(answer.received_us),
+    )
 
 
 def stored_event_to_pb(stored: StoredUsageEvent) -> pb.StoredUsageEvent:
@@ -196,6 +227,5 @@ def stored_event_to_pb(stored: StoredUsageEvent) -> pb.StoredUsageEvent:
 
 
 def _timestamp(microseconds: int) -> timestamp_pb2.Timestamp:
-    moment = timestamp_pb2.Timestamp()
-    moment.FromDatetime(from_us(microseconds))
-    return moment
+    seconds, rest = divmod(microseconds, _MILLION)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1000)

@@ -1,7 +1,8 @@
-"""What became of an event that was sent, as its sender is told."""
+"""What became of events that were sent, as their sender is told."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -26,12 +27,32 @@ class Answer(NamedTuple):
         reason: stable reason; empty where there is nothing to say.
         field: the field that is wrong; empty where no single one is.
         description: a sentence for a person.
+        occurred_us, received_us: of a repeat, when the stored event occurred and was received; None for all others.
     """
 
     outcome: Outcome
     reason: str = ""
     field: str = ""
     description: str = ""
+    occurred_us: int | None = None
+    received_us: int | None = None
+
+
+class Receipt(NamedTuple):
+    """The answer to one call.
+
+    Attributes:
+        answers: one for each event, in order.
+        received_us: when the log received them.
+        present_us: the organization's time at receipt: when those events occurred that say no time themselves.
+        subscription_ids: Farebox ids of the subscriptions that the events count for, one for each event and empty for
+            those that count for none; no ids where the caller did not ask.
+    """
+
+    answers: Sequence[Answer]
+    received_us: int
+    present_us: int
+    subscription_ids: Sequence[str] = ()
 
 
 def answer_to(violation: FieldViolation) -> Answer:

@@ -22,11 +22,13 @@ class Original(NamedTuple):
         content_hash: of what it said, without its time.
         occurred_us: when it happened.
         is_time_given: whether the sender said when, or the server filled it in.
+        received_us: when the log received it.
     """
 
     content_hash: bytes
     occurred_us: int
     is_time_given: bool
+    received_us: int
 
 
 class Content(NamedTuple):

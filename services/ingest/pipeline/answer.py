@@ -11,8 +11,8 @@ from services.ingest.pipeline.dedupe import Deduplication
 from services.ingest.pipeline.prepare import PreparedUsageEvents
 from services.ingest.pipeline.queue import Submission
 
-# By key, the batch and the index of the first event of an identity in a commit.
-Firsts = Mapping[bytes, tuple[PreparedUsageEvents, int]]
+# By key, the batch, what is new of it, and the index in that of the first event of an identity in a commit.
+Firsts = Mapping[bytes, tuple[Submission, PreparedUsageEvents, int]]
 
 
 def answer_all(commit: Deduplication) -> None:
@@ -23,8 +23,16 @@ def answer_all(commit: Deduplication) -> None:
             submission.answers = _first_answers(fresh)
             continue
         if firsts is None:
-            firsts = {key: (batch, index) for batch in commit.fresh for index, key in enumerate(batch.keys)}
+            firsts = _firsts(commit)
         submission.answers = _answers(commit, submission, fresh, firsts)
+
+
+def _firsts(commit: Deduplication) -> Firsts:
+    return {
+        key: (submission, fresh, index)
+        for submission, fresh in zip(commit.submissions, commit.fresh, strict=True)
+        for index, key in enumerate(fresh.keys)
+    }
 
 
 def _first_answers(batch: PreparedUsageEvents) -> list[Answer]:
@@ -48,8 +56,10 @@ def _answers(commit: Deduplication, submission: Submission, fresh: PreparedUsage
         original = _original(commit, key, firsts)
         if original is None:
             answers.append(outcome.EXPIRED)
-        else:
-            answers.append(duplicate if _says_the_same(batch, index, *original) else outcome.CONFLICT)
+            continue
+        answer = duplicate if _says_the_same(batch, index, *original) else outcome.CONFLICT
+        stored = original[0]
+        answers.append(answer._replace(occurred_us=stored.occurred_us, received_us=stored.received_us))
     return answers
 
 
@@ -62,11 +72,11 @@ def _original(commit: Deduplication, key: bytes, firsts: Firsts) -> tuple[Origin
     return None
 
 
-def _as_stored(batch: PreparedUsageEvents, index: int) -> tuple[Original, Content]:
+def _as_stored(submission: Submission, batch: PreparedUsageEvents, index: int) -> tuple[Original, Content]:
     """An event of this commit, as the log would know it."""
     events = batch.events
     is_time_given = events.occurred_us[index] is not None
-    original = Original(batch.content_hashes[index], batch.occurred_us[index], is_time_given)
+    original = Original(batch.content_hashes[index], batch.occurred_us[index], is_time_given, submission.received_us)
     return original, Content(events.properties[index], events.amounts[index])
 
 

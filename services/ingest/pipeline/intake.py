@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from services.chassis.db import is_unavailable
 from services.ingest.domain.instant import to_us
-from services.ingest.domain.outcome import Answer, answer_to
+from services.ingest.domain.outcome import Answer, Outcome, Receipt, answer_to
 from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, UsageEvents
 from services.ingest.pipeline.commit import Committer
 from services.ingest.pipeline.prepare import CatalogUnknownError, Preparer
@@ -44,6 +44,7 @@ SWEEP_SECONDS = 1.0
 
 # What the wire calls an event; only `convert` looks into it.
 Sent = TypeVar("Sent")
+Item = TypeVar("Item")
 # Reads events at the organization's present time: the well-formed ones and, by index, what is wrong with the others.
 ReadEvents = Callable[[Sequence[Sent], int], tuple[UsageEvents, dict[int, FieldViolation]]]
 
@@ -53,11 +54,13 @@ class Call(NamedTuple, Generic[Sent]):
 
     Attributes:
         events: what it sent.
-        answers: resolves to one answer for each event.
+        tells_subscriptions: whether it wants to know for which subscription each event counts.
+        receipt: resolves to the answer.
     """
 
     events: Sequence[Sent]
-    answers: asyncio.Future[Sequence[Answer]]
+    tells_subscriptions: bool
+    receipt: asyncio.Future[Receipt]
 
 
 class Batch(NamedTuple, Generic[Sent]):
@@ -67,12 +70,16 @@ class Batch(NamedTuple, Generic[Sent]):
         organization: whose calls they are.
         calls: the callers, in order.
         violations: by index over the events of all calls, what is wrong with those that are not well formed.
+        received_us: when the log received the calls.
+        present_us: the organization's time then.
         submission: the well-formed events; None if there are none.
     """
 
     organization: OrganizationId
     calls: Sequence[Call[Sent]]
     violations: Mapping[int, FieldViolation]
+    received_us: int
+    present_us: int
     submission: Submission | None
 
 
@@ -106,7 +113,7 @@ class Intake(Generic[Sent]):
         self._read_events = read_events
         self._streams = 0
         # When each call has waited too long, in the order in which they came; swept while there is one.
-        self._waiting: deque[tuple[float, asyncio.Future[Sequence[Answer]]]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Receipt]]] = deque()
         # Only the loop touches these: small calls by organization, how much they are, and what is committed.
         self._gathered: dict[OrganizationId, list[Call[Sent]]] = {}
         self._gathered_calls = self._gathered_events = self._gathered_bytes = 0
@@ -117,11 +124,16 @@ class Intake(Generic[Sent]):
         committer.listen(self._hear)
 
     def take(
-        self, organization: OrganizationId, events: Sequence[Sent], byte_size: int
-    ) -> asyncio.Future[Sequence[Answer]]:
-        """Store the events of a call; the answers to all of them, after the commit.
+        self,
+        organization: OrganizationId,
+        events: Sequence[Sent],
+        byte_size: int,
+        *,
+        tells_subscriptions: bool = False,
+    ) -> asyncio.Future[Receipt]:
+        """Store the events of a call; the answer to it, after the commit.
 
-        The answers may turn out to be an error:
+        The answer may turn out to be an error:
             ResourceExhaustedError: too much waits; nothing is stored.
             UnavailableError: the log is away, or takes too long; sending the batch again is safe.
 
@@ -129,17 +141,18 @@ class Intake(Generic[Sent]):
             organization: who calls.
             events: 1 to as many events as a call may bring.
             byte_size: of the call.
+            tells_subscriptions: whether the answer shall say for which subscription each event counts.
         """
-        call = Call(events, self._loop.create_future())
+        call = Call(events, tells_subscriptions, self._loop.create_future())
         self._watch(call)
         if len(events) >= BATCH_EVENTS:
             self._launch(organization, [call])
         else:
             self._gather(organization, call, byte_size)
-        return call.answers
+        return call.receipt
 
     def _watch(self, call: Call[Sent]) -> None:
-        self._waiting.append((self._loop.time() + MAX_WAIT_SECONDS, call.answers))
+        self._waiting.append((self._loop.time() + MAX_WAIT_SECONDS, call.receipt))
         if len(self._waiting) == 1:
             self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -147,9 +160,9 @@ class Intake(Generic[Sent]):
         """Give up calls that wait too long, and forget those that are answered."""
         now = self._loop.time()
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
-            _, answers = self._waiting.popleft()
-            if not answers.done():
-                answers.set_exception(
+            _, receipt = self._waiting.popleft()
+            if not receipt.done():
+                receipt.set_exception(
                     UnavailableError("COMMIT_OUTCOME_UNKNOWN", "the commit takes too long; send the same batch again")
                 )
         if self._waiting:
@@ -215,10 +228,11 @@ class Intake(Generic[Sent]):
             # It may be too far ahead of a test clock that was advanced since we heard of it.
             now_us = preparer.now_us(organization, received_us, must_ask=True, may_ask=may_ask)
             events, violations = self._read_events(sent, now_us)
-        if not events:
-            return Batch(organization, calls, violations, None)
-        preparation = preparer.prepare(organization, events, received_us, may_ask=may_ask)
-        return Batch(organization, calls, violations, Submission(organization, events, received_us, preparation))
+        submission = None
+        if events:
+            preparation = preparer.prepare(organization, events, received_us, may_ask=may_ask)
+            submission = Submission(organization, events, received_us, preparation)
+        return Batch(organization, calls, violations, received_us, now_us, submission)
 
     def _submit(self, batch: Batch[Sent]) -> None:
         if batch.submission is None:
@@ -248,8 +262,8 @@ class Intake(Generic[Sent]):
                 self._launch(organization, [call])
             return
         for call in calls:
-            if not call.answers.done():
-                call.answers.set_exception(error)
+            if not call.receipt.done():
+                call.receipt.set_exception(error)
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -273,15 +287,34 @@ class Intake(Generic[Sent]):
 
 def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
     """Answer every call; `answers` are those to the well-formed events."""
-    violations = batch.violations
-    if violations:
-        stored = iter(answers)
-        count = len(violations) + len(answers)
-        answers = [answer_to(violations[index]) if index in violations else next(stored) for index in range(count)]
+    present_us = batch.present_us if batch.submission is None else batch.submission.preparation.present_us
+    is_asked = any(call.tells_subscriptions for call in batch.calls)
+    subscriptions = _subscriptions(batch.submission, answers) if is_asked else []
+    if batch.violations:
+        rejections = {index: answer_to(violation) for index, violation in batch.violations.items()}
+        answers = _interleave(answers, rejections)
+        subscriptions = _interleave(subscriptions, dict.fromkeys(rejections, "")) if is_asked else []
     start = 0
     for call in batch.calls:
         end = start + len(call.events)
         # Whoever hung up is not there to hear it.
-        if not call.answers.done():
-            call.answers.set_result(answers[start:end])
+        if not call.receipt.done():
+            told = subscriptions[start:end] if call.tells_subscriptions else ()
+            call.receipt.set_result(Receipt(answers[start:end], batch.received_us, present_us, told))
         start = end
+
+
+def _subscriptions(submission: Submission | None, answers: Sequence[Answer]) -> list[str]:
+    """For each well-formed event the subscription that it counts for; empty where it counts for none."""
+    if submission is None:
+        return []
+    return [
+        target.subscription_id or "" if answer.outcome is Outcome.ACCEPTED else ""
+        for target, answer in zip(submission.prepared.targets, answers, strict=True)
+    ]
+
+
+def _interleave(items: Sequence[Item], others: Mapping[int, Item]) -> list[Item]:
+    """All items in one order: `others` at their indices, `items` in between."""
+    rest = iter(items)
+    return [others[index] if index in others else next(rest) for index in range(len(items) + len(others))]

@@ -68,12 +68,14 @@ class Preparation(NamedTuple):
         rejects_duplicates: the organization's policy.
         events: the prepared events, in order.
         byte_size: of their rows and entries.
+        present_us: the organization's time, which those events were given that say none.
     """
 
     revision: int
     rejects_duplicates: bool
     events: PreparedUsageEvents
     byte_size: int
+    present_us: int
 
 
 class CatalogUnknownError(Exception):
@@ -170,4 +172,4 @@ def _prepare(
         entries[index] = b""
     prepared = PreparedUsageEvents(events, keys, hashes, rows, entries, targets, occurred_us, reasons)
     byte_size = sum(map(len, rows)) + sum(map(len, entries))
-    return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size)
+    return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size, now_us)

@@ -15,7 +15,7 @@ from services.chassis.rpc.answers_async import answers_async, streams_async, str
 from services.chassis.rpc.calls import organization_of
 from services.ingest.commands.void import void_usage_event
 from services.ingest.convert import requests as convert
-from services.ingest.convert.usage_event import answers_to_pb, bytes_of_batch, stored_event_to_pb
+from services.ingest.convert.usage_event import acknowledgement_to_pb, bytes_of_batch, receipt_to_pb, stored_event_to_pb
 from services.ingest.deps import Deps
 from services.ingest.pipeline.intake import Intake
 from services.ingest.queries import events, shards
@@ -37,9 +37,13 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         self, request: pb.IngestUsageEventsRequest, context: Any
     ) -> pb.IngestUsageEventsResponse:
         """Store a batch."""
-        answers = await self._intake.take(organization_of(context), request.events, bytes_of_batch(request))
-        outcomes, details = answers_to_pb(answers, request.events)
-        return pb.IngestUsageEventsResponse(outcomes=outcomes, details=details)
+        receipt = await self._intake.take(
+            organization_of(context),
+            request.events,
+            bytes_of_batch(request),
+            tells_subscriptions=request.tells_subscriptions,
+        )
+        return receipt_to_pb(receipt, request.events)
 
     @streams_async
     async def StreamUsageEvents(
@@ -49,9 +53,8 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         organization = organization_of(context)
         with self._intake.stream():
             async for request in request_iterator:
-                answers = await self._intake.take(organization, request.events, bytes_of_batch(request))
-                outcomes, details = answers_to_pb(answers, request.events)
-                yield pb.StreamUsageEventsResponse(sequence=request.sequence, outcomes=outcomes, details=details)
+                receipt = await self._intake.take(organization, request.events, bytes_of_batch(request))
+                yield acknowledgement_to_pb(receipt, request)
 
     @answers
     def GetUsageEvent(self, request: pb.GetUsageEventRequest, context: Any) -> pb.GetUsageEventResponse:

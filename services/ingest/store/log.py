@@ -80,9 +80,13 @@ CROSS JOIN LATERAL (
 def find_originals(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Original]:
     """The first events of these identities, by key; those that are not stored are left out."""
     rows = tx.exec_driver_sql(
-        _FIND_SQL.format(columns="event_key, content_hash, occurred_at, occurred_at_given"), (_uuids(keys),)
+        _FIND_SQL.format(columns="event_key, content_hash, occurred_at, occurred_at_given, received_at"),
+        (_uuids(keys),),
     )
-    return {key.bytes: Original(digest.bytes, to_us(occurred), given) for key, digest, occurred, given in rows}
+    return {
+        key.bytes: Original(digest.bytes, to_us(occurred), given, to_us(received))
+        for key, digest, occurred, given, received in rows
+    }
 
 
 def find_contents(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Content]:

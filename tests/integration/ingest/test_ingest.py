@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.bus import Bus
@@ -9,8 +11,9 @@ from services.chassis.streams import USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.ingest.domain.billability import Metric, Needs
 from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
+from services.ingest.domain.catalog_update import TestClockUpdate as ClockUpdate
 from services.kernel.ids import OrganizationId
-from tests.support.ingest import Ingest, subscription, teach, usage_event
+from tests.support.ingest import Ingest, at, subscription, teach, usage_event
 
 
 def test_event_is_stored_announced_and_found(ingest: Ingest) -> None:
@@ -31,6 +34,34 @@ def test_repeat_is_a_duplicate_whatever_its_time(ingest: Ingest) -> None:
     event.occurred_at.GetCurrentTime()
     assert ingest.outcomes(event) == ["duplicate"]
     assert ingest.stored() == len(ingest.announced()) == 1
+
+
+def test_the_answer_says_when_each_event_occurred(ingest: Ingest) -> None:
+    """Nobody has to ask for an event that was just sent: not for its time, its receipt or its subscription."""
+    clock = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    teach(ingest.db, [ClockUpdate(OrganizationId(ingest.organization), clock, 1)])
+    given, late = usage_event(), usage_event(code="unknown")
+    given.occurred_at.FromDatetime(datetime(2024, 4, 1, tzinfo=UTC))
+    first = ingest.send(usage_event("server-time"), given, late, tells_subscriptions=True)
+    assert first.present_at.ToDatetime(UTC) == clock
+    assert abs(first.received_at.ToDatetime(UTC) - at()) < timedelta(minutes=1)
+    counted_for = subscription("sub-acme", "acme").subscription_id
+    assert first.subscription_ids == [counted_for, counted_for, ""]
+    for transaction_id, occurred_at in (("server-time", first.present_at), (given.transaction_id, given.occurred_at)):
+        request = service_pb.GetUsageEventRequest(transaction_id=transaction_id)
+        stored = ingest.call("GetUsageEvent", request).event
+        assert (stored.event.occurred_at, stored.received_at) == (occurred_at, first.received_at)
+    # A repeat is told of the first event's times, whatever the organization's time is by now.
+    teach(ingest.db, [ClockUpdate(OrganizationId(ingest.organization), clock + timedelta(days=9), 2)])
+    again = ingest.send(usage_event("server-time"), given, usage_event("server-time", code="other"))
+    assert list(again.outcomes) == [
+        pb.INGEST_OUTCOME_DUPLICATE,
+        pb.INGEST_OUTCOME_DUPLICATE,
+        pb.INGEST_OUTCOME_CONFLICT,
+    ]
+    told = [(detail.occurred_at, detail.received_at) for detail in again.details]
+    assert told == [(first.present_at, first.received_at), (given.occurred_at, first.received_at), told[0]]
+    assert (again.present_at.ToDatetime(UTC), again.subscription_ids) == (clock + timedelta(days=9), [])
 
 
 def test_rewritten_properties_are_the_same_content(ingest: Ingest) -> None:

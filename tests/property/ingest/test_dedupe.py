@@ -38,8 +38,8 @@ SUBSCRIBED, STRANGER = "acme", "nobody"
 SUBSCRIPTION = Subscription(new_id(), "sub", SUBSCRIBED, MIDNIGHT_US, FOREVER_US)
 # What an event says: number, extra text, customer.
 Said = tuple[int | None, str, str]
-# The first content and time of each id.
-Model = dict[str, tuple[Said, int | None]]
+# The first content and time of each id, and when it was received.
+Model = dict[str, tuple[Said, int | None, int]]
 
 # Number (none cannot be billed), whether it is written the long way, extra text, customer.
 contents = st.tuples(
@@ -66,19 +66,21 @@ class FakeLog:
 
     Attributes:
         rows: by key, the stored row.
+        received_us: by key, when it was received.
         events: by key, the batch and the place in it that the row was made of.
     """
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
         self.events: dict[bytes, tuple[PreparedUsageEvents, int]] = {}
+        self.received_us: dict[bytes, int] = {}
 
     def find_originals(self, _tx: Any, keys: Any) -> dict[bytes, Original]:
-        return {key: self._original(*self.events[key]) for key in keys if key in self.events}
+        return {key: self._original(key, *self.events[key]) for key in keys if key in self.events}
 
-    def _original(self, batch: PreparedUsageEvents, index: int) -> Original:
+    def _original(self, key: bytes, batch: PreparedUsageEvents, index: int) -> Original:
         given = batch.events.occurred_us[index] is not None
-        return Original(batch.content_hashes[index], batch.occurred_us[index], given)
+        return Original(batch.content_hashes[index], batch.occurred_us[index], given, self.received_us[key])
 
     def find_contents(self, _tx: Any, keys: Any) -> dict[bytes, Content]:
         found = {key: self.events[key] for key in keys}
@@ -97,6 +99,8 @@ class FakeLog:
         assert self.rows.keys().isdisjoint(commit.rows)
         # What is written and what is announced of it are the same events, each once.
         fresh = [(key, batch, index) for batch in commit.fresh for index, key in enumerate(batch.keys)]
+        for submission, batch in zip(submissions, commit.fresh, strict=True):
+            self.received_us.update(dict.fromkeys(batch.keys, submission.received_us))
         assert commit.rows == {key: batch.rows[index] for key, batch, index in fresh}
         assert len(commit.rows) == len(fresh)
         self.rows.update(commit.rows)
@@ -151,6 +155,11 @@ def test_log_is_the_set_of_distinct_ids(
             for batch, submission in zip(together, submissions, strict=True):
                 for event, answer in zip(batch, submission.answers, strict=True):
                     assert answer.outcome is _expected(model, event, received_us)
+                    _, occurred_us, first_us = model[event.transaction_id]
+                    is_repeat = answer.outcome in {Outcome.DUPLICATE, Outcome.CONFLICT}
+                    # Of a repeat its sender hears when the first occurred and came, and need not ask.
+                    told = (first_us if occurred_us is None else occurred_us, first_us) if is_repeat else (None, None)
+                    assert (answer.occurred_us, answer.received_us) == told
     finally:
         log_store.find_originals, log_store.find_contents = original
     stored = [(batch.events.event(index), batch.entries[index]) for batch, index in log.events.values()]
@@ -158,7 +167,7 @@ def test_log_is_the_set_of_distinct_ids(
     assert len(log.rows) == len(stored) == len(model)
     # The first of each id is what stays of it, and it is announced if it can be billed.
     for event, entry in stored:
-        content, occurred_us = model[event.transaction_id]
+        content, occurred_us, _ = model[event.transaction_id]
         assert (_said(event), event.occurred_us) == (content, occurred_us)
         assert bool(entry) == _is_billable(content, occurred_us, MIDNIGHT_US)
 
@@ -178,9 +187,9 @@ def _expected(model: Model, event: UsageEvent, received_us: int) -> Outcome:
     """What the simplest possible log would answer: a dictionary by id."""
     content = _said(event)
     if event.transaction_id not in model:
-        model[event.transaction_id] = (content, event.occurred_us)
+        model[event.transaction_id] = (content, event.occurred_us, received_us)
         is_billable = _is_billable(content, event.occurred_us, received_us)
         return Outcome.ACCEPTED if is_billable else Outcome.QUARANTINED
-    first_content, first_us = model[event.transaction_id]
+    first_content, first_us, _ = model[event.transaction_id]
     same_time = None in {first_us, event.occurred_us} or first_us == event.occurred_us
     return Outcome.DUPLICATE if first_content == content and same_time else Outcome.CONFLICT

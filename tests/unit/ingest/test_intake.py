@@ -9,13 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.ingest.domain.outcome import Answer, Outcome
+from services.ingest.domain.instant import to_us
+from services.ingest.domain.outcome import Outcome, Receipt
 from services.ingest.domain.usage_events import MAX_EVENTS
 from services.ingest.pipeline import intake as intake_module
 from services.ingest.pipeline.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFTER_SECONDS
 from services.kernel.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.intake import FakeLog, batch, stored, take
+from tests.support.intake import NOW, FakeLog, batch, stored, take
 
 ONE, OTHER = OrganizationId(new_id()), OrganizationId(new_id())
 # No step here takes a tenth of a second; what has not come after this never will.
@@ -48,16 +49,16 @@ async def _turn() -> None:
         await asyncio.sleep(0)
 
 
-def _take(log: FakeLog, *ids: str, organization: OrganizationId = ONE) -> asyncio.Future[list[Answer]]:
+def _take(log: FakeLog, *ids: str, organization: OrganizationId = ONE) -> asyncio.Future[Receipt]:
     return take(log.intake, organization, batch(*ids))
 
 
-def _stored(*ids: str) -> list[Answer]:
-    return [stored(one) for one in ids]
+def _stored(*ids: str) -> Receipt:
+    return Receipt([stored(one) for one in ids], to_us(NOW), to_us(NOW))
 
 
-def _outcomes(answers: list[Answer]) -> list[str]:
-    return [answer.reason if answer.outcome is Outcome.ACCEPTED else answer.outcome.name for answer in answers]
+def _outcomes(receipt: Receipt) -> list[str]:
+    return [answer.reason if answer.outcome is Outcome.ACCEPTED else answer.outcome.name for answer in receipt.answers]
 
 
 def test_a_lone_call_does_not_wait_for_company() -> None:
@@ -105,7 +106,7 @@ def test_every_call_gets_its_own_slice_with_its_refused_events_in_place() -> Non
             ["REJECTED", "REJECTED", "c"],
             ["d"],
         ]
-        assert [one.field for one in calls[0].result()] == ["", "transaction_id", ""]
+        assert [one.field for one in calls[0].result().answers] == ["", "transaction_id", ""]
 
     _run(body)
 
@@ -315,6 +316,25 @@ def test_what_cannot_be_asked_for_is_an_answer() -> None:
         log.preparer.broken[ONE] = UnavailableError("AWAY", "the catalog is away")
         with pytest.raises(UnavailableError):
             await _take(log, "a")
+
+    _run(body)
+
+
+def test_who_asks_hears_for_which_subscription_each_event_counts() -> None:
+    """The others of the same commit hear nothing of it, and a malformed event counts for none."""
+
+    async def body(log: FakeLog) -> None:
+        first = _take(log, "a")
+        asked = batch("b", "", "c")
+        asked.tells_subscriptions = True
+        curious, other = take(log.intake, ONE, asked), _take(log, "", "d")
+        log.committer.commit(log.committer.submitted[0])
+        await first
+        await _turn()
+        log.committer.commit(log.committer.submitted[1])
+        assert (await curious).subscription_ids == ["subscription of b", "", "subscription of c"]
+        assert (await other).subscription_ids == ()
+        assert _outcomes(await other) == ["REJECTED", "d"]
 
     _run(body)
 
