@@ -21,7 +21,7 @@ from services.rating.invoicing.store.listing import InvoicesWanted
 from services.rating.organizations.commands import create_organization
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.subscriptions.commands import change_plan, create_subscription
-from tests.support.rating_catalog import build_test_deps
+from tests.support.rating.server import build_test_deps
 from tests.support.scenario_catalog import metric_draft, plan_draft
 from tests.support.scenarios import CUSTOMER, Scenario, Step, instant
 

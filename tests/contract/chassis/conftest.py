@@ -10,7 +10,7 @@ import pytest
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
 from services.chassis.config import Settings
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
-from tests.support.async_server import Log, MakeServer
+from tests.support.chassis.async_server import Log, MakeServer
 
 
 @pytest.fixture

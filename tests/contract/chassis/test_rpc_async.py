@@ -20,7 +20,7 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 from services.chassis.wait import wait_until
 from services.kernel import errors
-from tests.support.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.chassis.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server_async import AsyncServer
 from services.chassis.wait import wait_until
-from tests.support.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.chassis.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -25,7 +25,7 @@ from services.ingest.pipeline import intake as intake_module
 from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
 from services.kernel.errors import ResourceExhaustedError
 from services.kernel.ids import new_id
-from tests.support.intake import FakeLog, batch
+from tests.support.ingest.intake import FakeLog, batch
 
 FULL = ResourceExhaustedError("INGEST_QUEUE_FULL", "the log cannot keep up; nothing was stored", retry_after_seconds=3)
 # No step here takes a tenth of a second; what has not come after this never will.

@@ -17,7 +17,7 @@ from services.chassis import schema
 from services.chassis.db import DATABASE_ERRORS, LOCK_TIMEOUT_MS, Database, WorkerLine, is_unavailable
 from services.kernel.ids import OrganizationId
 from services.local.postgres_server import PostgresServer
-from tests.support.operations import Operations, prepare
+from tests.support.chassis.operations import Operations, prepare
 from tests.support.servers import settings_of
 
 OURS, THEIRS = OrganizationId(str(uuid.uuid4())), OrganizationId(str(uuid.uuid4()))

@@ -19,7 +19,7 @@ from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
 from services.local.postgres_server import PostgresServer
-from tests.support.operations import Operations, prepare
+from tests.support.chassis.operations import Operations, prepare
 from tests.support.servers import settings_of
 
 ORGANIZATION = str(uuid.uuid4())

@@ -19,7 +19,7 @@ from services.entitlements.main import announce
 from services.entitlements.queries import access as queries
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.rating_events import RatingLog
+from tests.support.rating.events import RatingLog
 
 NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
 

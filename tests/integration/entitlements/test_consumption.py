@@ -18,7 +18,7 @@ from services.entitlements.domain.access import Question, Reason
 from services.entitlements.domain.limits import DEFAULT_HOLD
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from services.kernel.ids import new_id
-from tests.support.rating_events import (
+from tests.support.rating.events import (
     JUNE,
     fresh_ids,
     gate,

@@ -23,7 +23,7 @@ from services.entitlements.queries import feature as queries
 from services.kernel.cadence import ResetWindow
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.rating_events import (
+from tests.support.rating.events import (
     fresh_ids,
     gate,
     limit,

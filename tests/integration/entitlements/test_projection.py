@@ -11,7 +11,7 @@ import pytest
 from services.entitlements.domain.access import Reason
 from services.entitlements.domain.event import TestClockReached
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.rating_events import (
+from tests.support.rating.events import (
     JUNE,
     MAY,
     clock_advanced,

@@ -33,7 +33,7 @@ from services.entitlements.main import Parts, build
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.ids import new_id
 from services.kernel.period import Period
-from tests.support.rating_events import (
+from tests.support.rating.events import (
     RatingLog,
     clock_advanced,
     fresh_ids,

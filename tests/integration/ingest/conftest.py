@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.chassis.config import Settings
-from tests.support.ingest import Ingest, running
+from tests.support.ingest.process import Ingest, running
 
 
 @pytest.fixture

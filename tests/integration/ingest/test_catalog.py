@@ -18,7 +18,7 @@ from services.chassis.outbox import numbered
 from services.chassis.streams import INGEST, RATING
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
-from tests.support.ingest import Ingest, usage_event
+from tests.support.ingest.process import Ingest, usage_event
 
 KINDS = own_pb.UsageEventEntry.Kind
 

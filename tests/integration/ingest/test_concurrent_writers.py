@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from services.chassis.config import Settings
-from tests.support.ingest import Ingest, running, usage_event
+from tests.support.ingest.process import Ingest, running, usage_event
 
 WRITERS = 16
 IDS = 10_000

@@ -26,7 +26,7 @@ from services.chassis.streams import SHARD_COUNT, USAGE
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
 from services.local.stack import Stack
-from tests.support.ingest import standard_catalog, teach, usage_event
+from tests.support.ingest.process import standard_catalog, teach, usage_event
 
 BATCHES = 30
 BATCH = 25

@@ -10,7 +10,7 @@ from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import field_violations
-from tests.support.ingest import Ingest, at, usage_event
+from tests.support.ingest.process import Ingest, at, usage_event
 
 METHOD = "/farebox.ingest.v1.UsageEventService/IngestUsageEvents"
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from services.cli import events, progress_file
 from services.cli.main import main
-from tests.support.ingest import Ingest
+from tests.support.ingest.process import Ingest
 
 LINES = 2_500
 

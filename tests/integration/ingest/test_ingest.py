@@ -13,7 +13,7 @@ from services.ingest.domain.billability import Metric, Needs
 from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
 from services.ingest.domain.catalog_update import TestClockUpdate as ClockUpdate
 from services.kernel.ids import OrganizationId
-from tests.support.ingest import Ingest, at, subscription, teach, usage_event
+from tests.support.ingest.process import Ingest, at, subscription, teach, usage_event
 
 
 def test_event_is_stored_announced_and_found(ingest: Ingest) -> None:

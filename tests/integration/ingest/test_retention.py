@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from services.ingest import retention
-from tests.support.ingest import Ingest, usage_event
+from tests.support.ingest.process import Ingest, usage_event
 
 OLD = "0190163d-8694-739b-aea5-966c26f8ad91"  # made in June 2024
 HASHED = "order-1"

@@ -18,7 +18,7 @@ from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.subscription import SubscriptionState
 from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow
 from services.kernel.ids import new_id
-from tests.support.rating_events import (
+from tests.support.rating.events import (
     MAY,
     clock_advanced,
     configuration,

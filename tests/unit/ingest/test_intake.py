@@ -16,7 +16,7 @@ from services.ingest.pipeline import intake as intake_module
 from services.ingest.pipeline.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFTER_SECONDS
 from services.kernel.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.intake import NOW, FakeLog, batch, stored, take
+from tests.support.ingest.intake import NOW, FakeLog, batch, stored, take
 
 ONE, OTHER = OrganizationId(new_id()), OrganizationId(new_id())
 # No step here takes a tenth of a second; what has not come after this never will.

@@ -103,3 +103,11 @@ def test_what_names_no_field_ends_the_block_as_it_is(wrong: Exception) -> None:
     with pytest.raises(type(wrong)) as error:
         block()
     assert error.value is wrong
+
+
+def test_paths_grow_outwards() -> None:
+    """A field is named from the outermost message, with what that message calls it."""
+    with pytest.raises(InvalidArgumentError) as refused, inside("plan"), inside("charges[2]", {"a": "b"}):
+        raise InvalidArgumentError.of_field("a[1].x", "value_is_invalid", "is wrong")
+    assert [each.field for each in refused.value.violations] == ["plan.charges[2].b[1].x"]
+    assert refused.value.metadata["field"] == "plan.charges[2].b[1].x"

@@ -17,9 +17,9 @@ from services.kernel.clock import FrozenClock
 from services.rating.clock import due
 from services.rating.clock.due import close_batch, run_due
 from services.rating.deps import Deps
-from tests.support import rating_closer
-from tests.support.rating_billing import Billing, running_billing
-from tests.support.rating_catalog import build_test_deps, standard_charge, timestamp
+from tests.support.rating import closer
+from tests.support.rating.billing import Billing, running_billing
+from tests.support.rating.server import build_test_deps, standard_charge, timestamp
 
 FEBRUARY = datetime(2024, 2, 1, tzinfo=UTC)
 SUBSCRIPTIONS = 60
@@ -83,7 +83,7 @@ def test_a_killed_process_leaves_neither_gap_nor_double(settings_for: Callable[[
     with running_billing(settings) as billing:
         populate(billing)
         arguments = (settings.database_url.get_secret_value(), FEBRUARY.isoformat(), "2")
-        command = [sys.executable, rating_closer.__file__, *arguments]
+        command = [sys.executable, closer.__file__, *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         mortal, survivor = (subprocess.Popen(command, env=environment) for _ in range(2))
         wait_until(lambda: made(billing) >= 6, timeout=60, what="the first invoices")

@@ -25,7 +25,7 @@ from services.kernel.errors import UnavailableError
 from services.rating.main import add_servicers
 from services.rating.rpc.invoice import InvoiceServicer
 from services.rating.rpc.usage import UsageServicer
-from tests.support.rating_catalog import CALL_SECONDS, NOW, build_test_deps, decimal
+from tests.support.rating.server import CALL_SECONDS, NOW, build_test_deps, decimal
 
 ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 INVOICES: ServiceDescriptor = invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]

@@ -24,7 +24,7 @@ from services.chassis.follower import Message
 from services.chassis.rpc.errors import error_info
 from services.rating.clock import commands
 from services.rating.consumers.test_clock import acknowledgement_logs
-from tests.support.rating_catalog import NOW, Rating, Tenant, running_rating, timestamp
+from tests.support.rating.server import NOW, Rating, Tenant, running_rating, timestamp
 
 START = datetime(2023, 1, 15, 12, tzinfo=UTC)
 State = subscription_pb2.Subscription

@@ -18,7 +18,7 @@ from farebox.rating.v1 import (
     customer_service_pb2 as pb,
 )
 from services.chassis.rpc.errors import error_info, field_violations
-from tests.support.rating_catalog import Tenant, decimal
+from tests.support.rating.server import Tenant, decimal
 
 
 def upsert(

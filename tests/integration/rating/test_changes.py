@@ -9,8 +9,8 @@ import pytest
 
 from farebox.rating.v1 import invoice_service_pb2, subscription_service_pb2
 from services.chassis.config import Settings
-from tests.support.rating_billing import Billing, fees_of, running_billing
-from tests.support.rating_catalog import standard_charge
+from tests.support.rating.billing import Billing, fees_of, running_billing
+from tests.support.rating.server import standard_charge
 
 APRIL = datetime(2024, 4, 1, tzinfo=UTC)
 MIDDLE = datetime(2024, 4, 16, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 
 from farebox.rating.v1 import billable_metric_pb2, fee_pb2, invoice_pb2, invoice_service_pb2
 from services.chassis.config import Settings
-from tests.support.rating_billing import Billing, fees_of, running_billing
-from tests.support.rating_catalog import standard_charge
+from tests.support.rating.billing import Billing, fees_of, running_billing
+from tests.support.rating.server import standard_charge
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from services.chassis.config import Settings
 from services.chassis.wait import wait_until
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory, count_usage
-from tests.support.rating_billing import Billing, fees_of, running_billing
-from tests.support.rating_catalog import standard_charge, timestamp
+from tests.support.rating.billing import Billing, fees_of, running_billing
+from tests.support.rating.server import standard_charge, timestamp
 
 APRIL = datetime(2024, 4, 1, tzinfo=UTC)
 NOON = datetime(2024, 4, 16, 12, tzinfo=UTC)

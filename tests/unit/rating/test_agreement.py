@@ -1,27 +1,19 @@
-"""Keys, settings and agreements as pure values."""
+"""Agreements as pure values: their periods, what is due, what was billed."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-from pydantic import SecretStr, ValidationError
-
 from services.kernel.cadence import Alignment
-from services.kernel.checks import inside
-from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billed import Billed
 from services.rating.agreements.subscription import PendingChange, Subscription
-from services.rating.organizations.organization import TOKEN_BYTES, ApiKeyKind, token_digest, token_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
-from services.rating.settings import RatingSettings
 from services.rating.shared.subscription_state import SubscriptionState
 
 START = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -43,32 +35,6 @@ def agreement(**fields: object) -> Agreement:
     plan = PlanVersion(PlanId("p"), Plan("pro", CURRENCIES["USD"], name="Pro", trial_days=10), START)
     subscription = replace(subscription, **fields)
     return Agreement(OrganizationId("o"), subscription, plan, "alice", "America/New_York", "", START)
-
-
-@pytest.mark.parametrize("random", [b"\x00" * TOKEN_BYTES, b"\xff" * TOKEN_BYTES])
-@pytest.mark.parametrize(("kind", "prefix"), [(ApiKeyKind.SECRET, "sk"), (ApiKeyKind.PUBLISHABLE, "pk")])
-def test_keys_have_one_length_and_letters_and_digits(random: bytes, kind: ApiKeyKind, prefix: str) -> None:
-    assert re.fullmatch(prefix + r"_test_[0-9A-Za-z]{43}", token_of(kind, random, test_mode=True))
-    assert re.fullmatch(prefix + r"_live_[0-9A-Za-z]{43}", token_of(kind, random, test_mode=False))
-
-
-def test_keys_differ_in_every_bit() -> None:
-    one = token_of(ApiKeyKind.SECRET, b"\x00" * (TOKEN_BYTES - 1) + b"\x01", test_mode=True)
-    other = token_of(ApiKeyKind.SECRET, b"\x01" + b"\x00" * (TOKEN_BYTES - 1), test_mode=True)
-    assert one != other
-
-
-def test_a_digest_needs_the_pepper() -> None:
-    assert token_digest("sk_test_x", "a") != token_digest("sk_test_x", "b")
-
-
-def test_production_refuses_the_development_pepper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.delenv("FAREBOX_API_KEY_PEPPER", raising=False)
-    with pytest.raises(ValidationError, match="FAREBOX_API_KEY_PEPPER"):
-        RatingSettings()
-    monkeypatch.setenv("FAREBOX_API_KEY_PEPPER", "real")
-    assert RatingSettings().api_key_pepper == SecretStr("real")
 
 
 def test_a_period_is_cut_to_the_subscriptions_life() -> None:
@@ -97,10 +63,3 @@ def test_what_is_due_first() -> None:
 def test_what_was_billed_adds_up_and_names_an_invoice_once() -> None:
     one, other = Billed(("i1",), 5, 1), Billed(("i1", "i2"), 2, 0, 3, 4)
     assert one + other == Billed(("i1", "i2"), 7, 1, 3, 4)
-
-
-def test_paths_grow_outwards() -> None:
-    with pytest.raises(InvalidArgumentError) as refused, inside("plan"), inside("charges[2]", {"a": "b"}):
-        raise InvalidArgumentError.of_field("a[1].x", "value_is_invalid", "is wrong")
-    assert [each.field for each in refused.value.violations] == ["plan.charges[2].b[1].x"]
-    assert refused.value.metadata["field"] == "plan.charges[2].b[1].x"

@@ -19,7 +19,7 @@ from farebox.rating.v1 import (
 )
 from services.chassis.rpc.errors import error_info, field_violations
 from services.rating.subscriptions.commands import apply_due_changes
-from tests.support.rating_catalog import NOW, Rating, Tenant, timestamp
+from tests.support.rating.server import NOW, Rating, Tenant, timestamp
 
 State = subscription_pb2.Subscription
 

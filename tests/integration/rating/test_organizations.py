@@ -17,7 +17,7 @@ from farebox.rating.v1 import (
 )
 from services.chassis.rpc.errors import error_info, field_violations
 from services.rating.organizations.bootstrap import ensure_bootstrap_key
-from tests.support.rating_catalog import CALL_SECONDS, Rating, Tenant
+from tests.support.rating.server import CALL_SECONDS, Rating, Tenant
 
 
 def authenticate(rating: Rating, token: str) -> pb.AuthenticateApiKeyResponse:

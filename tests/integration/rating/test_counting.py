@@ -20,8 +20,8 @@ from services.chassis.wait import wait_until
 from services.rating.consumers.usage import usage_logs
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory
-from tests.support.rating_billing import SHARD, Billing, count, running_billing, split
-from tests.support.rating_catalog import decimal, standard_charge, timestamp
+from tests.support.rating.billing import SHARD, Billing, count, running_billing, split
+from tests.support.rating.server import decimal, standard_charge, timestamp
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = billable_metric_pb2.BillableMetric

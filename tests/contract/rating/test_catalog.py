@@ -28,7 +28,7 @@ from services.kernel.clock import FrozenClock
 from services.kernel.errors import UnavailableError
 from services.rating.main import SERVICE_NAMES, add_servicers
 from services.rating.rpc.catalog import CatalogServicer
-from tests.support.rating_catalog import CALL_SECONDS, NOW, build_test_deps, plan
+from tests.support.rating.server import CALL_SECONDS, NOW, build_test_deps, plan
 
 ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

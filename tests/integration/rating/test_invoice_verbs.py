@@ -20,8 +20,8 @@ from farebox.rating.v1 import (
 )
 from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info
-from tests.support.rating_billing import Billing, fees_of, running_billing
-from tests.support.rating_catalog import decimal, standard_charge
+from tests.support.rating.billing import Billing, fees_of, running_billing
+from tests.support.rating.server import decimal, standard_charge
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 1, tzinfo=UTC)

@@ -25,7 +25,7 @@ from services.kernel.ids import OrganizationId, SubscriptionId
 from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry, UsageEventPage, UsageEventsWanted
 from services.rating.usage.commands.count import Memory, count_usage
 from services.rating.usage.counting import event_digest
-from tests.support.rating_catalog import Rating, Tenant, running_rating, timestamp
+from tests.support.rating.server import Rating, Tenant, running_rating, timestamp
 
 SHARD = 3
 

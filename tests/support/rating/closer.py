@@ -1,6 +1,6 @@
 """A replica that does nothing but close periods, as a process of its own that a test may kill.
 
-python rating_closer.py DATABASE_URL AS_OF BATCH
+python closer.py DATABASE_URL AS_OF BATCH
 
 It imports nothing of the tests: outside of pytest another distribution's package may have their name.
 """

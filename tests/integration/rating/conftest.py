@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.chassis.config import Settings
-from tests.support.rating_catalog import Rating, Tenant, running_rating
+from tests.support.rating.server import Rating, Tenant, running_rating
 
 
 @pytest.fixture

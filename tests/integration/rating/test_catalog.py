@@ -21,7 +21,7 @@ from farebox.rating.v1 import (
     catalog_service_pb2 as pb,
 )
 from services.chassis.rpc.errors import error_info, field_violations
-from tests.support.rating_catalog import Tenant, decimal, metric, plan, standard_charge
+from tests.support.rating.server import Tenant, decimal, metric, plan, standard_charge
 
 
 def subscribe(tenant: Tenant, plan_code: str, external_id: str = "sub-1") -> None:
