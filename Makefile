@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help install gen format lint types walls protos-check k8s-check test test-fast check demo run bench fuzz simulate clean
+.PHONY: help install gen format lint types openapi walls protos-check k8s-check test test-fast check demo run bench fuzz simulate clean
 
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ lint: install ## Check style
 
 types: gen ## Check types (mypy strict)
 	$(BIN)/mypy services gateway farebox
+
+openapi: gen ## Write gateway/openapi.yaml from the operations
+	$(BIN)/python -m gateway.openapi
 
 walls: gen ## Check which room imports which (import-linter)
 	$(BIN)/lint-imports

@@ -15,9 +15,9 @@ from starlette.datastructures import Headers, QueryParams
 from farebox.rating.v1 import test_clock_service_pb2
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
-from gateway.coalescer import Coalescer
-from gateway.errors import Problem, invalid
+from gateway.engine.coalescer import Coalescer
 from gateway.instants import to_datetime
+from gateway.problem import Problem, invalid
 from services.kernel.clock import SystemClock
 from services.kernel.ids import new_id
 
@@ -96,7 +96,7 @@ class Call:
             return {}
         try:
             value = _DECODER.decode(self.body)
-        except (msgspec.DecodeError, ArithmeticError) as error:
+        except (msgspec.DecodeError, ArithmeticError, UnicodeDecodeError, RecursionError) as error:
             raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
         if not isinstance(value, dict):
             raise Problem(400, "bad_request", "the body must be a JSON object")

@@ -37,6 +37,23 @@ ADVANCE_DEADLINE_SECONDS = 600.0
 HEALTH_SECONDS = 1.0
 
 
+# Which stub speaks to a gRPC service.
+STUBS = {
+    "UsageEventService": "events",
+    "CatalogService": "catalog",
+    "CustomerService": "customers",
+    "SubscriptionService": "subscriptions",
+    "UsageService": "usage",
+    "InvoiceService": "invoices",
+    "OrganizationService": "organizations",
+    "TestClockService": "test_clock",
+    "AccessService": "access",
+    "FeatureService": "features",
+    "CostModelService": "cost_models",
+    "MarginService": "margins",
+}
+
+
 class Clients:
     """Stubs of all four services; create it inside the running event loop.
 
@@ -95,7 +112,7 @@ async def ask(
         deadline: seconds until the call is given up.
 
     Raises:
-        grpc.RpcError: the service refused or could not be reached; `gateway.errors` translates it.
+        grpc.RpcError: the service refused or could not be reached; `gateway.problem` translates it.
     """
     return await method(request, metadata=((ORGANIZATION_KEY, organization_id),), timeout=deadline)
 

@@ -9,7 +9,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
-from gateway.dialects.nozle.routes import table
+from gateway.dialects import DIALECTS
 from services.chassis import metrics
 from services.chassis.log import configure
 
@@ -34,7 +34,7 @@ def server_config(settings: GatewaySettings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     host, _, port = settings.http_bind.rpartition(":")
     return uvicorn.Config(
-        create_app(lambda: Clients(settings), table(), settings.public_url),
+        create_app(lambda: Clients(settings), DIALECTS, settings.public_url, settings.allowed_origins),
         host=host,
         port=int(port),
         loop="uvloop",

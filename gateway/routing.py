@@ -6,62 +6,41 @@ and a lookup costs one step a segment, however many routes there are.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote
 
-from gateway.errors import Problem
-
-# Answers a `gateway.call.Call`: a JSON-able value, or a `gateway.call.Reply` for anything but 200 and JSON.
-Handler = Callable[[Any], Awaitable[Any]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """One thing that can be asked.
-
-    Attributes:
-        method: GET, POST, PUT, PATCH or DELETE.
-        path: below the dialect's base, e.g. `/customers/{id}/current_usage`.
-        handler: answers it.
-        publishable: whether a `pk_` key may ask it.
-        state_status: HTTP status of a refusal for the state the thing is in; Lago says 405, Nozle's Engine 409.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    publishable: bool = False
-    state_status: int = 405
+from gateway.operation import Endpoint
+from gateway.problem import Problem
 
 
 @dataclass
 class _Node:
     words: dict[str, _Node] = field(default_factory=dict)
     parameter: _Node | None = None
-    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
+    routes: dict[str, tuple[Endpoint, tuple[str, ...]]] = field(default_factory=dict)
 
 
 class RouteTable:
-    """All routes of a dialect, under each of its bases."""
+    """All operations of a dialect, under each of its bases."""
 
-    def __init__(self, bases: Iterable[str], routes: Iterable[Route]) -> None:
+    def __init__(self, bases: Iterable[str], operations: Iterable[Endpoint]) -> None:
         self._root = _Node()
-        self.add(bases, routes)
+        self.add(bases, operations)
 
-    def add(self, bases: Iterable[str], routes: Iterable[Route]) -> None:
-        """Serve further routes under these bases; what is served already stays."""
-        listed = list(routes)
+    def add(self, bases: Iterable[str], operations: Iterable[Endpoint]) -> None:
+        """Serve further operations under these bases; what is served already stays."""
+        listed = list(operations)
         for base in bases:
-            for route in listed:
-                self._add(base + route.path, route)
+            for operation in listed:
+                self._add(base + operation.path, operation)
 
-    def find(self, method: str, raw_path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route of a request and its parameters, decoded.
+    def find(self, method: str, raw_path: str) -> tuple[Endpoint, Mapping[str, str]]:
+        """The operation of a request and its path's parameters, decoded.
 
         Raises:
-            Problem: 404 for an unknown path, 405 for a known one that has no such method.
+            Problem: 404 for an unknown path, 405 for a known one that has no such method, 400 for one that is not
+                UTF-8.
         """
         found = _walk(self._root, raw_path.strip("/").split("/"), 0, ())
         if found is None:
@@ -71,10 +50,10 @@ class RouteTable:
         if entry is None:
             allowed = ", ".join(sorted(node.routes))
             raise Problem(405, "not_allowed", f"this route takes {allowed}", headers={"Allow": allowed})
-        route, names = entry
-        return route, {name: unquote(value) for name, value in zip(names, values, strict=True)}
+        operation, names = entry
+        return operation, {name: _decoded(value) for name, value in zip(names, values, strict=True)}
 
-    def _add(self, path: str, route: Route) -> None:
+    def _add(self, path: str, operation: Endpoint) -> None:
         node, names = self._root, []
         for segment in path.strip("/").split("/"):
             if segment.startswith("{"):
@@ -84,7 +63,17 @@ class RouteTable:
             else:
                 node = node.words.setdefault(segment, _Node())
         # The first entry wins, so that a list of what is not implemented may come last.
-        node.routes.setdefault(route.method, (route, tuple(names)))
+        node.routes.setdefault(operation.method, (operation, tuple(names)))
+
+
+def _decoded(value: str) -> str:
+    try:
+        text = unquote(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise Problem(400, "bad_request", "the path is not UTF-8") from error
+    if "\0" in text:
+        raise Problem(400, "bad_request", "the path holds a NUL")
+    return text
 
 
 def _walk(

@@ -1,1 +1,5 @@
-"""The public dialects, one package each: JSON to proto and back, and no rule of billing."""
+"""The public APIs that we speak, one package each, in the order in which they are asked whether a request is theirs."""
+
+from gateway.dialects.nozle.dialect import NOZLE
+
+DIALECTS = (NOZLE,)

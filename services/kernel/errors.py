@@ -1,4 +1,4 @@
-"""One error vocabulary inside; it is translated only at the edges (chassis.rpc to gRPC, gateway.errors to JSON).
+"""One error vocabulary inside; it is translated only at the edges (chassis.rpc to gRPC, gateway.problem to JSON).
 
 FareboxError                    reason (UPPER_SNAKE, stable), message (a sentence), metadata (strings)
 ├── InvalidArgumentError        the request can never succeed as it is; names fields

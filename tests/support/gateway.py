@@ -14,8 +14,8 @@ from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome
 from farebox.rating.v1 import organization_service_pb2
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
-from gateway.app import Dialect
-from gateway.dialects.nozle.routes import table
+from gateway import app
+from gateway.dialects import DIALECTS
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.errors import DETAILS_KEY, code_of, status_of
 from services.kernel import errors
@@ -37,7 +37,10 @@ class Asked:
 
 
 class FakeServices:
-    """Stands for `gateway.clients.Clients`; answer a method by `services.on("GetPlan", response or error)`."""
+    """Stands for `gateway.clients.Clients`; answer a method by `services.on("GetPlan", response or error)`.
+
+    A method that nothing answers is one that the service does not know.
+    """
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
@@ -61,7 +64,7 @@ class FakeServices:
         """Remember a call and answer it."""
         self.asked.append(Asked(method, request, dict(metadata or ()).get(ORGANIZATION_KEY, "")))
         await asyncio.sleep(0)
-        answer = self._answers.get(method, errors.NotFoundError("THING_UNKNOWN", f"nothing answers {method}"))
+        answer = self._answers.get(method, bare(grpc.StatusCode.UNIMPLEMENTED))
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, errors.FareboxError):
@@ -97,10 +100,10 @@ class Gateway:
 
     services: FakeServices
     key: str = SECRET
-    dialect: Any = field(init=False)
+    application: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dialect = Dialect(table(), self.services)  # type: ignore[arg-type]
+        self.application = app.Gateway(DIALECTS, self.services)  # type: ignore[arg-type]
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """One request."""
@@ -113,12 +116,12 @@ class Gateway:
         return self.send("POST", path, **options)
 
     def together(self, *requests: tuple[str, str, Mapping[str, Any]]) -> list[httpx.Response]:
-        """Several requests at once; a fresh dialect, since it belongs to one event loop."""
-        self.dialect = Dialect(table(), self.services)  # type: ignore[arg-type]
+        """Several requests at once; a fresh application, since it belongs to one event loop."""
+        self.application = app.Gateway(DIALECTS, self.services)  # type: ignore[arg-type]
         return asyncio.run(self._together(requests))
 
     async def _together(self, requests: Any) -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app=self.dialect)
+        transport = httpx.ASGITransport(app=self.application)
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         async with httpx.AsyncClient(transport=transport, base_url="http://farebox", headers=headers) as client:
             sent = [client.request(method, path, **options) for method, path, options in requests]

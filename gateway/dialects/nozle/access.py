@@ -9,7 +9,7 @@ from farebox.entitlements.v1.entitlement_pb2 import Access
 from gateway.call import Call
 from gateway.dialects.nozle import write
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available
+from gateway.problem import not_available
 
 
 async def can(call: Call) -> Any:

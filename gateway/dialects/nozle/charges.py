@@ -13,7 +13,7 @@ from gateway.dialects.nozle import write
 from gateway.dialects.nozle.charge_models import model_name, read_model, write_model
 from gateway.dialects.nozle.pages import MAX_PER_PAGE
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available, not_found
+from gateway.problem import not_available, not_found
 from services.kernel.ids import uuid_or_none
 
 # Lago's name for the grouping of a charge, and its older one.

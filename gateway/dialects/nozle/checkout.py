@@ -11,7 +11,7 @@ from gateway.call import Call
 from gateway.dialects.nozle import write
 from gateway.dialects.nozle.read import Reader
 from gateway.dialects.nozle.subscriptions import STATES, change_plan, live, require_owner, subscribe
-from gateway.errors import Problem, not_available
+from gateway.problem import Problem, not_available
 
 
 async def ping(_: Call) -> Any:
@@ -27,7 +27,7 @@ async def checkout(call: Call) -> Any:
             422,
             "payment_provider_required",
             "invoices are paid outside of Farebox; report the payment on the invoice",
-            error_details={"invoice_id": ["payment_provider_required"]},
+            fields={"invoice_id": ["payment_provider_required"]},
         )
     if body.has("external_entity_id"):
         raise not_available("external_entity_id")

@@ -13,7 +13,7 @@ from farebox.margin.v1.cost_model_pb2 import CostModel
 from gateway.call import Call, Reply
 from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import Problem, invalid, not_available
+from gateway.problem import Problem, invalid, not_available
 from services.kernel.money import CURRENCIES, plain
 
 TOKEN_TYPES = {
@@ -40,7 +40,7 @@ async def record(call: Call) -> Any:
     if outcome == service.RecordCostEventsResponse.OUTCOME_CONFLICT:
         details = {"cost_event_id": ["value_already_exist"]}
         message = "the cost_event_id is used by an event with other content"
-        raise Problem(409, "cost_event_id_reused", message, error_details=details)
+        raise Problem(409, "cost_event_id_reused", message, fields=details)
     word = service.RecordCostEventsResponse.Outcome.Name(outcome).removeprefix("OUTCOME_").lower()
     return Reply({"status": "accepted", "cost_event_id": event.cost_event_id, "outcome": word}, status=202)
 

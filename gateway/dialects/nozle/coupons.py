@@ -12,7 +12,7 @@ from farebox.rating.v1.coupon_pb2 import AppliedCoupon, Coupon
 from gateway.call import Call
 from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available, not_found
+from gateway.problem import not_available, not_found
 
 FREQUENCIES = {
     "once": Coupon.FREQUENCY_ONCE,

@@ -12,7 +12,7 @@ from farebox.common.v1.decimal_pb2 import Decimal as DecimalMessage
 from farebox.ingest.v1.usage_event_pb2 import UsageEvent
 from gateway import instants
 from gateway.dialects.nozle.read import Reader, read_instant
-from gateway.errors import Problem, invalid
+from gateway.problem import Problem, invalid
 from services.kernel.money import decimal_or_none
 
 _OBJECT_BEGINS = ord("{")

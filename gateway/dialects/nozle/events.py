@@ -13,12 +13,13 @@ from farebox.ingest.v1 import usage_event_service_pb2 as service
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, StoredUsageEvent, UsageEvent
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway import instants
+from gateway.bridge import callers_field
 from gateway.call import Call
-from gateway.coalescer import Outcome, read_outcomes
 from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.event_body import EventBody, read_event, read_many, read_one
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import Problem, callers_field, invalid
+from gateway.engine.coalescer import Outcome, read_outcomes
+from gateway.problem import Problem, invalid
 from services.kernel.clock import SystemClock
 
 # As Lago: more events than this are sent in several batches.
@@ -79,11 +80,11 @@ def refusal(outcome: Outcome, organization: Organization) -> Problem | None:
         case IngestOutcome.INGEST_OUTCOME_REJECTED:
             message = f"{detail.field}: {detail.description}" if detail.field else detail.description
             details = {callers_field(detail.field) or "event": [detail.reason or "value_is_invalid"]}
-            return Problem(422, "validation_errors", message, error_details=details)
+            return Problem(422, "validation_errors", message, fields=details)
         case IngestOutcome.INGEST_OUTCOME_CONFLICT:
             message = detail.description or "the transaction_id is used by an event with other content"
             details = {"transaction_id": ["value_already_exist"]}
-            return Problem(409, "transaction_id_reused", message, error_details=details)
+            return Problem(409, "transaction_id_reused", message, fields=details)
         case IngestOutcome.INGEST_OUTCOME_DUPLICATE if _rejects_duplicates(organization):
             return invalid("transaction_id", "value_already_exist", "is stored already")
         case _:
@@ -160,10 +161,10 @@ def _raise_all(problems: Mapping[int, Problem]) -> None:
     """Refuse a batch for some of its events, each by its place in the batch, as Lago does."""
     if not problems:
         return
-    details = {str(index): problem.error_details for index, problem in problems.items()}
+    details = {str(index): problem.fields for index, problem in problems.items()}
     first = min(problems)
     raise Problem(
-        problems[first].status, problems[first].code, f"event {first}: {problems[first].detail}", error_details=details
+        problems[first].status, problems[first].reason, f"event {first}: {problems[first].detail}", fields=details
     )
 
 

@@ -13,7 +13,7 @@ from farebox.rating.v1.subscription_pb2 import Subscription
 from gateway.call import Call
 from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_found
+from gateway.problem import not_found
 from services.kernel.money import plain
 
 # Lago's words for what an item on an invoice is; it has none for a correction of an earlier period.

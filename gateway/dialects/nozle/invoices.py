@@ -12,7 +12,7 @@ from gateway.dialects.nozle import pages
 from gateway.dialects.nozle.fees import subscriptions_of
 from gateway.dialects.nozle.invoice_json import PAYMENT_STATES, STATES, invoice_json, react_invoice_json
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available
+from gateway.problem import not_available
 
 PDF = ".pdf"
 

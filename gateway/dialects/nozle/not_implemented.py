@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.bridge import Route
 from gateway.call import Call
-from gateway.errors import not_implemented
-from gateway.routing import Route
+from gateway.problem import not_implemented
 
 _PATHS = """
 GET /activity_logs

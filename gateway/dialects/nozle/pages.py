@@ -7,7 +7,7 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from farebox.common.v1.page_pb2 import PageRequest, PageResponse
-from gateway.errors import invalid
+from gateway.problem import invalid
 
 DEFAULT_PER_PAGE = 100
 # What a service answers at a time; a larger wish gets this, and `meta` says that there is more.

@@ -11,7 +11,7 @@ from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.charges import charge_json, metric_codes, read_charge
 from gateway.dialects.nozle.entitlements import entitlement_json, read_entitlement
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available
+from gateway.problem import not_available
 
 UNITS = {
     "day": BillingInterval.UNIT_DAY,

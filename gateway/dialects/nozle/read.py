@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from farebox.common.v1 import decimal_pb2
 from gateway import instants
-from gateway.errors import Problem, invalid
+from gateway.problem import Problem, invalid
 from services.kernel.money import decimal_or_none, plain
 
 T = TypeVar("T")

@@ -1,11 +1,8 @@
-"""Every route of the dialect, in one table.
-
-The Engine's and Core's trees are served at their own bases and merged at `/api/v1`; where they overlap, one handler
-answers both. The first SDK called `/v1/can` and `/v1/margin/…`, which stay as aliases.
-"""
+"""Every route that is not an operation yet (gateway/bridge.py); what is ported is deleted from here."""
 
 from __future__ import annotations
 
+from gateway.bridge import Route
 from gateway.dialects.nozle import (
     access,
     checkout,
@@ -18,30 +15,17 @@ from gateway.dialects.nozle import (
     fees,
     invoices,
     margins,
-    metrics,
     plans,
     subscriptions,
-    taxes,
     test_clock,
     transitions,
     usage,
 )
-from gateway.dialects.nozle.not_implemented import NOT_IMPLEMENTED
-from gateway.routing import Route, RouteTable
 
-BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
-LEGACY_BASES = ("/v1",)
-# What the Engine answers where the state of a thing forbids a verb; Lago says 405.
-CONFLICT = 409
 _CUSTOMER = "/customers/{external_customer_id}"
 _SUBSCRIPTION = "/subscriptions/{external_id}"
 
 CATALOG = (
-    Route("POST", "/billable_metrics", metrics.create),
-    Route("GET", "/billable_metrics", metrics.find_all),
-    Route("GET", "/billable_metrics/{code}", metrics.find),
-    Route("PUT", "/billable_metrics/{code}", metrics.update),
-    Route("DELETE", "/billable_metrics/{code}", metrics.delete),
     Route("POST", "/plans", plans.create),
     Route("GET", "/plans", plans.find_all, publishable=True),
     Route("GET", "/plans/{code}", plans.find),
@@ -55,10 +39,6 @@ CATALOG = (
     Route("GET", "/coupons/{code}", coupons.find),
     Route("POST", "/applied_coupons", coupons.apply),
     Route("GET", "/applied_coupons", coupons.find_applied),
-    Route("POST", "/taxes", taxes.create),
-    Route("GET", "/taxes", taxes.find_all),
-    Route("GET", "/taxes/{code}", taxes.find),
-    Route("PUT", "/taxes/{code}", taxes.update),
 )
 CUSTOMERS = (
     Route("POST", "/customers", customers.upsert),
@@ -75,13 +55,13 @@ CUSTOMERS = (
     Route("DELETE", f"{_CUSTOMER}/applied_coupons/{{id}}", coupons.terminate),
 )
 SUBSCRIPTIONS = (
-    Route("POST", "/checkout", checkout.checkout, state_status=CONFLICT),
-    Route("POST", "/subscribe", checkout.subscribe_to_plan, state_status=CONFLICT),
-    Route("GET", "/subscriptions/options", transitions.options, state_status=CONFLICT),
-    Route("POST", "/subscriptions/preview", transitions.preview_plan, state_status=CONFLICT),
-    Route("POST", "/subscriptions/transitions", transitions.apply, state_status=CONFLICT),
-    Route("POST", "/subscriptions/transitions/preview", transitions.preview, state_status=CONFLICT),
-    Route("POST", "/subscriptions/transitions/withdraw", transitions.withdraw, state_status=CONFLICT),
+    Route("POST", "/checkout", checkout.checkout),
+    Route("POST", "/subscribe", checkout.subscribe_to_plan),
+    Route("GET", "/subscriptions/options", transitions.options),
+    Route("POST", "/subscriptions/preview", transitions.preview_plan),
+    Route("POST", "/subscriptions/transitions", transitions.apply),
+    Route("POST", "/subscriptions/transitions/preview", transitions.preview),
+    Route("POST", "/subscriptions/transitions/withdraw", transitions.withdraw),
     Route("POST", "/subscriptions", subscriptions.create),
     Route("GET", "/subscriptions", subscriptions.find_all),
     Route("GET", _SUBSCRIPTION, subscriptions.find),
@@ -125,11 +105,6 @@ LEGACY = (
 )
 OTHERS = (
     Route("GET", "/ping", checkout.ping),
-    Route("POST", "/features", features.create),
-    Route("GET", "/features", features.find_all),
-    Route("GET", "/features/{code}", features.find),
-    Route("PUT", "/features/{code}", features.update),
-    Route("DELETE", "/features/{code}", features.delete),
     Route("POST", "/cost-events", costs.record),
     Route("POST", "/cost-models", costs.create_model),
     Route("GET", "/cost-models", costs.find_models),
@@ -138,11 +113,4 @@ OTHERS = (
     Route("GET", "/test_clock", test_clock.find),
     Route("POST", "/test_clock/advance", test_clock.advance),
 )
-IMPLEMENTED = (*CATALOG, *CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *LEGACY, *OTHERS)
-
-
-def table() -> RouteTable:
-    """All routes under all their bases."""
-    routes = RouteTable(BASES, (*IMPLEMENTED, *NOT_IMPLEMENTED))
-    routes.add(LEGACY_BASES, LEGACY)
-    return routes
+ROUTES = (*CATALOG, *CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *LEGACY, *OTHERS)

@@ -11,7 +11,7 @@ from farebox.rating.v1.subscription_pb2 import Subscription, SubscriptionChange
 from gateway.call import Call
 from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import not_available, not_found
+from gateway.problem import not_available, not_found
 
 STATES = {
     "pending": Subscription.STATE_PENDING,

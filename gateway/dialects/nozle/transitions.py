@@ -22,7 +22,7 @@ from gateway.dialects.nozle.subscriptions import (
     identity_of,
     require_owner,
 )
-from gateway.errors import Problem, not_available
+from gateway.problem import Problem, not_available
 from services.kernel.ids import new_id
 
 # Plans that are offered at a time: each is priced by a preview, and nobody chooses among more.

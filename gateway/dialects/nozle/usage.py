@@ -10,9 +10,11 @@ import grpc
 
 from farebox.rating.v1 import usage_service_pb2 as service
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
+from farebox.rating.v1.catalog_service_pb2 import GetBillableMetricRequest
 from farebox.rating.v1.fee_pb2 import Fee
 from gateway.call import Call
-from gateway.dialects.nozle import metrics, pages, write
+from gateway.dialects.lago.metric import AGGREGATION
+from gateway.dialects.nozle import pages, write
 from gateway.dialects.nozle.read import Reader
 from services.kernel.money import ZERO, plain
 
@@ -82,7 +84,8 @@ async def _metrics(call: Call, fees: Iterable[Fee]) -> Metrics:
 
 async def _metric_or_none(call: Call, code: str) -> BillableMetric | None:
     try:
-        return await metrics.get(call, code)
+        request = GetBillableMetricRequest(code=code)
+        return (await call.ask(call.clients.catalog.GetBillableMetric, request)).billable_metric
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.NOT_FOUND:
             return None
@@ -157,7 +160,7 @@ def _metric_json(fee: Fee, known: Metrics) -> dict[str, Any]:
         "lago_id": fee.metric_id,
         "code": fee.metric_code,
         "name": metric.name if metric else fee.metric_code,
-        "aggregation_type": (metrics.aggregation_word(metric) if metric else None) or "",
+        "aggregation_type": (AGGREGATION.word(metric.aggregation) if metric else None) or "",
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from farebox.rating.v1 import catalog_service_pb2, customer_service_pb2
 from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.plan_pb2 import Plan
-from gateway.dialects.nozle.routes import BASES
+from gateway.dialects.nozle.dialect import BASES
 from services.kernel import errors
 from tests.support.gateway import ORGANIZATION_ID, PUBLISHABLE, REVOKED, Gateway, bare, new_gateway
 

@@ -158,13 +158,13 @@ def test_a_transition_at_another_time_than_expected_is_a_conflict() -> None:
     assert gateway.post("/api/v1/subscriptions/transitions", json=body).status_code == 409
 
 
-def test_a_forbidden_state_is_409_on_the_engines_routes() -> None:
+def test_a_forbidden_state_is_409_on_every_route() -> None:
     gateway = gateway_with(held())
     pending = errors.FailedPreconditionError("CHANGE_ALREADY_PENDING", "withdraw it first")
     gateway.services.on("CancelSubscription", pending)
     body = {"customer_id": "customer_123", "subscription_id": "sub_abc", "operation": "cancel"}
     assert gateway.post("/api/v1/subscriptions/transitions", json=body).status_code == 409
-    assert gateway.send("DELETE", "/api/v1/subscriptions/sub_abc").status_code == 405
+    assert gateway.send("DELETE", "/api/v1/subscriptions/sub_abc").status_code == 409
 
 
 def test_options_are_priced_by_previews() -> None:

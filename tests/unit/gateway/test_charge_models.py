@@ -12,7 +12,7 @@ from farebox.rating.v1.charge_pb2 import ChargeModel
 from gateway.dialects.nozle.charge_models import model_name, read_model, write_model
 from gateway.dialects.nozle.charges import read_charge
 from gateway.dialects.nozle.read import Reader
-from gateway.errors import Problem
+from gateway.problem import Problem
 
 RANGES = [
     {"from_value": 0, "to_value": 100, "per_unit_amount": "0.10", "flat_amount": "5"},
@@ -82,7 +82,7 @@ def test_ranges_between_fractions_touch() -> None:
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(Problem) as problem:
         read_model("auction", Reader({}, "charges[0].properties"))
-    assert problem.value.error_details == {"charges[0].properties.charge_model": ["value_is_invalid"]}
+    assert problem.value.fields == {"charges[0].properties.charge_model": ["value_is_invalid"]}
 
 
 def charge(**fields: Any) -> Reader:
@@ -95,7 +95,7 @@ def test_a_charge_names_its_metric_by_code_or_by_id() -> None:
     assert read_charge(charge(billable_metric_id=identity), {identity: "tokens"}).metric_code == "tokens"
     with pytest.raises(Problem) as unknown:
         read_charge(charge(billable_metric_id=identity), {})
-    assert (unknown.value.status, unknown.value.code) == (404, "billable_metrics_not_found")
+    assert (unknown.value.status, unknown.value.reason) == (404, "billable_metrics_not_found")
 
 
 @pytest.mark.parametrize("name", ["pricing_group_keys", "grouped_by"])
@@ -113,4 +113,4 @@ def test_a_filter_has_its_own_price_of_the_same_model() -> None:
 def test_a_term_that_is_not_offered_is_not_ignored() -> None:
     with pytest.raises(Problem) as problem:
         read_charge(charge(invoiceable=False), {})
-    assert problem.value.error_details == {"invoiceable": ["not_available"]}
+    assert problem.value.fields == {"invoiceable": ["not_available"]}

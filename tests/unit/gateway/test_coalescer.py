@@ -9,9 +9,10 @@ import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
-from gateway import coalescer
-from gateway.coalescer import Coalescer
-from gateway.errors import Problem
+from gateway.engine import coalescer
+from gateway.engine.coalescer import Coalescer
+from gateway.problem import Problem
+from services.chassis.rpc.calls import ORGANIZATION_KEY
 
 
 def event(number: int) -> UsageEvent:
@@ -26,7 +27,11 @@ class Log:
         self.called = asyncio.Event()
         self._gate = gate
 
-    async def __call__(self, organization: str, request: Any) -> usage_event_service_pb2.IngestUsageEventsResponse:
+    async def IngestUsageEvents(
+        self, request: Any, metadata: Any, **options: float
+    ) -> usage_event_service_pb2.IngestUsageEventsResponse:
+        assert options["timeout"] > 0
+        organization = dict(metadata)[ORGANIZATION_KEY]
         self.batches.append((organization, len(request.events)))
         self.called.set()
         if self._gate is not None:
@@ -125,14 +130,15 @@ def test_beyond_the_bound_callers_are_refused_before_anything_is_stored(monkeypa
 
 def test_a_failed_call_fails_every_caller_and_the_next_batch_goes_on() -> None:
     async def story() -> None:
-        log, broken = Log(), [True]
+        broken = [True]
 
-        async def send(organization: str, request: Any) -> Any:
-            if broken.pop() if broken else False:
-                raise ConnectionError("away")
-            return await log(organization, request)
+        class AwayOnce(Log):
+            async def IngestUsageEvents(self, request: Any, metadata: Any, **options: float) -> Any:
+                if broken.pop() if broken else False:
+                    raise ConnectionError("away")
+                return await super().IngestUsageEvents(request, metadata, **options)
 
-        folding = Coalescer(send)
+        folding = Coalescer(AwayOnce())
         results = await asyncio.gather(
             folding.ingest("a", event(0)), folding.ingest("a", event(2)), return_exceptions=True
         )

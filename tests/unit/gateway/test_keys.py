@@ -11,9 +11,10 @@ import pytest
 
 from farebox.rating.v1 import organization_service_pb2
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
-from gateway import auth
-from gateway.auth import Keys, require
-from gateway.errors import Problem
+from gateway.auth import keys as auth
+from gateway.auth.keys import Keys
+from gateway.auth.scopes import Scope, require
+from gateway.problem import Problem
 from services.kernel.errors import UnauthenticatedError
 from tests.support.gateway import bare, refused
 
@@ -28,7 +29,8 @@ class Rating:
     def __init__(self, answer: Any) -> None:
         self.answer, self.asked = answer, 0
 
-    async def __call__(self, _: str) -> Any:
+    async def AuthenticateApiKey(self, _: Any, **options: float) -> Any:
+        assert options["timeout"] > 0
         self.asked += 1
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
@@ -122,7 +124,7 @@ def test_memory_stays_bounded_whoever_knocks(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_publishable_key_goes_only_where_it_may() -> None:
     caller = auth.Caller(Organization(), publishable=True)
-    require(caller, publishable=True)
+    require(caller, Scope.PUBLISHABLE)
     with pytest.raises(Problem) as problem:
-        require(caller, publishable=False)
+        require(caller, Scope.SECRET)
     assert problem.value.status == 403

@@ -7,7 +7,7 @@ from starlette.datastructures import QueryParams
 
 from farebox.common.v1.page_pb2 import PageResponse
 from gateway.dialects.nozle import pages
-from gateway.errors import Problem
+from gateway.problem import Problem
 
 
 def test_pages_are_numbered_from_one() -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from gateway import instants
 from gateway.dialects.nozle.read import Reader, read_instant
-from gateway.errors import Problem
+from gateway.problem import Problem
 
 
 def refused(read: Any) -> Any:
     with pytest.raises(Problem) as problem:
         read()
     assert problem.value.status == 422
-    return problem.value.error_details
+    return problem.value.fields
 
 
 def test_null_means_absent() -> None:

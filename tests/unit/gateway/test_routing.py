@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from gateway.dialects.nozle.not_implemented import NOT_IMPLEMENTED, refuse
-from gateway.dialects.nozle.routes import BASES, IMPLEMENTED, table
-from gateway.errors import Problem
-from gateway.routing import Route, RouteTable
+from gateway.auth.scopes import Scope
+from gateway.bridge import Route
+from gateway.dialects.nozle.dialect import BASES, NOZLE
+from gateway.operation import Endpoint
+from gateway.problem import Problem
+from gateway.routing import RouteTable
 
 
 async def answer(_: Any) -> Any:
@@ -56,18 +59,29 @@ def test_an_empty_segment_is_no_id() -> None:
 
 
 @pytest.mark.parametrize("base", BASES)
-@pytest.mark.parametrize("route", IMPLEMENTED, ids=lambda route: f"{route.method} {route.path}")
-def test_every_route_of_the_table_is_reached_under_every_base(base: str, route: Route) -> None:
-    found, _ = table().find(route.method, base + route.path)
-    assert found.handler is route.handler
+@pytest.mark.parametrize("operation", NOZLE.operations, ids=lambda operation: f"{operation.method} {operation.path}")
+def test_every_operation_is_reached_under_every_base(base: str, operation: Endpoint) -> None:
+    """No operation shadows, or is shadowed by, another."""
+    table = RouteTable(NOZLE.bases, NOZLE.operations)
+    assert table.find(operation.method, base + operation.path)[0] is SERVED[operation.method, shape(operation.path)]
 
 
-@pytest.mark.parametrize("route", NOT_IMPLEMENTED, ids=lambda route: f"{route.method} {route.path}")
-def test_what_is_not_implemented_says_so(route: Route) -> None:
-    """No line of the list shadows, or is shadowed by, something that works."""
-    found, _ = table().find(route.method, f"/api/v1{route.path}")
-    assert found.handler is refuse
+def shape(path: str) -> str:
+    return re.sub(r"{[^}]*}", "{}", path)
+
+
+SERVED = {(each.method, shape(each.path)): each for each in reversed(NOZLE.operations)}
 
 
 def test_only_plans_are_open_to_publishable_keys() -> None:
-    assert [(route.method, route.path) for route in IMPLEMENTED if route.publishable] == [("GET", "/plans")]
+    open_ones = [(each.method, each.path) for each in NOZLE.operations if each.scope is Scope.PUBLISHABLE]
+    assert open_ones == [("GET", "/plans")]
+    assert not [each for each in NOZLE.operations if each.scope is Scope.NONE]
+
+
+@pytest.mark.parametrize("path", ["/plans/%ff", "/plans/a%00b"])
+def test_a_path_that_no_service_could_keep_is_refused(path: str) -> None:
+    table = RouteTable([""], [Route("GET", "/plans/{code}", answer)])
+    with pytest.raises(Problem) as problem:
+        table.find("GET", path)
+    assert problem.value.status == 400

@@ -8,12 +8,13 @@ for an organization, and events waiting in all; beyond the last bound a caller i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from farebox.ingest.v1 import usage_event_service_pb2
+from farebox.ingest.v1 import usage_event_service_pb2, usage_event_service_pb2_grpc
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
-from gateway.errors import overloaded
+from gateway import clients
+from gateway.problem import overloaded
 
 # Well inside the milliseconds that a durable commit takes anyway.
 LINGER_SECONDS = 0.001
@@ -25,11 +26,6 @@ MAX_BATCH_BYTES = 2 * 1024 * 1024
 MAX_UNDER_WAY = 4
 # A second's worth at the log's own rate; callers beyond it would time out in the queue.
 MAX_WAITING = 10_000
-
-Send = Callable[
-    [str, usage_event_service_pb2.IngestUsageEventsRequest],
-    Awaitable[usage_event_service_pb2.IngestUsageEventsResponse],
-]
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ class _Lane:
 class Coalescer:
     """Folds single events into batches; use it from one event loop."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, log: usage_event_service_pb2_grpc.UsageEventServiceAsyncStub) -> None:
+        self._log = log
         self._lanes: dict[str, _Lane] = {}
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +108,7 @@ class Coalescer:
     ) -> None:
         request = usage_event_service_pb2.IngestUsageEventsRequest(events=[event for event, _ in batch])
         try:
-            outcomes = read_outcomes(await self._send(organization_id, request))
+            outcomes = read_outcomes(await clients.ask(self._log.IngestUsageEvents, request, organization_id))
         except Exception as error:  # noqa: BLE001 - every caller of the batch hears it
             failure = error
             _answer(batch, lambda future, _: future.set_exception(failure))

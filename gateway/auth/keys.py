@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
 
-from farebox.rating.v1 import organization_service_pb2
+from farebox.rating.v1 import organization_service_pb2, organization_service_pb2_grpc
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
-from gateway.errors import Problem, unauthorized
+from gateway import clients
+from gateway.problem import unauthorized
 
 # How long an answer is believed: a revoked key stops working within this, which is also what we promise.
 REMEMBER_SECONDS = 1.0
@@ -35,9 +35,6 @@ class Caller:
     publishable: bool
 
 
-Authenticate = Callable[[str], Awaitable[organization_service_pb2.AuthenticateApiKeyResponse]]
-
-
 class Keys:
     """Authenticates keys; concurrent questions about one key are one call.
 
@@ -45,8 +42,8 @@ class Keys:
         remembered: keys whose answer is known or being asked.
     """
 
-    def __init__(self, authenticate: Authenticate) -> None:
-        self._authenticate = authenticate
+    def __init__(self, organizations: organization_service_pb2_grpc.OrganizationServiceAsyncStub) -> None:
+        self._organizations = organizations
         self._answers: dict[str, tuple[float, asyncio.Task[Caller | None]]] = {}
 
     @property
@@ -80,7 +77,9 @@ class Keys:
 
     async def _ask(self, key: str) -> Caller | None:
         try:
-            answer = await self._authenticate(key)
+            answer = await self._organizations.AuthenticateApiKey(
+                organization_service_pb2.AuthenticateApiKeyRequest(token=key), timeout=clients.DEADLINE_SECONDS
+            )
         except grpc.RpcError as error:
             if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.NOT_FOUND}:
                 # Remembered too, so that a wrong key costs rating one call a second and not one a request.
@@ -106,13 +105,3 @@ def _key(authorization: str) -> str:
     if not key.startswith(PREFIXES) or len(key) > MAX_KEY_LENGTH:
         raise unauthorized()
     return key
-
-
-def require(caller: Caller, *, publishable: bool) -> None:
-    """Refuse a publishable key where only a secret one may go.
-
-    Raises:
-        Problem: 403.
-    """
-    if caller.publishable and not publishable:
-        raise Problem(403, "secret_key_required", "a publishable key may only read plans; use a secret key")

@@ -1,16 +1,12 @@
-"""Errors as callers see them: one JSON body that satisfies Lago's clients and RFC 9457.
+"""A refusal, in no dialect's words: a status, a reason, a sentence, and the fields that are wrong.
 
-    {"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", "error_details": {"code": ["…"]},
-     "type": "urn:farebox:error:validation_errors", "title": …, "detail": "a sentence", "instance": "urn:…:<request>"}
-
-Services speak in gRPC statuses with a reason; the translation happens here and nowhere else.
+Services speak in gRPC statuses with a reason; they become a `Problem` here and nowhere else. How a problem looks on
+the wire is the dialect's (`gateway.dialect.Dialect.render_problem`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import grpc
 
@@ -31,73 +27,44 @@ TITLES = {
     501: "Not Implemented",
     503: "Service Unavailable",
 }
+NOT_IMPLEMENTED = "this route is not implemented"
 # For refusals that name no wait of their own: long enough for a restarted replica to answer.
 RETRY_AFTER_SECONDS = 1
-# A message's field that a caller knows by another name.
-_CALLERS_NAMES = {
-    "occurred_at": "timestamp",
-    "aggregation": "aggregation_type",
-    "rounding": "rounding_function",
-    "page.page_size": "per_page",
-    "page.skip": "page",
-    "currency": "amount_currency",
-    "started_at": "subscription_at",
-    "metric_code": "billable_metric_id",
-}
-# Requests wrap the thing they are about; callers see its fields alone.
-_WRAPPERS = re.compile(
-    r"^(?:events?\[\d+\]|event|billable_metric|plan|customer|coupon|tax|feature|cost_model|organization)\."
-)
+# The caller's name of a message's field, by its path in the request message.
+Naming = Callable[[str], str]
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """A refusal, as the caller shall see it.
+    """A refusal.
 
     Attributes:
         status: HTTP status.
-        code: stable word, lower snake.
+        reason: stable word, lower snake.
         detail: a sentence for a person.
-        error_details: codes by field, for refusals of fields.
+        fields: for refusals of fields, codes by the path that the caller wrote: `{"charges[0].code": ["…"]}`.
         headers: of the answer, e.g. `Retry-After`.
     """
 
     def __init__(
         self,
         status: int,
-        code: str,
+        reason: str,
         detail: str,
         *,
-        error_details: Mapping[str, Any] | None = None,
+        fields: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.code = code
+        self.reason = reason
         self.detail = detail
-        self.error_details = error_details
+        self.fields = fields
         self.headers = dict(headers or {})
-
-    def body(self, request_id: str) -> dict[str, Any]:
-        """The JSON body."""
-        title = TITLES[self.status]
-        body: dict[str, Any] = {
-            "status": self.status,
-            # Lago's clients show this text of a 400 to people; of others they expect the status' name.
-            "error": f"BadRequest: {self.detail}" if self.status == 400 else title,  # noqa: PLR2004 - HTTP's number
-            "code": self.code,
-            "type": f"urn:farebox:error:{self.code}",
-            "title": title,
-            "detail": self.detail,
-            "instance": f"urn:farebox:request:{request_id}",
-        }
-        if self.error_details is not None:
-            body["error_details"] = self.error_details
-        return body
 
 
 def invalid(field: str, code: str, detail: str) -> Problem:
     """One field of the request cannot be accepted."""
-    return Problem(422, "validation_errors", f"{field}: {detail}", error_details={field: [code]})
+    return Problem(422, "validation_errors", f"{field}: {detail}", fields={field: [code]})
 
 
 def not_found(thing: str, detail: str) -> Problem:
@@ -110,24 +77,27 @@ def not_available(field: str) -> Problem:
     return invalid(field, "not_available", "is not offered")
 
 
-def of_rpc(error: grpc.RpcError, *, state_status: int = 405) -> Problem:
+def as_written(field: str) -> str:
+    """The name of a field where the caller uses the message's own."""
+    return field
+
+
+def of_rpc(error: grpc.RpcError, callers_field: Naming = as_written) -> Problem:
     """What a caller sees of a service's refusal.
 
     Args:
         error: as raised by a stub.
-        state_status: the status for "not in a state that allows it": 405 on Lago's routes, 409 on the Engine's.
+        callers_field: the caller's name of a message's field.
     """
     status = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     if status in _SPEAKING:
-        return _SPEAKING[status](error)
-    if status == grpc.StatusCode.FAILED_PRECONDITION:
-        return Problem(state_status, _word(error) or "invalid_status", _detail(error))
+        return _SPEAKING[status](error, callers_field)
     if status not in _PLAIN:
         return internal()
-    number, code = _PLAIN[status]
+    number, reason = _PLAIN[status]
     # The channel's own words name addresses; they are for our log and not for callers.
     detail = _detail(error) if _word(error) else "a service cannot answer now; try again"
-    return Problem(number, _word(error) or code, detail, headers={} if number == FORBIDDEN else _wait(error))
+    return Problem(number, _word(error) or reason, detail, headers={} if number == FORBIDDEN else _wait(error))
 
 
 def unauthorized() -> Problem:
@@ -136,9 +106,9 @@ def unauthorized() -> Problem:
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def not_implemented() -> Problem:
-    """A route that the dialect has and Farebox does not offer yet."""
-    return Problem(501, "not_implemented", "this route is not implemented")
+def not_implemented(why: str = "") -> Problem:
+    """A route that the dialect has and Farebox does not offer, with the reason."""
+    return Problem(501, "not_implemented", f"this route is not implemented: {why}" if why else NOT_IMPLEMENTED)
 
 
 def internal() -> Problem:
@@ -151,42 +121,40 @@ def overloaded(detail: str) -> Problem:
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def callers_field(field: str) -> str:
-    """The name that the caller wrote for a field of a message."""
-    bare = _WRAPPERS.sub("", field)
-    return _CALLERS_NAMES.get(bare, bare)
-
-
-def _of_violations(error: grpc.RpcError) -> Problem:
-    details: dict[str, list[str]] = {}
+def _of_violations(error: grpc.RpcError, callers_field: Naming) -> Problem:
+    fields: dict[str, list[str]] = {}
     for violation in field_violations(error):
-        details.setdefault(callers_field(violation.field), []).append(violation.reason or "value_is_invalid")
+        fields.setdefault(callers_field(violation.field), []).append(violation.reason or "value_is_invalid")
     whole = {"base": [_word(error) or "value_is_invalid"]}
-    return Problem(422, "validation_errors", _detail(error), error_details=details or whole)
+    return Problem(422, "validation_errors", _detail(error), fields=fields or whole)
 
 
-def _of_existing(error: grpc.RpcError) -> Problem:
+def _of_existing(error: grpc.RpcError, callers_field: Naming) -> Problem:
     reason, metadata = error_info(error)
     if reason == "REQUEST_ID_REUSED":
         return Problem(409, "idempotency_conflict", "this Idempotency-Key was used with another request")
     field = metadata.get("field") or next((name for name in _IDENTITIES if name in metadata), "code")
-    return Problem(
-        422, "validation_errors", _detail(error), error_details={callers_field(field): ["value_already_exist"]}
-    )
+    return Problem(422, "validation_errors", _detail(error), fields={callers_field(field): ["value_already_exist"]})
 
 
-def _of_missing(error: grpc.RpcError) -> Problem:
+def _of_missing(error: grpc.RpcError, _: Naming) -> Problem:
     thing = _word(error).removesuffix("_unknown").removesuffix("_not_found") or "object"
     return not_found("billable_metric" if thing == "metric" else thing, _detail(error))
 
 
+def _of_state(error: grpc.RpcError, _: Naming) -> Problem:
+    return Problem(409, _word(error) or "invalid_status", _detail(error))
+
+
 # Statuses whose translation depends on what the error says.
-_SPEAKING: dict[grpc.StatusCode, Callable[[grpc.RpcError], Problem]] = {
+_SPEAKING: dict[grpc.StatusCode, Callable[[grpc.RpcError, Naming], Problem]] = {
     grpc.StatusCode.INVALID_ARGUMENT: _of_violations,
     grpc.StatusCode.ALREADY_EXISTS: _of_existing,
     grpc.StatusCode.NOT_FOUND: _of_missing,
-    grpc.StatusCode.UNAUTHENTICATED: lambda _: unauthorized(),
-    grpc.StatusCode.UNIMPLEMENTED: lambda _: not_implemented(),
+    # The state of a thing forbids the verb; 405 would say that the route has no such method.
+    grpc.StatusCode.FAILED_PRECONDITION: _of_state,
+    grpc.StatusCode.UNAUTHENTICATED: lambda _, __: unauthorized(),
+    grpc.StatusCode.UNIMPLEMENTED: lambda _, __: not_implemented(),
 }
 FORBIDDEN = 403
 # Statuses with one HTTP status, and the code for errors that carry no reason.

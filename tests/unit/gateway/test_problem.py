@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
+import msgspec
 import pytest
 
-from gateway.errors import TITLES, Problem, of_rpc
+from gateway.bridge import callers_field
+from gateway.dialects.lago.problem import render
+from gateway.problem import TITLES, Problem, of_rpc
 from services.kernel import errors
 from services.kernel.errors import FieldViolation
 from tests.support.gateway import bare, refused
+
+
+def rendered(problem: Problem) -> Any:
+    return msgspec.to_builtins(render(problem, "r"))
 
 
 @pytest.mark.parametrize(
@@ -19,7 +28,7 @@ from tests.support.gateway import bare, refused
         (errors.NotFoundError("INVOICE_NOT_FOUND", "no invoice"), 404, "invoice_not_found"),
         (errors.UnauthenticatedError("ORGANIZATION_REQUIRED", "who?"), 401, "unauthorized"),
         (errors.PermissionDeniedError("TEST_MODE_REQUIRED", "live"), 403, "test_mode_required"),
-        (errors.FailedPreconditionError("INVOICE_PAID", "paid"), 405, "invoice_paid"),
+        (errors.FailedPreconditionError("INVOICE_PAID", "paid"), 409, "invoice_paid"),
         (errors.AbortedError("LOST_RACE", "again"), 409, "lost_race"),
         (errors.ResourceExhaustedError("QUEUE_FULL", "full"), 429, "queue_full"),
         (errors.UnavailableError("DATABASE_UNAVAILABLE", "away"), 503, "database_unavailable"),
@@ -30,7 +39,7 @@ from tests.support.gateway import bare, refused
 )
 def test_each_status_has_its_counterpart(error: errors.FareboxError, status: int, code: str) -> None:
     problem = of_rpc(refused(error))
-    assert (problem.status, problem.code) == (status, code)
+    assert (problem.status, problem.reason) == (status, code)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +56,20 @@ def test_each_status_has_its_counterpart(error: errors.FareboxError, status: int
 def test_the_transports_own_errors_show_no_address(code: grpc.StatusCode, status: int) -> None:
     problem = of_rpc(bare(code))
     assert problem.status == status
-    assert "10.0.0.1" not in str(problem.body("r"))
+    assert "10.0.0.1" not in str(render(problem, "r"))
 
 
 def test_who_should_wait_is_told_how_long() -> None:
     error = errors.ResourceExhaustedError("QUEUE_FULL", "full", retry_after_seconds=7)
     assert of_rpc(refused(error)).headers["Retry-After"] == "7"
     assert of_rpc(bare(grpc.StatusCode.UNAVAILABLE)).headers["Retry-After"] == "1"
+
+
+def test_fields_of_services_are_named_by_the_operation() -> None:
+    violations = [FieldViolation("tax.rate_percent", "value_is_invalid", "below 0")]
+    error = refused(errors.InvalidArgumentError("FIELD_INVALID", "bad", violations=violations))
+    assert of_rpc(error).fields == {"tax.rate_percent": ["value_is_invalid"]}
+    assert of_rpc(error, {"tax.rate_percent": "rate"}.__getitem__).fields == {"rate": ["value_is_invalid"]}
 
 
 def test_fields_are_called_as_the_caller_wrote_them() -> None:
@@ -63,7 +79,7 @@ def test_fields_are_called_as_the_caller_wrote_them() -> None:
         FieldViolation("plan.charges[0].model", "value_is_mandatory", "is missing"),
     ]
     error = errors.InvalidArgumentError("FIELD_INVALID", "bad", violations=violations)
-    assert of_rpc(refused(error)).error_details == {
+    assert of_rpc(refused(error), callers_field).fields == {
         "amount_currency": ["value_is_invalid"],
         "timestamp": ["too_far_ahead"],
         "charges[0].model": ["value_is_mandatory"],
@@ -72,37 +88,37 @@ def test_fields_are_called_as_the_caller_wrote_them() -> None:
 
 def test_what_exists_already_names_its_field() -> None:
     error = errors.AlreadyExistsError("SUBSCRIPTION_EXISTS", "taken", external_id="sub_1")
-    assert of_rpc(refused(error)).error_details == {"external_id": ["value_already_exist"]}
-    assert of_rpc(refused(errors.AlreadyExistsError("PLAN_EXISTS", "taken"))).error_details == {
+    assert of_rpc(refused(error)).fields == {"external_id": ["value_already_exist"]}
+    assert of_rpc(refused(errors.AlreadyExistsError("PLAN_EXISTS", "taken"))).fields == {
         "code": ["value_already_exist"]
     }
 
 
-def test_the_engines_routes_answer_409_where_lagos_answer_405() -> None:
+def test_a_state_that_forbids_a_verb_is_a_conflict() -> None:
+    """405 would say that the route has no such method."""
     error = refused(errors.FailedPreconditionError("CHANGE_ALREADY_PENDING", "withdraw it first"))
-    assert of_rpc(error, state_status=409).status == 409
+    assert (of_rpc(error).status, of_rpc(error).reason) == (409, "change_already_pending")
 
 
 def test_the_body_satisfies_both_readers() -> None:
-    body = Problem(422, "validation_errors", "code: is missing", error_details={"code": ["value_is_mandatory"]}).body(
-        "r1"
-    )
+    problem = Problem(422, "validation_errors", "code: is missing", fields={"code": ["value_is_mandatory"]})
+    body = rendered(problem)
     lago = {"status", "error", "code", "error_details"}
     rfc_9457 = {"type", "title", "status", "detail", "instance"}
     assert lago | rfc_9457 == set(body)
     assert body["error"] == body["title"] == "Unprocessable Entity"
-    assert body["instance"].endswith("r1")
+    assert body["instance"].endswith("r")
 
 
 def test_a_400_says_what_is_wrong_where_lagos_clients_look() -> None:
-    assert Problem(400, "bad_request", "no event").body("r")["error"] == "BadRequest: no event"
+    assert rendered(Problem(400, "bad_request", "no event"))["error"] == "BadRequest: no event"
 
 
 def test_no_field_of_the_body_is_redacted_by_the_sdk() -> None:
-    body = Problem(422, "validation_errors", "bad", error_details={}).body("r")
+    body = rendered(Problem(422, "validation_errors", "bad", fields={}))
     assert not [name for name in body if name.endswith(("_key", "_token", "_secret"))]
 
 
 @pytest.mark.parametrize("status", TITLES)
 def test_every_status_we_use_has_a_title(status: int) -> None:
-    assert Problem(status, "x", "y").body("r")["title"] == TITLES[status]
+    assert rendered(Problem(status, "x", "y"))["title"] == TITLES[status]

@@ -1,0 +1,23 @@
+"""Nozle's API: its Core, which is Lago's, and its Engine, merged.
+
+Both trees answer at their own bases and together at `/api/v1`; where they overlap, one operation answers both. The
+first SDK called `/v1/can` and `/v1/margin/…`, which stay as aliases.
+"""
+
+from __future__ import annotations
+
+from gateway.dialect import Dialect
+from gateway.dialects.lago import feature, metric, problem, tax
+from gateway.dialects.nozle.not_implemented import NOT_IMPLEMENTED
+from gateway.dialects.nozle.routes import LEGACY, ROUTES
+
+BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
+PORTED = (*metric.OPERATIONS, *tax.OPERATIONS, *feature.OPERATIONS)
+
+NOZLE = Dialect(
+    name="nozle",
+    bases=BASES,
+    operations=(*PORTED, *ROUTES, *NOT_IMPLEMENTED),
+    prefixes=(("/v1", LEGACY),),
+    render_problem=problem.render,
+)

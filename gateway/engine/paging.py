@@ -1,0 +1,49 @@
+"""Numbered pages over keyset pages: `page` and `per_page` in, `meta` out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from farebox.common.v1.page_pb2 import PageRequest, PageResponse
+from gateway.operation import PageMeta
+
+DEFAULT_PER_PAGE = 100
+# What a service answers at a time.
+MAX_PER_PAGE = 1000
+# `skip` of a PageRequest is bounded too (1,000,000); a list that long is read by filters, not by pages.
+MAX_PAGE = 1000
+
+
+class PageQuery(Struct, kw_only=True):
+    """Which page of a list."""
+
+    page: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Number of the page, from 1 on.")] = 1
+    per_page: Annotated[int, Meta(ge=1, le=MAX_PER_PAGE, description="Entries on a page.")] = DEFAULT_PER_PAGE
+
+
+def page_request(query: PageQuery) -> PageRequest:
+    """The page that is asked for."""
+    return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page)
+
+
+def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
+    """Where a page stands.
+
+    Args:
+        query: what was asked.
+        page: what the service said of it.
+        count: entries on the page.
+    """
+    has_more = bool(page.next_page_token)
+    # Where the service does not count the list, what is known of it: this page, and whether there is another.
+    known = (query.page - 1) * query.per_page + count + has_more
+    total = page.total_size if page.HasField("total_size") else known
+    return PageMeta(
+        current_page=query.page if total else 0,
+        next_page=query.page + 1 if has_more else None,
+        prev_page=query.page - 1 if query.page > 1 else None,
+        total_pages=-(-total // query.per_page),
+        total_count=total,
+    )

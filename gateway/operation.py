@@ -1,0 +1,313 @@
+"""One thing that can be asked, declared once: what is read, what is answered, who may ask, what can go wrong.
+
+A handler's signature is the declaration:
+
+    async def find(request: Request[ByCode, Nothing, Nothing]) -> Tax: ...
+
+    operation("GET", "/taxes/{code}", find, root="tax")
+
+Decoding, validation, encoding, the route table and `openapi.yaml` come from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, get_args, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from gateway import decode
+from gateway.auth.scopes import Scope
+from gateway.call import Call, Reply
+from gateway.problem import not_implemented
+
+PathT = TypeVar("PathT")
+QueryT = TypeVar("QueryT")
+BodyT = TypeVar("BodyT")
+AnswerT = TypeVar("AnswerT")
+EntryT = TypeVar("EntryT")
+
+ENCODER = msgspec.json.Encoder(decimal_format="string")
+_INDEX = re.compile(r"\[(\w+)\]")
+# Verbs that change something, so that an Idempotency-Key may clash.
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# What any operation may answer: a body or query that cannot be read, keys, limits, accidents, a service that is away.
+ALWAYS = frozenset({400, 401, 403, 422, 429, 500, 503})
+
+
+class Nothing(Struct):
+    """No parameters, or no body."""
+
+
+class ByCode(Struct):
+    """A thing by the organization's code."""
+
+    code: str
+
+
+class PageMeta(Struct):
+    """Where a page of a list stands."""
+
+    current_page: int
+    next_page: int | None
+    prev_page: int | None
+    total_pages: int
+    total_count: int
+
+
+@dataclass(frozen=True)
+class Listed(Generic[EntryT]):
+    """A page of a list."""
+
+    entries: list[EntryT]
+    meta: PageMeta
+
+
+@dataclass(frozen=True)
+class Request(Generic[PathT, QueryT, BodyT]):
+    """What a caller asks, read and checked.
+
+    Attributes:
+        call: who asks, and the way to the services.
+        path: parameters of the path.
+        query: parameters after the question mark.
+        body: the body; `bytes` where an operation reads it itself.
+    """
+
+    call: Call
+    path: PathT
+    query: QueryT
+    body: BodyT
+
+
+class Endpoint(Protocol):
+    """What the application needs of an operation."""
+
+    @property
+    def method(self) -> str:
+        """GET, POST, PUT, PATCH or DELETE."""
+
+    @property
+    def path(self) -> str:
+        """Below the dialect's base, e.g. `/customers/{id}/current_usage`."""
+
+    @property
+    def scope(self) -> Scope:
+        """Who may ask."""
+
+    async def answer(self, call: Call) -> Reply:
+        """The answer."""
+
+    def callers_field(self, field: str) -> str:
+        """How the caller calls a field of the message that a service refuses."""
+
+
+@dataclass(frozen=True)
+class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
+    """A typed operation; see `gateway.operation.operation` for the short way to declare one.
+
+    Attributes:
+        method, path, scope: see `Endpoint`.
+        handle: answers a request.
+        path_type, query_type, body_type: what is read; `body_type` is `bytes` for a reader of its own.
+        answer_type: a Struct, a Struct in a page (`entry_type`), or `Reply` for what is not JSON.
+        is_list: whether the answer is a page of `answer_type`.
+        root: name that wraps the body; empty for a bare one.
+        answer_root: name that wraps the answer.
+        status: of a success.
+        also: statuses beyond those that every operation of its kind can answer.
+        summary, description: for the reference.
+        tag: what it belongs to in the reference.
+        names: the caller's name of fields of the services' messages, without indexes: `{"tax.rate_percent": "rate"}`.
+        body_schema: what the reference shows of a body that is `bytes`.
+        media_type: of an answer that is not JSON.
+    """
+
+    method: str
+    path: str
+    handle: Callable[[Request[PathT, QueryT, BodyT]], Awaitable[AnswerT]]
+    path_type: type[Struct]
+    query_type: type[Struct]
+    body_type: type
+    answer_type: type
+    is_list: bool = False
+    root: str = ""
+    answer_root: str = ""
+    scope: Scope = Scope.SECRET
+    status: int = 200
+    also: frozenset[int] = frozenset()
+    summary: str = ""
+    description: str = ""
+    tag: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    body_schema: type[Struct] | None = None
+    media_type: str = "application/json"
+
+    async def answer(self, call: Call) -> Reply:
+        """Read the request, handle it, write the answer.
+
+        Raises:
+            Problem: the request cannot be read, or is refused.
+        """
+        return self._write(await self.handle(self.read(call)))
+
+    def read(self, call: Call) -> Request[PathT, QueryT, BodyT]:
+        """What the caller asks; every field that is wrong is named at once.
+
+        Raises:
+            Problem: 400 or 422.
+        """
+        refusals = decode.Refusals()
+        path = decode.read(self.path_type, call.path, refusals, is_text=True)
+        values = decode.query_values(call.query.multi_items(), refusals)
+        query = decode.read(self.query_type, values, refusals, is_text=True)
+        body = call.body if self.body_type is bytes else self._body(call.body, refusals)
+        refusals.raise_any()
+        return Request(call, cast("PathT", path), cast("QueryT", query), cast("BodyT", body))
+
+    def _body(self, raw: bytes, refusals: decode.Refusals) -> Struct | None:
+        values = decode.unwrap(decode.parse(raw), self.root, refusals)
+        return decode.read(self.body_type, values, refusals)
+
+    def _write(self, answer: AnswerT) -> Reply:
+        if isinstance(answer, Reply):
+            return answer
+        if isinstance(answer, Listed):
+            return Reply(ENCODER.encode({self.answer_root: answer.entries, "meta": answer.meta}), self.status)
+        return Reply(ENCODER.encode({self.answer_root: answer} if self.answer_root else answer), self.status)
+
+    def callers_field(self, field: str) -> str:
+        """The caller's name of a message's field: the longest part that is known, the indexes put back."""
+        return callers_field(self.names, field)
+
+    @property
+    def statuses(self) -> list[int]:
+        """Every status that it can answer, in order."""
+        also = set(self.also)
+        if self.path_type is not Nothing:
+            also.add(404)
+        if self.body_type is not Nothing:
+            also.add(413)
+        if self.method in CHANGING:
+            # What the body refers to may be missing, and the state of things or a used Idempotency-Key may forbid it.
+            also |= {404, 409}
+        return sorted({self.status, *ALWAYS, *also})
+
+
+@dataclass(frozen=True)
+class NotOffered:
+    """A route that the dialect has and Farebox does not offer: 501, where a 404 would look like a typo.
+
+    Attributes:
+        method, path: see `Endpoint`.
+        reason: a sentence that says why, for the reference.
+        tag: what it belongs to in the reference.
+    """
+
+    scope: ClassVar[Scope] = Scope.SECRET
+    method: str
+    path: str
+    reason: str
+    tag: str = ""
+
+    async def answer(self, _: Call) -> Reply:
+        """Nothing.
+
+        Raises:
+            Problem: 501.
+        """
+        raise not_implemented(self.reason)
+
+    def callers_field(self, field: str) -> str:
+        """No service is asked."""
+        return field
+
+
+def not_offered(methods: str, path: str, reason: str) -> list[NotOffered]:
+    """Routes that are not offered: `not_offered("GET POST", "/wallets", "there are no wallets")`."""
+    return [NotOffered(method, path, reason, _tag(path)) for method in methods.split()]
+
+
+def operation(
+    method: str,
+    path: str,
+    handle: Callable[[Request[PathT, QueryT, BodyT]], Awaitable[AnswerT]],
+    *,
+    root: str = "",
+    answer_root: str | None = None,
+    scope: Scope = Scope.SECRET,
+    status: int = 200,
+    also: frozenset[int] = frozenset(),
+    names: Mapping[str, str] | None = None,
+    body_schema: type[Struct] | None = None,
+    media_type: str = "application/json",
+) -> Operation[PathT, QueryT, BodyT, AnswerT]:
+    """An operation whose Structs are those of its handler's signature, and whose summary is its docstring.
+
+    Args:
+        method: of HTTP.
+        path: below the dialect's base.
+        scope: who may ask.
+        status: of a success.
+        also: statuses beyond those that every operation of its kind can answer.
+        names: the caller's names of fields of the services' messages.
+        body_schema: what the reference shows of a body that is `bytes`.
+        media_type: of an answer that is not JSON.
+        handle: takes a `Request[Path, Query, Body]`, returns a Struct, a `Listed[Struct]` or a `Reply`.
+        root: name that wraps the body, and the answer unless `answer_root` says otherwise.
+        answer_root: name that wraps the answer; for a list, the list's name.
+    """
+    hints = get_type_hints(handle)
+    answer = hints.pop("return")
+    (request,) = hints.values()
+    path_type, query_type, body_type = get_args(request)
+    is_list = getattr(answer, "__origin__", None) is Listed
+    summary, _, description = (handle.__doc__ or "").partition("\n")
+    return Operation(
+        method=method,
+        path=path,
+        handle=handle,
+        path_type=path_type,
+        query_type=query_type,
+        body_type=body_type,
+        answer_type=get_args(answer)[0] if is_list else answer,
+        is_list=is_list,
+        root=root if body_type is not Nothing else "",
+        answer_root=root if answer_root is None else answer_root,
+        scope=scope,
+        status=status,
+        also=also,
+        summary=summary.strip().rstrip("."),
+        description=" ".join(description.split()),
+        tag=_tag(path),
+        names=names or {},
+        body_schema=body_schema,
+        media_type=media_type,
+    )
+
+
+def callers_field(names: Mapping[str, str], field: str) -> str:
+    """The caller's name of a message's field, by names without indexes; the field itself where none is known."""
+    indexes = _INDEX.findall(field)
+    bare = _INDEX.sub("[]", field)
+    known = max((name for name in names if _begins(bare, name)), key=len, default=None)
+    if known is None:
+        return field
+    found = names[known] + bare[len(known) :]
+    for index in indexes:
+        found = found.replace("[]", f"[{index}]", 1)
+    return found
+
+
+def _begins(field: str, name: str) -> bool:
+    return field == name or field.startswith((f"{name}.", f"{name}["))
+
+
+def _tag(path: str) -> str:
+    return path.strip("/").partition("/")[0].replace("_", " ").replace("-", " ")
+
+
+AnyOperation = Operation[Any, Any, Any, Any]

@@ -1,0 +1,179 @@
+"""Structs from messages and messages from Structs, by one declaration.
+
+A field of a Struct says which field of the message it is by its own name, or by `of("other_name")`:
+
+    rate: Annotated[DecimalInput, of("rate_percent")] | UnsetType = UNSET
+
+`project` fills a Struct from a message, `patch` fills a message from a Struct, `callers_names` says how the caller
+calls each field of the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from msgspec import UNSET, Raw, Struct, inspect
+
+from farebox.common.v1 import decimal_pb2
+from gateway import instants
+from gateway.schema import Part, bare, parts_of
+from services.kernel.money import ZERO, plain
+
+_TIMESTAMP, _DECIMAL = "google.protobuf.Timestamp", "farebox.common.v1.Decimal"
+
+M = TypeVar("M", bound=Message)
+S = TypeVar("S", bound=Struct)
+
+
+def json_number(value: Decimal) -> Raw:
+    """A decimal as JSON number, digit by digit."""
+    return Raw(plain(value).encode())
+
+
+def project(struct: type[S], message: Message, **overrides: object) -> S:
+    """A Struct with what the message says, field by field.
+
+    Args:
+        struct: what is made.
+        message: where it comes from.
+        overrides: fields that are more than a projection.
+
+    Raises:
+        TypeError: a field is neither in the message nor given, nor has it a default.
+    """
+    values = {name: write(message) for name, write in _writers(struct, message.DESCRIPTOR) if name not in overrides}
+    return struct(**values, **overrides)
+
+
+@cache  # as many as there are pairs of a Struct and its message
+def _writers(struct: type[Struct], message: Descriptor) -> tuple[tuple[str, Callable[[Message], object]], ...]:
+    fields = message.fields_by_name
+    return tuple(
+        (part.attribute, _writer(part, fields[part.message_field]))
+        for part in parts_of(struct)
+        if part.message_field in fields
+    )
+
+
+def _writer(part: Part, field: FieldDescriptor) -> Callable[[Message], object]:
+    name, one = field.name, _writer_of_one(part, field)
+    if field.is_repeated:
+        return lambda message: [one(value) for value in getattr(message, name)]
+    if field.has_presence and part.is_nullable:
+        return lambda message: one(getattr(message, name)) if message.HasField(name) else None
+    if part.is_nullable:
+        # What a message leaves empty, JSON calls null.
+        return lambda message: one(getattr(message, name)) if getattr(message, name) else None
+    return lambda message: one(getattr(message, name))
+
+
+def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object]:
+    kind = part.kinds[0]
+    if isinstance(kind, inspect.ListType):
+        kind = bare(kind.item_type)
+    if part.words is not None:
+        return part.words.word
+    if field.message_type is None:
+        return lambda value: value
+    if field.message_type.full_name == _TIMESTAMP:
+        return instants.to_datetime
+    if field.message_type.full_name == _DECIMAL:
+        return _exact_number if isinstance(kind, inspect.RawType) else exact
+    if not isinstance(kind, inspect.StructType):
+        raise TypeError(f"{part.name}: a {field.message_type.name} needs a Struct, or an override")
+    inner = kind.cls
+    return lambda value: project(inner, value)
+
+
+def exact(value: decimal_pb2.Decimal) -> Decimal:
+    """An exact number from the wire; an empty one is 0."""
+    return Decimal(value.value) if value.value else ZERO
+
+
+def _exact_number(value: decimal_pb2.Decimal) -> Raw:
+    return json_number(exact(value))
+
+
+def patch(message: M, struct: Struct, *, skip: Iterable[str] = ()) -> tuple[M, list[str]]:
+    """Say in a message what a Struct says, and name the fields that were said: an update mask.
+
+    What the Struct leaves unset is not touched; null empties a field; lists and objects are replaced whole.
+
+    Args:
+        message: is changed.
+        struct: what is said.
+        skip: fields of the Struct that the caller of this function handles itself.
+    """
+    paths, skipped = [], set(skip)
+    for part in parts_of(type(struct)):
+        value = getattr(struct, part.attribute)
+        if value is UNSET or part.attribute in skipped:
+            continue
+        _put(message, part, value)
+        paths.append(part.message_field)
+    return message, paths
+
+
+def _put(message: Message, part: Part, value: Any) -> None:
+    name, field = part.message_field, message.DESCRIPTOR.fields_by_name[part.message_field]
+    message.ClearField(name)
+    if value is None:
+        return
+    if field.is_repeated:
+        repeated = getattr(message, name)
+        for item in value:
+            if field.message_type is None:
+                repeated.append(_scalar(part, item))
+            else:
+                _fill(repeated.add(), item)
+    elif field.message_type is None:
+        setattr(message, name, _scalar(part, value))
+    else:
+        getattr(message, name).SetInParent()
+        _fill(getattr(message, name), value)
+
+
+def _scalar(part: Part, value: Any) -> Any:
+    return part.words.value(value) if part.words is not None else value
+
+
+def _fill(inner: Any, value: Any) -> None:
+    if isinstance(value, Decimal):
+        inner.value = plain(value)
+    elif isinstance(value, datetime):
+        inner.FromDatetime(value)
+    else:
+        patch(inner, value)
+
+
+def callers_names(struct: type[Struct], message: type[Message], prefix: str = "") -> dict[str, str]:
+    """How the caller calls the message's fields: `tax.rate_percent` → `rate`, `metric.filters[].key` → `filters[].key`.
+
+    Args:
+        struct: what the caller writes.
+        message: what it becomes.
+        prefix: where the message stands in its request, e.g. `tax.`.
+    """
+    return {f"{prefix}{inner}": outer for inner, outer in _names(struct, cast("Descriptor", message.DESCRIPTOR))}
+
+
+def _names(struct: type[Struct], message: Descriptor) -> Iterable[tuple[str, str]]:
+    for part in parts_of(struct):
+        field = message.fields_by_name.get(part.message_field)
+        if field is None:
+            continue
+        mark = "[]" if field.is_repeated else ""
+        yield f"{field.name}{mark}", f"{part.name}{mark}"
+        if mark:
+            yield field.name, part.name
+        kind = part.kinds[0]
+        kind = bare(kind.item_type) if isinstance(kind, inspect.ListType) else kind
+        if isinstance(kind, inspect.StructType) and field.message_type is not None:
+            for inner, outer in _names(kind.cls, field.message_type):
+                yield f"{field.name}{mark}.{inner}", f"{part.name}{mark}.{outer}"

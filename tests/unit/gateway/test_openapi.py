@@ -1,0 +1,49 @@
+"""The reference is what the operations say: generated, committed, valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from gateway import openapi
+from gateway.dialects import DIALECTS
+from gateway.operation import Operation
+
+DOCUMENT = openapi.document(DIALECTS)
+TYPED = [each for dialect in DIALECTS for each in dialect.operations if isinstance(each, Operation)]
+
+
+def test_the_committed_file_is_what_the_operations_say() -> None:
+    """`make openapi` was run after the last change of an operation."""
+    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(DIALECTS)
+
+
+def test_it_is_openapi() -> None:
+    """Every reader of OpenAPI 3.1 understands the file."""
+    assert not list(OpenAPIV31SpecValidator(yaml.safe_load(openapi.FILE.read_text(encoding="utf-8"))).iter_errors())
+
+
+@pytest.mark.parametrize("operation", TYPED, ids=lambda operation: f"{operation.method} {operation.path}")
+def test_every_operation_is_in_it_with_all_its_statuses(operation: Any) -> None:
+    """Nothing that an operation can answer is missing, and everything has a summary."""
+    described = DOCUMENT["paths"][operation.path][operation.method.lower()]
+    assert [int(status) for status in described["responses"]] == operation.statuses
+    assert described["summary"]
+
+
+def test_amounts_and_decimals_say_their_units() -> None:
+    """What `rate` and `rounding_precision` are counted in is said where they are described."""
+    schemas = DOCUMENT["components"]["schemas"]
+    assert "percent" in schemas["Tax"]["description"]
+    assert schemas["Tax"]["properties"]["rate"]["type"] == "number"
+    assert schemas["NewTax"]["properties"]["rate"]["type"] == ["string", "number"]
+
+
+def test_what_is_sent_takes_no_other_keys() -> None:
+    """Bodies are closed, answers may grow."""
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["NewMetric"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["Metric"]
