@@ -1,9 +1,9 @@
-"""Scenarios: price sheets with what they must come to (tests/scenarios/README.md). Every runner reads them here."""
+"""Scenarios: price sheets with what they must come to (tests/scenarios/README.md). Every height reads them here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,109 +11,93 @@ from typing import Any
 import yaml
 
 DIRECTORY = Path(__file__).parent.parent / "scenarios"
-# Scenarios over more than one invoice: changes of plan, late events, several periods.
-OVER_TIME = DIRECTORY / "over_time"
 CUSTOMER = "customer_1"
-
-
-@dataclass(frozen=True)
-class Fee:
-    """One expected, or found, fee; units as text without trailing zeros, empty where they are not compared."""
-
-    type: str
-    code: str
-    amount_cents: int
-    units: str = ""
-    filter: str = ""
-    group: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class ExpectedInvoice:
-    """What one invoice must come to."""
-
-    fees: frozenset[Fee]
-    total_cents: int
+Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that is done at an instant: events that are sent, or a move to another plan."""
+    """Something that is done at an instant: events that are sent, or one verb with its terms (see the README)."""
 
-    at: str
-    events: Sequence[Mapping[str, Any]] = ()
-    plan_code: str = ""
+    at: datetime
+    events: Sequence[Body] = ()
+    do: Body = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One price sheet; see the README beside the files."""
+    """One price sheet; see the README beside the files.
+
+    Attributes:
+        name: what is shown by it.
+        starts_at, ends_at: the organization's clock.
+        organization, customer: fields beyond the usual.
+        taxes, coupons, metrics: REST bodies.
+        plans: those that the customer is or will be on, the first one first.
+        subscription: REST body without customer and plan.
+        steps: what is done, in order of time.
+        invoices: what must come of it, as the file says.
+        credit_notes: likewise; None where it is not compared.
+    """
 
     name: str
-    clock: Mapping[str, str]
-    metrics: Sequence[Mapping[str, Any]]
-    plan: Mapping[str, Any]
-    subscription: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]]
-    invoices: Sequence[ExpectedInvoice]
-    organization: Mapping[str, Any] = field(default_factory=dict)
-    further_plans: Sequence[Mapping[str, Any]] = ()
+    starts_at: datetime
+    ends_at: datetime
+    metrics: Sequence[Body]
+    plans: Sequence[Body]
+    subscription: Body
     steps: Sequence[Step] = ()
+    organization: Body = field(default_factory=dict)
+    customer: Body = field(default_factory=dict)
+    taxes: Sequence[Body] = ()
+    coupons: Sequence[Body] = ()
+    invoices: Sequence[Body] = ()
+    credit_notes: Sequence[Body] | None = None
 
     @property
-    def fees(self) -> frozenset[Fee]:
-        """What the only invoice must say."""
-        (invoice,) = self.invoices
-        return invoice.fees
+    def plan(self) -> Body:
+        """The plan that it begins with."""
+        return self.plans[0]
 
     @property
-    def total_cents(self) -> int:
-        """What the only invoice must come to."""
-        (invoice,) = self.invoices
-        return invoice.total_cents
-
-    @property
-    def plans(self) -> list[Mapping[str, Any]]:
-        """The subscription's first plan, and those it is moved to."""
-        return [self.plan, *self.further_plans]
-
-    @property
-    def last_event_at(self) -> str:
-        """When the last event happened, RFC 3339 in UTC; the beginning where there is none."""
-        return max((event["timestamp"] for event in self.events), default=self.clock["starts_at"])
+    def timezone(self) -> str:
+        """Whose days are counted."""
+        return str(self.customer.get("timezone") or self.organization.get("timezone", "UTC"))
 
 
 def scenario_files() -> list[Path]:
-    """The files of one period and one invoice."""
-    return sorted(DIRECTORY.glob("*.yaml"))
-
-
-def over_time_files() -> list[Path]:
-    """The files of several invoices."""
-    return sorted(OVER_TIME.glob("*.yaml"))
+    """Every file, those of one invoice and those over time."""
+    return sorted(DIRECTORY.rglob("*.yaml"))
 
 
 def read_scenario(path: Path) -> Scenario:
-    """One file, with its events written out and its fees as a set."""
-    sheet = yaml.safe_load(path.read_text())
-    lines = [(line, _events(line, number, sheet)) for number, line in enumerate(sheet["events"])]
-    events = [event for _, made in lines for event in made]
-    scenario = Scenario(
+    """One file."""
+    return scenario_of(yaml.safe_load(path.read_text()))
+
+
+def scenario_of(sheet: Body) -> Scenario:
+    """A price sheet with its events written out and its steps in order of time."""
+    sent = [
+        Step(instant(line.get("sent_at", line["at"])), _events(line, number, sheet))
+        for number, line in _numbered(sheet)
+    ]
+    done = [Step(instant(line["at"]), do=_verb(line, sheet)) for line in sheet.get("changes", ())]
+    return Scenario(
         name=sheet["name"],
-        clock=sheet["clock"],
+        starts_at=instant(sheet["clock"]["starts_at"]),
+        ends_at=instant(sheet["clock"]["ends_at"]),
         metrics=sheet["metrics"],
-        plan=sheet["plan"],
+        plans=[sheet["plan"], *sheet.get("further_plans", ())],
         subscription=sheet["subscription"],
-        events=events,
-        invoices=[_invoice(each) for each in sheet.get("invoices", [sheet])],
+        # A change at the time of an event comes after it, as in the file's own order of sections.
+        steps=sorted([*sent, *done], key=lambda step: step.at),
         organization=sheet.get("organization", {}),
-        further_plans=sheet.get("further_plans", ()),
+        customer=sheet.get("customer", {}),
+        taxes=sheet.get("taxes", ()),
+        coupons=sheet.get("coupons", ()),
+        invoices=sheet.get("invoices") or [{"fees": sheet["fees"], "total_cents": sheet["total_cents"]}],
+        credit_notes=sheet.get("credit_notes"),
     )
-    if "invoices" not in sheet:
-        return replace(scenario, steps=[Step(scenario.last_event_at, events)])
-    steps = [Step(line.get("sent_at", line["at"]), made) for line, made in lines]
-    steps += [Step(line["at"], plan_code=line["plan"]) for line in sheet.get("changes", ())]
-    return replace(scenario, steps=sorted(steps, key=lambda step: instant(step.at)))
 
 
 def instant(text: str) -> datetime:
@@ -121,39 +105,72 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def comparable(found: Iterable[Fee], expected: Iterable[Fee]) -> frozenset[Fee]:
-    """Fees as a scenario writes them: without those of 0 cents, units only where they are expected."""
-    compared = {(fee.type, fee.code) for fee in expected if fee.units}
-    return frozenset(
-        fee if (fee.type, fee.code) in compared else replace(fee, units="") for fee in found if fee.amount_cents
-    )
+def differences(found: Sequence[Body], expected: Iterable[Body]) -> list[str]:
+    """What is on found invoices (or among credit notes) and was not expected, and the reverse; nothing is a match.
+
+    A line is compared by the fields that the file gives; fees may be in any order, and those of 0 cents are left out.
+    """
+    wanted = list(expected)
+    if len(found) != len(wanted):
+        return [f"{len(found)} found where {len(wanted)} were expected: {found}"]
+    return [
+        f"number {number}: {text}"
+        for number, (given, line) in enumerate(zip(found, wanted, strict=True), 1)
+        for text in _differences(given, line)
+    ]
 
 
-def _invoice(sheet: Mapping[str, Any]) -> ExpectedInvoice:
-    return ExpectedInvoice(frozenset(_fee(line) for line in sheet["fees"]), sheet["total_cents"])
+def _differences(found: Body, expected: Body) -> list[str]:
+    texts = [
+        f"{name} is {found[name]!r}, expected {value!r}"
+        for name, value in expected.items()
+        if name != "fees" and found[name] != value
+    ]
+    left = [fee for fee in found.get("fees", ()) if fee["amount_cents"]]
+    for line in expected.get("fees", ()):
+        match = next((fee for fee in left if _agrees(fee, line)), None)
+        if match is None:
+            texts.append(f"no fee {dict(line)}")
+        else:
+            left.remove(match)
+    return [*texts, *(f"unexpected fee {fee}" for fee in left)]
 
 
-def _events(line: Mapping[str, Any], number: int, sheet: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _agrees(fee: Body, line: Body) -> bool:
+    """Whether a found fee is the expected one; a filter or group that the line does not name must not be there."""
+    wanted = {"filter": "", "group": {}, **line}
+    return all(fee[name] == value for name, value in wanted.items())
+
+
+def _numbered(sheet: Body) -> list[tuple[int, Body]]:
+    return list(enumerate(sheet["events"]))
+
+
+def _events(line: Body, number: int, sheet: Body) -> list[dict[str, Any]]:
     """The events of one line, as the REST interface takes them."""
     return [
-        {
-            "transaction_id": line.get("transaction_id", f"event-{number}-{copy}"),
-            "external_customer_id": CUSTOMER,
-            "external_subscription_id": sheet["subscription"]["external_id"],
-            "code": line["code"],
-            "timestamp": line["at"],
-            "properties": line["properties"],
-        }
+        _event(line, line.get("transaction_id", f"event-{number}-{copy}"), sheet)
         for copy in range(line.get("repeat", 1))
     ]
 
 
-def _fee(line: Mapping[str, Any]) -> Fee:
-    return Fee(
-        type=line["type"],
-        code=line.get("code", ""),
-        amount_cents=line["amount_cents"],
-        units=line.get("units", ""),
-        filter=line.get("filter", ""),
-        group=tuple(sorted(line.get("group", {}).items())),
-    )
+def _event(line: Body, transaction_id: str, sheet: Body) -> dict[str, Any]:
+    event = {
+        "transaction_id": transaction_id,
+        "external_customer_id": CUSTOMER,
+        "external_subscription_id": sheet["subscription"]["external_id"],
+        "code": line["code"],
+        "timestamp": line["at"],
+        "properties": line["properties"],
+    }
+    if "precise_total_amount_cents" in line:
+        event["precise_total_amount_cents"] = line["precise_total_amount_cents"]
+    return event
+
+
+def _verb(line: Body, sheet: Body) -> dict[str, Any]:
+    """A change, with the event that takes another's place written out."""
+    verb = {name: value for name, value in line.items() if name != "at"}
+    if "by" in verb:
+        verb["replacement"] = _event(verb.pop("by"), f"{verb['void']}-corrected", sheet)
+    return verb

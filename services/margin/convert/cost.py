@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from farebox.margin.v1 import cost_event_pb2, cost_model_pb2, cost_model_service_pb2
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import currency
+from services.margin.convert.common import decimal_from_pb, decimal_to_pb, time_from_pb, time_to_pb
 from services.margin.domain.cost_event import CostEvent, Outcome
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit, Rates
 from services.margin.domain.ledger import CostEntry
 from services.margin.domain.price import ProviderPrice
 from services.margin.domain.token import TokenType
-from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
 # Where a caller names no currency: providers bill in US dollars.
 DEFAULT_CURRENCY = "USD"
@@ -40,15 +40,16 @@ def token_type_from_pb(number: int, *, field: str) -> TokenType:
 
 def price_from_pb(message: cost_model_pb2.ProviderPrice) -> ProviderPrice:
     """A price as it shall be; its id and source are ignored."""
+    start, end = message.HasField("effective_from"), message.HasField("effective_to")
     return ProviderPrice(
         "",
         message.provider.strip(),
         message.model.strip(),
         token_type_from_pb(message.token_type, field="price.token_type"),
-        decimal_of(message, "amount_per_million", "price"),
+        decimal_from_pb(message.amount_per_million, field="price.amount_per_million"),
         currency_from_pb(message.currency, field="price.currency"),
-        instant_or_none_of(message, "effective_from", "price"),
-        instant_or_none_of(message, "effective_to", "price"),
+        time_from_pb(message.effective_from, field="price.effective_from") if start else None,
+        time_from_pb(message.effective_to, field="price.effective_to") if end else None,
         message.above_input_tokens,
     )
 
@@ -62,8 +63,8 @@ def price_to_pb(price: ProviderPrice) -> cost_model_pb2.ProviderPrice:
         token_type=_TOKEN_TYPES[price.token_type],
         amount_per_million=decimal_to_pb(price.amount_per_million),
         currency=price.currency,
-        effective_from=instant_to_pb(price.effective_from),
-        effective_to=instant_to_pb(price.effective_to),
+        effective_from=time_to_pb(price.effective_from) if price.effective_from else None,
+        effective_to=time_to_pb(price.effective_to) if price.effective_to else None,
         source=price.source,
         above_input_tokens=price.above_input_tokens,
     )
@@ -78,13 +79,15 @@ def cost_model_from_pb(message: cost_model_pb2.CostModel) -> CostModel:
         _rule_from_pb(message),
         currency_from_pb(message.currency, field="cost_model.currency"),
         _UNKNOWN_TIME,
-        instant_or_none_of(message, "effective_from", "cost_model"),
+        time_from_pb(message.effective_from, field="cost_model.effective_from")
+        if message.HasField("effective_from")
+        else None,
     )
 
 
 def _rule_from_pb(message: cost_model_pb2.CostModel) -> PerUnit | PerModel:
     if message.WhichOneof("rule") == "per_unit":
-        return PerUnit(decimal_of(message.per_unit, "unit_amount", "cost_model.per_unit"))
+        return PerUnit(decimal_from_pb(message.per_unit.unit_amount, field="cost_model.per_unit.unit_amount"))
     if message.WhichOneof("rule") != "per_model":
         raise InvalidArgumentError.of_field("cost_model.rule", "value_is_mandatory", "give per_unit or per_model")
     rule, default = message.per_model, PerModel()
@@ -99,9 +102,10 @@ def _rule_from_pb(message: cost_model_pb2.CostModel) -> PerUnit | PerModel:
 
 def _rates_from_pb(name: str, message: cost_model_pb2.CostModel.PerModel.Rates) -> Rates:
     field = f"cost_model.per_model.rates[{name}]"
+    given = message.HasField
     return Rates(
-        decimal_or_none_of(message, "input_per_million", field),
-        decimal_or_none_of(message, "output_per_million", field),
+        decimal_from_pb(message.input_per_million, field=field) if given("input_per_million") else None,
+        decimal_from_pb(message.output_per_million, field=field) if given("output_per_million") else None,
     )
 
 
@@ -112,9 +116,9 @@ def cost_model_to_pb(model: CostModel) -> cost_model_pb2.CostModel:
         name=model.name,
         metric_code=model.metric_code,
         currency=model.currency,
-        effective_from=instant_to_pb(model.effective_from),
-        created_at=instant_to_pb(model.created_at),
-        deleted_at=instant_to_pb(model.deleted_at),
+        effective_from=time_to_pb(model.effective_from) if model.effective_from else None,
+        created_at=time_to_pb(model.created_at),
+        deleted_at=time_to_pb(model.deleted_at) if model.deleted_at else None,
     )
     if isinstance(model.rule, PerUnit):
         message.per_unit.unit_amount.CopyFrom(decimal_to_pb(model.rule.unit_amount))
@@ -127,10 +131,10 @@ def _per_model_to_pb(rule: PerModel) -> cost_model_pb2.CostModel.PerModel:
     return cost_model_pb2.CostModel.PerModel(
         rates={
             name: cost_model_pb2.CostModel.PerModel.Rates(
-                input_per_million=decimal_to_pb(rates.input_per_million),
-                output_per_million=decimal_to_pb(rates.output_per_million),
+                input_per_million=None if r.input_per_million is None else decimal_to_pb(r.input_per_million),
+                output_per_million=None if r.output_per_million is None else decimal_to_pb(r.output_per_million),
             )
-            for name, rates in rule.rates.items()
+            for name, r in rule.rates.items()
         },
         provider_property=rule.provider_property,
         model_property=rule.model_property,
@@ -141,6 +145,7 @@ def _per_model_to_pb(rule: PerModel) -> cost_model_pb2.CostModel.PerModel:
 
 def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> CostEvent:
     """A cost event as it was sent; `field` is its place in the batch."""
+    has_time, has_amount = message.HasField("occurred_at"), message.HasField("amount")
     return CostEvent(
         message.cost_event_id,
         message.cost_meter_code,
@@ -148,12 +153,12 @@ def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> Cost
         message.external_customer_id,
         message.request_id,
         message.operation_key,
-        instant_or_none_of(message, "occurred_at", field),
+        time_from_pb(message.occurred_at, field=f"{field}.occurred_at") if has_time else None,
         message.provider,
         message.model,
         token_type_from_pb(message.token_type, field=f"{field}.token_type"),
         message.tokens,
-        decimal_or_none_of(message, "amount", field),
+        decimal_from_pb(message.amount, field=f"{field}.amount") if has_amount else None,
         currency_from_pb(message.currency, field=f"{field}.currency"),
     )
 
@@ -180,11 +185,11 @@ def entry_to_pb(entry: CostEntry) -> cost_event_pb2.CostEntry:
         model=line.model,
         token_type=_TOKEN_TYPES[line.token_type] if line.token_type else cost_model_pb2.TOKEN_TYPE_UNSPECIFIED,
         units=decimal_to_pb(line.units),
-        unit_amount=decimal_to_pb(line.unit_amount),
-        amount=decimal_to_pb(line.amount),
+        unit_amount=None if line.unit_amount is None else decimal_to_pb(line.unit_amount),
+        amount=None if line.amount is None else decimal_to_pb(line.amount),
         currency=line.currency,
         state=states.STATE_PRICED if entry.is_priced else states.STATE_UNPRICED,
-        occurred_at=instant_to_pb(origin.occurred_at),
+        occurred_at=time_to_pb(origin.occurred_at),
         source_id=origin.source_id,
         price_id=line.price_id or "",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from services.chassis.page import Listed, Page
+from services.chassis.page import Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, uuid_or_none
 from services.margin.deps import Deps
@@ -29,19 +29,21 @@ def provider_prices(
     return Prices(deps.prices, overrides).holding(provider, model, instant)
 
 
-def list_cost_models(deps: Deps, organization: OrganizationId, page: Page) -> Listed[CostModel]:
-    """A page of cost models, newest first."""
+def list_cost_models(deps: Deps, organization: OrganizationId, page: Page) -> tuple[list[CostModel], bool]:
+    """A page of cost models, newest first, and whether the list goes on."""
     with deps.db.transaction(organization) as tx:
-        models = cost_model_store.page(tx, organization, _after_an_id(page))
-    return Listed.of(models, page, lambda model: (model.id,))
+        found = cost_model_store.page(tx, organization, _after_an_id(page))
+    return found[: page.size], len(found) > page.size
 
 
-def list_cost_entries(deps: Deps, organization: OrganizationId, wanted: EntryFilter, page: Page) -> Listed[CostEntry]:
-    """A page of the ledger, newest first."""
+def list_cost_entries(
+    deps: Deps, organization: OrganizationId, wanted: EntryFilter, page: Page
+) -> tuple[list[CostEntry], bool]:
+    """A page of the ledger, newest first, and whether it goes on."""
     named = replace(wanted, model=deps.prices.name("", wanted.model).model if wanted.model else "")
     with deps.db.transaction(organization) as tx:
-        entries = ledger_store.page(tx, organization, named, _after_an_id(page))
-    return Listed.of(entries, page, lambda entry: (entry.id,))
+        found = ledger_store.page(tx, organization, named, _after_an_id(page))
+    return found[: page.size], len(found) > page.size
 
 
 def _after_an_id(page: Page) -> Page:

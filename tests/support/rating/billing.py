@@ -22,6 +22,7 @@ from farebox.rating.v1 import (
 )
 from services.chassis.config import Settings
 from services.kernel.ids import OrganizationId, SubscriptionId
+from services.rating.deps import Deps
 from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry, UsageEventPage, UsageEventsWanted
 from services.rating.usage.commands.count import Memory, count_usage
 from services.rating.usage.counting import event_digest
@@ -99,8 +100,13 @@ class MemoryLog:
 
 def count(rating: Rating, entries: Sequence[UsageEntry], *, memory: Memory | None = None) -> None:
     """Count entries in one transaction, as a shard's follower does, position included."""
-    with rating.deps.db.worker_transaction() as tx:
-        count_usage(rating.deps, tx, memory or Memory(), entries)
+    count_entries(rating.deps, entries, memory or Memory())
+
+
+def count_entries(deps: Deps, entries: Sequence[UsageEntry], memory: Memory) -> None:
+    """The same without a server."""
+    with deps.db.worker_transaction() as tx:
+        count_usage(deps, tx, memory, entries)
         tx.exec_driver_sql(
             "INSERT INTO inbox (log, last_number) VALUES (%s, %s) "
             "ON CONFLICT (log) DO UPDATE SET last_number = excluded.last_number",

@@ -1,0 +1,226 @@
+"""The books of a subscription: its invoices, drafts and credit notes, worked out from every event that is known.
+
+Nothing is counted as it comes. Whenever an invoice is made, its usage is worked out from all events. So is every period
+that was invoiced before: what it would cost now, less what was billed of it, is adjusted on the new invoice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from tests.oracles.billing import totals
+from tests.oracles.billing.charge import Fee, Part, about, fees
+from tests.oracles.billing.days import Days
+from tests.oracles.billing.measure import Event
+from tests.oracles.billing.money import exact, nearest
+from tests.oracles.billing.segment import Segment
+from tests.oracles.billing.totals import Coupon, Invoice, Note
+
+Body = Mapping[str, Any]
+# Kinds of fees that count towards a plan's minimum commitment.
+_COMMITTED = {"subscription", "charge", "true_up"}
+
+
+class Closed(NamedTuple):
+    """A usage period that was invoiced."""
+
+    segment: Segment
+    part: Part
+
+
+@dataclass
+class Draft:
+    """An invoice that waits for its grace to end.
+
+    Attributes:
+        segment, part: the usage it bills; priced again when it is finalized.
+        others: its other fees: base price, adjustments.
+        committed_at: an instant of the plan's period whose commitment is due; None for none.
+        until: when it is finalized.
+    """
+
+    segment: Segment
+    part: Part | None
+    others: list[Fee]
+    committed_at: datetime | None
+    until: datetime
+
+
+@dataclass
+class Books:
+    """What one subscription was billed.
+
+    Attributes:
+        scenario: the price sheet.
+        known: events that were sent and not taken back.
+        invoices: finalized, in their order.
+        drafts: the others.
+        notes: credit notes, in their order.
+        coupons: in the customer's hand.
+    """
+
+    scenario: Any
+    known: list[Event] = field(default_factory=list)
+    invoices: list[Invoice] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    coupons: list[Coupon] = field(default_factory=list)
+    _closed: list[Closed] = field(default_factory=list)
+    _billed: list[tuple[Segment, Fee]] = field(default_factory=list)
+
+    # --- invoices ---------------------------------------------------------------------------------------------------
+
+    def base(self, segment: Segment, period_at: datetime) -> Fee | None:
+        """The base price of the plan's period that holds an instant."""
+        base = segment.base_fee(period_at)
+        return None if base is None else _of(segment, replace(base, taxes=self._taxes(segment.plan.get("tax_codes"))))
+
+    def make(self, draft: Draft, at: datetime) -> None:
+        """An invoice is due; it is final at once where there is no grace."""
+        draft.others += self._adjustments([*draft.others, *self._usage_and_commitment(draft)])
+        if draft.part is not None:
+            self._closed.append(Closed(draft.segment, draft.part))
+        if draft.until > at:
+            self.drafts.append(draft)
+        else:
+            self.finalize(draft)
+
+    def finalize(self, draft: Draft) -> None:
+        """Price the usage with all that is known by now, and use what the customer holds."""
+        self.drafts = [other for other in self.drafts if other is not draft]
+        usage = self._usage_and_commitment(draft)
+        self._billed += [(draft.segment, fee) for fee in usage]
+        if draft.others or usage:
+            invoice = Invoice([*draft.others, *usage])
+            totals.total(invoice, self._rates, self.coupons, self.notes)
+            self.invoices.append(invoice)
+
+    def _usage_and_commitment(self, draft: Draft) -> list[Fee]:
+        usage = self._usage(draft.segment, draft.part) if draft.part is not None else []
+        if draft.committed_at is None:
+            return usage
+        return [*usage, *self._commitment(draft.segment, draft.committed_at, [*draft.others, *usage])]
+
+    def _usage(self, segment: Segment, part: Part) -> list[Fee]:
+        """The fees of a usage period with all that is known now; none of one without an instant and without a day."""
+        found: list[Fee] = []
+        if part.span.start >= part.span.end and not part.days.count():
+            return found
+        for number, charge in enumerate(segment.plan.get("charges", ())):
+            metric = next(body for body in self.scenario.metrics if body["code"] == charge["billable_metric_id"])
+            events = sorted(event for event in self.known if event.code == metric["code"])
+            taxes = self._taxes(charge.get("tax_codes"), segment.plan.get("tax_codes"))
+            own = fees(charge, metric, events, part)
+            found += [_of(segment, about(fee, charge, number, segment.plan, taxes)) for fee in own]
+        return found
+
+    def _commitment(self, segment: Segment, committed_at: datetime, own: Sequence[Fee]) -> list[Fee]:
+        """What the plan's period lacks to its commitment. What was credited of a base price was not billed."""
+        span = segment.calendar.span_at(committed_at)
+        billed = [(fee, 0) for fee in own]
+        for invoice in self.invoices:
+            for number, fee in enumerate(invoice.fees):
+                billed.append((fee, nearest(invoice.credited_cents.get(number, Fraction(0)))))
+        missing = segment.commitment_cents(committed_at) - sum(
+            fee.cents - credited_cents
+            for fee, credited_cents in billed
+            if fee.kind in _COMMITTED and fee.subject[:1] == (id(segment),) and span.start <= fee.span.start < span.end
+        )
+        if missing <= 0:
+            return []
+        code, taxes = segment.plan["code"], self._taxes(segment.plan.get("tax_codes"))
+        return [Fee("commitment", code, missing, span, subject=(id(segment), code), taxes=taxes, plan=code)]
+
+    # --- late events ------------------------------------------------------------------------------------------------
+
+    def _adjustments(self, others: Sequence[Fee]) -> list[Fee]:
+        """What the periods invoiced before owe, or are owed, by what is known now.
+
+        One below zero is put on the invoice while other fees of the same taxes outweigh it; otherwise it waits.
+        """
+        if self.scenario.organization.get("late_events") == "ignore":
+            return []
+        waiting = {id(draft.part) for draft in self.drafts}
+        owed = [
+            (segment, fee)
+            for segment, part in self._closed
+            if id(part) not in waiting
+            for fee in self._difference(segment, part)
+        ]
+        room: dict[tuple[str, ...], int] = {}
+        for fee in [*others, *(fee for _, fee in owed if fee.cents > 0)]:
+            room[fee.taxes] = room.get(fee.taxes, 0) + fee.cents
+        placed = []
+        for segment, fee in owed:
+            if fee.cents < 0:
+                if room.get(fee.taxes, 0) + fee.cents < 0:
+                    continue
+                room[fee.taxes] += fee.cents
+            placed.append(fee)
+            self._billed.append((segment, fee))
+        return placed
+
+    def _difference(self, segment: Segment, part: Part) -> list[Fee]:
+        """What a period would cost now, less what was billed of it, fee by fee."""
+        billed = [fee for owner, fee in self._billed if owner is segment and fee.span == part.span]
+        billed = [fee for fee in billed if fee.kind != "commitment"]
+        now = {fee.subject: fee for fee in self._usage(segment, part)}
+        gone = {fee.subject: replace(fee, cents=0, units=Fraction(0)) for fee in billed if fee.subject not in now}
+        found = []
+        for subject, fee in {**now, **gone}.items():
+            before = [other for other in billed if other.subject == subject]
+            cents = fee.cents - sum(other.cents for other in before)
+            if cents:
+                changed = fee.units - sum((other.units for other in before), Fraction(0))
+                found.append(replace(fee, kind="adjustment", cents=cents, units=changed))
+        return found
+
+    # --- money back -------------------------------------------------------------------------------------------------
+
+    def credit_unused(self, segment: Segment, opened_at: datetime, at: datetime, resolution: str) -> None:
+        """A plan ends within a period that was paid in advance: its unused days are given back, unless a trial runs."""
+        nominal = segment.calendar.days_at(opened_at)
+        free_from = segment.free_from
+        if not segment.plan.get("pay_in_advance") or segment.is_in_trial(at):
+            return
+        if free_from is None or free_from >= nominal.end:
+            return
+        span = segment.calendar.span_of(nominal)
+
+        def is_base(fee: Fee) -> bool:
+            is_own = fee.kind == "subscription" and fee.subject == (id(segment),)
+            return is_own and span.start <= fee.span.start < span.end
+
+        # Only what is final can be credited.
+        for draft in [draft for draft in self.drafts if any(map(is_base, draft.others))]:
+            self.finalize(draft)
+        billed = [
+            (invoice, index) for invoice in self.invoices for index, fee in enumerate(invoice.fees) if is_base(fee)
+        ]
+        if billed and resolution != "none":
+            invoice, number = billed[-1]
+            unused = Days(max(free_from, segment.base_days(nominal).first), nominal.end)
+            worth = Fraction(segment.plan["amount_cents"]) * Fraction(unused.count(), nominal.count())
+            note = totals.credit(invoice, number, worth, self._rates, resolution)
+            self.notes += [note] if note is not None else []
+
+    # --- taxes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _rates(self) -> dict[str, Fraction]:
+        return {tax["code"]: exact(tax["rate"]) for tax in self.scenario.taxes}
+
+    def _taxes(self, *levels: Sequence[str] | None) -> tuple[str, ...]:
+        """The codes of the first level that names any: charge, plan, customer, organization."""
+        everybody = [tax["code"] for tax in self.scenario.taxes if tax.get("applied_to_organization")]
+        found = next((codes for codes in (*levels, self.scenario.customer.get("tax_codes")) if codes), everybody)
+        return tuple(sorted(found))
+
+
+def _of(segment: Segment, fee: Fee) -> Fee:
+    """A fee with whose it is."""
+    return replace(fee, subject=(id(segment), *fee.subject))

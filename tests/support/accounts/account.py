@@ -1,0 +1,232 @@
+"""An account: one organization with one customer, whatever height it is played at.
+
+Scenarios and reference cases are told in these words alone, so that each is one list of data and one story, and every
+height (the pure domain, the services' commands on PostgreSQL, the REST interface) is one implementation of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from services.kernel.money import plain
+from services.kernel.period import Period
+
+Body = Mapping[str, Any]
+
+CUSTOMER = "customer_1"
+SUBSCRIPTION = "subscription_1"
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Fee:
+    """One line of an invoice, or of usage that is on none.
+
+    Attributes:
+        type: subscription, charge, true_up, commitment, adjustment or add_on.
+        code: the metric's, or the plan's for a commitment; empty for the base price.
+        amount_cents: rounded.
+        units: what was priced.
+        first, last: the first and the last second that it pays for, RFC 3339.
+        filter, group: the filter that matched, by its display name, and the group.
+        event_count: usage events behind it.
+        precise_amount: before rounding, in major units.
+        total_aggregated_units: the metric's aggregate.
+        subscription: the organization's id for it.
+        identity: what the height knows it by.
+    """
+
+    type: str
+    code: str
+    amount_cents: int
+    units: Decimal
+    first: str = ""
+    last: str = ""
+    filter: str = ""
+    group: Mapping[str, str] = field(default_factory=dict)
+    event_count: int = 0
+    precise_amount: Decimal = Decimal(0)
+    total_aggregated_units: Decimal = Decimal(0)
+    subscription: str = ""
+    identity: Any = None
+
+    def line(self) -> dict[str, Any]:
+        """The fee as a scenario writes it."""
+        return {
+            "type": self.type,
+            "code": self.code,
+            "amount_cents": self.amount_cents,
+            "units": plain(self.units),
+            "filter": self.filter,
+            "group": dict(self.group),
+            "from": self.first,
+            "to": self.last,
+        }
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """An invoice.
+
+    Attributes:
+        state: draft, finalized or voided.
+        issued_on: day of issue, ISO 8601.
+        fees: its fees.
+        fees_cents, coupons_cents, sub_total_cents, taxes_cents, credit_notes_cents, total_cents: in their order.
+        identity: what the height knows it by.
+    """
+
+    state: str
+    issued_on: str
+    fees: tuple[Fee, ...]
+    fees_cents: int
+    coupons_cents: int
+    sub_total_cents: int
+    taxes_cents: int
+    credit_notes_cents: int
+    total_cents: int
+    identity: Any = None
+
+    def line(self) -> dict[str, Any]:
+        """The invoice as a scenario writes it."""
+        return {
+            "state": self.state,
+            "issued_on": self.issued_on,
+            "fees": [fee.line() for fee in self.fees],
+            "coupons_cents": self.coupons_cents,
+            "taxes_cents": self.taxes_cents,
+            "credit_notes_cents": self.credit_notes_cents,
+            "total_cents": self.total_cents,
+        }
+
+
+@dataclass(frozen=True)
+class CreditNote:
+    """A credit note. `balance_cents` is what invoices have not used of its credit."""
+
+    total_cents: int
+    sub_total_cents: int
+    taxes_cents: int
+    credit_cents: int
+    refund_cents: int
+    offset_cents: int
+    balance_cents: int
+    item_cents: tuple[int, ...]
+    identity: Any = None
+
+    def line(self) -> dict[str, Any]:
+        """The credit note as a scenario writes it."""
+        return {
+            "total_cents": self.total_cents,
+            "credit_cents": self.credit_cents,
+            "refund_cents": self.refund_cents,
+            "offset_cents": self.offset_cents,
+            "balance_cents": self.balance_cents,
+        }
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Usage of a period: of one that runs, or of one that was invoiced.
+
+    Attributes:
+        first, last: the first and the last second of the period, RFC 3339.
+        fees: what it costs.
+        amount_cents, total_cents: without and with taxes.
+        issued_on: of its invoice; empty while it runs.
+    """
+
+    first: str
+    last: str
+    fees: tuple[Fee, ...]
+    amount_cents: int
+    total_cents: int
+    issued_on: str = ""
+
+
+class Account(Protocol):
+    """What can be done and seen. Verbs happen at the clock's time."""
+
+    def open(self, at: datetime, **organization: Any) -> None:
+        """Start the clock of an organization, before anything else; fields are those of the proto."""
+
+    def tax(self, body: Body) -> None:
+        """A tax is known."""
+
+    def customer(self, **fields: Any) -> None:
+        """The customer is known; fields are those of the REST body."""
+
+    def metric(self, body: Body) -> None:
+        """A metric is sold by."""
+
+    def plan(self, body: Body) -> None:
+        """A plan is for sale; one that is there already gets a next version."""
+
+    def coupon(self, body: Body) -> None:
+        """A coupon can be given."""
+
+    def hold(self, coupon: str) -> None:
+        """The customer is given a coupon."""
+
+    def subscribe(self, plan: str, **terms: Any) -> None:
+        """Put the customer on a plan; terms are those of the REST body, `external_id` among them."""
+
+    def change(self, plan: str, *, when: str = "", credit: str = "credit", external_id: str = SUBSCRIPTION) -> str:
+        """Move to another plan: by the rule, `now` or at the `period_end`; the state of the subscription after it."""
+
+    def migrate(self, plan: str) -> None:
+        """Move the subscribers of a plan's first version to the current one, at their next period."""
+
+    def cancel(
+        self, *, when: str = "now", credit: str = "credit", is_invoiced: bool = True, external_id: str = SUBSCRIPTION
+    ) -> None:
+        """End a subscription, `now` or at the `period_end`."""
+
+    def withdraw(self, *, external_id: str = SUBSCRIPTION) -> None:
+        """Take a promised change back."""
+
+    def use(self, events: Sequence[Body]) -> None:
+        """Send usage, as REST bodies. One that was sent before counts once."""
+
+    def void(self, transaction_id: str, replacement: Body | None = None) -> None:
+        """Take an event back, or count another in its place."""
+
+    def advance(self, to: datetime) -> None:
+        """Move the clock; everything due until then has happened afterwards."""
+
+    def pay(self, invoice: Invoice, cents: int) -> None:
+        """So much of an invoice was paid."""
+
+    def void_invoice(self, invoice: Invoice) -> None:
+        """Take an invoice back."""
+
+    def refresh(self, invoice: Invoice) -> Invoice:
+        """Compute a draft again."""
+
+    def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
+        """Give so many cents of fees back, to the customer's balance."""
+
+    def invoices(self) -> list[Invoice]:
+        """All invoices: by their number, drafts last."""
+
+    def credit_notes(self) -> list[CreditNote]:
+        """All credit notes, oldest first."""
+
+    def usage(self, kind: str = "current") -> Usage:
+        """The running period's usage, `current` or `projected` to its end; everything that was sent is in it."""
+
+    def closed_usage(self) -> list[Usage]:
+        """The usage of closed periods, newest first."""
+
+
+def seconds_of(period: Period) -> tuple[str, str]:
+    """A half-open period by its first and its last second."""
+    return _text(period.start), _text(period.end - _SECOND)
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
