@@ -52,7 +52,7 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts:
     watches = Watches(
         deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
     )
-    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)  # type: ignore[abstract] # CreateFeature, UpdateFeature answer UNIMPLEMENTED yet
+    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
     access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches), server.grpc)
     workers: list[Worker] = [
         Relay(db, bus, stream=ENTITLEMENTS),

@@ -21,10 +21,10 @@ from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
 from services.margin.convert import price_catalog
-from services.margin.convert.common import period_to_pb, time_to_pb
 from services.margin.deps import Deps
 from services.margin.domain.projection import UsageEvent
 from services.margin.main import announce
+from services.wire.values import instant_to_pb, period_to_pb
 
 ACME = OrganizationId("0197a000-0000-7000-8000-00000000ac3e")
 OTHER = OrganizationId("0197a000-0000-7000-8000-0000000000ff")
@@ -64,8 +64,8 @@ def usage_entry(transaction_id: str, properties: Mapping[str, Any], **fields: An
         "external_customer_id": "cust_1",
         "subscription_id": SUBSCRIPTION,
         "code": "llm_tokens",
-        "occurred_at": time_to_pb(NOW),
-        "received_at": time_to_pb(NOW),
+        "occurred_at": instant_to_pb(NOW),
+        "received_at": instant_to_pb(NOW),
         **fields,
     }
     body = json.dumps(properties).encode()
@@ -91,7 +91,7 @@ def subscription_changed(name: str, customer: str, plan: str, started_at: dateti
         external_customer_id=customer,
         plan_code=plan,
         state=subscription_pb2.Subscription.STATE_ACTIVE,
-        started_at=time_to_pb(started_at),
+        started_at=instant_to_pb(started_at),
     )
     return rating.SubscriptionChanged(organization_id=ACME, subscription=subscription)
 
@@ -135,7 +135,7 @@ def clock_advanced(
 ) -> rating.TestClockAdvanced:
     """A test clock that was moved."""
     places = [ingest.ShardPosition(shard=shard, last_number=last) for shard, last in (positions or {}).items()]
-    return rating.TestClockAdvanced(organization_id=ACME, now=time_to_pb(now), revision=revision, positions=places)
+    return rating.TestClockAdvanced(organization_id=ACME, now=instant_to_pb(now), revision=revision, positions=places)
 
 
 def announced(tx: Connection) -> list[tuple[str, bytes]]:

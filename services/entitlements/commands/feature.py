@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy.engine import Connection
@@ -14,8 +15,48 @@ from services.entitlements.domain.limits import MAX_FEATURES
 from services.entitlements.store import feature as feature_store
 from services.entitlements.store import organization as organization_store
 from services.entitlements.store import subscription as subscription_store
-from services.kernel.errors import NotFoundError, ResourceExhaustedError
+from services.kernel.errors import AlreadyExistsError, NotFoundError, ResourceExhaustedError
 from services.kernel.ids import OrganizationId, new_id
+
+
+def create_feature(deps: Deps, tx: Connection, organization: OrganizationId, draft: Feature) -> Feature:
+    """Create a feature; the code of a removed one may be given again.
+
+    Raises:
+        InvalidArgumentError: a field is wrong.
+        AlreadyExistsError: `FEATURE_EXISTS`.
+        ResourceExhaustedError: `TOO_MANY_FEATURES`.
+    """
+    require_valid(draft)
+    organization_store.lock(tx, [organization])
+    known = feature_store.find(tx, organization, draft.code)
+    if known is not None and known.deleted_at is None:
+        raise AlreadyExistsError("FEATURE_EXISTS", f"a feature has the code {draft.code!r}", code=draft.code)
+    return _save(deps, tx, organization, known, draft)
+
+
+def update_feature(
+    deps: Deps, tx: Connection, organization: OrganizationId, code: str, change: Callable[[Feature], Feature]
+) -> Feature:
+    """Change a feature as it is under the lock, so that two partial changes at once both take effect.
+
+    Args:
+        deps: of the service.
+        tx: the transaction.
+        organization: whose.
+        code: which feature.
+        change: makes the feature as it shall be of the feature as it is; may raise InvalidArgumentError.
+
+    Raises:
+        NotFoundError: `FEATURE_UNKNOWN`.
+        InvalidArgumentError: a field is wrong.
+        FailedPreconditionError: `FEATURE_TYPE_FIXED`.
+    """
+    organization_store.lock(tx, [organization])
+    known = require_feature(tx, organization, code)
+    draft = change(known)
+    require_valid(draft)
+    return _save(deps, tx, organization, known, draft)
 
 
 def upsert_feature(deps: Deps, tx: Connection, organization: OrganizationId, draft: Feature) -> Feature:
@@ -28,13 +69,7 @@ def upsert_feature(deps: Deps, tx: Connection, organization: OrganizationId, dra
     """
     require_valid(draft)
     organization_store.lock(tx, [organization])
-    known = feature_store.find(tx, organization, draft.code)
-    if known is None and feature_store.count(tx, organization) >= MAX_FEATURES:
-        raise ResourceExhaustedError("TOO_MANY_FEATURES", f"an organization has at most {MAX_FEATURES} features")
-    feature = revise(known, draft) if known else replace(draft, id=new_id(), created_at=deps.clock.now())
-    feature_store.save(tx, organization, feature)
-    _refresh(deps, tx, organization, feature.code)
-    return feature
+    return _save(deps, tx, organization, feature_store.find(tx, organization, draft.code), draft)
 
 
 def delete_feature(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> Feature:
@@ -56,6 +91,15 @@ def require_feature(tx: Connection, organization: OrganizationId, code: str) -> 
     if known is None or known.deleted_at is not None:
         raise NotFoundError("FEATURE_UNKNOWN", f"no feature has code {code!r}", code=code)
     return known
+
+
+def _save(deps: Deps, tx: Connection, organization: OrganizationId, known: Feature | None, draft: Feature) -> Feature:
+    if known is None and feature_store.count(tx, organization) >= MAX_FEATURES:
+        raise ResourceExhaustedError("TOO_MANY_FEATURES", f"an organization has at most {MAX_FEATURES} features")
+    feature = revise(known, draft) if known else replace(draft, id=new_id(), created_at=deps.clock.now())
+    feature_store.save(tx, organization, feature)
+    _refresh(deps, tx, organization, feature.code)
+    return feature
 
 
 def _refresh(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> None:

@@ -36,7 +36,7 @@ def set_override(deps: Deps, tx: Connection, organization: OrganizationId, overr
         NotFoundError: `FEATURE_UNKNOWN`.
     """
     require_text(override.external_customer_id, "external_customer_id", MAX_CODE)
-    require_text(override.external_subscription_id, "external_subscription_id", MAX_CODE, mandatory=False)
+    require_text(override.external_subscription_id, "external_subscription_id", MAX_CODE, is_mandatory=False)
     require_valid(override.terms)
     organization_store.lock(tx, [organization])
     require_feature(tx, organization, override.feature_code)

@@ -7,12 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 from farebox.entitlements.v1 import access_service_pb2, domain_events_pb2, entitlement_pb2
-from services.entitlements.convert.common import (
-    decimal_from_pb,
-    decimal_to_pb,
-    instant_to_pb,
-    optional_decimal_to_pb,
-)
 from services.entitlements.domain.access import ONE, Access, Question, Reason, Reserved
 from services.entitlements.domain.event import AccessChanged, DomainEvent, TestClockReached
 from services.entitlements.domain.feature import require_text
@@ -25,6 +19,7 @@ from services.entitlements.domain.limits import (
 )
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import uuid_or_none
+from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 _REASONS = {
     Reason.WITHIN_LIMIT: entitlement_pb2.Access.REASON_WITHIN_LIMIT,
@@ -51,9 +46,8 @@ def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = 
     Raises:
         InvalidArgumentError: names the field.
     """
-    units = ONE
-    if request.HasField("units"):
-        units = decimal_from_pb(request.units, field=f"{prefix}units")
+    asked = decimal_or_none_of(request, "units", prefix.rstrip("."))
+    units = ONE if asked is None else asked
     if units < 0:
         raise InvalidArgumentError.of_field(f"{prefix}units", "value_is_out_of_range", "must not be negative")
     if request.at_least_revision < 0:
@@ -63,7 +57,9 @@ def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = 
     return Question(
         require_text(request.external_customer_id, f"{prefix}external_customer_id", MAX_CODE),
         require_text(request.feature_code, f"{prefix}feature_code", MAX_CODE),
-        require_text(request.external_subscription_id, f"{prefix}external_subscription_id", MAX_CODE, mandatory=False),
+        require_text(
+            request.external_subscription_id, f"{prefix}external_subscription_id", MAX_CODE, is_mandatory=False
+        ),
         units,
         request.at_least_revision,
     )
@@ -81,13 +77,13 @@ def counted_from_pb(request: Counted) -> Question:
         InvalidArgumentError: names the field.
     """
     require_text(request.request_id, "request_id", MAX_CODE)
-    units = decimal_from_pb(request.units, field="units")
+    units = decimal_of(request, "units")
     if units <= 0:
         raise InvalidArgumentError.of_field("units", "value_is_out_of_range", "must be more than 0")
     return Question(
         require_text(request.external_customer_id, "external_customer_id", MAX_CODE),
         require_text(request.feature_code, "feature_code", MAX_CODE),
-        require_text(request.external_subscription_id, "external_subscription_id", MAX_CODE, mandatory=False),
+        require_text(request.external_subscription_id, "external_subscription_id", MAX_CODE, is_mandatory=False),
         units,
     )
 
@@ -113,7 +109,7 @@ def hold_id_from_pb(request: Settling) -> str:
 
 def used_units_from_pb(request: access_service_pb2.CommitRequest) -> Decimal:
     """What was really used of a hold, or an InvalidArgumentError on `units`."""
-    units = decimal_from_pb(request.units, field="units")
+    units = decimal_of(request, "units")
     if units < 0:
         raise InvalidArgumentError.of_field("units", "value_is_out_of_range", "must not be negative")
     return units
@@ -137,8 +133,8 @@ def access_to_pb(access: Access) -> entitlement_pb2.Access:
         reason=_REASONS[access.reason],
         feature_code=access.feature_code,
         used=decimal_to_pb(access.used),
-        limit=optional_decimal_to_pb(access.limit),
-        remaining=optional_decimal_to_pb(access.remaining),
+        limit=decimal_to_pb(access.limit),
+        remaining=decimal_to_pb(access.remaining),
         overage=decimal_to_pb(access.overage),
         resets_at=instant_to_pb(access.resets_at),
         revision=access.revision,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from farebox.entitlements.v1 import entitlement_pb2, feature_pb2, feature_service_pb2
-from services.entitlements.convert.common import (
-    decimal_from_pb,
-    decimal_to_pb,
-    instant_to_pb,
-    optional_decimal_to_pb,
-)
 from services.entitlements.domain.feature import Feature, FeatureType
 from services.entitlements.domain.feature_terms import FeatureTerms, Override, Source
 from services.entitlements.domain.standing import Standing, balance
 from services.kernel.cadence import ResetWindow
 from services.kernel.errors import InvalidArgumentError
+from services.wire.masks import named_code, patched
+from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 _TYPES = {
     FeatureType.GATE: feature_pb2.Feature.TYPE_GATE,
@@ -52,6 +49,24 @@ def feature_from_pb(feature: feature_pb2.Feature) -> Feature:
     if kind is None:
         raise InvalidArgumentError.of_field("feature.type", "value_is_mandatory", f"is one of {', '.join(FeatureType)}")
     return Feature("", feature.code, feature.name, feature.description, kind, feature.metric_code, _NOT_STORED)
+
+
+def feature_change_from_pb(
+    request: feature_service_pb2.UpdateFeatureRequest,
+) -> tuple[str, Callable[[Feature], Feature]]:
+    """Which feature changes, and what the request makes of it as it is.
+
+    What is returned may raise InvalidArgumentError: a path of the mask is unknown, or a field cannot be read.
+    """
+    mask = request.update_mask if request.HasField("update_mask") else None
+
+    def change(feature: Feature) -> Feature:
+        current = feature_to_pb(feature)
+        return feature_from_pb(
+            patched(current, request.feature, mask, path="feature", key="code", given=("id", "created_at"))
+        )
+
+    return named_code(request.code, request.feature.code), change
 
 
 def feature_to_pb(feature: Feature) -> feature_pb2.Feature:
@@ -93,7 +108,7 @@ def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entit
         feature_code=standing.entitlement.feature_code,
         source=_SOURCES[right.source],
         enabled=right.type is FeatureType.GATE and right.terms.is_enabled,
-        limit=optional_decimal_to_pb(numbers.limit),
+        limit=decimal_to_pb(numbers.limit),
         used=decimal_to_pb(numbers.used) if is_limited else None,
         hard=is_limited and right.terms.is_hard,
         reset_interval=_RESETS[right.terms.reset] if is_limited else None,
@@ -123,7 +138,7 @@ def override_to_pb(override: Override) -> entitlement_pb2.Entitlement:
         feature_code=override.feature_code,
         source=entitlement_pb2.ENTITLEMENT_SOURCE_OVERRIDE,
         enabled=terms.is_enabled,
-        limit=optional_decimal_to_pb(terms.limit),
+        limit=decimal_to_pb(terms.limit),
         hard=terms.is_hard,
         reset_interval=_RESETS[terms.reset],
         value=terms.value,
@@ -136,5 +151,4 @@ def _terms_from_pb(terms: entitlement_pb2.FeatureTerms) -> FeatureTerms:
         raise InvalidArgumentError.of_field(
             "terms.reset_interval", "value_is_invalid", f"is one of {', '.join(ResetWindow)}"
         )
-    limit = decimal_from_pb(terms.limit, field="terms.limit") if terms.HasField("limit") else None
-    return FeatureTerms(terms.enabled, limit, terms.hard, reset, terms.value)
+    return FeatureTerms(terms.enabled, decimal_or_none_of(terms, "limit", "terms"), terms.hard, reset, terms.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
-from services.entitlements.convert.common import decimal_from_pb, instant_from_pb, period_from_pb
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import FeatureTerms, PlanTerms
@@ -11,6 +10,13 @@ from services.entitlements.domain.subscription import PlanPeriods, Subscription,
 from services.entitlements.domain.usage import UsageKey, UsageTotal
 from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow
 from services.kernel.ids import OrganizationId
+from services.wire.values import (
+    decimal_of,
+    decimal_or_none_of,
+    instant_of,
+    instant_or_none_of,
+    period_from_pb,
+)
 
 _MONTHS_PER_YEAR = 12
 _UNITS = {
@@ -56,6 +62,7 @@ def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
     message = domain_events_pb2.SubscriptionChanged.FromString(body)
     announced = message.subscription
     is_anniversary = announced.billing_time == subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY
+    has_period = announced.HasField("current_period")
     subscription = Subscription(
         id=announced.id,
         external_id=announced.external_id,
@@ -64,9 +71,9 @@ def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
         state=_STATES[announced.state],
         timezone=message.timezone or "UTC",
         alignment=Alignment.ANNIVERSARY if is_anniversary else Alignment.CALENDAR,
-        started_at=instant_from_pb(announced.started_at),
-        ending_at=instant_from_pb(announced.ending_at) if announced.HasField("ending_at") else None,
-        current_period=period_from_pb(announced.current_period) if announced.HasField("current_period") else None,
+        started_at=instant_of(announced, "started_at"),
+        ending_at=instant_or_none_of(announced, "ending_at"),
+        current_period=period_from_pb(announced.current_period, "current_period") if has_period else None,
     )
     return [SubscriptionMoved(OrganizationId(message.organization_id), subscription)]
 
@@ -76,8 +83,8 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
     return [
         UsageTotal(
             UsageKey(OrganizationId(total.organization_id), total.subscription_id, total.metric_code),
-            period_from_pb(total.period),
-            decimal_from_pb(total.units, field="totals.units"),
+            period_from_pb(total.period, "totals.period"),
+            decimal_of(total, "units", "totals"),
             total.revision,
         )
         for total in domain_events_pb2.UsageAggregated.FromString(body).totals
@@ -87,14 +94,13 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
 def test_clock_advanced(body: bytes) -> list[ClockMoved]:
     """`rating.test_clock.advanced`."""
     message = domain_events_pb2.TestClockAdvanced.FromString(body)
-    return [ClockMoved(OrganizationId(message.organization_id), instant_from_pb(message.now), message.revision)]
+    return [ClockMoved(OrganizationId(message.organization_id), instant_of(message, "now"), message.revision)]
 
 
 def _plan_terms(entitlement: plan_pb2.PlanEntitlement) -> PlanTerms:
-    has_limit = entitlement.HasField("limit")
     terms = FeatureTerms(
         is_enabled=entitlement.enabled,
-        limit=decimal_from_pb(entitlement.limit, field="entitlements.limit") if has_limit else None,
+        limit=decimal_or_none_of(entitlement, "limit", "entitlements"),
         is_hard=entitlement.hard,
         reset=_RESETS[entitlement.reset],
         value=entitlement.value,

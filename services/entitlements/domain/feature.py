@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.entitlements.domain.limits import MAX_CODE, MAX_DESCRIPTION, MAX_NAME
+from services.kernel.checks import inside
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 
 
@@ -28,7 +29,7 @@ class Feature:
         name: for people.
         description: for people.
         type: gate, usage limit or configuration.
-        metric_code: for a usage limit, the billable metric whose units count; empty for one that is only consumed.
+        metric_code: for a usage limit, the billable metric whose units count; otherwise empty.
         created_at: when it was created.
         deleted_at: when it was removed; its code then unlocks nothing, whatever plans say.
     """
@@ -44,38 +45,38 @@ class Feature:
 
 
 def require_valid(feature: Feature) -> None:
-    """Refuse texts beyond their limits and a metric on what does not count.
+    """Refuse texts beyond their limits, a usage limit that counts nothing, and a metric on what does not count.
 
     Raises:
-        InvalidArgumentError: names the field.
+        InvalidArgumentError: names every wrong field.
     """
-    require_text(feature.code, "feature.code", MAX_CODE)
-    require_text(feature.name, "feature.name", MAX_NAME)
-    require_text(feature.description, "feature.description", MAX_DESCRIPTION, mandatory=False)
-    require_text(feature.metric_code, "feature.metric_code", MAX_CODE, mandatory=False)
-    if feature.metric_code and feature.type is not FeatureType.USAGE_LIMIT:
-        raise InvalidArgumentError.of_field(
-            "feature.metric_code", "value_is_invalid", "only a usage limit counts a metric"
-        )
+    is_limit = feature.type is FeatureType.USAGE_LIMIT
+    with inside("feature") as checks:
+        checks(require_text, feature.code, "code", MAX_CODE)
+        checks(require_text, feature.name, "name", MAX_NAME)
+        checks(require_text, feature.description, "description", MAX_DESCRIPTION, is_mandatory=False)
+        checks(require_text, feature.metric_code, "metric_code", MAX_CODE, is_mandatory=is_limit)
+        if feature.metric_code and not is_limit:
+            checks.refuse("metric_code", "value_is_invalid", "only a usage limit counts a metric")
 
 
-def require_text(text: str, field: str, longest: int, *, mandatory: bool = True) -> str:
+def require_text(text: str, field: str, longest: int, *, is_mandatory: bool = True) -> str:
     """The text, or an InvalidArgumentError that names the field where it is missing or too long."""
-    if mandatory and not text:
+    if is_mandatory and not text:
         raise InvalidArgumentError.of_field(field, "value_is_mandatory", "must not be empty")
     if len(text) > longest:
         raise InvalidArgumentError.of_field(field, "value_is_too_long", f"has at most {longest} characters")
     return text
 
 
-def revise(known: Feature, wanted: Feature) -> Feature:
-    """The known feature with what is wanted of it; a removed one is taken back with its id.
+def revise(known: Feature, draft: Feature) -> Feature:
+    """The known feature with the content of a draft; a removed one is taken back with its id.
 
     Raises:
         FailedPreconditionError: `FEATURE_TYPE_FIXED`, since plans and overrides were written for the type it has.
     """
-    if known.deleted_at is None and known.type is not wanted.type:
+    if known.deleted_at is None and known.type is not draft.type:
         raise FailedPreconditionError(
             "FEATURE_TYPE_FIXED", f"feature {known.code!r} is a {known.type} and stays one", code=known.code
         )
-    return replace(wanted, id=known.id, created_at=known.created_at, deleted_at=None)
+    return replace(draft, id=known.id, created_at=known.created_at, deleted_at=None)

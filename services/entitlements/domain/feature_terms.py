@@ -98,7 +98,7 @@ def require_valid(terms: FeatureTerms) -> None:
     """
     if terms.limit is not None and terms.limit < 0:
         raise InvalidArgumentError.of_field("terms.limit", "value_is_out_of_range", "must not be negative")
-    require_text(terms.value, "terms.value", MAX_VALUE, mandatory=False)
+    require_text(terms.value, "terms.value", MAX_VALUE, is_mandatory=False)
 
 
 def resolve(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.entitlements.deps import Deps
 from services.entitlements.domain.feature import Feature
 from services.entitlements.domain.standing import Standing
@@ -24,12 +24,11 @@ def get_feature(deps: Deps, organization: OrganizationId, code: str) -> Feature:
     return feature
 
 
-def list_features(deps: Deps, organization: OrganizationId, page: Page) -> tuple[Sequence[Feature], str, int]:
-    """A page of features, the code its next page begins after (empty on the last), and how many there are in all."""
+def list_features(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Feature]:
+    """A page of features by code, and how many there are in all."""
     with deps.db.transaction(organization) as tx:
         features, total = feature_store.page(tx, organization, page)
-    following = features[page.size - 1].code if len(features) > page.size else ""
-    return features[: page.size], following, total
+    return Listed.of(features, page, lambda feature: (feature.code,), total=total)
 
 
 def list_entitlements(

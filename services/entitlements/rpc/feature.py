@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy.engine import Connection
 
-from farebox.common.v1 import page_pb2
 from farebox.entitlements.v1 import feature_service_pb2 as pb
 from farebox.entitlements.v1 import feature_service_pb2_grpc
-from services.chassis.page import read_page, write_token
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
@@ -19,6 +19,7 @@ from services.entitlements.domain.feature import Feature
 from services.entitlements.domain.feature_terms import Override
 from services.entitlements.queries import feature as queries
 from services.kernel.ids import OrganizationId
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
@@ -26,6 +27,24 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
+
+    @command(
+        pb.CreateFeatureRequest,
+        pb.CreateFeatureResponse,
+        reads=lambda request: convert.feature_from_pb(request.feature),
+    )
+    def CreateFeature(self, tx: Connection, organization: OrganizationId, draft: Feature) -> pb.CreateFeatureResponse:
+        """Create a feature."""
+        feature = feature_commands.create_feature(self.deps, tx, organization, draft)
+        return pb.CreateFeatureResponse(feature=convert.feature_to_pb(feature))
+
+    @command(pb.UpdateFeatureRequest, pb.UpdateFeatureResponse, reads=convert.feature_change_from_pb)
+    def UpdateFeature(
+        self, tx: Connection, organization: OrganizationId, change: tuple[str, Callable[[Feature], Feature]]
+    ) -> pb.UpdateFeatureResponse:
+        """Change a feature, whole or in the fields that the mask names."""
+        feature = feature_commands.update_feature(self.deps, tx, organization, *change)
+        return pb.UpdateFeatureResponse(feature=convert.feature_to_pb(feature))
 
     @command(
         pb.UpsertFeatureRequest,
@@ -46,12 +65,9 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     @answers
     def ListFeatures(self, request: pb.ListFeaturesRequest, context: Context) -> pb.ListFeaturesResponse:
         """List the organization's features."""
-        page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
-        features, following, total = queries.list_features(self.deps, organization_of(context), page)
-        token = write_token(following) if following else ""
+        listed = queries.list_features(self.deps, organization_of(context), page_from_pb(request.page))
         return pb.ListFeaturesResponse(
-            features=[convert.feature_to_pb(feature) for feature in features],
-            page=page_pb2.PageResponse(next_page_token=token, total_size=total),
+            features=[convert.feature_to_pb(feature) for feature in listed.items], page=page_to_pb(listed)
         )
 
     @command(pb.DeleteFeatureRequest, pb.DeleteFeatureResponse)

@@ -8,8 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from farebox.margin.v1 import alert_pb2
 from services.kernel.errors import InvalidArgumentError
-from services.margin.convert.common import decimal_from_pb, decimal_to_pb, time_to_pb
 from services.margin.domain.alert import Alert, AlertMetric
+from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 _METRICS = {getattr(alert_pb2.Alert, f"METRIC_{metric.name}"): metric for metric in AlertMetric}
 _NUMBERS = {metric: number for number, metric in _METRICS.items()}
@@ -20,16 +20,15 @@ def alert_from_pb(message: alert_pb2.Alert) -> Alert:
     """An alert as it shall be; its id and created_at are ignored."""
     if message.metric not in _METRICS:
         raise InvalidArgumentError.of_field("alert.metric", "value_is_mandatory", "names a figure")
-    critical, recovery = message.HasField("critical_threshold"), message.HasField("recovery_threshold")
     return Alert(
         "",
         message.code,
         message.name,
         _METRICS[message.metric],
         message.external_customer_id,
-        decimal_from_pb(message.warning_threshold, field="alert.warning_threshold"),
-        decimal_from_pb(message.critical_threshold, field="alert.critical_threshold") if critical else None,
-        decimal_from_pb(message.recovery_threshold, field="alert.recovery_threshold") if recovery else None,
+        decimal_of(message, "warning_threshold", "alert"),
+        decimal_or_none_of(message, "critical_threshold", "alert"),
+        decimal_or_none_of(message, "recovery_threshold", "alert"),
         _duration(message.raise_after, field="alert.raise_after"),
         _duration(message.clear_after, field="alert.clear_after"),
         _UNKNOWN_TIME,
@@ -52,9 +51,9 @@ def alert_to_pb(alert: Alert) -> alert_pb2.Alert:
         metric=_NUMBERS[alert.metric],
         external_customer_id=alert.external_customer_id,
         warning_threshold=decimal_to_pb(alert.warning_threshold),
-        critical_threshold=None if alert.critical_threshold is None else decimal_to_pb(alert.critical_threshold),
-        recovery_threshold=None if alert.recovery_threshold is None else decimal_to_pb(alert.recovery_threshold),
-        created_at=time_to_pb(alert.created_at),
+        critical_threshold=decimal_to_pb(alert.critical_threshold),
+        recovery_threshold=decimal_to_pb(alert.recovery_threshold),
+        created_at=instant_to_pb(alert.created_at),
     )
     message.raise_after.FromTimedelta(alert.raise_after)
     message.clear_after.FromTimedelta(alert.clear_after)

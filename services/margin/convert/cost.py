@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from farebox.margin.v1 import cost_event_pb2, cost_model_pb2, cost_model_service_pb2
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import currency
-from services.margin.convert.common import decimal_from_pb, decimal_to_pb, time_from_pb, time_to_pb
 from services.margin.domain.cost_event import CostEvent, Outcome
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit, Rates
 from services.margin.domain.ledger import CostEntry
 from services.margin.domain.price import ProviderPrice
 from services.margin.domain.token import TokenType
+from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
 # Where a caller names no currency: providers bill in US dollars.
 DEFAULT_CURRENCY = "USD"
@@ -40,16 +40,15 @@ def token_type_from_pb(number: int, *, field: str) -> TokenType:
 
 def price_from_pb(message: cost_model_pb2.ProviderPrice) -> ProviderPrice:
     """A price as it shall be; its id and source are ignored."""
-    start, end = message.HasField("effective_from"), message.HasField("effective_to")
     return ProviderPrice(
         "",
         message.provider.strip(),
         message.model.strip(),
         token_type_from_pb(message.token_type, field="price.token_type"),
-        decimal_from_pb(message.amount_per_million, field="price.amount_per_million"),
+        decimal_of(message, "amount_per_million", "price"),
         currency_from_pb(message.currency, field="price.currency"),
-        time_from_pb(message.effective_from, field="price.effective_from") if start else None,
-        time_from_pb(message.effective_to, field="price.effective_to") if end else None,
+        instant_or_none_of(message, "effective_from", "price"),
+        instant_or_none_of(message, "effective_to", "price"),
         message.above_input_tokens,
     )
 
@@ -63,8 +62,8 @@ def price_to_pb(price: ProviderPrice) -> cost_model_pb2.ProviderPrice:
         token_type=_TOKEN_TYPES[price.token_type],
         amount_per_million=decimal_to_pb(price.amount_per_million),
         currency=price.currency,
-        effective_from=time_to_pb(price.effective_from) if price.effective_from else None,
-        effective_to=time_to_pb(price.effective_to) if price.effective_to else None,
+        effective_from=instant_to_pb(price.effective_from),
+        effective_to=instant_to_pb(price.effective_to),
         source=price.source,
         above_input_tokens=price.above_input_tokens,
     )
@@ -79,15 +78,13 @@ def cost_model_from_pb(message: cost_model_pb2.CostModel) -> CostModel:
         _rule_from_pb(message),
         currency_from_pb(message.currency, field="cost_model.currency"),
         _UNKNOWN_TIME,
-        time_from_pb(message.effective_from, field="cost_model.effective_from")
-        if message.HasField("effective_from")
-        else None,
+        instant_or_none_of(message, "effective_from", "cost_model"),
     )
 
 
 def _rule_from_pb(message: cost_model_pb2.CostModel) -> PerUnit | PerModel:
     if message.WhichOneof("rule") == "per_unit":
-        return PerUnit(decimal_from_pb(message.per_unit.unit_amount, field="cost_model.per_unit.unit_amount"))
+        return PerUnit(decimal_of(message.per_unit, "unit_amount", "cost_model.per_unit"))
     if message.WhichOneof("rule") != "per_model":
         raise InvalidArgumentError.of_field("cost_model.rule", "value_is_mandatory", "give per_unit or per_model")
     rule, default = message.per_model, PerModel()
@@ -102,10 +99,9 @@ def _rule_from_pb(message: cost_model_pb2.CostModel) -> PerUnit | PerModel:
 
 def _rates_from_pb(name: str, message: cost_model_pb2.CostModel.PerModel.Rates) -> Rates:
     field = f"cost_model.per_model.rates[{name}]"
-    given = message.HasField
     return Rates(
-        decimal_from_pb(message.input_per_million, field=field) if given("input_per_million") else None,
-        decimal_from_pb(message.output_per_million, field=field) if given("output_per_million") else None,
+        decimal_or_none_of(message, "input_per_million", field),
+        decimal_or_none_of(message, "output_per_million", field),
     )
 
 
@@ -116,9 +112,9 @@ def cost_model_to_pb(model: CostModel) -> cost_model_pb2.CostModel:
         name=model.name,
         metric_code=model.metric_code,
         currency=model.currency,
-        effective_from=time_to_pb(model.effective_from) if model.effective_from else None,
-        created_at=time_to_pb(model.created_at),
-        deleted_at=time_to_pb(model.deleted_at) if model.deleted_at else None,
+        effective_from=instant_to_pb(model.effective_from),
+        created_at=instant_to_pb(model.created_at),
+        deleted_at=instant_to_pb(model.deleted_at),
     )
     if isinstance(model.rule, PerUnit):
         message.per_unit.unit_amount.CopyFrom(decimal_to_pb(model.rule.unit_amount))
@@ -131,10 +127,10 @@ def _per_model_to_pb(rule: PerModel) -> cost_model_pb2.CostModel.PerModel:
     return cost_model_pb2.CostModel.PerModel(
         rates={
             name: cost_model_pb2.CostModel.PerModel.Rates(
-                input_per_million=None if r.input_per_million is None else decimal_to_pb(r.input_per_million),
-                output_per_million=None if r.output_per_million is None else decimal_to_pb(r.output_per_million),
+                input_per_million=decimal_to_pb(rates.input_per_million),
+                output_per_million=decimal_to_pb(rates.output_per_million),
             )
-            for name, r in rule.rates.items()
+            for name, rates in rule.rates.items()
         },
         provider_property=rule.provider_property,
         model_property=rule.model_property,
@@ -145,7 +141,6 @@ def _per_model_to_pb(rule: PerModel) -> cost_model_pb2.CostModel.PerModel:
 
 def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> CostEvent:
     """A cost event as it was sent; `field` is its place in the batch."""
-    has_time, has_amount = message.HasField("occurred_at"), message.HasField("amount")
     return CostEvent(
         message.cost_event_id,
         message.cost_meter_code,
@@ -153,12 +148,12 @@ def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> Cost
         message.external_customer_id,
         message.request_id,
         message.operation_key,
-        time_from_pb(message.occurred_at, field=f"{field}.occurred_at") if has_time else None,
+        instant_or_none_of(message, "occurred_at", field),
         message.provider,
         message.model,
         token_type_from_pb(message.token_type, field=f"{field}.token_type"),
         message.tokens,
-        decimal_from_pb(message.amount, field=f"{field}.amount") if has_amount else None,
+        decimal_or_none_of(message, "amount", field),
         currency_from_pb(message.currency, field=f"{field}.currency"),
     )
 
@@ -185,11 +180,11 @@ def entry_to_pb(entry: CostEntry) -> cost_event_pb2.CostEntry:
         model=line.model,
         token_type=_TOKEN_TYPES[line.token_type] if line.token_type else cost_model_pb2.TOKEN_TYPE_UNSPECIFIED,
         units=decimal_to_pb(line.units),
-        unit_amount=None if line.unit_amount is None else decimal_to_pb(line.unit_amount),
-        amount=None if line.amount is None else decimal_to_pb(line.amount),
+        unit_amount=decimal_to_pb(line.unit_amount),
+        amount=decimal_to_pb(line.amount),
         currency=line.currency,
         state=states.STATE_PRICED if entry.is_priced else states.STATE_UNPRICED,
-        occurred_at=time_to_pb(origin.occurred_at),
+        occurred_at=instant_to_pb(origin.occurred_at),
         source_id=origin.source_id,
         price_id=line.price_id or "",
     )

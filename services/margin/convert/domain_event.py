@@ -8,10 +8,10 @@ from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from farebox.rating.v1 import billable_metric_pb2, subscription_pb2
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
-from services.kernel.money import ZERO, parse_decimal
-from services.margin.convert.common import period_from_pb, time_from_pb, time_to_pb
+from services.kernel.money import ZERO
 from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription, UsageEvent
 from services.margin.domain.revenue import Accrual, AccrualEntry, RevenueKind
+from services.wire.values import decimal_or_none_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
 
 CLOCK_REACHED_SUBJECT = "margin.test_clock.reached"
 _SUMS = {
@@ -39,7 +39,7 @@ def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEven
             entry.external_customer_id,
             entry.subscription_id or None,
             entry.code,
-            time_from_pb(entry.occurred_at, field="occurred_at"),
+            instant_of(entry, "occurred_at"),
             entry.properties,
             entry.kind == ingest_pb.UsageEventEntry.KIND_VOIDED,
         )
@@ -64,8 +64,8 @@ def subscription_changed(body: bytes) -> Subscription:
         announced.id,
         announced.external_customer_id,
         announced.plan_code,
-        time_from_pb(announced.started_at, field="started_at") if has_run else None,
-        time_from_pb(announced.terminated_at, field="terminated_at") if announced.HasField("terminated_at") else None,
+        instant_of(announced, "started_at") if has_run else None,
+        instant_or_none_of(announced, "terminated_at"),
     )
 
 
@@ -78,19 +78,18 @@ def revenue_accrued(body: bytes) -> Accrual:
         message.external_customer_id,
         message.plan_code,
         message.currency,
-        period_from_pb(message.billing_period),
+        period_from_pb(message.billing_period, "billing_period"),
         message.revision,
         tuple(_accrual_entry(entry) for entry in message.entries),
     )
 
 
 def _accrual_entry(entry: rating_pb.RevenueAccrued.Entry) -> AccrualEntry:
-    amount = parse_decimal(entry.amount.value, field="amount") if entry.HasField("amount") else ZERO
     return AccrualEntry(
         _KINDS.get(entry.kind, RevenueKind.OTHER),
         entry.metric_code,
-        period_from_pb(entry.period),
-        amount,
+        period_from_pb(entry.period, "entries.period"),
+        decimal_or_none_of(entry, "amount", "entries") or ZERO,
         entry.group.get(_PROVIDER, ""),
         entry.group.get(_MODEL, ""),
     )
@@ -101,7 +100,7 @@ def test_clock_advanced(body: bytes) -> ClockAdvance:
     message = rating_pb.TestClockAdvanced.FromString(body)
     return ClockAdvance(
         message.organization_id,
-        time_from_pb(message.now, field="now"),
+        instant_of(message, "now"),
         message.revision,
         {position.shard: position.last_number for position in message.positions},
     )
@@ -110,6 +109,6 @@ def test_clock_advanced(body: bytes) -> ClockAdvance:
 def domain_event_to_pb(event: ClockReached) -> tuple[str, Message]:
     """Subject and body of a domain event of margin."""
     body = margin_pb.TestClockReached(
-        organization_id=event.organization_id, revision=event.revision, now=time_to_pb(event.now)
+        organization_id=event.organization_id, revision=event.revision, now=instant_to_pb(event.now)
     )
     return CLOCK_REACHED_SUBJECT, body

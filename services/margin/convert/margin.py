@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from farebox.common.v1 import period_pb2
 from farebox.margin.v1 import margin_pb2, margin_service_pb2
 from services.kernel.errors import InvalidArgumentError
-from services.margin.convert.common import decimal_to_pb, period_to_pb
 from services.margin.domain.margin import Margin, MarginState
 from services.margin.domain.step import Granularity
+from services.margin.queries.margin import Span
 from services.margin.store.figure import GroupBy
+from services.wire.values import decimal_to_pb, instant_or_none_of, period_to_pb
 
 _GROUPS = {
     getattr(margin_service_pb2.ListMarginsRequest, f"GROUP_BY_{group.name}"): group
@@ -19,6 +21,11 @@ _GRANULARITIES = {
     for granularity in Granularity
 } | {margin_service_pb2.GetMarginTrendRequest.GRANULARITY_UNSPECIFIED: Granularity.DAY}
 _STATES = {state: getattr(margin_pb2.Margin, f"STATE_{state.name}") for state in MarginState}
+
+
+def span_from_pb(message: period_pb2.Period) -> Span:
+    """The span a caller asks for; either end may be missing."""
+    return Span(instant_or_none_of(message, "start", "period"), instant_or_none_of(message, "end", "period"))
 
 
 def group_by_from_pb(number: int) -> GroupBy:
@@ -38,7 +45,6 @@ def granularity_from_pb(number: int) -> Granularity:
 def margin_to_pb(margin: Margin) -> margin_pb2.Margin:
     """The figures of a group; what has no percent or no coverage leaves it out."""
     figures = margin.figures
-    percent, coverage = figures.margin_percent, figures.coverage_ratio
     return margin_pb2.Margin(
         group=margin.group,
         period=period_to_pb(margin.period),
@@ -46,9 +52,9 @@ def margin_to_pb(margin: Margin) -> margin_pb2.Margin:
         revenue=decimal_to_pb(figures.revenue),
         cost=decimal_to_pb(figures.cost),
         margin=decimal_to_pb(figures.margin),
-        margin_percent=None if percent is None else decimal_to_pb(percent),
+        margin_percent=decimal_to_pb(figures.margin_percent),
         state=_STATES[figures.state],
-        coverage_ratio=None if coverage is None else decimal_to_pb(coverage),
+        coverage_ratio=decimal_to_pb(figures.coverage_ratio),
         unpriced_count=figures.unpriced_count,
         units=decimal_to_pb(figures.units),
     )

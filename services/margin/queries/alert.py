@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
 from services.margin.deps import Deps
@@ -23,8 +23,8 @@ def get_alert(deps: Deps, organization: OrganizationId, code: str) -> Alert:
     return alert
 
 
-def list_alerts(deps: Deps, organization: OrganizationId, page: Page) -> tuple[list[Alert], bool]:
-    """A page of alerts by code, and whether the list goes on."""
+def list_alerts(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Alert]:
+    """A page of alerts by code."""
     with deps.db.transaction(organization) as tx:
         alerts = alert_store.page(tx, organization, page)
-    return alerts[: page.size], len(alerts) > page.size
+    return Listed.of(alerts, page, lambda alert: (alert.code,))

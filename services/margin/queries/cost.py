@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, uuid_or_none
 from services.margin.deps import Deps
@@ -29,21 +29,19 @@ def provider_prices(
     return Prices(deps.prices, overrides).holding(provider, model, instant)
 
 
-def list_cost_models(deps: Deps, organization: OrganizationId, page: Page) -> tuple[list[CostModel], bool]:
-    """A page of cost models, newest first, and whether the list goes on."""
+def list_cost_models(deps: Deps, organization: OrganizationId, page: Page) -> Listed[CostModel]:
+    """A page of cost models, newest first."""
     with deps.db.transaction(organization) as tx:
-        found = cost_model_store.page(tx, organization, _after_an_id(page))
-    return found[: page.size], len(found) > page.size
+        models = cost_model_store.page(tx, organization, _after_an_id(page))
+    return Listed.of(models, page, lambda model: (model.id,))
 
 
-def list_cost_entries(
-    deps: Deps, organization: OrganizationId, wanted: EntryFilter, page: Page
-) -> tuple[list[CostEntry], bool]:
-    """A page of the ledger, newest first, and whether it goes on."""
+def list_cost_entries(deps: Deps, organization: OrganizationId, wanted: EntryFilter, page: Page) -> Listed[CostEntry]:
+    """A page of the ledger, newest first."""
     named = replace(wanted, model=deps.prices.name("", wanted.model).model if wanted.model else "")
     with deps.db.transaction(organization) as tx:
-        found = ledger_store.page(tx, organization, named, _after_an_id(page))
-    return found[: page.size], len(found) > page.size
+        entries = ledger_store.page(tx, organization, named, _after_an_id(page))
+    return Listed.of(entries, page, lambda entry: (entry.id,))
 
 
 def _after_an_id(page: Page) -> Page:

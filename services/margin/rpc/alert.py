@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from farebox.common.v1.page_pb2 import PageResponse
 from farebox.margin.v1 import alert_service_pb2 as pb
 from farebox.margin.v1 import alert_service_pb2_grpc as pb_grpc
-from services.chassis.page import write_token
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.margin.commands import alert as commands
 from services.margin.convert.alert import alert_from_pb, alert_to_pb
-from services.margin.convert.common import page_from_pb
 from services.margin.deps import Deps
 from services.margin.domain.alert import Alert
 from services.margin.queries import alert as queries
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class AlertServicer(pb_grpc.AlertServiceServicer):
@@ -41,9 +39,8 @@ class AlertServicer(pb_grpc.AlertServiceServicer):
     @answers
     def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """The alerts by code."""
-        alerts, has_more = queries.list_alerts(self.deps, organization_of(context), page_from_pb(request.page))
-        page = PageResponse(next_page_token=write_token(alerts[-1].code) if has_more else "")
-        return pb.ListAlertsResponse(alerts=map(alert_to_pb, alerts), page=page)
+        listed = queries.list_alerts(self.deps, organization_of(context), page_from_pb(request.page))
+        return pb.ListAlertsResponse(alerts=map(alert_to_pb, listed.items), page=page_to_pb(listed))
 
     @command(pb.DeleteAlertRequest, pb.DeleteAlertResponse)
     def DeleteAlert(

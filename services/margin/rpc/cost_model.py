@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from farebox.common.v1.page_pb2 import PageResponse
 from farebox.margin.v1 import cost_model_service_pb2 as pb
 from farebox.margin.v1 import cost_model_service_pb2_grpc as pb_grpc
-from services.chassis.page import write_token
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
@@ -16,12 +14,12 @@ from services.margin.commands import cost_event as cost_event_commands
 from services.margin.commands import cost_model as cost_model_commands
 from services.margin.commands import price as price_commands
 from services.margin.convert import cost as convert
-from services.margin.convert.common import page_from_pb, time_from_pb
 from services.margin.deps import Deps
 from services.margin.domain.cost_model import CostModel
 from services.margin.domain.price import ProviderPrice
 from services.margin.queries import cost as queries
 from services.margin.store.ledger import EntryFilter
+from services.wire.values import instant_or_none_of, page_from_pb, page_to_pb
 
 
 class CostModelServicer(pb_grpc.CostModelServiceServicer):
@@ -33,7 +31,7 @@ class CostModelServicer(pb_grpc.CostModelServiceServicer):
     @answers
     def GetProviderPrices(self, request: pb.GetProviderPricesRequest, context: Context) -> pb.GetProviderPricesResponse:
         """The prices that hold at an instant."""
-        at = time_from_pb(request.at, field="at") if request.HasField("at") else None
+        at = instant_or_none_of(request, "at")
         prices = queries.provider_prices(self.deps, organization_of(context), request.provider, request.model, at)
         return pb.GetProviderPricesResponse(prices=map(convert.price_to_pb, prices))
 
@@ -64,9 +62,10 @@ class CostModelServicer(pb_grpc.CostModelServiceServicer):
     @answers
     def ListCostModels(self, request: pb.ListCostModelsRequest, context: Context) -> pb.ListCostModelsResponse:
         """The cost models, newest first."""
-        models, has_more = queries.list_cost_models(self.deps, organization_of(context), page_from_pb(request.page))
-        page = PageResponse(next_page_token=write_token(models[-1].id) if has_more else "")
-        return pb.ListCostModelsResponse(cost_models=map(convert.cost_model_to_pb, models), page=page)
+        listed = queries.list_cost_models(self.deps, organization_of(context), page_from_pb(request.page))
+        return pb.ListCostModelsResponse(
+            cost_models=map(convert.cost_model_to_pb, listed.items), page=page_to_pb(listed)
+        )
 
     @command(pb.DeleteCostModelRequest, pb.DeleteCostModelResponse)
     def DeleteCostModel(
@@ -88,8 +87,7 @@ class CostModelServicer(pb_grpc.CostModelServiceServicer):
     def ListCostEntries(self, request: pb.ListCostEntriesRequest, context: Context) -> pb.ListCostEntriesResponse:
         """The cost ledger, newest first."""
         entry_filter = EntryFilter(request.external_customer_id, request.model, is_unpriced_only=request.unpriced_only)
-        entries, has_more = queries.list_cost_entries(
+        listed = queries.list_cost_entries(
             self.deps, organization_of(context), entry_filter, page_from_pb(request.page)
         )
-        page = PageResponse(next_page_token=write_token(entries[-1].id) if has_more else "")
-        return pb.ListCostEntriesResponse(entries=map(convert.entry_to_pb, entries), page=page)
+        return pb.ListCostEntriesResponse(entries=map(convert.entry_to_pb, listed.items), page=page_to_pb(listed))

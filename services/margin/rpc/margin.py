@@ -6,8 +6,7 @@ from farebox.margin.v1 import margin_service_pb2 as pb
 from farebox.margin.v1 import margin_service_pb2_grpc as pb_grpc
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.margin.convert.common import span_from_pb
-from services.margin.convert.margin import granularity_from_pb, group_by_from_pb, margin_to_pb
+from services.margin.convert.margin import granularity_from_pb, group_by_from_pb, margin_to_pb, span_from_pb
 from services.margin.deps import Deps
 from services.margin.queries import margin as queries
 

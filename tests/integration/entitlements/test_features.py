@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from services.chassis.config import Settings
 from services.chassis.migrate import check, downgrade, migrate
-from services.chassis.page import Page
-from services.entitlements.commands.feature import delete_feature, upsert_feature
+from services.chassis.page import Page, read_page
+from services.entitlements.commands.feature import create_feature, delete_feature, upsert_feature
 from services.entitlements.commands.override import remove_override, set_override
 from services.entitlements.domain.access import Question, Reason
 from services.entitlements.domain.feature import Feature, FeatureType
@@ -21,7 +21,13 @@ from services.entitlements.domain.feature_terms import FeatureTerms, Override, S
 from services.entitlements.queries import access as access_queries
 from services.entitlements.queries import feature as queries
 from services.kernel.cadence import ResetWindow
-from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
+from services.kernel.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from services.kernel.ids import OrganizationId, new_id
 from tests.support.rating.events import (
     fresh_ids,
@@ -58,15 +64,35 @@ def sold(world: Any) -> Any:
 
 
 def test_plans_register_what_they_name(sold: Any) -> None:
-    found, following, total = queries.list_features(sold.deps, sold.organization, Page())
-    assert [(one.code, one.type, one.metric_code) for one in found] == [
+    """A page of features tells how many there are in all, and where the next page begins."""
+    listed = queries.list_features(sold.deps, sold.organization, Page())
+    assert [(feature.code, feature.type, feature.metric_code) for feature in listed.items] == [
         ("calls", FeatureType.USAGE_LIMIT, "api_call"),
         ("sso", FeatureType.GATE, ""),
     ]
-    assert (following, total) == ("", 2)
-    first, following, _ = queries.list_features(sold.deps, sold.organization, Page(size=1))
-    second, _, _ = queries.list_features(sold.deps, sold.organization, Page(size=1, after=(following,)))
-    assert [one.code for one in (*first, *second)] == ["calls", "sso"]
+    assert (listed.next_token, listed.total) == ("", 2)
+    first = queries.list_features(sold.deps, sold.organization, Page(size=1))
+    second = queries.list_features(sold.deps, sold.organization, read_page(1, first.next_token))
+    assert [feature.code for feature in (*first.items, *second.items)] == ["calls", "sso"]
+
+
+def test_creating_never_changes(sold: Any) -> None:
+    """A code that is taken stays what it is; that of a removed feature may be given again, and keeps its id."""
+    known = queries.get_feature(sold.deps, sold.organization, "sso")
+    with pytest.raises(AlreadyExistsError) as caught:
+        run(sold, create_feature, feature("sso", name="Another"))
+    assert caught.value.reason == "FEATURE_EXISTS"
+    assert queries.get_feature(sold.deps, sold.organization, "sso") == known
+    run(sold, delete_feature, "sso")
+    again = run(sold, create_feature, feature("sso", name="Again"))
+    assert (again.id, again.name) == (known.id, "Again")
+
+
+def test_a_usage_limit_names_its_metric(sold: Any) -> None:
+    """A limit that counts nothing would never be reached: it is refused where it is made, with every other fault."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        run(sold, create_feature, feature("seats", FeatureType.USAGE_LIMIT, name=""))
+    assert [violation.field for violation in caught.value.violations] == ["feature.name", "feature.metric_code"]
 
 
 def test_upsert(sold: Any) -> None:

@@ -26,7 +26,7 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.channel import open_channel
-from services.chassis.rpc.errors import error_info
+from services.chassis.rpc.errors import error_info, field_violations
 from services.chassis.streams import ENTITLEMENTS
 from services.chassis.wait import wait_until
 from services.entitlements.main import Parts, build
@@ -261,6 +261,49 @@ def test_one_id_is_charged_once(running: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         running.consume("8", "same")
     assert error_info(caught.value)[0] == "REQUEST_ID_REUSED"
+
+
+def test_two_partial_changes_at_once_both_take_effect(running: Running) -> None:
+    """Each names one field; whoever comes second changes the feature as the first has left it, under the lock."""
+    created = feature_pb2.Feature(code="beta", name="Beta", type=feature_pb2.Feature.TYPE_GATE)
+    request = feature_service_pb2.CreateFeatureRequest(feature=created)
+    running.features.CreateFeature(request, metadata=running.metadata)
+    for turn in range(10):
+        barrier = threading.Barrier(2)
+        contents = {"name": f"Name {turn}", "description": f"Description {turn}"}
+
+        def change(field: str, text: str, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait(PATIENCE)
+            request = feature_service_pb2.UpdateFeatureRequest(
+                code="beta", feature=feature_pb2.Feature(**{field: text}), update_mask={"paths": [field]}
+            )
+            running.features.UpdateFeature(request, metadata=running.metadata)
+
+        callers = [threading.Thread(target=change, args=content) for content in contents.items()]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        found = running.features.GetFeature(
+            feature_service_pb2.GetFeatureRequest(code="beta"), metadata=running.metadata
+        ).feature
+        assert {field: getattr(found, field) for field in contents} == contents
+
+
+@pytest.mark.parametrize(
+    ("paths", "field"),
+    [(["id"], "feature.id"), (["code"], "feature.code"), (["colour"], "feature.colour"), (["name"], "feature.name")],
+)
+def test_a_change_that_cannot_be_is_refused_by_name(running: Running, paths: list[str], field: str) -> None:
+    """What Farebox gives, what identifies, what is unknown, and what must not be empty."""
+    created = feature_pb2.Feature(code="beta", name="Beta", type=feature_pb2.Feature.TYPE_GATE)
+    running.features.CreateFeature(feature_service_pb2.CreateFeatureRequest(feature=created), metadata=running.metadata)
+    request = feature_service_pb2.UpdateFeatureRequest(
+        code="beta", feature=feature_pb2.Feature(code="gamma", id=new_id()), update_mask={"paths": paths}
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        running.features.UpdateFeature(request, metadata=running.metadata)
+    assert [violation.field for violation in field_violations(caught.value)] == [field]
 
 
 def test_features_and_overrides(running: Running) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from services.chassis.db import Database
-from services.chassis.page import Page
+from services.chassis.page import Listed, Page
 from services.kernel.errors import AlreadyExistsError, NotFoundError
 from services.margin.commands import alert as alerts
 from services.margin.domain.alert import Alert, AlertMetric
@@ -27,8 +27,8 @@ def test_an_alert_is_made_found_and_removed(database_for: Callable[[str], Databa
     with deps.db.transaction(ACME) as tx:
         made = alerts.create_alert(deps, tx, ACME, LOW)
     assert lists.get_alert(deps, ACME, "low") == made
-    assert lists.list_alerts(deps, ACME, Page()) == ([made], False)
-    assert lists.list_alerts(deps, OTHER, Page()) == ([], False)
+    assert lists.list_alerts(deps, ACME, Page()) == Listed((made,))
+    assert lists.list_alerts(deps, OTHER, Page()) == Listed(())
     with pytest.raises(AlreadyExistsError), deps.db.transaction(ACME) as tx:
         alerts.create_alert(deps, tx, ACME, LOW)
     with deps.db.transaction(OTHER) as tx, pytest.raises(NotFoundError):

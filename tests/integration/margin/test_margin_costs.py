@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.chassis.db import Database
-from services.chassis.page import Page
+from services.chassis.page import Page, read_page
 from services.kernel.errors import UnavailableError
 from services.margin.commands import cost_event
 from services.margin.commands import cost_model as cost_models
@@ -91,8 +91,8 @@ def test_an_unknown_model_is_unpriced_and_lowers_the_coverage(deps: Deps) -> Non
     take(deps, usage("t1", INPUT), usage("t2", {**INPUT, "model": "nobody-knows-this"}))
     found = figures(deps)
     assert (found.cost, found.unpriced_count, found.coverage_ratio) == (Decimal("0.0025"), 1, Decimal("0.5"))
-    (entry,), more = lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page())
-    assert (entry.origin.source_id, entry.line.amount, more) == ("t2", None, False)
+    (entry,) = lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page()).items
+    assert (entry.origin.source_id, entry.line.amount) == ("t2", None)
 
 
 def test_a_voided_event_costs_nothing_any_more(deps: Deps) -> None:
@@ -101,9 +101,9 @@ def test_a_voided_event_costs_nothing_any_more(deps: Deps) -> None:
     take(deps, usage("t1", is_voided=True), usage("t2", is_voided=True))
     take(deps, usage("t1", is_voided=True))
     assert figures(deps) == Figures(Decimal(0), Decimal(0), Decimal(0), 0, 0)
-    entries, _ = lists.list_cost_entries(deps, ACME, EntryFilter(), Page())
+    entries = lists.list_cost_entries(deps, ACME, EntryFilter(), Page()).items
     assert len(entries) == 4
-    assert lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page())[0] == []
+    assert lists.list_cost_entries(deps, ACME, EntryFilter(is_unpriced_only=True), Page()).items == ()
 
 
 def test_units_cost_a_fixed_amount_each(deps: Deps) -> None:
@@ -132,7 +132,7 @@ def test_the_time_of_the_event_fixes_the_price(deps: Deps) -> None:
     o3 = {**INPUT, "model": "o3", "tokens": 1_000_000}
     take(deps, usage("after", o3, occurred_at=change))
     take(deps, usage("before", o3, occurred_at=change - timedelta(microseconds=1)))
-    entries, _ = lists.list_cost_entries(deps, ACME, EntryFilter(model="o3"), Page())
+    entries = lists.list_cost_entries(deps, ACME, EntryFilter(model="o3"), Page()).items
     assert {entry.origin.source_id: entry.line.amount for entry in entries} == {
         "after": Decimal(2),
         "before": Decimal(10),
@@ -214,17 +214,17 @@ def test_a_parent_tells_the_customer_whenever_it_comes(deps: Deps, *, parent_fir
     found = groups(deps, GroupBy.CUSTOMER)
     assert found["cust_9"] == Figures(Decimal(0), Decimal("0.0025"), Decimal(1000), 1, 0)
     assert found.get("", Figures()) == Figures()
-    entries, _ = lists.list_cost_entries(deps, ACME, EntryFilter("cust_9"), Page())
+    entries = lists.list_cost_entries(deps, ACME, EntryFilter("cust_9"), Page()).items
     assert entries[0].origin.subscription_id == SUBSCRIPTION
 
 
 def test_pages_of_the_ledger_join_without_gap(deps: Deps) -> None:
     cost_model(deps)
     take(deps, *(usage(f"t{number}", INPUT) for number in range(5)))
-    first, more = lists.list_cost_entries(deps, ACME, EntryFilter(), Page(3))
-    rest, end = lists.list_cost_entries(deps, ACME, EntryFilter(), Page(3, (first[-1].id,)))
-    assert (len(first), more, len(rest), end) == (3, True, 2, False)
-    assert len({entry.id for entry in first + rest}) == 5
+    first = lists.list_cost_entries(deps, ACME, EntryFilter(), Page(3))
+    rest = lists.list_cost_entries(deps, ACME, EntryFilter(), read_page(3, first.next_token))
+    assert (len(first.items), len(rest.items), rest.next_token) == (3, 2, "")
+    assert len({entry.id for entry in first.items + rest.items}) == 5
 
 
 @pytest.mark.parametrize("minutes", [(0, 600), (1, 599), (61, 119), (75, 80), (60, 120), (-100, 900)])
