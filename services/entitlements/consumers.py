@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.apart import applying_apart
 from services.chassis.follower import Log, Message
 from services.chassis.streams import RATING
 from services.entitlements.commands import projection
@@ -19,6 +21,8 @@ from services.entitlements.store import organization as organization_store
 
 # The whole log is read, so that its position says everything; what has no handler is passed over.
 SUBJECT = "rating.>"
+# The name under which the position in it is kept.
+LOG = "rating"
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,14 @@ HANDLERS = {
     "rating.subscription.changed": Handler(
         rating.subscription_changed, projection.apply_subscriptions, is_locking=True
     ),
-    "rating.usage.aggregated": Handler(rating.usage_aggregated, projection.apply_usage, is_locking=False),
+    rating.USAGE_AGGREGATED: Handler(rating.usage_aggregated, projection.apply_usage, is_locking=False),
     "rating.test_clock.advanced": Handler(rating.test_clock_advanced, projection.apply_clocks, is_locking=True),
 }
 
 
 def rating_log(deps: Deps) -> Log:
     """Rating's domain events, in their one order."""
-    return Log(
-        name="rating",
-        stream=RATING,
-        subject=SUBJECT,
-        apply=lambda tx, messages: apply(deps, tx, messages),
-    )
+    return Log(LOG, RATING, SUBJECT, applying_apart(LOG, partial(apply, deps), rating.split))
 
 
 def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:

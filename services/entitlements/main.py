@@ -38,6 +38,7 @@ class Parts:
     service_names: Sequence[str]
     workers: Sequence[Worker]
     close: Callable[[], None]
+    deps: Deps
 
 
 def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
@@ -64,7 +65,7 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts:
         bus.close()
         db.dispose()
 
-    return Parts(server, SERVICE_NAMES, workers, close)
+    return Parts(server, SERVICE_NAMES, workers, close, deps)
 
 
 if __name__ == "__main__":

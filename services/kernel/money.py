@@ -21,6 +21,10 @@ MAX_DIGITS = 38
 MAX_EXPONENT = 30
 # A whole number of one more has an exponent beyond the largest, however it is written.
 MAX_WHOLE_DIGITS = MAX_EXPONENT + 1
+# What our own arithmetic may make of such numbers: a product of two of them, with all digits that are kept.
+MAX_COMPUTED_EXPONENT = 2 * MAX_EXPONENT
+# Longest text of a computed number: its digits behind as many zeros, sign and point.
+MAX_COMPUTED_TEXT = PRECISION + MAX_COMPUTED_EXPONENT + 2
 # Longest text worth parsing: 38 digits, 30 zeros, sign, point and exponent mark.
 MAX_TEXT = 80
 
@@ -67,6 +71,14 @@ def parse_decimal(text: str, *, field: str) -> Decimal:
             field, "invalid_number", f"needs a decimal number of at most {MAX_DIGITS} digits"
         )
     return number
+
+
+def computed_decimal_or_none(text: str) -> Decimal | None:
+    """As `decimal_or_none`, for a number that our own arithmetic made of such: of more digits, and of wider range."""
+    if len(text) > MAX_COMPUTED_TEXT or not _NUMBER.fullmatch(text):
+        return None
+    number = Decimal(text)
+    return None if number and abs(number.adjusted()) > MAX_COMPUTED_EXPONENT else +number
 
 
 def plain(number: Decimal) -> str:

@@ -16,7 +16,7 @@ from farebox.common.v1 import decimal_pb2, page_pb2, period_pb2
 from services.chassis.page import Listed, Page, read_page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.instant import EPOCH, LATEST, SPAN, is_kept
-from services.kernel.money import parse_decimal, plain
+from services.kernel.money import computed_decimal_or_none, parse_decimal, plain
 from services.kernel.period import Period
 
 _NANOS_PER_SECOND = 1_000_000_000
@@ -45,6 +45,15 @@ def decimal_of(message: HasFields, name: str, path: str = "") -> Decimal:
 def decimal_or_none_of(message: HasFields, name: str, path: str = "") -> Decimal | None:
     """A number that may be absent."""
     return decimal_of(message, name, path) if message.HasField(name) else None
+
+
+def computed_of(message: HasFields, name: str, path: str = "") -> Decimal:
+    """A number that must be there and that one of our services computed: wider than what a caller may send."""
+    field = _present(message, name, path)
+    number = computed_decimal_or_none(getattr(message, name).value)
+    if number is None:
+        raise InvalidArgumentError.of_field(field, "invalid_number", "is not a number that a service announces")
+    return number
 
 
 @overload

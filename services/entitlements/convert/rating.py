@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
+from services.chassis.follower import Message
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import FeatureTerms, PlanTerms
 from services.entitlements.domain.subscription import PlanPeriods, Subscription, SubscriptionState
 from services.entitlements.domain.usage import UsageKey, UsageTotal
-from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow
+from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow, zone
 from services.kernel.ids import OrganizationId
 from services.wire.values import (
-    decimal_of,
+    computed_of,
     decimal_or_none_of,
     instant_of,
     instant_or_none_of,
     period_from_pb,
 )
 
+USAGE_AGGREGATED = "rating.usage.aggregated"
 _MONTHS_PER_YEAR = 12
 _UNITS = {
     plan_pb2.BillingInterval.UNIT_DAY: (CadenceUnit.DAY, 1),
@@ -69,7 +71,7 @@ def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
         external_customer_id=announced.external_customer_id,
         plan_id=announced.plan_id,
         state=_STATES[announced.state],
-        timezone=message.timezone or "UTC",
+        timezone=_known_zone(message.timezone or "UTC"),
         alignment=Alignment.ANNIVERSARY if is_anniversary else Alignment.CALENDAR,
         started_at=instant_of(announced, "started_at"),
         ending_at=instant_or_none_of(announced, "ending_at"),
@@ -84,17 +86,31 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
         UsageTotal(
             UsageKey(OrganizationId(total.organization_id), total.subscription_id, total.metric_code),
             period_from_pb(total.period, "totals.period"),
-            decimal_of(total, "units", "totals"),
+            computed_of(total, "units", "totals"),
             total.revision,
         )
         for total in domain_events_pb2.UsageAggregated.FromString(body).totals
     ]
 
 
+def split(message: Message) -> list[bytes]:
+    """The totals of `rating.usage.aggregated` one by one; every other announcement is of one organization anyway."""
+    if message.subject != USAGE_AGGREGATED:
+        return []
+    whole = domain_events_pb2.UsageAggregated.FromString(message.body)
+    return [domain_events_pb2.UsageAggregated(totals=[total]).SerializeToString() for total in whole.totals]
+
+
 def test_clock_advanced(body: bytes) -> list[ClockMoved]:
     """`rating.test_clock.advanced`."""
     message = domain_events_pb2.TestClockAdvanced.FromString(body)
     return [ClockMoved(OrganizationId(message.organization_id), instant_of(message, "now"), message.revision)]
+
+
+def _known_zone(timezone: str) -> str:
+    """The zone, refused here if it is none: every later look at the customer's days would fail."""
+    zone(timezone)
+    return timezone
 
 
 def _plan_terms(entitlement: plan_pb2.PlanEntitlement) -> PlanTerms:

@@ -4,112 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 
-from farebox.common.v1 import decimal_pb2
 from farebox.entitlements.v1 import (
     access_service_pb2,
-    access_service_pb2_grpc,
     domain_events_pb2,
     entitlement_pb2,
     feature_pb2,
     feature_service_pb2,
-    feature_service_pb2_grpc,
 )
 from services.chassis.bus import Bus
-from services.chassis.config import Settings
-from services.chassis.rpc.calls import ORGANIZATION_KEY
-from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations
 from services.chassis.streams import ENTITLEMENTS
 from services.chassis.wait import wait_until
-from services.entitlements.main import Parts, build
-from services.entitlements.settings import EntitlementsSettings
 from services.kernel.ids import new_id
-from services.kernel.period import Period
+from tests.support.entitlements import NOW, PATIENCE, PERIOD, PLAN, SUBSCRIPTION, Running
 from tests.support.rating.events import (
-    RatingLog,
     clock_advanced,
-    fresh_ids,
-    gate,
     limit,
     plan_changed,
-    subscription_changed,
     usage_aggregated,
 )
 
-PLAN, SUBSCRIPTION = fresh_ids(2)
-# The process runs on the machine's clock: its billing period must hold the present.
-NOW = datetime.now(UTC)
-PERIOD = Period(NOW - timedelta(days=10), NOW + timedelta(days=20))
 # What is promised of freshness, with room for a machine that runs other tests beside this one.
 VISIBLE_SECONDS = 0.25
-PATIENCE = 20
-
-
-@dataclass
-class Running:
-    """A running process and its callers."""
-
-    parts: Parts
-    access: Any
-    features: Any
-    organization: str
-    log: RatingLog
-
-    @property
-    def metadata(self) -> list[tuple[str, str]]:
-        return [(ORGANIZATION_KEY, self.organization)]
-
-    def check(self, feature: str = "calls") -> entitlement_pb2.Access:
-        request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code=feature)
-        return self.access.Check(request, metadata=self.metadata).access
-
-    def consume(self, units: str, request_id: str) -> access_service_pb2.ConsumeResponse:
-        request = access_service_pb2.ConsumeRequest(
-            request_id=request_id,
-            external_customer_id="acme",
-            feature_code="calls",
-            units=decimal_pb2.Decimal(value=units),
-        )
-        return self.access.Consume(request, metadata=self.metadata)
-
-    def until_used(self, units: str) -> None:
-        wait_until(lambda: self.check().used.value == units, timeout=PATIENCE, what=f"{units} units to count")
-
-    def sell(self) -> None:
-        self.log.announce(
-            plan_changed(self.organization, PLAN, [gate("sso"), limit("calls", "100")]),
-            subscription_changed(self.organization, SUBSCRIPTION, PLAN, period=PERIOD),
-        )
-        wait_until(lambda: self.check().allowed, timeout=PATIENCE, what="the subscription to be known")
-
-
-@pytest.fixture
-def running(settings_for: Callable[[str], Settings], bus: Bus) -> Iterator[Running]:
-    settings = settings_for("entitlements")
-    parts = build(EntitlementsSettings.model_validate(settings.model_dump()))
-    for worker in parts.workers:
-        worker.start()
-    parts.server.start(parts.service_names)
-    with open_channel(f"127.0.0.1:{parts.server.port}") as wire:
-        yield Running(
-            parts,
-            access_service_pb2_grpc.AccessServiceStub(wire),
-            feature_service_pb2_grpc.FeatureServiceStub(wire),
-            new_id(),
-            RatingLog(bus),
-        )
-        parts.server.drain()
-    for worker in reversed(parts.workers):
-        worker.stop()
-    parts.close()
 
 
 def announced(bus: Bus, count: int) -> list[Any]:

@@ -1,0 +1,96 @@
+"""One message, many organizations: what cannot be applied of it is set aside, and everything else has its effect.
+
+A follower isolates messages (chassis.follower); a message that carries parts of several organizations is isolated here,
+part by part. All parts are tried together; where they fail, each half is tried by itself, down to the culprit. So what
+somebody sent to break us costs twice the logarithm of a message, not the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from google.protobuf.message import DecodeError
+from sqlalchemy.engine import Connection
+
+from services.chassis import metrics
+from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.follower import Message
+from services.chassis.log import logger
+from services.kernel.errors import UnavailableError
+
+log = logger(__name__)
+
+# Tells the parts of one message apart in the table of dead letters.
+_DIGEST_BYTES = 8
+# What is kept of an error: enough to know it by.
+_MAX_ERROR = 2000
+
+Apply = Callable[[Connection, Sequence[Message]], None]
+"""Takes the effect of messages, in order, in the transaction it is given."""
+
+Split = Callable[[Message], Sequence[bytes]]
+"""The bodies of the smallest messages that together say what a message does, in order."""
+
+
+def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
+    """Apply messages so that what is wrong with a part of one stops neither the others nor its neighbours in it.
+
+    Args:
+        log_name: of the log that is followed; a part is set aside as a dead letter of `<log>/<digest of its body>`.
+        apply: of the whole.
+        split: of one message; what cannot be split is set aside whole.
+    """
+
+    def apply_messages(tx: Connection, messages: Sequence[Message]) -> None:
+        # Several that fail together are given back one by one by the follower, so that savepoints cost only one.
+        if len(messages) > 1:
+            apply(tx, messages)
+            return
+        for message, error in _apart(tx, messages, apply, split):
+            _set_aside(tx, log_name, message, error)
+
+    return apply_messages
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether an error has nothing to do with what is applied: the same will succeed later."""
+    return isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error)
+
+
+def _apart(tx: Connection, messages: Sequence[Message], apply: Apply, split: Split) -> list[tuple[Message, Exception]]:
+    """Apply messages in order; those that cannot be, with their errors."""
+    try:
+        with tx.begin_nested():
+            apply(tx, messages)
+    except Exception as error:
+        if is_passing(error):
+            raise
+        parts = list(messages) if len(messages) > 1 else _parts(messages[0], split)
+        if len(parts) == 1:
+            return [(parts[0], error)]
+    else:
+        return []
+    middle = len(parts) // 2
+    return [*_apart(tx, parts[:middle], apply, split), *_apart(tx, parts[middle:], apply, split)]
+
+
+def _parts(message: Message, split: Split) -> list[Message]:
+    """What a message is made of; itself where it cannot even be read."""
+    try:
+        bodies = split(message)
+    except DecodeError:
+        bodies = ()
+    return [replace(message, body=body) for body in bodies] or [message]
+
+
+def _set_aside(tx: Connection, log_name: str, message: Message, error: Exception) -> None:
+    digest = hashlib.blake2b(message.body, digest_size=_DIGEST_BYTES).hexdigest()
+    tx.exec_driver_sql(
+        "INSERT INTO dead_letters (log, number, subject, body, error) VALUES (%s, %s, %s, %s, %s) "
+        "ON CONFLICT DO NOTHING",
+        (f"{log_name}/{digest}", message.first, message.subject, message.body, repr(error)[:_MAX_ERROR]),
+    )
+    metrics.DEAD_LETTERS.labels(log_name).inc()
+    log.error("dead_letter", log=log_name, number=message.first, part=digest, error=repr(error))

@@ -1,0 +1,118 @@
+"""Entitlements' tests: a database of the service, or its whole process, and how both are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from farebox.common.v1 import decimal_pb2
+from farebox.entitlements.v1 import access_service_pb2, entitlement_pb2
+from services.chassis.db import Database
+from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.wait import wait_until
+from services.entitlements import consumers
+from services.entitlements.commands import consumption
+from services.entitlements.deps import Deps
+from services.entitlements.domain.access import Access, Question
+from services.entitlements.domain.event import AccessChanged, DomainEvent
+from services.entitlements.main import Parts, announce
+from services.entitlements.queries import access as queries
+from services.kernel.clock import FrozenClock
+from services.kernel.ids import OrganizationId, new_id
+from services.kernel.period import Period
+from tests.support.rating.events import RatingLog, fresh_ids, gate, limit, plan_changed, subscription_changed
+
+PLAN, SUBSCRIPTION = fresh_ids(2)
+NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
+# The process runs on the machine's clock: its billing period must hold the present.
+NOW = datetime.now(UTC)
+PERIOD = Period(NOW - timedelta(days=10), NOW + timedelta(days=20))
+PATIENCE = 20
+
+
+@dataclass
+class Running:
+    """A running process and its callers."""
+
+    parts: Parts
+    access: Any
+    features: Any
+    organization: str
+    log: RatingLog
+
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        return [(ORGANIZATION_KEY, self.organization)]
+
+    def check(self, feature: str = "calls") -> entitlement_pb2.Access:
+        request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code=feature)
+        return self.access.Check(request, metadata=self.metadata).access
+
+    def consume(self, units: str, request_id: str) -> access_service_pb2.ConsumeResponse:
+        request = access_service_pb2.ConsumeRequest(
+            request_id=request_id,
+            external_customer_id="acme",
+            feature_code="calls",
+            units=decimal_pb2.Decimal(value=units),
+        )
+        return self.access.Consume(request, metadata=self.metadata)
+
+    def until_used(self, units: str) -> None:
+        wait_until(lambda: self.check().used.value == units, timeout=PATIENCE, what=f"{units} units to count")
+
+    def sell(self) -> None:
+        self.log.announce(
+            plan_changed(self.organization, PLAN, [gate("sso"), limit("calls", "100")]),
+            subscription_changed(self.organization, SUBSCRIPTION, PLAN, period=PERIOD),
+        )
+        wait_until(lambda: self.check().allowed, timeout=PATIENCE, what="the subscription to be known")
+
+
+class World:
+    """One database of the service with a frozen clock.
+
+    Attributes:
+        deps: of the service.
+        clock: stands until moved.
+        organization: the tenant.
+        log: rating's.
+        announced: every domain event, in order.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self.announced: list[DomainEvent] = []
+        self.clock = FrozenClock(NOON)
+        self.deps = Deps(db, self.clock, self._announce)
+        self.organization = OrganizationId(new_id())
+        self.log = RatingLog()
+
+    def _announce(self, tx: Connection, events: Sequence[DomainEvent]) -> None:
+        announce(tx, events)
+        self.announced.extend(events)
+
+    def apply(self, *events: tuple[str, bytes]) -> None:
+        """Take over announcements of rating in one batch."""
+        with self.deps.db.worker_transaction() as tx:
+            consumers.apply(self.deps, tx, self.log.messages(*events))
+
+    def check(self, feature: str, units: str = "1", *, customer: str = "acme", subscription: str = "") -> Access:
+        """The answer to one question."""
+        question = Question(customer, feature, subscription, Decimal(units))
+        return queries.check(self.deps, self.organization, [question])[0]
+
+    def consume(self, feature: str, units: str, *, customer: str = "acme") -> Access:
+        """Count units at once, or be refused."""
+        with self.deps.db.transaction(self.organization) as tx:
+            question = Question(customer, feature, "", Decimal(units))
+            return consumption.consume(self.deps, tx, self.organization, question, new_id())
+
+    def changes(self) -> list[AccessChanged]:
+        """What was announced of access since the last look."""
+        found = [event for event in self.announced if isinstance(event, AccessChanged)]
+        self.announced.clear()
+        return found
