@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import nats
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from services.chassis.config import Settings
 from services.chassis.log import logger
+from services.chassis.messages import PART_BYTES, Incoming, Outgoing, split
 from services.kernel.errors import UnavailableError
 
 T = TypeVar("T")
@@ -34,6 +36,10 @@ CONNECT_TIMEOUT_SECONDS = 5
 PUBLISH_TIMEOUT_SECONDS = 5
 # Messages on the way at once: beyond this JetStream gains nothing and memory grows.
 PUBLISH_WINDOW = 256
+# Bytes on the way at once: what a slow disk stores within the timeout.
+PUBLISH_WINDOW_BYTES = 8 * 1024 * 1024
+# Room for a message's headers within what the server takes: four of them, with subjects of a hundred characters.
+HEADER_BYTES = 4 * 1024
 # JetStream forgets a Nats-Msg-Id after this; only an optimisation, since consumers know the last number they applied.
 DUPLICATE_WINDOW_SECONDS = 120
 # An abandoned reader (its process died) is removed by the server after this.
@@ -43,36 +49,16 @@ CALL_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Outgoing:
-    """A message to publish.
-
-    Attributes:
-        subject: `<service>.<noun>.<past participle>`.
-        body: serialized protobuf.
-        headers: text by name; `Nats-Msg-Id` lets the server drop a quick repeat.
-    """
-
-    subject: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """A message that was read, with its place in the stream."""
-
-    subject: str
-    body: bytes
-    headers: dict[str, str]
-    sequence: int
-
-
-@dataclass(frozen=True)
 class StreamPlace:
     """What a stream looks like now: another `created` means that its store was lost and it was made anew."""
 
     created: datetime
     last_sequence: int
+
+
+def _incoming(message: Msg) -> Incoming:
+    place = message.metadata.sequence.stream
+    return Incoming(message.subject, message.data, dict(message.headers or {}), place, place)
 
 
 class Reader:
@@ -98,7 +84,7 @@ class Reader:
             # nats-py raises its own kind and the built-in one for the same thing: nothing came in time.
             await self._require_alive()
             return []
-        return [Incoming(m.subject, m.data, dict(m.headers or {}), m.metadata.sequence.stream) for m in messages]
+        return [_incoming(message) for message in messages]
 
     async def _require_alive(self) -> None:
         try:
@@ -179,18 +165,26 @@ class Bus:
         return StreamPlace(info.created, info.state.last_seq)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Publish in order and wait until the server has acknowledged all.
+        """Publish in order and wait until the server has acknowledged all; what is too large for it goes in parts.
 
         Raises:
             UnavailableError: some may not have arrived; publish all of them again.
         """
-        if messages:
-            self.call(self._publish(self._jetstream(), messages), PUBLISH_TIMEOUT_SECONDS)
+        if not messages:
+            return
+        js = self._jetstream()
+        part_bytes = min(PART_BYTES, self._largest_body())
+        parts = [part for message in messages for part in split(message, part_bytes)]
+        for window in windows(parts):
+            self.call(self._publish(js, window), PUBLISH_TIMEOUT_SECONDS)
 
-    async def _publish(self, js: JetStreamContext, messages: Sequence[Outgoing]) -> None:
-        for start in range(0, len(messages), PUBLISH_WINDOW):
-            window = messages[start : start + PUBLISH_WINDOW]
-            await asyncio.gather(*(js.publish(m.subject, m.body, headers=m.headers or None) for m in window))
+    def _largest_body(self) -> int:
+        """What the server takes beside headers; it says so when it is connected to."""
+        largest = self._client.max_payload if self._client else PART_BYTES
+        return max(1, largest - HEADER_BYTES)
+
+    async def _publish(self, js: JetStreamContext, window: Sequence[Outgoing]) -> None:
+        await asyncio.gather(*(js.publish(m.subject, m.body, headers=m.headers or None) for m in window))
 
     def open_reader(self, stream: str, subject: str, *, after_sequence: int) -> Reader:
         """Read `subject` of `stream` from the message after `after_sequence` (0: from the first one kept)."""
@@ -229,3 +223,17 @@ class Bus:
         self._thread.join(CALL_GRACE_SECONDS)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+def windows(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
+    """Runs of messages, in order, that are few and small enough to be on the way at once; one message always is."""
+    window: list[Outgoing] = []
+    size = 0
+    for message in messages:
+        if window and (len(window) == PUBLISH_WINDOW or size + len(message.body) > PUBLISH_WINDOW_BYTES):
+            yield window
+            window, size = [], 0
+        window.append(message)
+        size += len(message.body)
+    if window:
+        yield window

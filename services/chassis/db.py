@@ -39,6 +39,13 @@ LINE_IDLE_SECONDS = 0.5
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)
 
 _RETRYABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+# SQLSTATE class 54: the driver counts these among the troubles of the server, but they are the statement's own.
+_TOO_MUCH = (
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.TooManyColumns,
+    psycopg.errors.TooManyArguments,
+)
 
 
 class Database:
@@ -189,16 +196,28 @@ def driver_connection(tx: Connection) -> psycopg.Connection[Any]:
 
 def lost_a_race(error: BaseException) -> bool:
     """Whether an error means that a concurrent transaction won and the same command may simply be tried again."""
-    return isinstance(error.orig if isinstance(error, sa.exc.DBAPIError) else error, _RETRYABLE)
+    return isinstance(_driver_error(error), _RETRYABLE)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether an error means that the database is away, not that the statement is wrong."""
     if isinstance(error, sa.exc.TimeoutError):
         return True
+    cause = _driver_error(error)
+    if isinstance(cause, _TOO_MUCH):
+        return False
     if not isinstance(error, sa.exc.DBAPIError):
         return isinstance(error, psycopg.OperationalError)
-    return error.connection_invalidated or isinstance(error.orig, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.connection_invalidated or isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
+def ran_too_long(error: BaseException) -> bool:
+    """Whether the server gave a statement up for its time; the statement's own fault, or that of a busy server."""
+    return isinstance(_driver_error(error), psycopg.errors.QueryCanceled)
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, sa.exc.DBAPIError) else error
 
 
 def retrying(body: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Work that a process does by itself, turn after turn, beside its server."""
+"""Work that a process does by itself, turn after turn, beside its server. Every loop of the chassis is a Job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from services.chassis import idempotency
+from services.chassis import idempotency, metrics
 from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.log import logger
 from services.kernel.errors import FareboxError
@@ -14,13 +14,13 @@ from services.kernel.errors import FareboxError
 log = logger(__name__)
 
 # After a failure (NATS, PostgreSQL or a peer away) a job waits at least this long before it tries again.
-RETRY_SECONDS = 0.5
+RETRY_SECONDS = 0.3
 # Answers of old requests are forgotten a batch at a time; a batch a minute keeps up with 80 commands a second.
 PRUNE_SECONDS = 60.0
 
 
 class Job:
-    """Runs turns in a thread of its own; one that fails for the database or a peer is logged, and the next one tries.
+    """Runs turns in a thread of its own. No error ends it: the turn is logged and the next one tries.
 
     Any number of replicas may run the same job: what a turn takes, it locks.
     """
@@ -52,11 +52,20 @@ class Job:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the turn at hand and end."""
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._thread.is_alive()
+
+    def signal(self) -> None:
+        """Ask to end without waiting for it, so that many jobs end at once."""
         self._stopping.set()
         if self._wake is not None:
             self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the turn at hand and end."""
+        self.signal()
         self._thread.join()
 
     def _run(self) -> None:
@@ -67,6 +76,11 @@ class Job:
                 again = self._turn(self._stopping)
             except (FareboxError, *DATABASE_ERRORS) as error:
                 log.warning("job_waits", job=self._name, error=repr(error))
+                pause = max(pause, RETRY_SECONDS)
+            except Exception:
+                # A mistake of ours. It must not end what this process does for everybody until its next start.
+                log.exception("job_failed", job=self._name)
+                metrics.JOB_FAILURES.labels(self._name).inc()
                 pause = max(pause, RETRY_SECONDS)
             self._stopping.wait(pause)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from services.chassis.db import DATABASE_ERRORS, Database
+from services.chassis.job import Job
 from services.chassis.log import logger
 from services.kernel.ids import new_id
 
@@ -58,17 +59,15 @@ class Leases:
         self._on_lost = on_lost
         self._holder = new_id()
         self._held: set[str] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._job = Job("leases", self._turn, pause_seconds=RENEW_SECONDS)
 
     def start(self) -> None:
         """Begin to take part."""
-        self._thread.start()
+        self._job.start()
 
     def stop(self) -> None:
         """Give every lease back, so that another replica takes over at once."""
-        self._stopping.set()
-        self._thread.join()
+        self._job.stop()
         self._settle(set())
         try:
             with self._db.worker_transaction() as tx:
@@ -77,21 +76,28 @@ class Leases:
         except DATABASE_ERRORS as error:
             log.warning("leases_expire_by_themselves", error=repr(error))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._settle(self._renew())
-            except DATABASE_ERRORS as error:
-                # Until the database answers nobody can apply anything either: the position is stored there.
-                log.warning("leases_not_renewed", error=repr(error))
-            self._stopping.wait(RENEW_SECONDS)
+    def _turn(self, _: threading.Event) -> bool:
+        # Until the database answers nobody can apply anything either: the position is stored there.
+        self._settle(self._renew())
+        return True
 
     def _settle(self, held: set[str]) -> None:
-        before, self._held = self._held, held
-        for name in sorted(before - held):
-            self._on_lost(name)
-        for name in sorted(held - before):
-            self._on_won(name)
+        """Tell what was lost and won; what could not be told stays as it was, and is told at the next renewal."""
+        for name in sorted(self._held - held):
+            if self._told(self._on_lost, name):
+                self._held.discard(name)
+        for name in sorted(held - self._held):
+            if self._told(self._on_won, name):
+                self._held.add(name)
+
+    def _told(self, tell: Callable[[str], None], name: str) -> bool:
+        try:
+            tell(name)
+        except Exception:
+            # Of this name alone: the leases of the others are told and renewed all the same.
+            log.exception("lease_not_told", name=name)
+            return False
+        return True
 
     def _renew(self) -> set[str]:
         """Say that we live, give back what is beyond our share, renew the rest, take what is free up to our share."""

@@ -14,6 +14,7 @@ PUBLISHED = Counter("farebox_bus_published_total", "Messages published to a stre
 APPLIED = Counter("farebox_log_applied_total", "Messages of a numbered log applied.", ["log"])
 REPLAYED = Counter("farebox_log_replayed_total", "Messages fetched from the source after a gap.", ["log"])
 DEAD_LETTERS = Counter("farebox_dead_letters_total", "Messages set aside because they cannot be applied.", ["log"])
+JOB_FAILURES = Counter("farebox_job_failures_total", "Turns of a job that ended in an error nobody foresaw.", ["job"])
 LOG_POSITION = Gauge("farebox_log_position", "Last number applied of a numbered log.", ["log"])
 OUTBOX_WAITING = Gauge("farebox_outbox_waiting", "Outbox rows not yet published.")
 

@@ -5,12 +5,16 @@ publishes them. Numbers are given by one relay at a time right after the commit,
 other (numbering inside the writers' transactions would serialise them). Consumers apply number after number
 (chassis.follower), so a message that is published twice, or out of order after a lost connection, has its effect once.
 
+What can never be sent (too large for any consumer, or of a subject that the stream does not take) is set aside as a
+dead letter before it has a number, so that it stands in nobody's way.
+
 A stream that was lost with NATS's store shows another creation time; the relay then announces everything it still
 keeps, and consumers pass over what they have.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,37 +23,39 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
-from services.chassis.bus import Bus, Outgoing
-from services.chassis.db import DATABASE_ERRORS, Database
+from services.chassis.bus import Bus
+from services.chassis.db import Database
+from services.chassis.job import Job
 from services.chassis.log import logger
+from services.chassis.messages import ID_HEADER, LAST_NUMBER_HEADER, MAX_BODY_BYTES, NUMBER_HEADER, Outgoing
 from services.chassis.streams import Stream
 from services.kernel.clock import Clock, SystemClock
-from services.kernel.errors import FareboxError
 
 log = logger(__name__)
 
-# Rows numbered and published at a time: a few MB of messages at most, and a short transaction.
+# Rows numbered and published at a time: a short transaction.
 BATCH = 500
+# Bytes published at a time, a larger message by itself: what was sent before a failure is sent again after it.
+BATCH_BYTES = 16 * 1024 * 1024
 # How long an idle relay sleeps when nobody wakes it; other replicas' commits are seen after this.
 IDLE_SECONDS = 0.05
 # How often the relay makes sure that its stream is still the one it published to.
 STREAM_CHECK_SECONDS = 2.0
-# After a failure (NATS or PostgreSQL away) the relay waits this long before it tries again.
-RETRY_SECONDS = 0.5
+# How long a replica waits before it asks again whether the leading one is gone.
+FOLLOW_SECONDS = 0.5
 # Announced rows are kept this long, so that a lost NATS store can be filled again.
 KEEP = timedelta(days=30)
 # Rows removed at a time, so that pruning never holds a long transaction.
 PRUNE_BATCH = 5000
 PRUNE_EVERY_SECONDS = 60.0
-
-NUMBER_HEADER = "Farebox-Number"
-LAST_NUMBER_HEADER = "Farebox-Last-Number"
+# The name under which dead letters say that they never left.
+OUTBOX = "outbox"
 
 
 def numbered(subject: str, stream: str, body: bytes, first: int, last: int) -> Outgoing:
     """A message of a numbered log: its numbers travel as headers, so that the chassis need not read the body."""
     headers = {
-        "Nats-Msg-Id": f"{stream}-{subject}-{first}-{last}",
+        ID_HEADER: f"{stream}-{subject}-{first}-{last}",
         NUMBER_HEADER: str(first),
         LAST_NUMBER_HEADER: str(last),
     }
@@ -108,9 +114,35 @@ WHERE singleton AND EXISTS (SELECT 1 FROM given)
 # What an idle relay asks twenty times a second, so it is one look into a small index.
 _ANY_WAITING_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)"
 _WAITING_SQL = """
-SELECT number, subject, body FROM outbox
-WHERE published_at IS NULL AND number IS NOT NULL ORDER BY number LIMIT %s
+SELECT number, subject, body FROM (
+    SELECT number, subject, body, sum(octet_length(body)) OVER (ORDER BY number) - octet_length(body) AS bytes_before
+    FROM (
+        SELECT number, subject, body FROM outbox
+        WHERE published_at IS NULL AND number IS NOT NULL ORDER BY number LIMIT %s
+    ) AS next_ones
+) AS waiting WHERE bytes_before < %s ORDER BY number
 """
+# What can never be sent, looked for before it has a number: consumers wait for every number there is.
+_SET_ASIDE_SQL = """
+WITH unsendable AS (
+    SELECT id, subject, body,
+        CASE WHEN octet_length(body) > %(largest)s THEN 'MESSAGE_TOO_LARGE' ELSE 'SUBJECT_UNKNOWN' END AS reason
+    FROM outbox
+    WHERE number IS NULL AND published_at IS NULL AND (octet_length(body) > %(largest)s OR subject !~ %(subjects)s)
+    ORDER BY id LIMIT %(limit)s
+), kept AS (
+    INSERT INTO dead_letters (log, number, subject, body, error)
+    SELECT %(log)s, id, subject, body, reason FROM unsendable ON CONFLICT DO NOTHING
+)
+DELETE FROM outbox USING unsendable WHERE outbox.id = unsendable.id
+RETURNING outbox.id, outbox.subject, unsendable.reason
+"""
+
+
+def subject_pattern(subjects: Sequence[str]) -> str:
+    """A regular expression of the subjects that a stream takes, which are written as NATS writes them."""
+    words = [re.escape(subject).replace(r"\*", r"[\w-]+").replace(">", r"[\w.-]+") for subject in subjects]
+    return f"^({'|'.join(words)})$"
 
 
 class Relay:
@@ -122,39 +154,29 @@ class Relay:
         self._bus = bus
         self._stream = stream.name
         self._subjects = stream.subjects
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
+        self._job = Job("outbox-relay", self._lead, wake=db.committed)
+        self._sendable = subject_pattern(stream.subjects)
         self._next_check = datetime.min.replace(tzinfo=UTC)
         self._next_prune = datetime.min.replace(tzinfo=UTC)
 
     def start(self) -> None:
         """Begin to publish."""
-        self._thread.start()
+        self._job.start()
 
     def stop(self) -> None:
         """Finish the batch at hand and stop."""
-        self._stopping.set()
-        self._db.committed.set()
-        self._thread.join()
+        self._job.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._lead()
-            except (FareboxError, *DATABASE_ERRORS) as error:
-                log.warning("outbox_relay_waits", stream=self._stream, error=repr(error))
-                self._stopping.wait(RETRY_SECONDS)
-
-    def _lead(self) -> None:
-        """Publish for as long as this process holds the relay's lock; the lock dies with the process's connection."""
+    def _lead(self, stopping: threading.Event) -> bool:
+        """Publish for as long as this process holds the relay's lock, which dies with its connection; always again."""
         with self._db.worker_session() as session:
             leading = session.exec_driver_sql(
                 "SELECT pg_try_advisory_lock(hashtextextended('farebox.outbox', 0))"
             ).scalar_one()
             if not leading:
-                self._stopping.wait(RETRY_SECONDS)
-                return
-            while not self._stopping.is_set():
+                stopping.wait(FOLLOW_SECONDS)
+                return True
+            while not stopping.is_set():
                 # Also tells whether the session, and with it the lock, is still ours.
                 waits = session.exec_driver_sql(_ANY_WAITING_SQL).scalar_one()
                 self._check_stream()
@@ -162,12 +184,14 @@ class Relay:
                 if not waits or self.publish_waiting() == 0:
                     self._db.committed.wait(IDLE_SECONDS)
                     self._db.committed.clear()
+        return True
 
     def publish_waiting(self) -> int:
         """Number and publish one batch; how many messages that were. Publishing happens outside any transaction."""
         with self._db.worker_transaction(quiet=True) as tx:
+            self._set_aside(tx)
             tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
-            rows = tx.exec_driver_sql(_WAITING_SQL, (BATCH,)).all()
+            rows = tx.exec_driver_sql(_WAITING_SQL, (BATCH, BATCH_BYTES)).all()
         metrics.OUTBOX_WAITING.set(len(rows))
         if not rows:
             return 0
@@ -180,6 +204,13 @@ class Relay:
             )
         metrics.PUBLISHED.labels(self._stream).inc(len(rows))
         return len(rows)
+
+    def _set_aside(self, tx: Connection) -> None:
+        """Take what can never be sent out of the way of everything else, and say so."""
+        values = {"largest": MAX_BODY_BYTES, "subjects": self._sendable, "limit": BATCH, "log": OUTBOX}
+        for number, subject, reason in tx.exec_driver_sql(_SET_ASIDE_SQL, values):
+            metrics.DEAD_LETTERS.labels(OUTBOX).inc()
+            log.error("dead_letter", log=OUTBOX, number=number, subject=subject, error=reason)
 
     def _check_stream(self) -> None:
         """Announce everything again where the stream is not the one that was published to."""

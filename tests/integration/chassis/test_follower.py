@@ -3,83 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 import psycopg
 import pytest
 from sqlalchemy.engine import Connection
 
-from services.chassis import schema
-from services.chassis.bus import Bus, Incoming, Reader
-from services.chassis.db import Database
-from services.chassis.follower import Follower, Log, Message
+from services.chassis.bus import Reader
+from services.chassis.follower import Follower, Message
+from services.chassis.messages import Incoming
 from services.chassis.outbox import Relay, announce, numbered
 from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
-from services.local.postgres_server import PostgresServer
-from tests.support.chassis.operations import Operations, prepare
-from tests.support.servers import settings_of
-
-ORGANIZATION = str(uuid.uuid4())
-PATIENCE_SECONDS = 30
-
-
-@dataclass
-class Side:
-    """A publisher or a consumer with a database of its own."""
-
-    db: Database
-    bus: Bus
-
-    def seen(self) -> list[int]:
-        with self.db.worker_transaction() as tx:
-            return list(tx.exec_driver_sql("SELECT n FROM seen ORDER BY n").scalars())
-
-    def post(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            with self.db.transaction(ORGANIZATION) as tx:
-                announce(tx, "rating.thing.changed", str(number).encode())
-
-    def dead_letters(self) -> list[int]:
-        with self.db.worker_transaction() as tx:
-            return list(tx.exec_driver_sql("SELECT number FROM dead_letters ORDER BY number").scalars())
-
-
-@pytest.fixture
-def side(postgres_server: PostgresServer, nats_url: str) -> Iterator[Callable[[], Side]]:
-    """A database with the chassis's tables and a table `seen`, and a connection to NATS."""
-    opened: list[tuple[Side, str]] = []
-
-    def make() -> Side:
-        url = postgres_server.clone_database("rating")
-        prepare(url, _make_tables)
-        settings = settings_of(url, nats_url)
-        opened.append((Side(Database(settings), Bus(settings)), url))
-        return opened[-1][0]
-
-    yield make
-    for made, url in opened:
-        made.bus.close()
-        made.db.dispose()
-        postgres_server.drop_database(url)
-
-
-def _make_tables(operations: Operations) -> None:
-    schema.publishing_tables(operations)
-    schema.following_tables(operations)
-    operations.execute("CREATE TABLE seen (n int)")
-    schema.grant(operations, "seen")
-
-
-def _remember(tx: Connection, messages: Sequence[Message]) -> None:
-    for message in messages:
-        tx.exec_driver_sql("INSERT INTO seen VALUES (%s)", (int(message.body),))
-
-
-def _log(apply: Callable[[Connection, Sequence[Message]], None] = _remember, **more: object) -> Log:
-    return Log("rating", RATING, "rating.>", apply, **more)  # type: ignore[arg-type]
+from tests.support.chassis.logs import ORGANIZATION, PATIENCE_SECONDS, Side, log_of, remember
 
 
 def test_two_replicas_apply_each_event_once_and_survive_a_wiped_nats(
@@ -88,7 +25,7 @@ def test_two_replicas_apply_each_event_once_and_survive_a_wiped_nats(
     """What was announced before, while and after NATS lost its whole store is applied once each, in order."""
     publisher, consumer = side(), side()
     relay = Relay(publisher.db, publisher.bus, stream=RATING)
-    followers = [Follower(consumer.db, consumer.bus, [_log()]) for _ in range(2)]
+    followers = [Follower(consumer.db, consumer.bus, [log_of()]) for _ in range(2)]
     for worker in (relay, *followers):
         worker.start()
     publisher.post(range(100))
@@ -110,11 +47,11 @@ def test_disorder_and_repetition_on_the_bus_change_nothing(side: Callable[[], Si
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
     order: list[int] = []
 
-    def remember(tx: Connection, messages: Sequence[Message]) -> None:
+    def remember_order(tx: Connection, messages: Sequence[Message]) -> None:
         order.extend(message.first for message in messages)
-        _remember(tx, messages)
+        remember(tx, messages)
 
-    follower = Follower(consumer.db, consumer.bus, [_log(remember)])
+    follower = Follower(consumer.db, consumer.bus, [log_of(remember_order)])
     follower.start()
     for number in (2, 1, 1, 5, 4, 4, 3, 2, 9, 8, 7, 6, 6):
         consumer.bus.publish([numbered("rating.x", f"test-{uuid.uuid4()}", str(number).encode(), number, number)])
@@ -132,7 +69,7 @@ def test_a_gap_is_filled_from_the_source(side: Callable[[], Side]) -> None:
     def replay(first: int, last: int) -> Iterable[Message]:
         return [Message("rating.x", number, number, str(number).encode()) for number in range(first, last + 1)]
 
-    follower = Follower(consumer.db, consumer.bus, [_log(replay=replay, newest=lambda: newest)])
+    follower = Follower(consumer.db, consumer.bus, [log_of(replay=replay, newest=lambda: newest)])
     follower.start()
     consumer.bus.publish([numbered("rating.x", "test", b"4", 4, 4)])
     wait_until(lambda: len(consumer.seen()) >= 4, timeout=PATIENCE_SECONDS, what="the gap before number 4")
@@ -146,7 +83,7 @@ def test_a_poison_message_is_set_aside_and_its_neighbours_are_applied(side: Call
     """A message whose content cannot be applied becomes a dead letter; the ones around it have their effect."""
     publisher, consumer = side(), side()
     relay = Relay(publisher.db, publisher.bus, stream=RATING)
-    follower = Follower(consumer.db, consumer.bus, [_log()])
+    follower = Follower(consumer.db, consumer.bus, [log_of()])
     publisher.post([1, 2])
     with publisher.db.transaction(ORGANIZATION) as tx:
         announce(tx, "rating.thing.changed", b"not a number")
@@ -157,14 +94,14 @@ def test_a_poison_message_is_set_aside_and_its_neighbours_are_applied(side: Call
     follower.stop()
     relay.stop()
     assert consumer.seen() == [1, 2, 4]
-    assert consumer.dead_letters() == [3]
+    assert [(log, number) for log, number, _ in consumer.dead_letters()] == [("rating", 3)]
 
 
 def test_a_message_that_is_early_by_a_dead_publisher_waits(side: Callable[[], Side]) -> None:
     """Without a source, a later number waits for the missing one and is applied after it."""
     consumer = side()
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
-    follower = Follower(consumer.db, consumer.bus, [_log()])
+    follower = Follower(consumer.db, consumer.bus, [log_of()])
     follower.start()
     consumer.bus.publish([numbered("rating.x", "test", b"1", 1, 1), numbered("rating.x", "test", b"3", 3, 3)])
     wait_until(lambda: consumer.seen() == [1], timeout=PATIENCE_SECONDS, what="number 1")
@@ -188,14 +125,14 @@ def test_what_a_reader_loses_is_read_again(side: Callable[[], Side], monkeypatch
         return found
 
     monkeypatch.setattr(Reader, "fetch", fetch_and_lose)
-    follower = Follower(consumer.db, consumer.bus, [_log()])
+    follower = Follower(consumer.db, consumer.bus, [log_of()])
     follower.start()
     wait_until(lambda: consumer.seen() == [1, 2, 3], timeout=PATIENCE_SECONDS, what="all three")
     follower.stop()
     assert lost
 
 
-def test_a_driver_error_does_not_end_a_log(side: Callable[[], Side]) -> None:
+def test_a_driver_error_does_not_end_alog_of(side: Callable[[], Side]) -> None:
     """An effect that speaks to the driver directly may meet its errors; the log waits and goes on."""
     consumer = side()
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
@@ -205,9 +142,9 @@ def test_a_driver_error_does_not_end_a_log(side: Callable[[], Side]) -> None:
     def fail_once(tx: Connection, messages: Sequence[Message]) -> None:
         if failures:
             raise failures.pop()
-        _remember(tx, messages)
+        remember(tx, messages)
 
-    follower = Follower(consumer.db, consumer.bus, [_log(fail_once)])
+    follower = Follower(consumer.db, consumer.bus, [log_of(fail_once)])
     follower.start()
     wait_until(lambda: consumer.seen() == [1], timeout=PATIENCE_SECONDS, what="number 1")
     follower.stop()

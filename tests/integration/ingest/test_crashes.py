@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as service_grpc
-from services.chassis.bus import Bus, Incoming
+from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
-from services.chassis.outbox import LAST_NUMBER_HEADER
+from services.chassis.messages import LAST_NUMBER_HEADER, Incoming
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.channel import open_channel
 from services.chassis.streams import SHARD_COUNT, USAGE

@@ -1,0 +1,71 @@
+"""A publisher and a consumer of numbered logs, with the chassis's tables and one of their own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from services.chassis import schema
+from services.chassis.bus import Bus
+from services.chassis.db import Database
+from services.chassis.follower import Log, Message
+from services.chassis.outbox import announce
+from services.chassis.streams import RATING
+from tests.support.chassis.operations import Operations
+
+ORGANIZATION = str(uuid.uuid4())
+SUBJECT = "rating.thing.changed"
+# A wait ends as soon as what it waits for is there; this is only how long a busy machine may take.
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class Side:
+    """A publisher or a consumer with a database of its own."""
+
+    db: Database
+    bus: Bus
+
+    def seen(self) -> list[int]:
+        """The numbers whose messages had their effect, in order of their numbers."""
+        with self.db.worker_transaction() as tx:
+            return list(tx.exec_driver_sql("SELECT n FROM seen ORDER BY n").scalars())
+
+    def sizes(self) -> dict[int, int]:
+        """How many bytes the message of a number had when it had its effect."""
+        with self.db.worker_transaction() as tx:
+            return {row.n: row.size for row in tx.exec_driver_sql("SELECT n, size FROM seen")}
+
+    def post(self, numbers: Iterable[int], *, size: int = 0, subject: str = SUBJECT) -> None:
+        """Announce numbers, each in a transaction of its own and filled up to a size."""
+        for number in numbers:
+            with self.db.transaction(ORGANIZATION) as tx:
+                announce(tx, subject, str(number).encode().ljust(size))
+
+    def dead_letters(self) -> list[tuple[str, int, str]]:
+        """What was set aside: log, number, error."""
+        with self.db.worker_transaction() as tx:
+            rows = tx.exec_driver_sql("SELECT log, number, error FROM dead_letters ORDER BY log, number")
+            return [tuple(row) for row in rows]
+
+
+def make_tables(operations: Operations) -> None:
+    """What both sides have."""
+    schema.publishing_tables(operations)
+    schema.following_tables(operations)
+    operations.execute("CREATE TABLE seen (n int, size int)")
+    schema.grant(operations, "seen")
+
+
+def remember(tx: Connection, messages: Sequence[Message]) -> None:
+    """The effect of a message: its number is seen. A body that is no number fails for its own content."""
+    for message in messages:
+        tx.exec_driver_sql("INSERT INTO seen VALUES (%s, %s)", (int(message.body), len(message.body)))
+
+
+def log_of(apply: Callable[[Connection, Sequence[Message]], None] = remember, **more: object) -> Log:
+    """The log of the publisher."""
+    return Log("rating", RATING, "rating.>", apply, **more)  # type: ignore[arg-type]
