@@ -140,15 +140,15 @@ def _inside(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
 
 
-def unwrap(value: object, root: str, refusals: Refusals) -> Mapping[str, Any]:
-    """The object under a body's root name, or the body itself where there is no root.
+def unwrap(value: object, root: str, refusals: Refusals, *, is_optional: bool = False) -> Mapping[str, Any]:
+    """The object under a body's root name, or the body itself where there is no root, or may be none.
 
     Raises:
         Problem: 400, there is no object.
     """
     if not isinstance(value, dict):
         raise Problem(400, "bad_request", "the body must be a JSON object")
-    if not root:
+    if not root or (is_optional and root not in value):
         return value
     inner = value.get(root)
     if not isinstance(inner, dict):

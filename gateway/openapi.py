@@ -160,7 +160,9 @@ def _needed(struct: type[Struct]) -> set[str]:
 
 def _body(operation: AnyOperation) -> Json:
     kind = operation.body_schema or operation.body_type
-    return _wrapped(_schema(kind), operation.root, is_closed=True)
+    schema = _schema(kind)
+    wrapped = _wrapped(schema, operation.root, is_closed=True)
+    return {"anyOf": [wrapped, schema]} if operation.is_root_optional else wrapped
 
 
 def _response(operation: AnyOperation, status: int) -> Json:

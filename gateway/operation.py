@@ -116,6 +116,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         answer_type: a Struct, a Struct in a page (`entry_type`), or `Reply` for what is not JSON.
         is_list: whether the answer is a page of `answer_type`.
         root: name that wraps the body; empty for a bare one.
+        is_root_optional: whether a bare body is understood too, as some versions of an SDK send it.
         answer_root: name that wraps the answer.
         status: of a success.
         also: statuses beyond those that every operation of its kind can answer.
@@ -135,6 +136,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     answer_type: type
     is_list: bool = False
     root: str = ""
+    is_root_optional: bool = False
     answer_root: str = ""
     scope: Scope = Scope.SECRET
     status: int = 200
@@ -169,7 +171,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         return Request(call, cast("PathT", path), cast("QueryT", query), cast("BodyT", body))
 
     def _body(self, raw: bytes, refusals: decode.Refusals) -> Struct | None:
-        values = decode.unwrap(decode.parse(raw), self.root, refusals)
+        values = decode.unwrap(decode.parse(raw), self.root, refusals, is_optional=self.is_root_optional)
         return decode.read(self.body_type, values, refusals)
 
     def _write(self, answer: AnswerT) -> Reply:
@@ -237,6 +239,7 @@ def operation(
     handle: Callable[[Request[PathT, QueryT, BodyT]], Awaitable[AnswerT]],
     *,
     root: str = "",
+    is_root_optional: bool = False,
     answer_root: str | None = None,
     scope: Scope = Scope.SECRET,
     status: int = 200,
@@ -257,6 +260,7 @@ def operation(
         body_schema: what the reference shows of a body that is `bytes`.
         media_type: of an answer that is not JSON.
         handle: takes a `Request[Path, Query, Body]`, returns a Struct, a `Listed[Struct]` or a `Reply`.
+        is_root_optional: whether a bare body is understood too.
         root: name that wraps the body, and the answer unless `answer_root` says otherwise.
         answer_root: name that wraps the answer; for a list, the list's name.
     """
@@ -276,6 +280,7 @@ def operation(
         answer_type=get_args(answer)[0] if is_list else answer,
         is_list=is_list,
         root=root if body_type is not Nothing else "",
+        is_root_optional=is_root_optional,
         answer_root=root if answer_root is None else answer_root,
         scope=scope,
         status=status,

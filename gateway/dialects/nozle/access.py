@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, ClassVar
 
-from farebox.entitlements.v1 import access_service_pb2 as service
-from farebox.entitlements.v1.entitlement_pb2 import Access
-from gateway.call import Call
-from gateway.dialects.nozle import write
-from gateway.dialects.nozle.read import Reader
-from gateway.problem import not_available
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.entitlements.v1 import access_service_pb2 as rpc
+from farebox.entitlements.v1.entitlement_pb2 import Access as AccessMessage
+from gateway.operation import Nothing, Request, operation
+from gateway.projection import callers_names, exact, json_number, patch, project
+from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, of
+from services.kernel.money import ZERO
+
+REASON = Words(AccessMessage.Reason, "REASON_")
 
 
-async def can(call: Call) -> Any:
-    """`GET /can?customer_id&feature`; `units` asks about more than one."""
-    query = Reader(call.query)
-    if query.has("entity_id"):
-        raise not_available("entity_id")
-    request = service.CheckRequest(
-        external_customer_id=query.required("customer_id"),
-        feature_code=query.required("feature"),
-        external_subscription_id=query.text("subscription_id"),
-        units=query.decimal("units"),
+class AccessQuestion(Struct, kw_only=True):
+    """Who asks for what."""
+
+    NOT_OFFERED: ClassVar = frozenset({"entity_id"})
+
+    customer_id: Annotated[Code, of("external_customer_id")]
+    feature: Annotated[Code, of("feature_code")]
+    subscription_id: Annotated[Code, of("external_subscription_id")] | UnsetType = UNSET
+    units: DecimalInput | UnsetType = UNSET
+
+
+class Configuration(Struct):
+    """What a configuration is set to."""
+
+    value: str
+
+
+class Access(Struct, kw_only=True):
+    """Whether the customer may; `limit` and `remaining` are always there, null for unlimited."""
+
+    allowed: bool
+    reason: Annotated[str, REASON.told] | None
+    feature: Annotated[str, of("feature_code")]
+    used: ExactNumber
+    limit: ExactNumber | None
+    remaining: ExactNumber | None
+    overage: Annotated[bool, Meta(description="Whether more was used than the limit; `overage_units` says how much.")]
+    overage_units: ExactNumber
+    hard: bool
+    resets_at: Instant | None
+    revision: int
+    valid_until: Instant | None
+    subscription_id: Annotated[str | None, of("external_subscription_id")]
+    configuration: Configuration | UnsetType = UNSET
+
+
+def access_to_api(access: AccessMessage) -> Access:
+    """An access as the SDKs read it."""
+    overage = exact(access.overage)
+    return project(
+        Access,
+        access,
+        overage=overage > ZERO,
+        overage_units=json_number(overage),
+        configuration=Configuration(access.value) if access.value else UNSET,
     )
-    return access_json((await call.ask(call.clients.access.Check, request)).access)
 
 
-def access_json(access: Access) -> dict[str, Any]:
-    """An access as the SDKs read it; `limit` and `remaining` are always there, null for unlimited."""
-    overage = write.exact(access.overage)
-    body = {
-        "allowed": access.allowed,
-        "reason": Access.Reason.Name(access.reason).removeprefix("REASON_").lower(),
-        "feature": access.feature_code,
-        "used": write.number(access, "used") or 0,
-        "limit": write.number(access, "limit"),
-        "remaining": write.number(access, "remaining"),
-        "overage": overage > 0,
-        "overage_units": write.json_number(overage),
-        "hard": access.hard,
-        "resets_at": write.instant(access, "resets_at"),
-        "revision": access.revision,
-        "valid_until": write.instant(access, "valid_until"),
-        "subscription_id": access.external_subscription_id or None,
-    }
-    return {**body, "configuration": {"value": access.value}} if access.value else body
+async def can(request: Request[Nothing, AccessQuestion, Nothing]) -> Access:
+    """Ask whether a customer may use a feature now.
+
+    `units` asks about more than one; nothing is consumed.
+    """
+    asked, _ = patch(rpc.CheckRequest(), request.query)
+    return access_to_api((await request.call.ask(request.call.clients.access.Check, asked)).access)
+
+
+OPERATIONS = (operation("GET", "/can", can, names=callers_names(AccessQuestion, rpc.CheckRequest)),)

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from gateway.dialect import Dialect
 from gateway.dialects.lago import feature, metric, problem, tax
+from gateway.dialects.nozle import access, cost, margin, test_clock
 from gateway.dialects.nozle.not_implemented import NOT_IMPLEMENTED
-from gateway.dialects.nozle.routes import LEGACY, ROUTES
+from gateway.dialects.nozle.routes import ROUTES
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
-PORTED = (*metric.OPERATIONS, *tax.OPERATIONS, *feature.OPERATIONS)
+# What the first SDK already called, without `/api`.
+LEGACY = (*access.OPERATIONS, *margin.OPERATIONS)
+PORTED = (
+    *metric.OPERATIONS,
+    *tax.OPERATIONS,
+    *feature.OPERATIONS,
+    *access.OPERATIONS,
+    *cost.OPERATIONS,
+    *margin.OPERATIONS,
+    *test_clock.OPERATIONS,
+)
 
 NOZLE = Dialect(
     name="nozle",

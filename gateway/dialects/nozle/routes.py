@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from gateway.bridge import Route
 from gateway.dialects.nozle import (
-    access,
     checkout,
-    costs,
     coupons,
     credit_notes,
     customers,
@@ -14,10 +12,8 @@ from gateway.dialects.nozle import (
     features,
     fees,
     invoices,
-    margins,
     plans,
     subscriptions,
-    test_clock,
     transitions,
     usage,
 )
@@ -93,24 +89,5 @@ INVOICES = (
     Route("GET", "/credit_notes/{id}", credit_notes.find),
     Route("PUT", "/credit_notes/{id}/void", credit_notes.void),
 )
-# What the first SDK already called, without `/api`.
-LEGACY = (
-    Route("GET", "/can", access.can),
-    Route("GET", "/margin/summary", margins.summary),
-    Route("GET", "/margin/customers", margins.by_customer),
-    Route("GET", "/margin/metrics", margins.by_metric),
-    Route("GET", "/margin/plans", margins.by_plan),
-    Route("GET", "/margin/models", margins.by_model),
-    Route("GET", "/margin/trend", margins.trend),
-)
-OTHERS = (
-    Route("GET", "/ping", checkout.ping),
-    Route("POST", "/cost-events", costs.record),
-    Route("POST", "/cost-models", costs.create_model),
-    Route("GET", "/cost-models", costs.find_models),
-    Route("DELETE", "/cost-models/{id}", costs.delete_model),
-    Route("POST", "/test_clock", test_clock.start),
-    Route("GET", "/test_clock", test_clock.find),
-    Route("POST", "/test_clock/advance", test_clock.advance),
-)
-ROUTES = (*CATALOG, *CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *LEGACY, *OTHERS)
+OTHERS = (Route("GET", "/ping", checkout.ping),)
+ROUTES = (*CATALOG, *CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *OTHERS)

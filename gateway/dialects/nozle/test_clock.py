@@ -2,40 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from farebox.rating.v1 import test_clock_service_pb2 as service
-from gateway.call import Call
+from msgspec import Meta, Struct
+
+from farebox.rating.v1 import test_clock_service_pb2 as rpc
 from gateway.clients import ADVANCE_DEADLINE_SECONDS
-from gateway.dialects.nozle import write
-from gateway.dialects.nozle.read import Reader
+from gateway.operation import Nothing, Request, operation
+from gateway.projection import project
+from gateway.schema import Instant, InstantInput, of
 
 
-async def start(call: Call) -> Any:
-    """`POST /test_clock {"now": …}`: start the clock, before the organization has data."""
-    body = Reader(call.json())
-    body.required("now")
-    request = service.SetTestClockRequest(request_id=call.mutation_id, now=body.instant("now"))
-    answer = await call.ask(call.clients.test_clock.SetTestClock, request)
-    return {"test_clock": {"now": write.instant(answer, "now")}}
+class ClockStart(Struct):
+    """Where the clock starts."""
+
+    now: InstantInput
 
 
-async def advance(call: Call) -> Any:
-    """`POST /test_clock/advance {"to": …}`: answers once everything due until then has happened everywhere."""
-    body = Reader(call.json())
-    body.required("to")
-    request = service.AdvanceTestClockRequest(request_id=call.mutation_id, to=body.instant("to"))
-    answer = await call.ask(call.clients.test_clock.AdvanceTestClock, request, deadline=ADVANCE_DEADLINE_SECONDS)
-    return {
-        "test_clock": {
-            "now": write.instant(answer, "now"),
-            "closed_periods_count": answer.closed_period_count,
-            "finalized_invoices_count": answer.finalized_invoice_count,
-        }
-    }
+class ClockTarget(Struct):
+    """How far the clock moves."""
+
+    to: InstantInput
 
 
-async def find(call: Call) -> Any:
-    """`GET /test_clock`: the organization's present time."""
-    answer = await call.ask(call.clients.test_clock.GetTestClock, service.GetTestClockRequest())
-    return {"test_clock": {"now": write.instant(answer, "now"), "is_set": answer.test_clock}}
+class StartedClock(Struct, kw_only=True):
+    """The organization's present time."""
+
+    now: Instant
+
+
+class AdvancedClock(Struct, kw_only=True):
+    """The organization's present time, and what happened on the way."""
+
+    now: Instant
+    closed_periods_count: Annotated[int, of("closed_period_count"), Meta(description="Billing periods that ended.")]
+    finalized_invoices_count: Annotated[int, of("finalized_invoice_count")]
+
+
+class TestClock(Struct, kw_only=True):
+    """The organization's present time."""
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    now: Instant
+    is_set: Annotated[bool, of("test_clock"), Meta(description="Whether a test clock says it, not the machine's.")]
+
+
+async def start(request: Request[Nothing, Nothing, ClockStart]) -> StartedClock:
+    """Start the clock, before the organization has data."""
+    call = request.call
+    asked = rpc.SetTestClockRequest(request_id=call.mutation_id, now=request.body.now)
+    answer = await call.ask(call.clients.test_clock.SetTestClock, asked)
+    return project(StartedClock, answer)
+
+
+async def advance(request: Request[Nothing, Nothing, ClockTarget]) -> AdvancedClock:
+    """Move the clock forward; answered once everything due until then has happened everywhere."""
+    call = request.call
+    asked = rpc.AdvanceTestClockRequest(request_id=call.mutation_id, to=request.body.to)
+    answer = await call.ask(call.clients.test_clock.AdvanceTestClock, asked, deadline=ADVANCE_DEADLINE_SECONDS)
+    return project(AdvancedClock, answer)
+
+
+async def find(request: Request[Nothing, Nothing, Nothing]) -> TestClock:
+    """Tell the organization's present time."""
+    call = request.call
+    answer = await call.ask(call.clients.test_clock.GetTestClock, rpc.GetTestClockRequest())
+    return project(TestClock, answer)
+
+
+OPERATIONS = (
+    operation("POST", "/test_clock", start, answer_root="test_clock"),
+    operation("GET", "/test_clock", find, answer_root="test_clock"),
+    operation("POST", "/test_clock/advance", advance, answer_root="test_clock"),
+)
