@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,6 @@ from farebox.rating.v1 import test_clock_service_pb2
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
 from gateway.engine.coalescer import Coalescer
-from gateway.instants import to_datetime
 from gateway.problem import Problem, invalid
 from services.kernel.clock import SystemClock
 from services.kernel.ids import new_id
@@ -118,4 +117,4 @@ class Call:
         if not self.organization.test_mode:
             return SystemClock().now()
         answer = await self.ask(self.clients.test_clock.GetTestClock, test_clock_service_pb2.GetTestClockRequest())
-        return to_datetime(answer.now)
+        return answer.now.ToDatetime(tzinfo=UTC)

@@ -19,9 +19,12 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, get_args, ge
 import msgspec
 from msgspec import Struct
 
-from gateway import decode
 from gateway.auth.scopes import Scope
 from gateway.call import Call, Reply
+from gateway.decode import structs
+from gateway.decode.body import parse, unwrap
+from gateway.decode.query import query_values
+from gateway.decode.refusals import Refusals
 from gateway.problem import not_implemented
 
 PathT = TypeVar("PathT")
@@ -162,17 +165,17 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         Raises:
             Problem: 400 or 422.
         """
-        refusals = decode.Refusals()
-        path = decode.read(self.path_type, call.path, refusals, is_text=True)
-        values = decode.query_values(call.query.multi_items(), refusals)
-        query = decode.read(self.query_type, values, refusals, is_text=True)
+        refusals = Refusals()
+        path = structs.read(self.path_type, call.path, refusals, is_text=True)
+        values = query_values(call.query.multi_items(), refusals)
+        query = structs.read(self.query_type, values, refusals, is_text=True)
         body = call.body if self.body_type is bytes else self._body(call.body, refusals)
         refusals.raise_any()
         return Request(call, cast("PathT", path), cast("QueryT", query), cast("BodyT", body))
 
-    def _body(self, raw: bytes, refusals: decode.Refusals) -> Struct | None:
-        values = decode.unwrap(decode.parse(raw), self.root, refusals, is_optional=self.is_root_optional)
-        return decode.read(self.body_type, values, refusals)
+    def _body(self, raw: bytes, refusals: Refusals) -> Struct | None:
+        values = unwrap(parse(raw), self.root, refusals, is_optional=self.is_root_optional)
+        return structs.read(self.body_type, values, refusals)
 
     def _write(self, answer: AnswerT) -> Reply:
         if isinstance(answer, Reply):

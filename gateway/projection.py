@@ -11,17 +11,17 @@ calls each field of the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Raw, Struct, inspect
 
 from farebox.common.v1 import decimal_pb2
-from gateway import instants
 from gateway.schema import Part, bare, parts_of
 from services.kernel.money import ZERO, plain
 
@@ -82,7 +82,7 @@ def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object
     if field.message_type is None:
         return lambda value: value
     if field.message_type.full_name == _TIMESTAMP:
-        return instants.to_datetime
+        return aware
     if field.message_type.full_name == _DECIMAL:
         return _exact_number if isinstance(kind, inspect.RawType) else exact
     if not isinstance(kind, inspect.StructType):
@@ -94,6 +94,11 @@ def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object
 def exact(value: decimal_pb2.Decimal) -> Decimal:
     """An exact number from the wire; an empty one is 0."""
     return Decimal(value.value) if value.value else ZERO
+
+
+def aware(value: Timestamp) -> datetime:
+    """The same instant, in UTC, to the microsecond."""
+    return value.ToDatetime(tzinfo=UTC)
 
 
 def _exact_number(value: decimal_pb2.Decimal) -> Raw:

@@ -7,7 +7,7 @@ nine bytes, and would be a number of a billion digits.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from services.kernel.clock import as_utc
@@ -24,6 +24,7 @@ MICROSECOND = timedelta(microseconds=1)
 MAX_TEXT = 64
 
 _MILLION = 1_000_000
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # RFC 3339, not the whole of ISO 8601: a time without its zone would be a guess about money.
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -65,3 +66,25 @@ def from_text(text: str) -> datetime | None:
         # A month 13, or a zone that pushes the year beyond 9999: not an instant.
         return None
     return instant if is_kept(instant) else None
+
+
+def from_date(text: str) -> date | None:
+    """The day of a text such as `2024-02-01`; None where it is none, or not kept."""
+    if not _DATE.fullmatch(text):
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        # The 30th of February.
+        return None
+    return day if is_kept(midnight(day)) else None
+
+
+def midnight(day: date) -> datetime:
+    """The first instant of a day in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def to_text(instant: datetime) -> str:
+    """RFC 3339 in UTC, with a fraction only where there is one: `2024-01-15T10:30:00Z`."""
+    return as_utc(instant).isoformat().replace("+00:00", "Z")

@@ -10,9 +10,9 @@ import msgspec
 
 from farebox.common.v1.decimal_pb2 import Decimal as DecimalMessage
 from farebox.ingest.v1.usage_event_pb2 import UsageEvent
-from gateway import instants
 from gateway.dialects.nozle.read import Reader, read_instant
 from gateway.problem import Problem, invalid
+from services.kernel.instant import from_date
 from services.kernel.money import decimal_or_none
 
 _OBJECT_BEGINS = ord("{")
@@ -108,7 +108,7 @@ def _timestamp(raw: bytes) -> datetime | None:
     if raw in _NOTHING:
         return None
     value = _value(raw)
-    found = None if isinstance(value, str) and instants.from_date(value) else read_instant(value)
+    found = None if isinstance(value, str) and from_date(value) else read_instant(value)
     if found is None:
         raise invalid("timestamp", "invalid_format", "must be an RFC 3339 time or Unix seconds")
     return found

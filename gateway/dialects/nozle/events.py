@@ -12,7 +12,6 @@ from farebox.common.v1.period_pb2 import Period
 from farebox.ingest.v1 import usage_event_service_pb2 as service
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, StoredUsageEvent, UsageEvent
 from farebox.rating.v1.organization_pb2 import Organization
-from gateway import instants
 from gateway.bridge import callers_field
 from gateway.call import Call
 from gateway.dialects.nozle import pages, write
@@ -21,6 +20,7 @@ from gateway.dialects.nozle.read import Reader
 from gateway.engine.coalescer import Outcome, read_outcomes
 from gateway.problem import Problem, invalid
 from services.kernel.clock import SystemClock
+from services.kernel.instant import to_text
 
 # As Lago: more events than this are sent in several batches.
 MAX_BATCH = 100
@@ -113,7 +113,7 @@ async def _answer(call: Call, event: UsageEvent, outcome: Outcome) -> dict[str, 
         request = service.GetUsageEventRequest(transaction_id=event.transaction_id)
         stored = (await call.ask(call.clients.events.GetUsageEvent, request)).event
         return {**stored_event(stored), "status": "duplicate" if is_repeat else _status(outcome)}
-    now = instants.text(SystemClock().now())
+    now = to_text(SystemClock().now())
     return {
         **_event(event, write.instant(event, "occurred_at") or now),
         "lago_subscription_id": None,

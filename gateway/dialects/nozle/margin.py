@@ -13,11 +13,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.common.v1.period_pb2 import Period
 from farebox.margin.v1 import margin_service_pb2 as rpc
 from farebox.margin.v1.margin_pb2 import Margin as MarginMessage
-from gateway import instants
-from gateway.decode import Refusals, read_instant
+from gateway.decode.refusals import Refusals
+from gateway.decode.scalars import instant_of
 from gateway.operation import AnyOperation, Nothing, Request, operation
-from gateway.projection import exact, patch, project
+from gateway.projection import aware, exact, patch, project
 from gateway.schema import Cents, Code, DecimalText, ExactNumber, Instant, Words, of
+from services.kernel.instant import from_date
 from services.kernel.money import CURRENCIES
 
 STATE = Words(MarginMessage.State, "STATE_")
@@ -183,8 +184,8 @@ def margin_to_api(struct: type[M], margin: MarginMessage, **more: object) -> M:
     return project(
         struct,
         margin,
-        from_=instants.to_datetime(period.start) if period.HasField("start") else None,
-        to=instants.to_datetime(period.end) if period.HasField("end") else None,
+        from_=aware(period.start) if period.HasField("start") else None,
+        to=aware(period.end) if period.HasField("end") else None,
         total_revenue_cents=cents("revenue") or 0,
         total_cost_cents=cents("cost"),
         total_margin_cents=cents("margin"),
@@ -207,7 +208,7 @@ def _period(query: MarginQuery) -> Period | None:
 def _instant(name: str, text: str | UnsetType, refusals: Refusals) -> datetime | None:
     if text is UNSET:
         return None
-    instant = read_instant(text)
+    instant = instant_of(text)
     if instant is None:
         refusals.add(name, "invalid_format", "must be an RFC 3339 time, Unix seconds or a day")
     return instant
@@ -215,7 +216,7 @@ def _instant(name: str, text: str | UnsetType, refusals: Refusals) -> datetime |
 
 def _end(name: str, text: str | UnsetType, refusals: Refusals) -> datetime | None:
     end = _instant(name, text, refusals)
-    is_day = text is not UNSET and instants.from_date(text) is not None
+    is_day = text is not UNSET and from_date(text) is not None
     return end + _DAY if end is not None and is_day else end
 
 

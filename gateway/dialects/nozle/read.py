@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from farebox.common.v1 import decimal_pb2
-from gateway import instants
 from gateway.problem import Problem, invalid
+from services.kernel.instant import from_date, from_seconds, from_text, midnight
 from services.kernel.money import decimal_or_none, plain
 
 T = TypeVar("T")
@@ -151,11 +151,11 @@ class Reader:
 def read_instant(value: Any) -> datetime | None:
     """The instant that a JSON value writes, a bare day included; None where it writes none."""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return instants.from_seconds(Decimal(value))
+        return from_seconds(Decimal(value))
     if not isinstance(value, str):
         return None
-    day = instants.from_date(value)
-    return instants.midnight(day) if day is not None else instants.from_text(value)
+    day = from_date(value)
+    return midnight(day) if day is not None else from_text(value)
 
 
 def _number(value: Any) -> Decimal | None:

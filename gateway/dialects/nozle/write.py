@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from farebox.common.v1 import decimal_pb2
 from farebox.common.v1.period_pb2 import Period
-from gateway import instants
+from services.kernel.instant import to_text
 from services.kernel.money import ZERO, plain
 
 # Lago names the last second of a span, we the first instant after it.
@@ -26,17 +26,17 @@ def ids(identity: str) -> dict[str, str | None]:
 
 def instant(message: Message, field: str) -> str | None:
     """An instant of a message as text; None where it is absent."""
-    return instants.text(instants.to_datetime(getattr(message, field))) if message.HasField(field) else None
+    return to_text(getattr(message, field).ToDatetime(tzinfo=UTC)) if message.HasField(field) else None
 
 
 def first_instant(period: Period) -> str:
     """Where a span begins."""
-    return instants.text(instants.to_datetime(period.start))
+    return to_text(period.start.ToDatetime(tzinfo=UTC))
 
 
 def last_second(period: Period) -> str:
     """The last second of a span, as Lago writes its end."""
-    return instants.text(instants.to_datetime(period.end) - _SECOND)
+    return to_text(period.end.ToDatetime(tzinfo=UTC) - _SECOND)
 
 
 def decimal(message: Message, field: str) -> str | None:

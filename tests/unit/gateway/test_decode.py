@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +12,10 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
-from gateway import decode
+from gateway.decode import structs
+from gateway.decode.body import parse, unwrap
+from gateway.decode.query import query_values
+from gateway.decode.refusals import MAX_REFUSALS, Refusals
 from gateway.problem import Problem
 from gateway.schema import Cents, Code, DecimalInput, InstantInput, Words
 
@@ -43,8 +47,8 @@ class Body(Struct, kw_only=True):
 
 
 def read(text: str, struct: type[Struct] = Body) -> Any:
-    refusals = decode.Refusals()
-    found = decode.read(struct, decode.unwrap(decode.parse(text.encode()), "", refusals), refusals)
+    refusals = Refusals()
+    found = structs.read(struct, unwrap(parse(text.encode()), "", refusals), refusals)
     refusals.raise_any()
     return found
 
@@ -158,17 +162,51 @@ def test_texts_that_cannot_be_kept_are_refused(body: str) -> None:
 def test_a_body_that_is_no_object_is_a_400(body: bytes) -> None:
     """Broken text, other encodings and towers of brackets are the caller's mistake, never our accident."""
     with pytest.raises(Problem) as problem:
-        decode.unwrap(decode.parse(body), "", decode.Refusals())
+        unwrap(parse(body), "", Refusals())
     assert problem.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"amount_cents": 1, "amount_cents": 100}', "amount_cents"),
+        (b'{"tax": {"code": "a"}, "tax": {}}', "tax"),
+        (b'{"a": [{"b": {"c": 1, "d": [], "c": 1}}]}', "c"),
+        (b'{"\\u0061": 1, "a": 2}', "a"),
+        (b'{"a:b\\"": ":{", "x": "\\\\", "x": 1}', "x"),
+    ],
+)
+def test_a_key_given_twice_is_refused_by_its_name(body: bytes, key: str) -> None:
+    """Which of two values counts would be a guess; about money nobody guesses."""
+    with pytest.raises(Problem, match=f"gives '{key}' twice in one object") as problem:
+        parse(body)
+    assert problem.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": ":", "b:": "\\":{", "c": {"a": 1}, "d": [{"a": 1}, {"a": "\\\\"}]}', b'{"": {"": 1}}', b"[1, 2]"]
+)
+def test_colons_in_texts_are_no_keys(body: bytes) -> None:
+    """The same key in two objects is two keys, whatever their texts hold."""
+    assert parse(body) == json.loads(body)
+
+
+def test_a_large_body_is_looked_through_quickly() -> None:
+    """Whoever sends the longest body that is taken holds nobody up for long."""
+    many = b",".join(b'"k%d": [1, "a:b"]' % number for number in range(100_000))
+    started = time.perf_counter()
+    parse(b'{"list": [' + b"1," * 900_000 + b"1]}")
+    parse(b"{" + many + b"}")
+    assert time.perf_counter() - started < 5
 
 
 def test_a_root_is_needed_and_nothing_may_stand_beside_it() -> None:
     """As Lago's clients wrap their bodies."""
-    refusals = decode.Refusals()
-    assert decode.unwrap({"tax": {"code": "a"}, "x": 1}, "tax", refusals) == {"code": "a"}
+    refusals = Refusals()
+    assert unwrap({"tax": {"code": "a"}, "x": 1}, "tax", refusals) == {"code": "a"}
     assert refusals.fields == {"x": ["unknown_field"]}
     with pytest.raises(Problem, match="param is missing or the value is empty: tax"):
-        decode.unwrap({}, "tax", refusals)
+        unwrap({}, "tax", refusals)
 
 
 def test_free_json_keeps_its_numbers_exact() -> None:
@@ -187,7 +225,7 @@ def test_lists_have_an_end() -> None:
 def test_a_body_of_junk_gets_a_short_answer() -> None:
     """However many keys are wrong, the refusal stays small."""
     junk = ",".join(f'"k{number}": 1' for number in range(10_000))
-    assert len(refused(f"{{{junk}}}")) == decode.MAX_REFUSALS
+    assert len(refused(f"{{{junk}}}")) == MAX_REFUSALS
 
 
 def test_instants_are_written_in_three_ways() -> None:
@@ -206,8 +244,8 @@ class Query(Struct, kw_only=True):
 
 
 def query(*pairs: tuple[str, str]) -> Any:
-    refusals = decode.Refusals()
-    found = decode.read(Query, decode.query_values(pairs, refusals), refusals, is_text=True)
+    refusals = Refusals()
+    found = structs.read(Query, query_values(pairs, refusals), refusals, is_text=True)
     refusals.raise_any()
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -53,6 +53,30 @@ def test_instants_as_people_write_them(text: str, expected: datetime) -> None:
 def test_what_is_no_instant(text: str) -> None:
     """A time without its zone is a guess, and one outside of 1970 to 9998 is not kept."""
     assert instant.from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-02-29", date(2024, 2, 29)),
+        ("1970-01-01", date(1970, 1, 1)),
+        ("2023-02-29", None),
+        ("1969-12-31", None),
+        ("9999-01-01", None),
+        ("2024-2-9", None),
+        ("20240229", None),
+    ],
+)
+def test_days_as_people_write_them(text: str, expected: date | None) -> None:
+    """A day has four, two and two digits, and begins at an instant that is kept."""
+    assert instant.from_date(text) == expected
+
+
+def test_an_instant_is_written_as_short_as_it_is() -> None:
+    """RFC 3339 in UTC, without a fraction that is nothing."""
+    at = instant.midnight(date(2024, 2, 29))
+    assert instant.to_text(at) == "2024-02-29T00:00:00Z"
+    assert instant.to_text(at.replace(microsecond=500000)) == "2024-02-29T00:00:00.500000Z"
 
 
 def test_microseconds_are_exact_both_ways() -> None:
