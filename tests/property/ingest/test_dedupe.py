@@ -137,6 +137,7 @@ def test_log_is_the_set_of_distinct_ids(
     looks: bool,  # noqa: FBT001 - drawn by hypothesis
     data: st.DataObject,
 ) -> None:
+    """However batches are cut, grouped and repeated, the log keeps the first event of each id; the answers say so."""
     log, preparer = FakeLog(), Preparer(None, KnownCatalog())  # type: ignore[arg-type]
     model: Model = {}
     waiting = [[make_event(*one) for one in batch] for batch in plan]

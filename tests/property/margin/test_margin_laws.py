@@ -34,6 +34,7 @@ entries = st.builds(
 def test_adjacent_windows_sum_to_the_window_around_them(
     entry: AccrualEntry, cuts: list[datetime], now: datetime
 ) -> None:
+    """Revenue of windows that touch adds up to the revenue of the window around them, wherever it is cut."""
     bounds = sorted(cuts)
     parts = sum(earned_in(entry, Period(a, b), now) for a, b in itertools.pairwise(bounds))
     assert parts == earned_in(entry, Period(bounds[0], bounds[-1]), now)
@@ -41,17 +42,20 @@ def test_adjacent_windows_sum_to_the_window_around_them(
 
 @given(entries, instants)
 def test_the_whole_span_earns_the_whole_amount(entry: AccrualEntry, now: datetime) -> None:
+    """Over its whole span an entry earns its amount, no more and no less, exactly."""
     window = Period(entry.period.start, max(entry.period.end, now) + timedelta(microseconds=1))
     assert earned_in(entry, window, now) == entry.amount
 
 
 @given(amounts, st.dictionaries(st.text(max_size=3), counts, max_size=5))
 def test_shares_sum_to_the_amount(amount: Decimal, units: dict[str, Decimal]) -> None:
+    """An amount shared out over groups is shared out completely, to the last digit."""
     assert sum(attribute(amount, units).values()) == amount
 
 
 @given(st.lists(st.builds(Figures, amounts, amounts, counts), max_size=8))
 def test_revenue_less_cost_is_the_margin_of_any_group(members: list[Figures]) -> None:
+    """The margin of a group is the sum of its members' margins, and a percentage exists only where there is revenue."""
     group = total(members)
     assert group.margin == sum((member.margin for member in members), Decimal(0)) == group.revenue - group.cost
     assert (group.margin_percent is None) == (group.revenue <= 0)
@@ -61,6 +65,7 @@ def test_revenue_less_cost_is_the_margin_of_any_group(members: list[Figures]) ->
 def test_kinds_of_token_are_disjoint(
     sent: Decimal, got: Decimal, cached: Decimal, written: Decimal, thought: Decimal
 ) -> None:
+    """No token is counted in two kinds: they sum to what was sent and received, and impossible totals are refused."""
     split = disjoint(input_total=sent, output_total=got, cached_input=cached, cache_write=written, reasoning=thought)
     if cached + written > sent or thought > got:
         assert split is None
@@ -71,6 +76,7 @@ def test_kinds_of_token_are_disjoint(
 
 @given(st.lists(st.tuples(amounts, st.one_of(st.none(), amounts)), max_size=5))
 def test_a_reversal_leaves_nothing(costs: list[tuple[Decimal, Decimal | None]]) -> None:
+    """What is booked and then reversed leaves neither units nor cost nor entries, whatever was booked."""
     origin = Origin("o", Source.USAGE_EVENT, "tx", "c", None, "m", START)
     lines = [CostLine("", "", None, units, amount, amount, "USD", None) for units, amount in costs]
     booked = book(origin, lines, lambda: "id")

@@ -45,6 +45,7 @@ def counted_of(own: Counter, listed: list[ListedUsageEvent]) -> Counted:
 def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
     listed: list[ListedUsageEvent], cut: int, aggregation: Aggregation
 ) -> None:
+    """Wherever the log is cut, the tallies of both halves add up to the tally of the whole."""
     own = counter(aggregation)
     whole = tally(counted_of(own, listed), own, None)
     first, second = (tally(counted_of(own, part), own, None) for part in (listed[:cut], listed[cut:]))
@@ -56,6 +57,7 @@ def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
 
 @given(events, aggregations)
 def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedUsageEvent], aggregation: Aggregation) -> None:
+    """Events that are counted and voided in one batch leave no trace in its tally."""
     own = counter(aggregation)
     counted = Counted([], [])
     for event in listed:
@@ -68,6 +70,7 @@ def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedUsageEvent],
 
 @given(events, st.randoms(use_true_random=False))
 def test_a_digest_does_not_depend_on_order(listed: list[ListedUsageEvent], dice: st.random_module) -> None:
+    """Two who counted the same events have the same digest, in whichever order they came."""
     own = counter(Aggregation.COUNT)
     shuffled = list(listed)
     dice.shuffle(shuffled)

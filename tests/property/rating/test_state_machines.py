@@ -115,15 +115,18 @@ class SubscriptionLife(RuleBasedStateMachine):
 
     @invariant()
     def every_refusal_has_a_reason(self) -> None:
+        """A verb that the state forbids is refused with a word for why."""
         assert all(self.reasons)
 
     @invariant()
     def only_an_active_subscription_has_a_change_pending(self) -> None:
+        """A subscription that has not begun, or is over, waits for no change."""
         for each in self.chain:
             assert each.pending_change is None or each.state is SubscriptionState.ACTIVE
 
     @invariant()
     def what_has_ended_says_when(self) -> None:
+        """The end is there exactly where a subscription is over, and its base price ends with it if it ever ran."""
         for each in self.chain:
             assert (each.ended_at is not None) == (
                 each.state in {SubscriptionState.TERMINATED, SubscriptionState.CANCELED}
@@ -132,6 +135,7 @@ class SubscriptionLife(RuleBasedStateMachine):
 
     @invariant()
     def usage_has_one_owner(self) -> None:
+        """At no instant do two subscriptions count usage, and the next begins where the last one ended."""
         for at in (self.now, *(each.starts_at for each in self.chain)):
             assert sum(each.covers(at) for each in self.chain) <= 1
         for old, new in zip(self.chain, self.chain[1:], strict=False):
@@ -185,14 +189,17 @@ class InvoiceLife(RuleBasedStateMachine):
 
     @invariant()
     def every_refusal_has_a_reason(self) -> None:
+        """A verb that the state forbids is refused with a word for why."""
         assert all(self.reasons)
 
     @invariant()
     def it_is_numbered_once_it_is_final(self) -> None:
+        """A draft has no number; whatever was finalized keeps one."""
         assert (self.invoice.number is None) == (self.invoice.state is InvoiceState.DRAFT)
 
     @invariant()
     def it_is_paid_when_all_of_it_is(self) -> None:
+        """It counts as paid exactly when nothing is left to pay, and nobody pays more than its total."""
         is_paid = self.invoice.payment_state is PaymentState.SUCCEEDED
         if self.invoice.state is not InvoiceState.DRAFT:
             assert is_paid == (self.invoice.paid_cents == self.invoice.totals.total_cents)

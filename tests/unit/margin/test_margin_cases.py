@@ -69,6 +69,7 @@ def book() -> PriceBook:
     "case", [TOKEN_CASES[name] for name in TOKEN_CASES if name not in TOKEN_CASES_LATER], ids=lambda c: c["id"]
 )
 def test_token_cost(book: PriceBook, case: dict[str, Any]) -> None:
+    """The cost of a request is the sum of its kinds of token at the prices of its time, exact to the last digit."""
     tokens = {token_type_named(bucket): Decimal(count) for bucket, count in case["usage"].items()}
     at = datetime.fromisoformat(case["timestamp"])
     lines = cost_of_request(Prices(book), case["provider"], case["model"], tokens, at=at)
@@ -80,6 +81,7 @@ def test_token_cost(book: PriceBook, case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", INCLUSIVE_CASES, ids=lambda c: c["id"])
 def test_inclusive_totals_split_into_the_same_kinds(case: dict[str, Any]) -> None:
+    """Totals that include their parts, as OpenTelemetry gives them, split into the kinds the case names."""
     inclusive, usage = case["otel_usage"], case["usage"]
     split = disjoint(
         input_total=Decimal(inclusive["gen_ai.usage.input_tokens"]),
@@ -92,6 +94,7 @@ def test_inclusive_totals_split_into_the_same_kinds(case: dict[str, Any]) -> Non
 
 
 def test_every_case_is_run_or_named_as_a_deviation() -> None:
+    """No case is left out silently: what is not run is listed and explained."""
     assert TOKEN_CASES.keys() >= TOKEN_CASES_LATER
     assert {*MARGIN_CASES, *OTHER_CASES, *FORMULA_CASES_LATER} == FORMULA_CASES.keys()
     for name in TOKEN_CASES_LATER | FORMULA_CASES_LATER:
@@ -100,11 +103,13 @@ def test_every_case_is_run_or_named_as_a_deviation() -> None:
 
 @pytest.mark.parametrize("name", MARGIN_CASES)
 def test_margin(name: str) -> None:
+    """Margin is revenue less cost, and its percentage is of revenue."""
     case = FORMULA_CASES[name]
     _assert_figures(Figures(*(Decimal(case["inputs"][side]) for side in ("revenue", "cost"))), case["expected"])
 
 
 def test_the_percent_of_a_group_comes_from_sums() -> None:
+    """The percentage of a group comes from its sums; averaging its members' percentages would be wrong."""
     case = FORMULA_CASES["MF-percent-not-averaged"]
     rows = [Figures(Decimal(revenue), Decimal(cost)) for revenue, cost in case["inputs"]["rows"]]
     _assert_figures(total(rows), case["expected"])
@@ -119,6 +124,7 @@ def _assert_figures(figures: Figures, expected: dict[str, Any]) -> None:
 
 
 def test_a_base_price_is_spread_over_its_period() -> None:
+    """A month's base price is earned day by day, so that a window earns its share of it."""
     case = FORMULA_CASES["MF-base-monthly-31"]
     period = Period(*(datetime.fromisoformat(text) for text in case["inputs"]["period"]))
     base = AccrualEntry(RevenueKind.BASE, "", period, Decimal(case["inputs"]["amount"]))
@@ -128,6 +134,7 @@ def test_a_base_price_is_spread_over_its_period() -> None:
 
 
 def test_each_plan_earns_over_its_own_days() -> None:
+    """After an upgrade in the middle of a month each plan earns for the days it was in force."""
     case = FORMULA_CASES["MF-upgrade-midmonth"]
     start = datetime(2026, 9, 1, tzinfo=UTC)
     month = Period(start, start + timedelta(days=case["inputs"]["month_days"]))
@@ -141,6 +148,7 @@ def test_each_plan_earns_over_its_own_days() -> None:
 
 
 def test_hours_sum_to_the_amount() -> None:
+    """Hours are rounded as differences of running totals, so that they sum to the amount exactly."""
     case = FORMULA_CASES["MF-hourly-telescoping"]
     hours, start = case["inputs"]["hours"], datetime(2026, 1, 1, tzinfo=UTC)
     bounds = [start + timedelta(hours=hour) for hour in range(hours + 1)]
@@ -152,6 +160,7 @@ def test_hours_sum_to_the_amount() -> None:
 
 
 def test_a_true_up_is_earned_at_the_end_of_the_period() -> None:
+    """What is missing to a minimum commitment is earned when the period has ended, not before."""
     case = FORMULA_CASES["MF-minimum-commitment"]
     start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     usage = AccrualEntry(RevenueKind.USAGE, "tokens", Period(start, end), Decimal(case["inputs"]["usage"]))
@@ -162,4 +171,5 @@ def test_a_true_up_is_earned_at_the_end_of_the_period() -> None:
 
 
 def test_kinds_of_token_have_one_name_each() -> None:
+    """Each kind of token is read back from its own name."""
     assert {token_type_named(kind.value) for kind in TokenType} == set(TokenType)
