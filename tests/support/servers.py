@@ -15,7 +15,7 @@ from services.chassis.migrate import migrate
 from services.local.nats_server import NatsServer
 from services.local.postgres_server import PostgresServer
 
-# Small pools: a test opens two databases at most, and many workers of pytest share one server.
+# Small pools: a test opens a few databases at most, and all of them share one server.
 POOL_SIZE = 8
 
 
