@@ -25,6 +25,7 @@ from services.entitlements.queries import access as queries
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.period import Period
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import RatingLog, fresh_ids, gate, limit, plan_changed, subscription_changed
 
 PLAN, SUBSCRIPTION = fresh_ids(2)
@@ -32,7 +33,6 @@ NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
 # The process runs on the machine's clock: its billing period must hold the present.
 NOW = datetime.now(UTC)
 PERIOD = Period(NOW - timedelta(days=10), NOW + timedelta(days=20))
-PATIENCE = 20
 
 
 @dataclass
@@ -63,14 +63,14 @@ class Running:
         return self.access.Consume(request, metadata=self.metadata)
 
     def until_used(self, units: str) -> None:
-        wait_until(lambda: self.check().used.value == units, timeout=PATIENCE, what=f"{units} units to count")
+        wait_until(lambda: self.check().used.value == units, timeout=PATIENCE_SECONDS, what=f"{units} units to count")
 
     def sell(self) -> None:
         self.log.announce(
             plan_changed(self.organization, PLAN, [gate("sso"), limit("calls", "100")]),
             subscription_changed(self.organization, SUBSCRIPTION, PLAN, period=PERIOD),
         )
-        wait_until(lambda: self.check().allowed, timeout=PATIENCE, what="the subscription to be known")
+        wait_until(lambda: self.check().allowed, timeout=PATIENCE_SECONDS, what="the subscription to be known")
 
 
 class World:

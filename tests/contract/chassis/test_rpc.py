@@ -19,6 +19,7 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 from services.chassis.rpc.server import Server
 from services.kernel import errors
+from tests.support.patience import PATIENCE_SECONDS
 
 ORGANIZATION = str(uuid.uuid4())
 METADATA = ((ORGANIZATION_KEY, ORGANIZATION),)
@@ -129,7 +130,7 @@ def test_beyond_its_queue_a_server_refuses(clock: Clock) -> None:
         def wait_for_refusals(_: Any) -> pb.GetTestClockResponse:
             from services.chassis.wait import wait_until
 
-            wait_until(lambda: len(refused) >= 6, timeout=10, what="six refusals")
+            wait_until(lambda: len(refused) >= 6, timeout=PATIENCE_SECONDS, what="six refusals")
             return pb.GetTestClockResponse()
 
         clock.body = wait_for_refusals
@@ -138,7 +139,7 @@ def test_beyond_its_queue_a_server_refuses(clock: Clock) -> None:
 
         def call(_: int) -> str:
             try:
-                stub.GetTestClock(pb.GetTestClockRequest(), metadata=METADATA, timeout=20)
+                stub.GetTestClock(pb.GetTestClockRequest(), metadata=METADATA, timeout=PATIENCE_SECONDS)
             except grpc.RpcError as error:
                 refused.append(error.code())
                 return error.code().name

@@ -20,7 +20,8 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 from services.chassis.wait import wait_until
 from services.kernel import errors
-from tests.support.chassis.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.chassis.async_server import SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -33,19 +34,19 @@ def stub(make_server: MakeServer) -> Iterator[Stub]:
 
 
 def _call_coroutine(stub: Stub) -> None:
-    stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=PATIENCE)
+    stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=PATIENCE_SECONDS)
 
 
 def _call_plain(stub: Stub) -> None:
-    stub.GetUsageEvent(pb.GetUsageEventRequest(), timeout=PATIENCE)
+    stub.GetUsageEvent(pb.GetUsageEventRequest(), timeout=PATIENCE_SECONDS)
 
 
 def _call_stream(stub: Stub) -> None:
-    list(stub.StreamUsageEvents(iter(()), timeout=PATIENCE))
+    list(stub.StreamUsageEvents(iter(()), timeout=PATIENCE_SECONDS))
 
 
 def _call_plain_stream(stub: Stub) -> None:
-    list(stub.ReplayUsageEvents(pb.ReplayUsageEventsRequest(), timeout=PATIENCE))
+    list(stub.ReplayUsageEvents(pb.ReplayUsageEventsRequest(), timeout=PATIENCE_SECONDS))
 
 
 CALLS = {
@@ -96,7 +97,7 @@ def test_a_coroutine_answers(log: Log, stub: Stub) -> None:
     organization = "01890a5d-ac96-774b-bcce-b302099a8057"
     log.coroutine = body
     metadata = ((ORGANIZATION_KEY, organization),)
-    answer = stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), metadata=metadata, timeout=PATIENCE)
+    answer = stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), metadata=metadata, timeout=PATIENCE_SECONDS)
     assert len(answer.details) == 1
     assert (threads, organizations) == (["rpc-loop"], [organization])
 
@@ -108,13 +109,13 @@ def test_a_plain_method_runs_in_the_pool(log: Log, stub: Stub) -> None:
 
     def body(_: Any) -> Any:
         threads.append(threading.current_thread().name)
-        assert answered.wait(PATIENCE)
+        assert answered.wait(PATIENCE_SECONDS)
         return pb.GetUsageEventResponse()
 
     log.plain = body
-    waiting = stub.GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=PATIENCE)
-    wait_until(lambda: threads, timeout=PATIENCE, what="the plain method to begin")
-    stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=PATIENCE)
+    waiting = stub.GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=PATIENCE_SECONDS)
+    wait_until(lambda: threads, timeout=PATIENCE_SECONDS, what="the plain method to begin")
+    stub.IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=PATIENCE_SECONDS)
     answered.set()
     assert waiting.result() == pb.GetUsageEventResponse()
     assert threads[0].startswith("rpc_")
@@ -163,7 +164,7 @@ def test_a_call_that_comes_too_late_is_not_begun(
     """The server says so itself."""
     begun: list[str] = []
     monkeypatch.setattr(log, kind, lambda _: begun.append(kind))
-    monkeypatch.setattr(calls, "MIN_TIME_LEFT_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr(calls, "MIN_TIME_LEFT_SECONDS", 2 * PATIENCE_SECONDS)
     answered = _error(stub, kind)
     assert answered.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     # The words are the server's; a deadline that passes at the caller has others.
@@ -182,7 +183,7 @@ def test_a_stream_answers_until_it_fails(log: Log, stub: Stub) -> None:
 
     log.stream = fail_after_two
     answers = stub.StreamUsageEvents(
-        (pb.StreamUsageEventsRequest(sequence=number) for number in (1, 2, 3, 4)), timeout=PATIENCE
+        (pb.StreamUsageEventsRequest(sequence=number) for number in (1, 2, 3, 4)), timeout=PATIENCE_SECONDS
     )
     arrived: list[int] = []
     with pytest.raises(grpc.RpcError) as caught:
@@ -194,7 +195,7 @@ def test_a_stream_answers_until_it_fails(log: Log, stub: Stub) -> None:
 def test_a_stream_answers_everything(stub: Stub) -> None:
     """In order, and ends when the caller ends."""
     requests = (pb.StreamUsageEventsRequest(sequence=number) for number in range(100))
-    answers = stub.StreamUsageEvents(requests, timeout=PATIENCE)
+    answers = stub.StreamUsageEvents(requests, timeout=PATIENCE_SECONDS)
     assert [answer.sequence for answer in answers] == list(range(100))
     assert answers.code() is grpc.StatusCode.OK
 
@@ -211,12 +212,12 @@ def test_a_coroutine_whose_caller_leaves_is_ended(log: Log, make_server: MakeSer
     log.coroutine = gate.hold
     server.start([])
     with open_channel(f"127.0.0.1:{server.port}") as channel:
-        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=PATIENCE)
-        assert gate.entered.acquire(timeout=PATIENCE)
+        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=PATIENCE_SECONDS)
+        assert gate.entered.acquire(timeout=PATIENCE_SECONDS)
         held.cancel()
-        assert gate.cancelled.wait(PATIENCE)
+        assert gate.cancelled.wait(PATIENCE_SECONDS)
         noted = partial(_noted, "Log.IngestUsageEvents", "CANCELLED")
-        wait_until(lambda: noted() == before + 1, timeout=PATIENCE, what="the call to be measured")
+        wait_until(lambda: noted() == before + 1, timeout=PATIENCE_SECONDS, what="the call to be measured")
 
 
 def test_a_stream_whose_caller_leaves_is_ended(log: Log, stub: Stub) -> None:
@@ -232,9 +233,9 @@ def test_a_stream_whose_caller_leaves_is_ended(log: Log, stub: Stub) -> None:
             given_back.set()
 
     log.stream, before = hold, _noted("Log.StreamUsageEvents", "CANCELLED")
-    answers = stub.StreamUsageEvents(iter([pb.StreamUsageEventsRequest(sequence=1)]), timeout=PATIENCE)
+    answers = stub.StreamUsageEvents(iter([pb.StreamUsageEventsRequest(sequence=1)]), timeout=PATIENCE_SECONDS)
     assert next(answers).sequence == 1
     answers.cancel()
-    assert given_back.wait(PATIENCE)
+    assert given_back.wait(PATIENCE_SECONDS)
     noted = partial(_noted, "Log.StreamUsageEvents", "CANCELLED")
-    wait_until(lambda: noted() == before + 1, timeout=PATIENCE, what="the call to be measured")
+    wait_until(lambda: noted() == before + 1, timeout=PATIENCE_SECONDS, what="the call to be measured")

@@ -17,7 +17,8 @@ from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server_async import AsyncServer
 from services.chassis.wait import wait_until
-from tests.support.chassis.async_server import PATIENCE, SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.chassis.async_server import SERVICE, Gate, Log, MakeServer, Stub
+from tests.support.patience import PATIENCE_SECONDS
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -34,24 +35,24 @@ def test_beyond_its_queue_a_server_refuses(log: Log, make_server: MakeServer) ->
 
         def call(_: int) -> str:
             try:
-                Stub(channel).IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=2 * PATIENCE)
+                Stub(channel).IngestUsageEvents(pb.IngestUsageEventsRequest(), timeout=2 * PATIENCE_SECONDS)
             except grpc.RpcError as error:
                 refused.append(error.code())
                 return error.code().name
             return "OK"
 
         outcomes = callers.map(call, range(8))
-        wait_until(lambda: len(refused) == 6, timeout=PATIENCE, what="six refusals")
+        wait_until(lambda: len(refused) == 6, timeout=PATIENCE_SECONDS, what="six refusals")
         gate.open()
         assert sorted(outcomes) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 6
-        wait_until(lambda: call(0) == "OK", timeout=PATIENCE, what="room to be free again")
+        wait_until(lambda: call(0) == "OK", timeout=PATIENCE_SECONDS, what="room to be free again")
 
 
 def _health(server: AsyncServer, name: str) -> int:
     """What the server would say of its health, whether it takes calls yet or not."""
     context: Any = None
     check = server._health.Check(health_pb2.HealthCheckRequest(service=name), context)
-    return int(asyncio.run_coroutine_threadsafe(check, server.loop).result(PATIENCE).status)
+    return int(asyncio.run_coroutine_threadsafe(check, server.loop).result(PATIENCE_SECONDS).status)
 
 
 def test_health_follows_the_life_of_the_server(make_server: MakeServer) -> None:
@@ -62,15 +63,15 @@ def test_health_follows_the_life_of_the_server(make_server: MakeServer) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel, ThreadPoolExecutor(1) as drainer:
         health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ("", "readiness", "liveness"):
-            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE)
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS)
             assert answer.status == SERVING
-        seen = health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=2 * PATIENCE)
+        seen = health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=2 * PATIENCE_SECONDS)
         assert next(seen).status == SERVING
         drained = drainer.submit(server.drain)
         assert next(seen).status == NOT_SERVING
         # A watch has no end of its own.
         seen.cancel()
-        drained.result(PATIENCE)
+        drained.result(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("described", [True, False])
@@ -93,37 +94,37 @@ def test_reflection_lists_the_service(make_server: MakeServer, *, described: boo
 def _refuses_calls(port: int) -> bool:
     options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        call = Stub(channel).GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=PATIENCE)
+        call = Stub(channel).GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=PATIENCE_SECONDS)
         return bool(call.code() is grpc.StatusCode.UNAVAILABLE)
 
 
 def test_a_drain_lets_running_calls_finish(log: Log, make_server: MakeServer) -> None:
     """Coroutines and plain methods alike, while new calls are refused."""
-    server = make_server(drain_seconds=2 * int(PATIENCE))
+    server = make_server(drain_seconds=2 * int(PATIENCE_SECONDS))
     gate, plain_begun, plain_may_end = Gate(server), threading.Event(), threading.Event()
 
     def plain(_: Any) -> Any:
         plain_begun.set()
-        assert plain_may_end.wait(PATIENCE)
+        assert plain_may_end.wait(PATIENCE_SECONDS)
         return pb.GetUsageEventResponse()
 
     log.coroutine, log.plain = gate.hold, plain
     server.start([])
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel, ThreadPoolExecutor(1) as drainer:
-        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=2 * PATIENCE)
-        held_too = Stub(channel).GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=2 * PATIENCE)
-        assert gate.entered.acquire(timeout=PATIENCE)
-        assert plain_begun.wait(PATIENCE)
+        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=2 * PATIENCE_SECONDS)
+        held_too = Stub(channel).GetUsageEvent.future(pb.GetUsageEventRequest(), timeout=2 * PATIENCE_SECONDS)
+        assert gate.entered.acquire(timeout=PATIENCE_SECONDS)
+        assert plain_begun.wait(PATIENCE_SECONDS)
         log.plain = lambda _: pb.GetUsageEventResponse()
         drained = drainer.submit(server.drain)
-        wait_until(lambda: _refuses_calls(server.port), timeout=PATIENCE, what="new calls to be refused")
+        wait_until(lambda: _refuses_calls(server.port), timeout=PATIENCE_SECONDS, what="new calls to be refused")
         assert server.draining.is_set()
         assert not any(one.done() for one in (drained, held, held_too))
         gate.open()
         plain_may_end.set()
-        assert held.result(PATIENCE) == pb.IngestUsageEventsResponse()
-        assert held_too.result(PATIENCE) == pb.GetUsageEventResponse()
-        drained.result(PATIENCE)
+        assert held.result(PATIENCE_SECONDS) == pb.IngestUsageEventsResponse()
+        assert held_too.result(PATIENCE_SECONDS) == pb.GetUsageEventResponse()
+        drained.result(PATIENCE_SECONDS)
 
 
 def test_a_drain_ends_what_does_not_end_itself(log: Log, make_server: MakeServer) -> None:
@@ -133,10 +134,10 @@ def test_a_drain_ends_what_does_not_end_itself(log: Log, make_server: MakeServer
     log.coroutine = gate.hold
     server.start([])
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=PATIENCE)
-        assert gate.entered.acquire(timeout=PATIENCE)
+        held = Stub(channel).IngestUsageEvents.future(pb.IngestUsageEventsRequest(), timeout=PATIENCE_SECONDS)
+        assert gate.entered.acquire(timeout=PATIENCE_SECONDS)
         server.drain()
-        assert gate.cancelled.wait(PATIENCE)
+        assert gate.cancelled.wait(PATIENCE_SECONDS)
         assert held.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
 
 
@@ -146,7 +147,7 @@ def test_a_plain_stream_whose_caller_leaves_gives_its_thread_back(log: Log, make
     log.plain_stream = lambda _: (pb.ReplayUsageEventsResponse() for _ in range(1000))
     server.start([])
     with open_channel(f"127.0.0.1:{server.port}") as channel:
-        answers = Stub(channel).ReplayUsageEvents(pb.ReplayUsageEventsRequest(), timeout=PATIENCE)
+        answers = Stub(channel).ReplayUsageEvents(pb.ReplayUsageEventsRequest(), timeout=PATIENCE_SECONDS)
         next(answers)
         answers.cancel()
-        Stub(channel).GetUsageEvent(pb.GetUsageEventRequest(), timeout=PATIENCE)
+        Stub(channel).GetUsageEvent(pb.GetUsageEventRequest(), timeout=PATIENCE_SECONDS)

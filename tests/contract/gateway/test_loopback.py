@@ -33,8 +33,7 @@ from services.kernel import errors
 from services.kernel.errors import FieldViolation, InvalidArgumentError, NotFoundError, UnauthenticatedError
 from services.local.ports import Port
 from tests.support.gateway import ORGANIZATION_ID
-
-START_SECONDS = 10.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Organizations(organization_service_pb2_grpc.OrganizationServiceServicer):
@@ -117,7 +116,7 @@ def url(service_port: int) -> Iterator[str]:
     server = uvicorn.Server(server_config(settings))
     thread = Thread(target=server.run)
     thread.start()
-    wait_until(lambda: server.started, timeout=START_SECONDS, what="the gateway to start")
+    wait_until(lambda: server.started, timeout=PATIENCE_SECONDS, what="the gateway to start")
     yield f"http://{port.address}"
     server.should_exit = True
     thread.join()

@@ -26,10 +26,9 @@ from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
 from services.kernel.errors import ResourceExhaustedError
 from services.kernel.ids import new_id
 from tests.support.ingest.intake import FakeLog, batch
+from tests.support.patience import PATIENCE_SECONDS
 
 FULL = ResourceExhaustedError("INGEST_QUEUE_FULL", "the log cannot keep up; nothing was stored", retry_after_seconds=3)
-# No step here takes a tenth of a second; what has not come after this never will.
-PATIENCE = 10.0
 ACCEPTED, REJECTED = event_pb.INGEST_OUTCOME_ACCEPTED, event_pb.INGEST_OUTCOME_REJECTED
 
 
@@ -52,7 +51,9 @@ class Wire:
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send a batch."""
-        return self.stub.IngestUsageEvents(request, **{"metadata": self.metadata, "timeout": PATIENCE, **options})
+        return self.stub.IngestUsageEvents(
+            request, **{"metadata": self.metadata, "timeout": PATIENCE_SECONDS, **options}
+        )
 
     def refusal(self, request: Any, **options: Any) -> grpc.RpcError:
         """Send a batch that is refused; how."""
@@ -65,7 +66,9 @@ class Wire:
         """A stream that the test feeds; it ends with the block."""
         fed: queue.SimpleQueue[Any] = queue.SimpleQueue()
         requests = iter(fed.get, None)
-        answers = self.stub.StreamUsageEvents(requests, **{"metadata": self.metadata, "timeout": PATIENCE, **options})
+        answers = self.stub.StreamUsageEvents(
+            requests, **{"metadata": self.metadata, "timeout": PATIENCE_SECONDS, **options}
+        )
         try:
             yield Stream(fed, answers)
         finally:
@@ -146,7 +149,9 @@ def test_call_without_organization_is_refused(wire: Wire, metadata: Any) -> None
     with wire.stream(metadata=metadata) as stream:
         refusals.append(stream.refusal(1, "a"))
     with pytest.raises(grpc.RpcError) as caught:
-        wire.stub.GetUsageEvent(pb.GetUsageEventRequest(transaction_id="a"), metadata=metadata, timeout=PATIENCE)
+        wire.stub.GetUsageEvent(
+            pb.GetUsageEventRequest(transaction_id="a"), metadata=metadata, timeout=PATIENCE_SECONDS
+        )
     refusals.append(caught.value)
     assert [one.code() for one in refusals] == [grpc.StatusCode.UNAUTHENTICATED] * 3
     assert [error_info(one)[0] for one in refusals] == ["ORGANIZATION_REQUIRED"] * 3
@@ -192,7 +197,7 @@ def test_streams_are_bounded_and_give_their_place_back(wire: Wire, monkeypatch: 
     with wire.stream() as after_an_error:
         after_an_error.send(1, "e")
     # The caller has left; the server hears of it a little later.
-    wait_until(lambda: wire.log.intake._streams == 0, timeout=PATIENCE, what="the place to be given back")
+    wait_until(lambda: wire.log.intake._streams == 0, timeout=PATIENCE_SECONDS, what="the place to be given back")
     with wire.stream() as after_a_cancellation:
         assert after_a_cancellation.send(1, "f").sequence == 1
 
@@ -200,12 +205,12 @@ def test_streams_are_bounded_and_give_their_place_back(wire: Wire, monkeypatch: 
 def test_a_caller_that_leaves_does_not_disturb_its_neighbours(wire: Wire) -> None:
     committer = wire.log.committer
     committer.commits_at_once = False
-    first = wire.stub.IngestUsageEvents.future(batch("a"), metadata=wire.metadata, timeout=PATIENCE)
-    wait_until(lambda: committer.submitted, timeout=PATIENCE, what="the first batch")
-    leaving = wire.stub.IngestUsageEvents.future(batch("b"), metadata=wire.metadata, timeout=PATIENCE)
-    wait_until(lambda: wire.log.intake._gathered_calls == 1, timeout=PATIENCE, what="the call that leaves")
-    staying = wire.stub.IngestUsageEvents.future(batch("c", ""), metadata=wire.metadata, timeout=PATIENCE)
-    wait_until(lambda: wire.log.intake._gathered_calls == 2, timeout=PATIENCE, what="the call that stays")
+    first = wire.stub.IngestUsageEvents.future(batch("a"), metadata=wire.metadata, timeout=PATIENCE_SECONDS)
+    wait_until(lambda: committer.submitted, timeout=PATIENCE_SECONDS, what="the first batch")
+    leaving = wire.stub.IngestUsageEvents.future(batch("b"), metadata=wire.metadata, timeout=PATIENCE_SECONDS)
+    wait_until(lambda: wire.log.intake._gathered_calls == 1, timeout=PATIENCE_SECONDS, what="the call that leaves")
+    staying = wire.stub.IngestUsageEvents.future(batch("c", ""), metadata=wire.metadata, timeout=PATIENCE_SECONDS)
+    wait_until(lambda: wire.log.intake._gathered_calls == 2, timeout=PATIENCE_SECONDS, what="the call that stays")
     leaving.cancel()
     committer.commits_at_once = True
     committer.commit(committer.submitted[0])
@@ -221,6 +226,6 @@ def test_broken_text_harms_nobody_else(wire: Wire) -> None:
     assert broken != good
     method = f"/{SERVICE_NAME}/IngestUsageEvents"
     send: Any = wire.channel.unary_unary(method, response_deserializer=pb.IngestUsageEventsResponse.FromString)
-    answer = send(broken, metadata=wire.metadata, timeout=PATIENCE)
+    answer = send(broken, metadata=wire.metadata, timeout=PATIENCE_SECONDS)
     assert list(answer.outcomes) == [ACCEPTED, REJECTED, ACCEPTED]
     assert wire.log.committer.ids() == [["a", "c"]]

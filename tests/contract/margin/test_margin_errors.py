@@ -22,6 +22,7 @@ from services.margin.main import Parts, build
 from services.margin.rpc.alert import AlertServicer
 from services.margin.rpc.cost_model import CostModelServicer
 from services.margin.rpc.margin import MarginServicer
+from tests.support.patience import PATIENCE_SECONDS
 
 METADATA = ((ORGANIZATION_KEY, "0197a000-0000-7000-8000-00000000ac3e"),)
 # A port that nothing listens on: a call that gets as far as the database is UNAVAILABLE.
@@ -128,5 +129,5 @@ def test_the_status_of_a_servicer_without_a_server(parts: Parts) -> None:
 def _error(wire: grpc.Channel, call: tuple[type, str, Any], metadata: Any = METADATA) -> grpc.RpcError:
     stub, method, request = call
     with pytest.raises(grpc.RpcError) as caught:
-        getattr(stub(wire), method)(request, metadata=metadata, timeout=20)
+        getattr(stub(wire), method)(request, metadata=metadata, timeout=PATIENCE_SECONDS)
     return caught.value

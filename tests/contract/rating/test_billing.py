@@ -25,7 +25,8 @@ from services.kernel.errors import UnavailableError
 from services.rating.main import add_servicers
 from services.rating.rpc.invoice import InvoiceServicer
 from services.rating.rpc.usage import UsageServicer
-from tests.support.rating.server import CALL_SECONDS, NOW, build_test_deps, decimal
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rating.server import NOW, build_test_deps, decimal
 
 ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 INVOICES: ServiceDescriptor = invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]
@@ -52,7 +53,7 @@ def called(method: MethodDescriptor, request: Any, metadata: Any = ORGANIZATION)
     """Code and message that a servicer answers, called without a network."""
     servicers = {INVOICES: InvoiceServicer(DEPS), USAGE: UsageServicer(DEPS)}
     server = grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
-    call = server.invoke_unary_unary(method, metadata, request, CALL_SECONDS)
+    call = server.invoke_unary_unary(method, metadata, request, PATIENCE_SECONDS)
     _, _, code, message = call.termination()
     return code, message
 
@@ -110,6 +111,6 @@ def test_a_wrong_field_is_named(channel: grpc.Channel, name: str, request_: Any,
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
     with pytest.raises(grpc.RpcError) as caught:
-        call(request_, metadata=ORGANIZATION, timeout=CALL_SECONDS)
+        call(request_, metadata=ORGANIZATION, timeout=PATIENCE_SECONDS)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in field_violations(caught.value)] == [field]

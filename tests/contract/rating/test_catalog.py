@@ -28,7 +28,8 @@ from services.kernel.clock import FrozenClock
 from services.kernel.errors import UnavailableError
 from services.rating.main import SERVICE_NAMES, add_servicers
 from services.rating.rpc.catalog import CatalogServicer
-from tests.support.rating.server import CALL_SECONDS, NOW, build_test_deps, plan
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rating.server import NOW, build_test_deps, plan
 
 ORGANIZATION = ((ORGANIZATION_KEY, "018d0000-0000-7000-8000-000000000001"),)
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
@@ -93,7 +94,7 @@ def call(channel: grpc.Channel, method: MethodDescriptor, request: Any, **fields
     unary = channel.unary_unary(
         path, request_serializer=lambda each: each.SerializeToString(), response_deserializer=answer_type.FromString
     )
-    return unary(request, **{"timeout": CALL_SECONDS, **fields})
+    return unary(request, **{"timeout": PATIENCE_SECONDS, **fields})
 
 
 def refused(channel: grpc.Channel, method: MethodDescriptor, request: Any, **fields: Any) -> grpc.RpcError:
@@ -170,7 +171,7 @@ def test_code_and_message(
         service.methods_by_name["CreatePlan"],
         metadata,
         catalog_service_pb2.CreatePlanRequest(**request_),
-        CALL_SECONDS,
+        PATIENCE_SECONDS,
     )
     _, _, code, details = invocation.termination()
     assert code is expected[0]

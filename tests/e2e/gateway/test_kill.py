@@ -15,11 +15,11 @@ from farebox.testing import FareboxServer, Rest
 from services.chassis.provision import SERVICES
 from services.chassis.wait import wait_until
 from services.local.stack import Stack
+from tests.support.patience import PATIENCE_SECONDS
 
 REPLICAS = 2
 EVENTS = 600
 BATCH = 50
-VISIBLE_SECONDS = 30.0
 VICTIMS = ["ingest-1", "rating-1", "entitlements-1", "margin-1", "gateway", "nats", "postgres"]
 
 
@@ -58,7 +58,7 @@ def test_the_invoice_is_the_same(victim: str, stack: Stack, rest: Rest) -> None:
         assert (
             wait_until(
                 lambda asked=customer: rest.get("/invoices", external_customer_id=asked)["invoices"],
-                timeout=VISIBLE_SECONDS,
+                timeout=PATIENCE_SECONDS,
                 what=f"the invoice of {customer}",
             )[0]["total_amount_cents"]
             == usage.total_cents()

@@ -24,8 +24,8 @@ from lago_python_client.models import (
 
 from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
+from tests.support.patience import PATIENCE_SECONDS
 
-FRESH_SECONDS = 1.0
 GRADUATED = [
     {"from_value": 0, "to_value": 10, "per_unit_amount": "1", "flat_amount": "2"},
     {"from_value": 11, "to_value": None, "per_unit_amount": "0.5", "flat_amount": "0"},
@@ -94,7 +94,7 @@ def test_events_current_usage_and_the_invoice(story: Client, rest: Rest) -> None
     def usage() -> Any:
         return story.customers.current_usage("acme", "acme-pro").charges_usage
 
-    wait_until(lambda: usage() and usage()[0].units == "12", timeout=FRESH_SECONDS, what="the events to be counted")
+    wait_until(lambda: usage() and usage()[0].units == "12", timeout=PATIENCE_SECONDS, what="the events to be counted")
     (charge,) = usage()
     # ten at 1, two more at 0.5, and 2 for entering the first tier
     assert (charge.amount_cents, charge.events_count) == (1300, 12)

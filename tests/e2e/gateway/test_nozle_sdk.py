@@ -12,8 +12,8 @@ from nozle.errors import NozleAPIError
 from examples.story import price_sheet
 from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
+from tests.support.patience import PATIENCE_SECONDS
 
-SETTLE_SECONDS = 10.0
 CALLS = 30
 
 
@@ -54,7 +54,7 @@ def test_from_checkout_to_margin(nozle: Nozle, sold: Rest) -> None:
     def used() -> Any:
         return nozle.can("cust/1 a", "api-calls")["used"] == CALLS
 
-    wait_until(used, timeout=SETTLE_SECONDS, what="the limit to count")
+    wait_until(used, timeout=PATIENCE_SECONDS, what="the limit to count")
     access: Any = nozle.can("cust/1 a", "api-calls")
     assert (access["allowed"], access["limit"]) == (True, price_sheet.API_CALL_LIMIT)
     assert access["remaining"] == price_sheet.API_CALL_LIMIT - CALLS
@@ -71,7 +71,7 @@ def test_from_checkout_to_margin(nozle: Nozle, sold: Rest) -> None:
     def costed() -> Any:
         return Decimal(nozle.margin.summary()["cost"]) == usage.cost()
 
-    wait_until(costed, timeout=SETTLE_SECONDS, what="the cost")
+    wait_until(costed, timeout=PATIENCE_SECONDS, what="the cost")
     summary = nozle.margin.summary()
     assert summary["total_margin_cents"] == usage.total_cents() - int(usage.cost() * 100)
 

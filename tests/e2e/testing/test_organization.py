@@ -9,6 +9,7 @@ import pytest
 from farebox.rating.v1.customer_service_pb2 import ListCustomersRequest
 from farebox.rating.v1.customer_service_pb2_grpc import CustomerServiceStub
 from farebox.testing import Farebox, FareboxServer
+from tests.support.patience import PATIENCE_SECONDS
 
 JANUARY, FEBRUARY = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 
@@ -16,7 +17,7 @@ JANUARY, FEBRUARY = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinf
 def customer_ids(farebox: Farebox) -> list[str]:
     """By gRPC, as the organization."""
     stub = CustomerServiceStub(farebox.channel("rating"))
-    listed = stub.ListCustomers(ListCustomersRequest(), metadata=farebox.metadata, timeout=20)
+    listed = stub.ListCustomers(ListCustomersRequest(), metadata=farebox.metadata, timeout=PATIENCE_SECONDS)
     return [customer.external_id for customer in listed.customers]
 
 

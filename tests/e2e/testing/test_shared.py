@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from services.chassis.wait import wait_until
+from tests.support.patience import PATIENCE_SECONDS
 
 # A user of the server: says where it is, and leaves when its standard input is closed.
 USER = """
@@ -22,8 +23,6 @@ with shared(Path(sys.argv[1]), ServerOptions()) as server:
     print(server.url, flush=True)
     sys.stdin.read()
 """
-# The keeper looks every half second, and then stops a server that may have calls in progress.
-GONE_SECONDS = 60.0
 
 
 def start_user(directory: Path) -> subprocess.Popen[str]:
@@ -56,5 +55,5 @@ def test_users_meet_and_the_last_one_ends_it(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/healthz").status_code == httpx.codes.OK
         second.communicate()
     assert second.returncode == 0
-    wait_until(lambda: is_gone(url), timeout=GONE_SECONDS, what="the server to end")
+    wait_until(lambda: is_gone(url), timeout=PATIENCE_SECONDS, what="the server to end")
     assert not (tmp_path / "server.json").exists()

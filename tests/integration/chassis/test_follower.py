@@ -16,7 +16,8 @@ from services.chassis.outbox import Relay, announce, numbered
 from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
-from tests.support.chassis.logs import ORGANIZATION, PATIENCE_SECONDS, Side, log_of, remember
+from tests.support.chassis.logs import ORGANIZATION, Side, log_of, remember
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_two_replicas_apply_each_event_once_and_survive_a_wiped_nats(

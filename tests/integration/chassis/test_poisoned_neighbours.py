@@ -20,7 +20,8 @@ from services.chassis.process import Worker
 from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
-from tests.support.chassis.logs import PATIENCE_SECONDS, SUBJECT, Side, log_of, remember
+from tests.support.chassis.logs import SUBJECT, Side, log_of, remember
+from tests.support.patience import PATIENCE_SECONDS
 
 # Five parts; NATS takes two of them at a time.
 LARGE = 5 * wire.PART_BYTES - 1

@@ -13,7 +13,8 @@ from services.chassis.follower import Message
 from services.chassis.wait import wait_until
 from services.entitlements.consumers import HANDLERS, rating_log
 from services.kernel.ids import OrganizationId, new_id
-from tests.support.entitlements import NOW, PATIENCE, PERIOD, PLAN, SUBSCRIPTION, Running
+from tests.support.entitlements import NOW, PERIOD, PLAN, SUBSCRIPTION, Running
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import (
     MAY,
     clock_advanced,
@@ -76,7 +77,7 @@ def test_a_poisoned_message_stops_nobody(running: Running, subject: str, kind: s
     running.log.announce(
         plan_changed(running.organization, PLAN, [gate("later")]), clock_advanced(running.organization, NOW, 1)
     )
-    wait_until(lambda: running.check("later").allowed, timeout=PATIENCE, what="the plan behind the poison")
+    wait_until(lambda: running.check("later").allowed, timeout=PATIENCE_SECONDS, what="the plan behind the poison")
     assert dead_letters(running) == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -23,16 +22,14 @@ from services.chassis.rpc.errors import error_info, field_violations
 from services.chassis.streams import ENTITLEMENTS
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
-from tests.support.entitlements import NOW, PATIENCE, PERIOD, PLAN, SUBSCRIPTION, Running
+from tests.support.entitlements import NOW, PERIOD, PLAN, SUBSCRIPTION, Running
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import (
     clock_advanced,
     limit,
     plan_changed,
     usage_aggregated,
 )
-
-# What is promised of freshness, with room for a machine that runs other tests beside this one.
-VISIBLE_SECONDS = 0.25
 
 
 def announced(bus: Bus, count: int) -> list[Any]:
@@ -44,22 +41,18 @@ def announced(bus: Bus, count: int) -> list[Any]:
         found.extend(reader.fetch(100, 0.2))
         return len(found) >= count
 
-    wait_until(enough, timeout=PATIENCE, what=f"{count} announcements")
+    wait_until(enough, timeout=PATIENCE_SECONDS, what=f"{count} announcements")
     return found
 
 
-def test_usage_is_visible_soon(running: Running) -> None:
-    """A total that was announced counts in Check within 250 ms: the median of several, on a busy machine."""
+def test_each_total_becomes_visible(running: Running) -> None:
+    """Every total that is announced counts in Check by itself; how soon is measured by `make bench BENCH=freshness`."""
     running.sell()
-    seconds = []
     for revision in range(1, 12):
         running.log.announce(
             usage_aggregated(running.organization, SUBSCRIPTION, str(revision), revision, period=PERIOD)
         )
-        began = time.monotonic()
         running.until_used(str(revision))
-        seconds.append(time.monotonic() - began)
-    assert sorted(seconds)[len(seconds) // 2] < VISIBLE_SECONDS
 
 
 def test_repeats_and_disorder(running: Running) -> None:
@@ -122,7 +115,7 @@ class Watcher:
         return [(s.access.feature_code, s.access.used.value, s.snapshot, s.removed) for s in self.steps]
 
     def until(self, count: int) -> None:
-        wait_until(lambda: len(self.steps) >= count, timeout=PATIENCE, what=f"{count} steps")
+        wait_until(lambda: len(self.steps) >= count, timeout=PATIENCE_SECONDS, what=f"{count} steps")
 
 
 def watch(running: Running, after: int = 0) -> Watcher:
@@ -146,7 +139,7 @@ def test_watch(running: Running) -> None:
         plan_changed(running.organization, PLAN, [limit("calls", "100")]),
     )
     running.until_used("2")
-    wait_until(lambda: not running.check("sso").allowed, timeout=PATIENCE, what="the gate to be removed")
+    wait_until(lambda: not running.check("sso").allowed, timeout=PATIENCE_SECONDS, what="the gate to be removed")
     second = watch(running, after=first.steps[-1].access.revision)
     second.until(2)
     running.consume("5", "one")
@@ -196,7 +189,7 @@ def test_two_partial_changes_at_once_both_take_effect(running: Running) -> None:
         contents = {"name": f"Name {turn}", "description": f"Description {turn}"}
 
         def change(field: str, text: str, barrier: threading.Barrier = barrier) -> None:
-            barrier.wait(PATIENCE)
+            barrier.wait(PATIENCE_SECONDS)
             request = feature_service_pb2.UpdateFeatureRequest(
                 code="beta", feature=feature_pb2.Feature(**{field: text}), update_mask={"paths": [field]}
             )

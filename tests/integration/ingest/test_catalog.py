@@ -19,6 +19,7 @@ from services.chassis.streams import INGEST, RATING
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
 from tests.support.ingest.process import Ingest, usage_event
+from tests.support.patience import PATIENCE_SECONDS
 
 KINDS = own_pb.UsageEventEntry.Kind
 
@@ -64,7 +65,7 @@ def test_metric_and_subscription_release_what_waited(ingest: Ingest, rating: Rat
         pb.BillableMetricChanged(organization_id=ingest.organization, billable_metric=metric),
     )
     rating.tell("rating.subscription.changed", _subscription(ingest.organization, "sub-initech", "initech"))
-    wait_until(lambda: len(ingest.announced()) == 1, timeout=20, what="the release")
+    wait_until(lambda: len(ingest.announced()) == 1, timeout=PATIENCE_SECONDS, what="the release")
     [entry] = ingest.announced()
     found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=waiting.transaction_id)).event
     assert (entry.kind, entry.subscription_id) == (KINDS.Value("KIND_ACCEPTED"), found.subscription_id)
@@ -82,7 +83,7 @@ def test_organization_that_rejects_duplicates_hears_of_them(ingest: Ingest, rati
     )
     rating.tell("rating.organization.changed", pb.OrganizationChanged(organization=organization))
     reason = lambda: ingest.send(event).details[0].reason  # noqa: E731
-    wait_until(lambda: reason() == "value_already_exist", timeout=20, what="the policy")
+    wait_until(lambda: reason() == "value_already_exist", timeout=PATIENCE_SECONDS, what="the policy")
 
 
 def test_test_clock_is_the_organizations_time(ingest: Ingest, rating: Rating, bus: Bus) -> None:
@@ -92,7 +93,7 @@ def test_test_clock_is_the_organizations_time(ingest: Ingest, rating: Rating, bu
     rating.tell("rating.test_clock.advanced", advanced)
     bus.ensure_stream(INGEST.name, INGEST.subjects)
     reader = bus.open_reader(INGEST.name, "ingest.test_clock.reached", after_sequence=0)
-    messages = wait_until(lambda: reader.fetch(2, 1), timeout=20, what="the answer")
+    messages = wait_until(lambda: reader.fetch(2, 1), timeout=PATIENCE_SECONDS, what="the answer")
     reached = own_pb.TestClockReached.FromString(messages[0].body)
     assert (reached.organization_id, reached.revision, reached.now) == (ingest.organization, 3, advanced.now)
     assert ingest.outcomes(usage_event("ahead", occurred_at=advanced.now)) == ["accepted"]
@@ -110,14 +111,14 @@ def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rat
         organization_id=ingest.organization, event_key=entry.event_key, reason="PERIOD_CLOSED"
     )
     rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal, refusal]))
-    wait_until(lambda: len(ingest.announced()) == 2, timeout=20, what="the quarantine")
+    wait_until(lambda: len(ingest.announced()) == 2, timeout=PATIENCE_SECONDS, what="the quarantine")
     assert [one.kind for one in ingest.announced()] == [KINDS.Value("KIND_ACCEPTED"), KINDS.Value("KIND_VOIDED")]
     found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=event.transaction_id)).event
     assert (found.state, found.reason) == (usage_event_pb2.StoredUsageEvent.STATE_QUARANTINED, "PERIOD_CLOSED")
     again = _subscription(ingest.organization, "sub-acme", "acme")
     again.subscription.id = str(uuid.UUID(entry.subscription_id))
     rating.tell("rating.subscription.changed", again)
-    wait_until(lambda: len(ingest.announced()) == 3, timeout=20, what="the release")
+    wait_until(lambda: len(ingest.announced()) == 3, timeout=PATIENCE_SECONDS, what="the release")
     assert ingest.announced()[-1].kind == KINDS.Value("KIND_ACCEPTED")
 
 
@@ -136,7 +137,7 @@ def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, r
         organization_id=ingest.organization, event_key=entry.event_key, reason="SUBSCRIPTION_NOT_ACTIVE"
     )
     rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal]))
-    wait_until(lambda: len(ingest.announced()) == 3, timeout=20, what="the release")
+    wait_until(lambda: len(ingest.announced()) == 3, timeout=PATIENCE_SECONDS, what="the release")
     assert [(one.kind, one.subscription_id) for one in ingest.announced()[1:]] == [
         (KINDS.Value("KIND_VOIDED"), old.subscription.id),
         (KINDS.Value("KIND_ACCEPTED"), new.subscription.id),

@@ -27,6 +27,7 @@ from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
 from services.local.stack import Stack
 from tests.support.ingest.process import standard_catalog, teach, usage_event
+from tests.support.patience import PATIENCE_SECONDS
 
 BATCHES = 30
 BATCH = 25
@@ -58,7 +59,9 @@ class Site:
         """Send every batch until it is acknowledged, whatever dies meanwhile."""
         for batch in range(BATCHES):
             events = [usage_event(f"id-{batch}-{place}") for place in range(BATCH)]
-            answer = wait_until(lambda events=events: self._try(events), timeout=60, what="an acknowledgement")
+            answer = wait_until(
+                lambda events=events: self._try(events), timeout=PATIENCE_SECONDS, what="an acknowledgement"
+            )
             assert set(answer.outcomes) <= {pb.INGEST_OUTCOME_ACCEPTED, pb.INGEST_OUTCOME_DUPLICATE}
             self.acknowledged |= {event.transaction_id for event in events}
 
@@ -78,7 +81,7 @@ class Site:
         """Send everything while the process called `name` dies by itself, and is started again."""
         sending = threading.Thread(target=self.send_all)
         sending.start()
-        wait_until(lambda: not self.stack.process(name).running, timeout=60, what=f"the end of {name}")
+        wait_until(lambda: not self.stack.process(name).running, timeout=PATIENCE_SECONDS, what=f"the end of {name}")
         self.stack.restart(name)
         sending.join()
 
@@ -93,7 +96,7 @@ class Site:
         for shard in range(SHARD_COUNT):
             last = 0
             request = service_pb.ReplayUsageEventsRequest(shard=shard, from_number=1)
-            for message in self.stub.ReplayUsageEvents(request, timeout=10):
+            for message in self.stub.ReplayUsageEvents(request, timeout=PATIENCE_SECONDS):
                 assert message.batch.first_number == last + 1
                 last = message.batch.last_number
                 announced.update(entry.transaction_id for entry in message.batch.entries)
@@ -113,7 +116,7 @@ class Site:
 
     def newest(self) -> dict[int, int]:
         """The newest number of each shard that has one."""
-        answer = self.stub.ListShardPositions(service_pb.ListShardPositionsRequest(), timeout=10)
+        answer = self.stub.ListShardPositions(service_pb.ListShardPositionsRequest(), timeout=PATIENCE_SECONDS)
         return {one.shard: one.last_number for one in answer.positions if one.last_number}
 
     def close(self) -> None:
@@ -152,19 +155,19 @@ def site(failpoint: str, tmp_path: Path) -> Iterator[Site]:
 def test_ingest_dies(site: Site) -> None:
     site.send_through("ingest-1")
     site.check()
-    wait_until(lambda: site.published() == site.newest(), timeout=20, what="the publication of every batch")
+    wait_until(lambda: site.published() == site.newest(), timeout=PATIENCE_SECONDS, what="every publication")
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres"])
 def test_a_store_dies(site: Site, name: str) -> None:
     sending = threading.Thread(target=site.send_all)
     sending.start()
-    wait_until(lambda: len(site.acknowledged) > BATCH * 5, timeout=30, what="some acknowledgements")
+    wait_until(lambda: len(site.acknowledged) > BATCH * 5, timeout=PATIENCE_SECONDS, what="some acknowledgements")
     site.stack.kill(name)
     site.stack.restart(name)
     sending.join()
     site.check()
-    wait_until(lambda: site.published() == site.newest(), timeout=20, what="the publication of every batch")
+    wait_until(lambda: site.published() == site.newest(), timeout=PATIENCE_SECONDS, what="every publication")
 
 
 def test_the_bus_loses_everything(site: Site) -> None:

@@ -11,6 +11,7 @@ from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import field_violations
 from tests.support.ingest.process import Ingest, at, usage_event
+from tests.support.patience import PATIENCE_SECONDS
 
 METHOD = "/farebox.ingest.v1.UsageEventService/IngestUsageEvents"
 
@@ -91,7 +92,7 @@ def test_text_that_is_not_utf8_is_refused_by_field(ingest: Ingest) -> None:
     bad = usage_event("PLACE-MARK").SerializeToString().replace(b"PLACE-MARK", b"PLACE\xff\xfe\xfdRK")
     request = b"".join(b"\x0a" + bytes([len(event)]) + event for event in (good, bad))
     with open_channel(f"127.0.0.1:{ingest.port}") as channel:
-        answer = channel.unary_unary(METHOD)(request, metadata=ingest.metadata, timeout=10)
+        answer = channel.unary_unary(METHOD)(request, metadata=ingest.metadata, timeout=PATIENCE_SECONDS)
     response = service_pb.IngestUsageEventsResponse.FromString(answer)
     assert list(response.outcomes) == [pb.INGEST_OUTCOME_ACCEPTED, pb.INGEST_OUTCOME_REJECTED]
     assert (response.details[0].field, response.details[0].reason) == ("transaction_id", "invalid_format")
@@ -122,7 +123,7 @@ def test_stream_acknowledges_each_message(ingest: Ingest) -> None:
         service_pb.StreamUsageEventsRequest(sequence=number, events=[usage_event(f"id-{number % 3}")])
         for number in range(6)
     ]
-    answers = ingest.stub.StreamUsageEvents(iter(messages), metadata=ingest.metadata, timeout=10)
+    answers = ingest.stub.StreamUsageEvents(iter(messages), metadata=ingest.metadata, timeout=PATIENCE_SECONDS)
     seen = [(answer.sequence, answer.outcomes[0]) for answer in answers]
     first, again = pb.INGEST_OUTCOME_ACCEPTED, pb.INGEST_OUTCOME_DUPLICATE
     assert seen == list(enumerate([first] * 3 + [again] * 3))

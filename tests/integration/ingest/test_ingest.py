@@ -14,6 +14,7 @@ from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpda
 from services.ingest.domain.catalog_update import TestClockUpdate as ClockUpdate
 from services.kernel.ids import OrganizationId
 from tests.support.ingest.process import Ingest, at, subscription, teach, usage_event
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_event_is_stored_announced_and_found(ingest: Ingest) -> None:
@@ -104,7 +105,7 @@ def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
     assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
     teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), is_deleted=False)])
     teach(ingest.db, [SubscriptionUpdate(name, subscription("sub-initech", "initech"))])
-    wait_until(lambda: len(ingest.announced()) == 2, timeout=10, what="the release")
+    wait_until(lambda: len(ingest.announced()) == 2, timeout=PATIENCE_SECONDS, what="the release")
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
     assert not listed.events
     assert ingest.outcomes(early, stranger) == ["duplicate", "duplicate"]
@@ -137,10 +138,15 @@ def test_shards_are_published_in_order(ingest: Ingest, bus: Bus) -> None:
     published = lambda: ingest.scalar(  # noqa: E731
         "SELECT published_number FROM shard_publications WHERE shard = %s", shard
     )
-    wait_until(lambda: published() == 5, timeout=10, what="the publication")
+    wait_until(lambda: published() == 5, timeout=PATIENCE_SECONDS, what="the publication")
     reader = bus.open_reader(USAGE.name, shard_subject(shard), after_sequence=0)
-    numbers = [message.headers["Farebox-Last-Number"] for message in reader.fetch(10, 1)]
-    assert numbers[-1] == "5"
+    numbers: list[str] = []
+
+    def all_came() -> bool:
+        numbers.extend(message.headers["Farebox-Last-Number"] for message in reader.fetch(10, 1))
+        return "5" in numbers
+
+    wait_until(all_came, timeout=PATIENCE_SECONDS, what="the messages of the shard")
     assert numbers == sorted(numbers)
 
 

@@ -17,6 +17,7 @@ from services.kernel.errors import FailedPreconditionError, UnavailableError
 from services.local.managed import ProcessFailedError
 from services.local.nats_server import NatsServer
 from services.local.ports import Port
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 async def connect(url: str) -> Client:
-    return await nats.connect(url, allow_reconnect=False, connect_timeout=5)
+    return await nats.connect(url, allow_reconnect=False, connect_timeout=PATIENCE_SECONDS)
 
 
 def publish(url: str, count: int) -> None:
@@ -59,7 +60,7 @@ def stored(url: str) -> dict[str, int]:
 
 def test_synced_and_bounded(server: NatsServer) -> None:
     """An acknowledged message is on the disk, and the store cannot fill the disk."""
-    with urllib.request.urlopen(f"{server.monitor_url}/jsz", timeout=5) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{server.monitor_url}/jsz", timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own server
         state = json.load(answer)
     assert state["config"]["sync_always"] is True
     assert state["config"]["max_storage"] == 8 * 1024**3

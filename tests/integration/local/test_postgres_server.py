@@ -22,6 +22,7 @@ from services.kernel.errors import FailedPreconditionError
 from services.local import postgres_files, postgres_server, unprivileged
 from services.local.managed import ManagedProcess, ProcessFailedError
 from services.local.postgres_server import PostgresServer
+from tests.support.patience import PATIENCE_SECONDS
 
 MIGRATION = """
 from alembic import op
@@ -221,7 +222,7 @@ def test_programs_out_of_reach(room: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("postgres", "initdb"):
         process = ManagedProcess(name, [str(found / "bin" / name), "--version"], log_path=room / name, user=user)
         process.launch()
-        process.wait_stopped(grace=10)
+        process.wait_stopped(grace=PATIENCE_SECONDS)
         assert process.exit_code == 0, process.tail()
 
 

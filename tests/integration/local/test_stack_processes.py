@@ -24,11 +24,10 @@ from services.local.managed import ManagedProcess, ProcessFailedError
 from services.local.ports import Port
 from services.local.stack import Stack
 from services.local.stack_options import GATEWAY, StackOptions
+from tests.support.patience import PATIENCE_SECONDS
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_service.py"))]
 FAKES = dict.fromkeys([*SERVICES, GATEWAY], FAKE)
-# Long enough for a fast shutdown of PostgreSQL on a busy machine.
-GONE_SECONDS = 20.0
 
 # Runs a stack of fakes like `make run`, and says which processes it has.
 PARENT = """
@@ -80,7 +79,7 @@ def start_parent(data_dir: Path, http_port: int) -> tuple[subprocess.Popen[str],
 def finish(parent: subprocess.Popen[str]) -> int:
     assert parent.stdout is not None
     parent.stdout.close()
-    return parent.wait(timeout=GONE_SECONDS)
+    return parent.wait(timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -93,7 +92,7 @@ def test_nothing_is_left_behind(room: Path, how: signal.Signals) -> None:
     assert set(pids) == {"nats", "postgres", "gateway", *(f"{service}-1" for service in SERVICES)}
     parent.send_signal(how)
     assert finish(parent) == (-signal.SIGKILL if how == signal.SIGKILL else 0)
-    wait_until(lambda: all_gone(pids), timeout=GONE_SECONDS, what="every process to end")
+    wait_until(lambda: all_gone(pids), timeout=PATIENCE_SECONDS, what="every process to end")
     assert [path for path in data_dir.rglob("*") if path.suffix in {".pid", ".lock"}] == []
     again = StackOptions(data_dir=data_dir, commands=FAKES, migrate=False, ports={GATEWAY: free.number})
     with Stack(again) as stack:
@@ -117,7 +116,7 @@ def test_stubborn_child(tmp_path: Path) -> None:
     program = "trap '' TERM; echo ready; while :; do read -t 1 _ || true; sleep 0.1; done"
     process = ManagedProcess("stubborn", ["bash", "-c", program], log_path=tmp_path / "log")
     process.launch()
-    process.wait_ready(lambda: "ready" in process.tail(), timeout=10)
+    process.wait_ready(lambda: "ready" in process.tail(), timeout=PATIENCE_SECONDS)
     process.send(signal.SIGTERM)
     process.wait_stopped(grace=0.2)
     assert process.exit_code == -signal.SIGKILL
@@ -127,7 +126,7 @@ def test_missing_program(tmp_path: Path) -> None:
     process = ManagedProcess("missing", ["no-such-program"], log_path=tmp_path / "log")
     process.launch()
     with pytest.raises(ProcessFailedError, match="cannot run no-such-program"):
-        process.wait_ready(lambda: False, timeout=10)
+        process.wait_ready(lambda: False, timeout=PATIENCE_SECONDS)
 
 
 def test_never_ready(tmp_path: Path) -> None:

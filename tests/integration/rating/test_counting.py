@@ -20,6 +20,7 @@ from services.chassis.wait import wait_until
 from services.rating.consumers.usage import usage_logs
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.billing import SHARD, Billing, count, running_billing, split
 from tests.support.rating.server import decimal, standard_charge, timestamp
 
@@ -178,7 +179,7 @@ def test_messages_that_come_twice_and_out_of_order_count_once(billing: Billing, 
     follower = Follower(billing.rating.deps.db, bus, usage_logs(billing.rating.deps, _NoReplay()))
     follower.start()
     try:
-        wait_until(lambda: _calls(billing) == "40", timeout=30, what="all batches to be counted")
+        wait_until(lambda: _calls(billing) == "40", timeout=PATIENCE_SECONDS, what="all batches to be counted")
     finally:
         follower.stop()
     assert _calls(billing) == "40"

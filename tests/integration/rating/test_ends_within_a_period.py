@@ -14,6 +14,7 @@ from services.chassis.config import Settings
 from services.chassis.wait import wait_until
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory, count_usage
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.billing import Billing, fees_of, running_billing
 from tests.support.rating.server import standard_charge, timestamp
 
@@ -161,10 +162,10 @@ def test_a_change_waits_for_a_batch_that_counts_for_a_period_to_come(billing: Bi
     with ThreadPoolExecutor(1) as pool, db.worker_transaction() as tx:
         count_usage(deps, tx, Memory(), [entry])
         done = pool.submit(change, billing, "large", timing=NOW)
-        wait_until(lambda: waits_for_a_lock(billing), timeout=20, what="the change to wait")
+        wait_until(lambda: waits_for_a_lock(billing), timeout=PATIENCE_SECONDS, what="the change to wait")
         assert not done.done()
         tx.commit()
-        done.result(timeout=20)
+        done.result(timeout=PATIENCE_SECONDS)
     assert (refused(billing), counted(billing, old)) == ([entry.event_key], 0)
 
 

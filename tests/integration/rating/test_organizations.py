@@ -17,12 +17,13 @@ from farebox.rating.v1 import (
 )
 from services.chassis.rpc.errors import error_info, field_violations
 from services.rating.organizations.bootstrap import ensure_bootstrap_key
-from tests.support.rating.server import CALL_SECONDS, Rating, Tenant
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rating.server import Rating, Tenant
 
 
 def authenticate(rating: Rating, token: str) -> pb.AuthenticateApiKeyResponse:
     request = pb.AuthenticateApiKeyRequest(token=token)
-    return rating.organizations.AuthenticateApiKey(request, timeout=CALL_SECONDS)
+    return rating.organizations.AuthenticateApiKey(request, timeout=PATIENCE_SECONDS)
 
 
 def secret_key(tenant: Tenant, **fields: object) -> pb.CreateApiKeyResponse:
@@ -62,7 +63,7 @@ def test_update_changes_what_it_names(tenant: Tenant) -> None:
 def test_refusals_name_the_field(rating: Rating, fields: dict[str, object], field: str) -> None:
     request = pb.CreateOrganizationRequest(organization=organization_pb2.Organization(**fields))
     with pytest.raises(grpc.RpcError) as refused:
-        rating.organizations.CreateOrganization(request, timeout=CALL_SECONDS)
+        rating.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [each.field for each in field_violations(refused.value)] == [field]
 
@@ -70,11 +71,11 @@ def test_refusals_name_the_field(rating: Rating, fields: dict[str, object], fiel
 def test_a_repeated_request_makes_one_organization(rating: Rating) -> None:
     wanted = organization_pb2.Organization(name="Acme", test_mode=True)
     request = pb.CreateOrganizationRequest(request_id="once", organization=wanted)
-    first = rating.organizations.CreateOrganization(request, timeout=CALL_SECONDS)
-    assert rating.organizations.CreateOrganization(request, timeout=CALL_SECONDS) == first
+    first = rating.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS)
+    assert rating.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS) == first
     request.organization.name = "Other"
     with pytest.raises(grpc.RpcError) as refused:
-        rating.organizations.CreateOrganization(request, timeout=CALL_SECONDS)
+        rating.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS)
     assert error_info(refused.value)[0] == "REQUEST_ID_REUSED"
 
 

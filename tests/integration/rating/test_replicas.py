@@ -17,6 +17,7 @@ from services.kernel.clock import FrozenClock
 from services.rating.clock import due
 from services.rating.clock.due import close_batch, run_due
 from services.rating.deps import Deps
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating import closer
 from tests.support.rating.billing import Billing, running_billing
 from tests.support.rating.server import build_test_deps, standard_charge, timestamp
@@ -65,14 +66,14 @@ def test_replicas_share_the_run_and_every_invoice_is_made_once(
         together = threading.Barrier(3)
 
         def work(deps: Deps) -> None:
-            together.wait(timeout=30)
+            together.wait(timeout=PATIENCE_SECONDS)
             closed.append(run_due(deps, FEBRUARY).closed)
 
         threads = [threading.Thread(target=work, args=(deps,)) for deps in replicas(billing, 3)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=60)
+            thread.join(timeout=PATIENCE_SECONDS)
         assert sum(closed) == SUBSCRIPTIONS
         assert_every_invoice_once(billing)
 
@@ -86,11 +87,11 @@ def test_a_killed_process_leaves_neither_gap_nor_double(settings_for: Callable[[
         command = [sys.executable, closer.__file__, *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         mortal, survivor = (subprocess.Popen(command, env=environment) for _ in range(2))
-        wait_until(lambda: made(billing) >= 6, timeout=60, what="the first invoices")
+        wait_until(lambda: made(billing) >= 6, timeout=PATIENCE_SECONDS, what="the first invoices")
         mortal.kill()
         assert made(billing) < SUBSCRIPTIONS, "the kill came in the middle"
-        mortal.wait(timeout=30)
-        assert survivor.wait(timeout=60) == 0
+        mortal.wait(timeout=PATIENCE_SECONDS)
+        assert survivor.wait(timeout=PATIENCE_SECONDS) == 0
         run_due(replicas(billing, 1)[0], FEBRUARY)
         assert_every_invoice_once(billing)
 

@@ -14,8 +14,6 @@ from services.chassis.rpc.answers_async import answers_async, streams_async, str
 from services.chassis.rpc.server_async import AsyncServer
 
 SERVICE = "farebox.ingest.v1.UsageEventService"
-# No step of a test takes a tenth of a second; what has not come after this never will.
-PATIENCE = 10.0
 
 Stub = pb_grpc.UsageEventServiceStub
 MakeServer = Callable[..., AsyncServer]

@@ -18,8 +18,6 @@ from tests.support.chassis.operations import Operations
 
 ORGANIZATION = str(uuid.uuid4())
 SUBJECT = "rating.thing.changed"
-# A wait ends as soon as what it waits for is there; this is only how long a busy machine may take.
-PATIENCE_SECONDS = 60
 
 
 @dataclass

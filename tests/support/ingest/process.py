@@ -23,9 +23,9 @@ from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscr
 from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate
 from services.ingest.domain.instant import to_us
 from services.kernel.ids import OrganizationId, new_id
+from tests.support.patience import PATIENCE_SECONDS
 
 STARTED_AT = datetime(2020, 1, 1, tzinfo=UTC)
-DEADLINE_SECONDS = 30
 
 
 def usage_event(transaction_id: str | None = None, **changes: Any) -> pb.UsageEvent:
@@ -92,7 +92,7 @@ class Ingest:
 
     def call(self, method: str, request: Any) -> Any:
         """Call a method as the organization."""
-        return getattr(self.stub, method)(request, metadata=self.metadata, timeout=DEADLINE_SECONDS)
+        return getattr(self.stub, method)(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
 
     def send(self, *events: pb.UsageEvent, **options: Any) -> Any:
         """Send a batch."""

@@ -36,10 +36,9 @@ from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 from services.rating.main import add_servicers, announce_all
 from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
+from tests.support.patience import PATIENCE_SECONDS
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
-# Every call of a test is answered well within this; a test that hangs should say so.
-CALL_SECONDS = 30.0
 
 
 class EmptyLog:
@@ -82,7 +81,7 @@ class Rating:
         """A new organization in test mode."""
         wanted = organization_pb2.Organization(**{"name": "Acme", "test_mode": True, **settings})
         request = organization_service_pb2.CreateOrganizationRequest(organization=wanted)
-        made = self.organizations.CreateOrganization(request, timeout=CALL_SECONDS).organization
+        made = self.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS).organization
         return Tenant(self, OrganizationId(made.id))
 
     def announced(self, subject: str) -> list[bytes]:
@@ -102,7 +101,7 @@ class Tenant:
     def call(self, method: Any, request: Any) -> Any:
         """One call; raises grpc.RpcError."""
         metadata = [(ORGANIZATION_KEY, self.organization_id)]
-        return method(request, metadata=metadata, timeout=CALL_SECONDS)
+        return method(request, metadata=metadata, timeout=PATIENCE_SECONDS)
 
     def metric(self, code: str = "api_call", **fields: Any) -> billable_metric_pb2.BillableMetric:
         """A metric that is created."""

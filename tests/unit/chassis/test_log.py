@@ -16,8 +16,7 @@ import structlog
 
 from services.chassis import log
 from services.chassis.wait import wait_until
-
-PATIENCE = 10.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_a_line_of_what_went_well_waits() -> None:
@@ -58,7 +57,7 @@ def test_waiting_lines_are_written_in_time_and_at_the_end(monkeypatch: pytest.Mo
     lines = log.Lines(stream)
     lines.start()
     lines.info(b"one")
-    wait_until(lambda: stream.getvalue() == b"one\n", timeout=PATIENCE, what="the line to be written")
+    wait_until(lambda: stream.getvalue() == b"one\n", timeout=PATIENCE_SECONDS, what="the line to be written")
     assert at_the_end == [lines.write]
 
 
@@ -75,7 +74,7 @@ class TwoParts(io.BytesIO):
         half = len(data) // 2
         super().write(data[:half])
         self.in_the_middle.set()
-        assert self.go_on.wait(PATIENCE)
+        assert self.go_on.wait(PATIENCE_SECONDS)
         return half + super().write(data[half:])
 
 
@@ -85,12 +84,12 @@ def test_a_line_is_not_torn_by_another() -> None:
     first = threading.Thread(target=lines.error, args=(b"first",))
     second = threading.Thread(target=lines.error, args=(b"second",))
     first.start()
-    assert stream.in_the_middle.wait(PATIENCE)
+    assert stream.in_the_middle.wait(PATIENCE_SECONDS)
     second.start()
-    wait_until(lambda: lines._waiting, timeout=PATIENCE, what="the second line to come")
+    wait_until(lambda: lines._waiting, timeout=PATIENCE_SECONDS, what="the second line to come")
     stream.go_on.set()
-    first.join(PATIENCE)
-    second.join(PATIENCE)
+    first.join(PATIENCE_SECONDS)
+    second.join(PATIENCE_SECONDS)
     assert stream.getvalue() == b"first\nsecond\n"
 
 
@@ -101,7 +100,7 @@ def test_concurrent_writers_lose_nothing() -> None:
     together = threading.Barrier(8)
 
     def run(writer: int) -> None:
-        together.wait(PATIENCE)
+        together.wait(PATIENCE_SECONDS)
         for number in range(500):
             (lines.error if number % 50 == 0 else lines.info)(b"%d %d" % (writer, number))
 
@@ -109,7 +108,7 @@ def test_concurrent_writers_lose_nothing() -> None:
     for thread in writers:
         thread.start()
     for thread in writers:
-        thread.join(PATIENCE)
+        thread.join(PATIENCE_SECONDS)
     lines.write()
     written = [tuple(map(int, line.split())) for line in stream.getvalue().splitlines()]
     for writer in range(8):
@@ -155,7 +154,7 @@ def test_every_line_says_when_how_bad_and_who(stream: io.BytesIO) -> None:
     assert waits == {"event": "waits", "level": "warning", "service": "rating", "module": "some.module"}
     for text in times:
         assert text.endswith("Z")
-        assert timedelta(0) <= datetime.fromisoformat(text) - begun < timedelta(seconds=PATIENCE)
+        assert timedelta(0) <= datetime.fromisoformat(text) - begun < timedelta(seconds=PATIENCE_SECONDS)
     assert times == sorted(times)
 
 

@@ -17,10 +17,9 @@ from services.ingest.pipeline.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFT
 from services.kernel.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
 from tests.support.ingest.intake import NOW, FakeLog, batch, stored, take
+from tests.support.patience import PATIENCE_SECONDS
 
 ONE, OTHER = OrganizationId(new_id()), OrganizationId(new_id())
-# No step here takes a tenth of a second; what has not come after this never will.
-PATIENCE = 10.0
 Body = Callable[[FakeLog], Awaitable[None]]
 
 
@@ -29,7 +28,7 @@ def _run(body: Body) -> None:
 
     async def run() -> None:
         with ThreadPoolExecutor(1) as pool:
-            await asyncio.wait_for(body(FakeLog(asyncio.get_running_loop(), pool)), PATIENCE)
+            await asyncio.wait_for(body(FakeLog(asyncio.get_running_loop(), pool)), PATIENCE_SECONDS)
 
     asyncio.run(run())
 

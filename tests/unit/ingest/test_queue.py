@@ -21,6 +21,7 @@ from services.ingest.pipeline.queue import (
 )
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId
+from tests.support.patience import PATIENCE_SECONDS
 
 ORGANIZATION = OrganizationId("00000000-0000-7000-8000-000000000000")
 EVENT = UsageEvent("id", "acme", "", "code", None, b"{}", None)
@@ -159,7 +160,7 @@ def test_close_wakes_every_taker() -> None:
     with ThreadPoolExecutor(2) as takers:
         waiting = [takers.submit(queue.take, 10, 10) for _ in range(2)]
         queue.close()
-        assert [one.result(10) for one in waiting] == [[], []]
+        assert [one.result(PATIENCE_SECONDS) for one in waiting] == [[], []]
 
 
 def test_two_takers_hand_out_each_batch_once() -> None:
@@ -177,8 +178,8 @@ def test_two_takers_hand_out_each_batch_once() -> None:
         for batch in batches:
             queue.put(batch)
         # Nothing is left behind while the queue is open, however little it is.
-        wait_until(lambda: len(taken) == len(batches), timeout=10, what="every batch to be taken")
+        wait_until(lambda: len(taken) == len(batches), timeout=PATIENCE_SECONDS, what="every batch to be taken")
         queue.close()
         for one in ended:
-            one.result(10)
+            one.result(PATIENCE_SECONDS)
     assert sorted(taken) == sorted(map(id, batches))

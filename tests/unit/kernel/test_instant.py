@@ -12,8 +12,9 @@ import pytest
 from services.kernel import instant
 from services.kernel.money import decimal_or_none, is_within_limits
 
-# A number that is expanded before it is bounded costs seconds; 1 ms leaves room for a busy machine.
-FEW_MICROSECONDS = 0.001
+# A number that is expanded before it is bounded costs seconds, one that is not costs a few microseconds. This tells
+# them apart on any machine; it is no measurement.
+FAR_FROM_BOTH_SECONDS = 0.1
 HOSTILE = ["1e999999999", "-1e999999999", "1e200000", "1E-200000", "0e999999999", "9" * 4000, "0." + "3" * 4000]
 
 
@@ -97,7 +98,7 @@ def fastest(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:12])
-def test_a_hostile_number_costs_microseconds(text: str) -> None:
+def test_a_hostile_number_is_not_expanded(text: str) -> None:
     """Whatever door it comes by, nine bytes are not made a number of a billion digits."""
     number = Decimal(text)
     assert not is_within_limits(number)
@@ -107,4 +108,4 @@ def test_a_hostile_number_costs_microseconds(text: str) -> None:
         lambda: is_within_limits(number),
         lambda: instant.from_seconds(number),
     ):
-        assert fastest(work) < FEW_MICROSECONDS
+        assert fastest(work) < FAR_FROM_BOTH_SECONDS

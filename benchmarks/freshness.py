@@ -1,0 +1,89 @@
+"""How soon an accepted event is seen: in current usage, and in the answer to `can()`, through the gateway.
+
+The whole system runs on this machine; one event is sent at a time, and both questions are asked again and again until
+they show it. docs/performance.md says what is to be reached.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+from benchmarks.harness import Row, report
+from farebox.testing import Rest, running
+
+EVENTS = 100
+# Nothing waits for so long that a person would notice; the 99th percentile counts, not the median.
+REACH_SECONDS = 1.0
+# What is not seen after this never will be.
+PATIENCE_SECONDS = 60.0
+FEATURE = {"code": "calls", "name": "Calls", "type": "usage_limit", "billable_metric_code": "api_call"}
+ALLOWED = {"feature_code": "calls", "type": "usage_limit", "limit": 1_000_000, "billable_metric_code": "api_call"}
+PLAN = {
+    "name": "Pro",
+    "code": "pro",
+    "interval": "monthly",
+    "amount_cents": 0,
+    "amount_currency": "USD",
+    "pay_in_advance": False,
+    "charges": [{"billable_metric_id": "api_call", "charge_model": "standard", "properties": {"amount": "0.01"}}],
+    "entitlements": [ALLOWED],
+}
+
+
+def sell(rest: Rest) -> None:
+    """One customer with a charge and a limit on the same metric."""
+    metric = {"name": "API calls", "code": "api_call", "aggregation_type": "count_agg"}
+    rest.post("/billable_metrics", {"billable_metric": metric})
+    rest.post("/features", {"feature": FEATURE})
+    rest.post("/plans", {"plan": PLAN})
+    rest.post("/checkout", {"customer_id": "acme", "plan_code": "pro", "subscription_id": "sub"})
+
+
+def in_usage(rest: Rest) -> int:
+    """Calls in the customer's current usage."""
+    usage = rest.get("/customers/acme/current_usage", external_subscription_id="sub")["customer_usage"]
+    return sum(int(charge["units"]) for charge in usage["charges_usage"])
+
+
+def in_limit(rest: Rest) -> int:
+    """Calls that count against the customer's limit."""
+    return int(rest.get("/can", customer_id="acme", feature="calls")["used"] or 0)
+
+
+def until(began: float, ask: Callable[[], int], count: int) -> float:
+    """Seconds since `began` once the answer is `count`; asked without a pause, as the answer takes milliseconds."""
+    while ask() != count:
+        if time.perf_counter() - began > PATIENCE_SECONDS:
+            raise TimeoutError(f"event {count} is not seen")
+    return time.perf_counter() - began
+
+
+def measure(rest: Rest, ask: Callable[[Rest], int], first: int) -> list[float]:
+    """Seconds from each acknowledgement until the event is seen."""
+    seconds = []
+    for number in range(first, first + EVENTS):
+        event = {"transaction_id": f"event-{number}", "external_subscription_id": "sub", "code": "api_call"}
+        rest.post("/events", {"event": event})
+        seconds.append(until(time.perf_counter(), lambda: ask(rest), number))
+    return sorted(seconds)
+
+
+def main() -> None:
+    """Measure both and report; the ratio is how many times faster than what is to be reached the slowest are."""
+    rows = []
+    with running() as server, server.new_organization() as organization:
+        sell(organization.rest)
+        measure(organization.rest, in_usage, 1)
+        for place, (name, ask) in enumerate([("seen_in_usage", in_usage), ("seen_by_can", in_limit)], start=1):
+            seconds = measure(organization.rest, ask, place * EVENTS + 1)
+            slowest = seconds[EVENTS * 99 // 100]
+            print(f"{name}: median {statistics.median(seconds) * 1000:.0f} ms, 99th percentile {slowest * 1000:.0f} ms")
+            reached = round(REACH_SECONDS / slowest, 1)
+            rows.append(Row(f"{name}_p99", reached, round(slowest * 1000), "ms", 1000, EVENTS, 1.0))
+    report(rows)
+
+
+if __name__ == "__main__":
+    main()
