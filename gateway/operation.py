@@ -51,6 +51,18 @@ class ByCode(Struct):
     code: str
 
 
+class ById(Struct):
+    """A thing by its Farebox id."""
+
+    id: str
+
+
+class ByCustomer(Struct):
+    """A customer by the organization's id."""
+
+    external_customer_id: str
+
+
 class PageMeta(Struct):
     """Where a page of a list stands."""
 

@@ -11,7 +11,7 @@ calls each field of the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -84,7 +84,7 @@ def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object
     if field.message_type.full_name == _TIMESTAMP:
         return aware
     if field.message_type.full_name == _DECIMAL:
-        return _exact_number if isinstance(kind, inspect.RawType) else exact
+        return _exact_number if isinstance(kind, inspect.RawType) else _exact_text
     if not isinstance(kind, inspect.StructType):
         raise TypeError(f"{part.name}: a {field.message_type.name} needs a Struct, or an override")
     inner = kind.cls
@@ -99,6 +99,10 @@ def exact(value: decimal_pb2.Decimal) -> Decimal:
 def aware(value: Timestamp) -> datetime:
     """The same instant, in UTC, to the microsecond."""
     return value.ToDatetime(tzinfo=UTC)
+
+
+def _exact_text(value: decimal_pb2.Decimal) -> str:
+    return plain(exact(value))
 
 
 def _exact_number(value: decimal_pb2.Decimal) -> Raw:
@@ -132,7 +136,8 @@ def _put(message: Message, part: Part, value: Any) -> None:
         return
     if field.is_repeated:
         repeated = getattr(message, name)
-        for item in value:
+        # What the dialect says once, the message may take several of.
+        for item in value if isinstance(value, list | tuple) else (value,):
             if field.message_type is None:
                 repeated.append(_scalar(part, item))
             else:
@@ -145,7 +150,10 @@ def _put(message: Message, part: Part, value: Any) -> None:
 
 
 def _scalar(part: Part, value: Any) -> Any:
-    return part.words.value(value) if part.words is not None else value
+    if part.words is not None:
+        return part.words.value(value)
+    # Messages write days as text.
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _fill(inner: Any, value: Any) -> None:

@@ -18,6 +18,7 @@ from gateway.problem import Problem
 class _Node:
     words: dict[str, _Node] = field(default_factory=dict)
     parameter: _Node | None = None
+    suffixes: dict[str, _Node] = field(default_factory=dict)
     routes: dict[str, tuple[Endpoint, tuple[str, ...]]] = field(default_factory=dict)
 
 
@@ -57,9 +58,10 @@ class RouteTable:
         node, names = self._root, []
         for segment in path.strip("/").split("/"):
             if segment.startswith("{"):
-                names.append(segment[1:-1])
+                name, _, suffix = segment[1:].partition("}")
+                names.append(name)
                 node.parameter = node.parameter or _Node()
-                node = node.parameter
+                node = node.suffixes.setdefault(suffix, _Node()) if suffix else node.parameter
             else:
                 node = node.words.setdefault(segment, _Node())
         # The first entry wins, so that a list of what is not implemented may come last.
@@ -90,4 +92,9 @@ def _walk(
             return found
     if node.parameter is None or not segment:
         return None
+    for suffix, inner in node.suffixes.items():
+        if segment.endswith(suffix) and segment != suffix:
+            found = _walk(inner, segments, depth + 1, (*values, segment.removesuffix(suffix)))
+            if found is not None:
+                return found
     return _walk(node.parameter, segments, depth + 1, (*values, segment))

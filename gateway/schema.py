@@ -33,7 +33,9 @@ Code = Annotated[
     str,
     Meta(min_length=1, max_length=MAX_CODE, description="The organization's own code, unique for its kind of thing."),
 ]
-DecimalText = Annotated[Decimal, Meta(description="An exact decimal number as text.")]
+DecimalText = Annotated[
+    str, Meta(description="An exact decimal number as text, without exponent.", extra_json_schema={"format": "decimal"})
+]
 DecimalInput = Annotated[
     Decimal,
     Meta(

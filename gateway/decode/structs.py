@@ -89,6 +89,9 @@ def _value(kinds: tuple[inspect.Type, ...], value: object, path: str, source: So
 
 
 def _list(kind: inspect.ListType, value: object, path: str, source: Source) -> object:
+    if source.is_text and isinstance(value, str):
+        # In a query, `status=draft` is a list of one.
+        value = [value]
     if not isinstance(value, list):
         return source.refusals.add(path, "invalid_format", "must be a list")
     if kind.max_length is not None and len(value) > kind.max_length:

@@ -28,6 +28,12 @@ def page_request(query: PageQuery) -> PageRequest:
     return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page)
 
 
+def one_page(count: int) -> PageMeta:
+    """The `meta` of a list that comes whole."""
+    is_any = bool(count)
+    return PageMeta(current_page=is_any, next_page=None, prev_page=None, total_pages=is_any, total_count=count)
+
+
 def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
     """Where a page stands.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from farebox.common.v1.period_pb2 import Period
 from gateway.schema import of
 
 Name = Annotated[str, Meta(min_length=1, max_length=255, description="Name for people.")]
@@ -17,3 +19,17 @@ class Identified(Struct, kw_only=True):
 
     lago_id: Annotated[str | None, of("id")]
     nozle_id: Annotated[str | None, of("id")]
+
+
+# Lago names the last second of a span, we the first instant after it.
+_SECOND = timedelta(seconds=1)
+
+
+def first_instant(period: Period) -> datetime:
+    """Where a span begins."""
+    return period.start.ToDatetime(tzinfo=UTC)
+
+
+def last_second(period: Period) -> datetime:
+    """The last second of a span, as Lago writes its end; of an empty one its only instant."""
+    return max(period.end.ToDatetime(tzinfo=UTC) - _SECOND, period.start.ToDatetime(tzinfo=UTC))

@@ -14,7 +14,7 @@ from farebox.margin.v1.cost_event_pb2 import CostEvent as CostEventMessage
 from farebox.margin.v1.cost_model_pb2 import CostModel as CostModelMessage
 from gateway.dialects.lago.common import Identified, Name
 from gateway.engine.paging import PageQuery, page_meta, page_request
-from gateway.operation import Listed, Nothing, Request, operation
+from gateway.operation import ById, Listed, Nothing, Request, operation
 from gateway.problem import Problem, invalid
 from gateway.projection import callers_names, exact, json_number, patch, project
 from gateway.schema import Code, DecimalInput, ExactNumber, Instant, InstantInput, Words, of
@@ -116,12 +116,6 @@ class CostModel(Identified, kw_only=True):
     model_property: str | UnsetType | None = UNSET
     token_type_property: str | UnsetType | None = UNSET
     tokens_property: str | UnsetType | None = UNSET
-
-
-class ById(Struct):
-    """A thing by its Farebox id."""
-
-    id: Code
 
 
 async def record(request: Request[Nothing, Nothing, CostEventBody]) -> RecordedCost:
