@@ -10,10 +10,10 @@ import msgspec
 
 from farebox.ingest.v1.domain_events_pb2 import UsageEventEntry, UsageEventsAccepted
 from services.chassis.follower import Message
-from services.chassis.streams import shard_subject
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.rating.consumers.usage import usage_applier
 from services.rating.deps import Deps
+from services.wire.streams import shard_subject
 
 # One shard is enough: rating counts every shard alike, and one keeps the order of arrival that a seed gives.
 SHARD = 0

@@ -49,6 +49,14 @@ CALL_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A stream and everything that is published on it, in NATS's way of writing subjects."""
+
+    name: str
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StreamPlace:
     """What a stream looks like now: another `created` means that its store was lost and it was made anew."""
 

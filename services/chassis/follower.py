@@ -23,13 +23,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
-from services.chassis.bus import Bus, Reader
+from services.chassis.bus import Bus, Reader, Stream
 from services.chassis.db import Database, is_unavailable, lost_a_race, ran_too_long
 from services.chassis.job import Job
 from services.chassis.lease import Leases
 from services.chassis.log import logger
 from services.chassis.messages import Incoming, Joiner
-from services.chassis.streams import Stream
 from services.kernel.errors import UnavailableError
 
 log = logger(__name__)

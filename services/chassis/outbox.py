@@ -23,12 +23,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
-from services.chassis.bus import Bus
+from services.chassis.bus import Bus, Stream
 from services.chassis.db import Database
 from services.chassis.job import Job
 from services.chassis.log import logger
 from services.chassis.messages import ID_HEADER, LAST_NUMBER_HEADER, MAX_BODY_BYTES, NUMBER_HEADER, Outgoing
-from services.chassis.streams import Stream
 from services.kernel.clock import Clock, SystemClock
 
 log = logger(__name__)

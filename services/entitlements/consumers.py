@@ -10,14 +10,16 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from farebox.rating.v1 import domain_events_pb2 as rating_pb
 from services.chassis.apart import applying_apart
 from services.chassis.follower import Log, Message
-from services.chassis.streams import RATING
 from services.entitlements.commands import projection
 from services.entitlements.commands.changes import Batch, Changes
 from services.entitlements.convert import rating
 from services.entitlements.deps import Deps
 from services.entitlements.store import organization as organization_store
+from services.wire.streams import RATING
+from services.wire.subjects import subject_of
 
 # The whole log is read, so that its position says everything; what has no handler is passed over.
 SUBJECT = "rating.>"
@@ -42,12 +44,14 @@ class Handler:
 
 
 HANDLERS = {
-    "rating.catalog.plan_changed": Handler(rating.plan_changed, projection.apply_plans, is_locking=True),
-    "rating.subscription.changed": Handler(
+    subject_of(rating_pb.PlanChanged): Handler(rating.plan_changed, projection.apply_plans, is_locking=True),
+    subject_of(rating_pb.SubscriptionChanged): Handler(
         rating.subscription_changed, projection.apply_subscriptions, is_locking=True
     ),
-    rating.USAGE_AGGREGATED: Handler(rating.usage_aggregated, projection.apply_usage, is_locking=False),
-    "rating.test_clock.advanced": Handler(rating.test_clock_advanced, projection.apply_clocks, is_locking=True),
+    subject_of(rating_pb.UsageAggregated): Handler(rating.usage_aggregated, projection.apply_usage, is_locking=False),
+    subject_of(rating_pb.TestClockAdvanced): Handler(
+        rating.test_clock_advanced, projection.apply_clocks, is_locking=True
+    ),
 }
 
 

@@ -15,7 +15,6 @@ from services.chassis.follower import Follower
 from services.chassis.outbox import Relay
 from services.chassis.process import Worker
 from services.chassis.rpc.server import Server
-from services.chassis.streams import ENTITLEMENTS
 from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb
 from services.entitlements.deps import Deps
@@ -26,6 +25,7 @@ from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import Clock, SystemClock
+from services.wire.streams import ENTITLEMENTS
 
 SERVICE_NAMES = ("farebox.entitlements.v1.FeatureService", "farebox.entitlements.v1.AccessService")
 

@@ -6,21 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
+from farebox.rating.v1 import domain_events_pb2 as rating_pb
 from services.chassis.follower import Log, Message
-from services.chassis.streams import RATING
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.commands.refuse import quarantine_refused
 from services.ingest.convert import catalog as convert
 from services.ingest.deps import Deps
 from services.ingest.domain.catalog_update import CatalogUpdate, Refusal
+from services.wire.streams import RATING
+from services.wire.subjects import subject_of
 
 # Reads what a message says; subjects that are not listed here are passed over.
 HANDLERS: Mapping[str, Callable[[bytes], Sequence[CatalogUpdate | Refusal]]] = {
-    "rating.organization.changed": convert.organization_from_pb,
-    "rating.catalog.metric_changed": convert.metric_from_pb,
-    "rating.subscription.changed": convert.subscription_from_pb,
-    "rating.test_clock.advanced": convert.test_clock_from_pb,
-    "rating.usage.refused": convert.refusals_from_pb,
+    subject_of(rating_pb.OrganizationChanged): convert.organization_from_pb,
+    subject_of(rating_pb.BillableMetricChanged): convert.metric_from_pb,
+    subject_of(rating_pb.SubscriptionChanged): convert.subscription_from_pb,
+    subject_of(rating_pb.TestClockAdvanced): convert.test_clock_from_pb,
+    subject_of(rating_pb.UsageRefused): convert.refusals_from_pb,
 }
 
 

@@ -13,11 +13,11 @@ from services.chassis import failpoint, metrics
 from services.chassis.job import Job
 from services.chassis.log import logger
 from services.chassis.outbox import numbered
-from services.chassis.streams import USAGE, shard_subject
 from services.ingest.commands.release import release_next
 from services.ingest.deps import Deps
 from services.ingest.store import partitions, shards
 from services.ingest.store.encoding import announcement
+from services.wire.streams import USAGE, shard_subject
 
 log = logger(__name__)
 

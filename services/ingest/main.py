@@ -21,9 +21,8 @@ from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.rpc.lenient import lenient
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
-from services.chassis.streams import INGEST
 from services.ingest.consumers import rating_log
-from services.ingest.convert.catalog import TEST_CLOCK_REACHED_SUBJECT, test_clock_reached_to_pb
+from services.ingest.convert.catalog import test_clock_reached_to_pb
 from services.ingest.convert.usage_event import events_from_pb
 from services.ingest.deps import Deps
 from services.ingest.domain.catalog_update import TestClockReached
@@ -35,6 +34,8 @@ from services.ingest.pipeline.prepare import Preparer
 from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
 from services.ingest.settings import IngestSettings
 from services.kernel.clock import SystemClock
+from services.wire.streams import INGEST
+from services.wire.subjects import announcement
 
 # Ten batches of 1,000 events.
 GC_THRESHOLD = 50_000
@@ -57,7 +58,7 @@ class Parts:
 
 def announce(tx: Connection, event: TestClockReached) -> None:
     """Write a domain event of ours into the outbox."""
-    outbox.announce(tx, TEST_CLOCK_REACHED_SUBJECT, test_clock_reached_to_pb(event).SerializeToString())
+    outbox.announce(tx, *announcement(test_clock_reached_to_pb(event)))
 
 
 def make_deps(settings: Settings, db: Database, bus: Bus) -> Deps:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
-from farebox.ingest.v1.usage_event_service_pb2_grpc import UsageEventServiceStub
 from farebox.margin.v1 import alert_service_pb2_grpc, cost_model_service_pb2_grpc, margin_service_pb2_grpc
 from services.chassis import outbox, process
 from services.chassis.bus import Bus
@@ -16,9 +15,8 @@ from services.chassis.follower import Follower
 from services.chassis.process import Worker
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
-from services.chassis.streams import MARGIN
 from services.kernel.clock import Clock, SystemClock
-from services.margin.consumers import UsageLogs, rating_log
+from services.margin.consumers import rating_log, usage_logs
 from services.margin.convert import price_catalog
 from services.margin.convert.domain_event import domain_event_to_pb
 from services.margin.deps import Deps
@@ -28,6 +26,9 @@ from services.margin.rpc.alert import AlertServicer
 from services.margin.rpc.cost_model import CostModelServicer
 from services.margin.rpc.margin import MarginServicer
 from services.margin.settings import MarginSettings
+from services.wire.streams import MARGIN
+from services.wire.subjects import announcement
+from services.wire.usage_log import UsageLogClient
 
 SERVICE_NAMES = (
     "farebox.margin.v1.CostModelService",
@@ -49,8 +50,7 @@ class Parts:
 
 def announce(tx: Connection, event: ClockReached) -> None:
     """Write a domain event into the outbox."""
-    subject, body = domain_event_to_pb(event)
-    outbox.announce(tx, subject, body.SerializeToString())
+    outbox.announce(tx, *announcement(domain_event_to_pb(event)))
 
 
 def build(settings: MarginSettings, *, clock: Clock | None = None) -> Parts:
@@ -62,7 +62,7 @@ def build(settings: MarginSettings, *, clock: Clock | None = None) -> Parts:
     cost_model_service_pb2_grpc.add_CostModelServiceServicer_to_server(CostModelServicer(deps), server.grpc)
     margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginServicer(deps), server.grpc)
     alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(deps), server.grpc)
-    logs = [*UsageLogs(deps, UsageEventServiceStub(ingest)).logs(), rating_log(deps)]
+    logs = [*usage_logs(deps, UsageLogClient(ingest)), rating_log(deps)]
     workers: list[Worker] = [
         *(job(deps) for job in JOBS),
         outbox.Relay(db, bus, stream=MARGIN),

@@ -27,7 +27,6 @@ from services.chassis.follower import Follower
 from services.chassis.job import forget_old_requests
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
-from services.chassis.streams import RATING
 from services.kernel.clock import Clock, SystemClock
 from services.rating import jobs
 from services.rating.announcements import billing as billing_events
@@ -45,6 +44,8 @@ from services.rating.rpc.subscription import SubscriptionServicer
 from services.rating.rpc.test_clock import TestClockServicer
 from services.rating.rpc.usage import UsageServicer
 from services.rating.settings import RatingSettings
+from services.wire.streams import RATING
+from services.wire.usage_log import UsageLogClient
 
 ENCODERS: dict[type, Callable[[Any], tuple[str, bytes]]] = {**domain_events.ENCODERS, **billing_events.ENCODERS}
 
@@ -69,7 +70,7 @@ def announce_all(tx: Connection, events: Sequence[Any]) -> None:
     outbox.announce_all(tx, [ENCODERS[type(event)](event) for event in events])
 
 
-def build_deps(settings: RatingSettings, db: Database, ingest: IngestLog, clock: Clock | None = None) -> Deps:
+def build_deps(settings: RatingSettings, db: Database, ingest: UsageLogClient, clock: Clock | None = None) -> Deps:
     """The dependencies of rating's commands."""
     return Deps(
         db=db,
@@ -78,7 +79,7 @@ def build_deps(settings: RatingSettings, db: Database, ingest: IngestLog, clock:
         announce_all=announce_all,
         pepper=settings.api_key_pepper.get_secret_value(),
         shard_positions=ingest.newest_positions,
-        usage_log=ingest,
+        usage_log=IngestLog(ingest),
     )
 
 
@@ -97,7 +98,7 @@ def build(settings: RatingSettings) -> RatingParts:
     """Build the process from its settings; nothing runs yet but what must be there before the first call."""
     db, bus = Database(settings), Bus(settings)
     channel = open_channel(settings.ingest_address)
-    ingest = IngestLog(channel)
+    ingest = UsageLogClient(channel)
     deps = build_deps(settings, db, ingest)
     if key := settings.bootstrap_secret_key.get_secret_value():
         ensure_bootstrap_key(deps, key)

@@ -19,6 +19,7 @@ from services.entitlements.domain.limits import (
 )
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import uuid_or_none
+from services.wire.subjects import announcement
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_to_pb
 
 _REASONS = {
@@ -169,13 +170,17 @@ def event_to_pb(event: DomainEvent) -> tuple[str, bytes]:
     """Subject and body of a domain event."""
     match event:
         case AccessChanged():
-            return "entitlements.access.changed", domain_events_pb2.AccessChanged(
-                organization_id=event.organization_id,
-                external_customer_id=event.external_customer_id,
-                access=access_to_pb(event.access),
-                removed=event.is_removed,
-            ).SerializeToString()
+            return announcement(
+                domain_events_pb2.AccessChanged(
+                    organization_id=event.organization_id,
+                    external_customer_id=event.external_customer_id,
+                    access=access_to_pb(event.access),
+                    removed=event.is_removed,
+                )
+            )
         case TestClockReached():
-            return "entitlements.test_clock.reached", domain_events_pb2.TestClockReached(
-                organization_id=event.organization_id, revision=event.revision, now=instant_to_pb(event.now)
-            ).SerializeToString()
+            return announcement(
+                domain_events_pb2.TestClockReached(
+                    organization_id=event.organization_id, revision=event.revision, now=instant_to_pb(event.now)
+                )
+            )

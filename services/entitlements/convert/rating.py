@@ -11,6 +11,7 @@ from services.entitlements.domain.subscription import PlanPeriods, Subscription,
 from services.entitlements.domain.usage import UsageKey, UsageTotal
 from services.kernel.cadence import Alignment, CadenceUnit, Interval, ResetWindow, zone
 from services.kernel.ids import OrganizationId
+from services.wire.subjects import subject_of
 from services.wire.values import (
     computed_of,
     decimal_or_none_of,
@@ -19,7 +20,6 @@ from services.wire.values import (
     period_from_pb,
 )
 
-USAGE_AGGREGATED = "rating.usage.aggregated"
 _MONTHS_PER_YEAR = 12
 _UNITS = {
     plan_pb2.BillingInterval.UNIT_DAY: (CadenceUnit.DAY, 1),
@@ -49,7 +49,7 @@ _STATES = {
 
 
 def plan_changed(body: bytes) -> list[PlanVersion]:
-    """`rating.catalog.plan_changed`."""
+    """A plan that was created or changed."""
     message = domain_events_pb2.PlanChanged.FromString(body)
     plan = message.plan
     unit, months = _UNITS[plan.interval.unit]
@@ -60,7 +60,7 @@ def plan_changed(body: bytes) -> list[PlanVersion]:
 
 
 def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
-    """`rating.subscription.changed`."""
+    """A subscription that was created or moved."""
     message = domain_events_pb2.SubscriptionChanged.FromString(body)
     announced = message.subscription
     is_anniversary = announced.billing_time == subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY
@@ -81,7 +81,7 @@ def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
 
 
 def usage_aggregated(body: bytes) -> list[UsageTotal]:
-    """`rating.usage.aggregated`."""
+    """Units that were counted."""
     return [
         UsageTotal(
             UsageKey(OrganizationId(total.organization_id), total.subscription_id, total.metric_code),
@@ -94,15 +94,15 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
 
 
 def split(message: Message) -> list[bytes]:
-    """The totals of `rating.usage.aggregated` one by one; every other announcement is of one organization anyway."""
-    if message.subject != USAGE_AGGREGATED:
+    """The totals of aggregated usage one by one; every other announcement is of one organization anyway."""
+    if message.subject != subject_of(domain_events_pb2.UsageAggregated):
         return []
     whole = domain_events_pb2.UsageAggregated.FromString(message.body)
     return [domain_events_pb2.UsageAggregated(totals=[total]).SerializeToString() for total in whole.totals]
 
 
 def test_clock_advanced(body: bytes) -> list[ClockMoved]:
-    """`rating.test_clock.advanced`."""
+    """A test clock that was set or moved."""
     message = domain_events_pb2.TestClockAdvanced.FromString(body)
     return [ClockMoved(OrganizationId(message.organization_id), instant_of(message, "now"), message.revision)]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.chassis.streams import SHARD_COUNT
 from services.ingest.domain import identity
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store.encoding import entry_head, write_entries
 from services.ingest.store.shards import Draft
 from services.kernel.ids import OrganizationId
+from services.wire.shards import SHARD_COUNT
 
 
 def take_back(organization: OrganizationId, event: StoredUsageEvent) -> Draft:

@@ -21,8 +21,6 @@ from services.ingest.domain.catalog_update import (
 from services.ingest.domain.instant import from_us
 from services.kernel.ids import OrganizationId
 
-TEST_CLOCK_REACHED_SUBJECT = "ingest.test_clock.reached"
-
 _AGGREGATION = billable_metric_pb2.BillableMetric.Aggregation
 _NEEDS = {
     _AGGREGATION.Value("AGGREGATION_COUNT"): Needs.NOTHING,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from services.chassis.streams import SHARD_COUNT
 from services.ingest.domain import billability, identity
 from services.ingest.domain.billability import Metric, Needs, Reason, Subscription
 from services.ingest.domain.usage_event import UsageEvent
@@ -14,6 +13,7 @@ from services.ingest.pipeline.property import HasValue, ReadValue, number_test, 
 from services.ingest.store.copy_rows import place_columns
 from services.ingest.store.encoding import entry_head
 from services.kernel.ids import OrganizationId
+from services.wire.shards import SHARD_COUNT
 
 
 class Target(NamedTuple):

@@ -9,7 +9,6 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
 from services.chassis.page import Page, write_token
-from services.chassis.streams import SHARD_COUNT
 from services.ingest.domain import identity
 from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.instant import from_us
@@ -18,6 +17,7 @@ from services.ingest.store import stored_usage_events as store
 from services.ingest.store.stored_usage_events import Filter, Position
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, uuid_or_none
+from services.wire.shards import SHARD_COUNT
 
 # Commits looked into at a time: the first few usually fill a page, a sparse list takes larger steps.
 FIRST_STEP = 8

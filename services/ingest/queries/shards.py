@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.chassis.db import Database
-from services.chassis.streams import SHARD_COUNT
 from services.ingest.store import shards as store
 from services.ingest.store.shards import Batch
 from services.kernel.errors import InvalidArgumentError, NotFoundError
+from services.wire.shards import SHARD_COUNT
 
 # Batches read at a time: at most 32 MiB if each were as large as can be, usually well below one.
 READ_BATCHES = 64

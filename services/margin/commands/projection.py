@@ -6,21 +6,13 @@ from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.streams import SHARD_COUNT
 from services.kernel.errors import UnavailableError
 from services.margin.deps import Deps
 from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription
 from services.margin.domain.revenue import Accrual, AccrualEntry
 from services.margin.store import accrual as accrual_store
 from services.margin.store import projection as projection_store
-
-
-def usage_log_name(shard: int) -> str:
-    """The name under which the position of a shard of the usage-event log is kept."""
-    return f"usage.{shard}"
-
-
-USAGE_LOGS = tuple(usage_log_name(shard) for shard in range(SHARD_COUNT))
+from services.wire.shards import SHARD_OF_LOG, log_name
 
 
 def save_metric(_: Deps, tx: Connection, metric: Metric) -> None:
@@ -54,9 +46,9 @@ def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
     Raises:
         UnavailableError: usage from before the advance is still on its way; try again.
     """
-    positions = projection_store.usage_positions(tx, USAGE_LOGS)
+    positions = projection_store.usage_positions(tx, tuple(SHARD_OF_LOG))
     for shard, last in advance.positions.items():
-        applied = positions.get(usage_log_name(shard), 0)
+        applied = positions.get(log_name(shard), 0)
         if applied < last:
             raise UnavailableError("USAGE_NOT_YET_COSTED", f"shard {shard} is at {applied} of {last}")
     projection_store.save_clock(tx, advance)

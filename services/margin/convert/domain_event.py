@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
-
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from farebox.rating.v1 import billable_metric_pb2, subscription_pb2
@@ -13,7 +11,6 @@ from services.margin.domain.projection import ClockAdvance, ClockReached, Metric
 from services.margin.domain.revenue import Accrual, AccrualEntry, RevenueKind
 from services.wire.values import decimal_or_none_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
 
-CLOCK_REACHED_SUBJECT = "margin.test_clock.reached"
 _SUMS = {
     billable_metric_pb2.BillableMetric.AGGREGATION_SUM,
     billable_metric_pb2.BillableMetric.AGGREGATION_WEIGHTED_SUM,
@@ -48,14 +45,14 @@ def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEven
 
 
 def metric_changed(body: bytes) -> Metric:
-    """`rating.catalog.metric_changed`: a metric as it is now."""
+    """A metric as it is now."""
     message = rating_pb.BillableMetricChanged.FromString(body)
     metric = message.billable_metric
     return Metric(message.organization_id, metric.code, metric.aggregation in _SUMS, metric.field_name)
 
 
 def subscription_changed(body: bytes) -> Subscription:
-    """`rating.subscription.changed`: a subscription as it is now."""
+    """A subscription as it is now."""
     message = rating_pb.SubscriptionChanged.FromString(body)
     announced = message.subscription
     has_run = announced.HasField("started_at") and announced.state not in _NEVER_RAN
@@ -70,7 +67,7 @@ def subscription_changed(body: bytes) -> Subscription:
 
 
 def revenue_accrued(body: bytes) -> Accrual:
-    """`rating.revenue.accrued`: what a subscription earned in a billing period."""
+    """What a subscription earned in a billing period."""
     message = rating_pb.RevenueAccrued.FromString(body)
     return Accrual(
         message.organization_id,
@@ -96,7 +93,7 @@ def _accrual_entry(entry: rating_pb.RevenueAccrued.Entry) -> AccrualEntry:
 
 
 def test_clock_advanced(body: bytes) -> ClockAdvance:
-    """`rating.test_clock.advanced`: a test clock that was set or moved."""
+    """A test clock that was set or moved."""
     message = rating_pb.TestClockAdvanced.FromString(body)
     return ClockAdvance(
         message.organization_id,
@@ -106,9 +103,8 @@ def test_clock_advanced(body: bytes) -> ClockAdvance:
     )
 
 
-def domain_event_to_pb(event: ClockReached) -> tuple[str, Message]:
-    """Subject and body of a domain event of margin."""
-    body = margin_pb.TestClockReached(
+def domain_event_to_pb(event: ClockReached) -> margin_pb.TestClockReached:
+    """A domain event of margin."""
+    return margin_pb.TestClockReached(
         organization_id=event.organization_id, revision=event.revision, now=instant_to_pb(event.now)
     )
-    return CLOCK_REACHED_SUBJECT, body

@@ -9,6 +9,7 @@ from farebox.rating.v1 import domain_events_pb2 as pb
 from services.rating.invoicing.convert.invoices import bill_to_pb
 from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenueKind
 from services.rating.usage.events import UsageAggregated, UsageRefused
+from services.wire.subjects import announcement
 from services.wire.values import decimal_to_pb, period_to_pb
 
 Encoded = tuple[str, bytes]
@@ -22,7 +23,7 @@ _REVENUE_KINDS = {
 
 def _invoice_changed(event: InvoiceChanged) -> Encoded:
     body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=bill_to_pb(event.bill))
-    return "rating.invoice.changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _usage_aggregated(event: UsageAggregated) -> Encoded:
@@ -41,7 +42,7 @@ def _usage_aggregated(event: UsageAggregated) -> Encoded:
             for total in event.totals
         ]
     )
-    return "rating.usage.aggregated", body.SerializeToString()
+    return announcement(body)
 
 
 def _usage_refused(event: UsageRefused) -> Encoded:
@@ -51,7 +52,7 @@ def _usage_refused(event: UsageRefused) -> Encoded:
             for each in event.refusals
         ]
     )
-    return "rating.usage.refused", body.SerializeToString()
+    return announcement(body)
 
 
 def _revenue_accrued(event: RevenueAccrued) -> Encoded:
@@ -74,7 +75,7 @@ def _revenue_accrued(event: RevenueAccrued) -> Encoded:
             for entry in event.entries
         ],
     )
-    return "rating.revenue.accrued", body.SerializeToString()
+    return announcement(body)
 
 
 ENCODERS: dict[type, Callable[[Any], Encoded]] = {

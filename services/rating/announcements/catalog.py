@@ -16,6 +16,7 @@ from services.rating.customers.convert import customer_to_pb
 from services.rating.customers.events import CustomerChanged
 from services.rating.organizations.convert import organization_to_pb
 from services.rating.organizations.events import OrganizationChanged, TestClockAdvanced
+from services.wire.subjects import announcement
 from services.wire.values import instant_to_pb
 
 Encoded = tuple[str, bytes]
@@ -23,7 +24,7 @@ Encoded = tuple[str, bytes]
 
 def _organization_changed(event: OrganizationChanged) -> Encoded:
     body = pb.OrganizationChanged(organization=organization_to_pb(event.organization))
-    return "rating.organization.changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _metric_changed(event: BillableMetricChanged) -> Encoded:
@@ -32,17 +33,17 @@ def _metric_changed(event: BillableMetricChanged) -> Encoded:
         billable_metric=metric_to_pb(event.metric),
         deleted=event.metric.deleted_at is not None,
     )
-    return "rating.catalog.metric_changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _plan_changed(event: PlanChanged) -> Encoded:
     body = pb.PlanChanged(organization_id=event.organization_id, plan=plan_to_pb(event.plan))
-    return "rating.catalog.plan_changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _customer_changed(event: CustomerChanged) -> Encoded:
     body = pb.CustomerChanged(organization_id=event.organization_id, customer=customer_to_pb(event.customer))
-    return "rating.customer.changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _subscription_changed(event: SubscriptionChanged) -> Encoded:
@@ -51,7 +52,7 @@ def _subscription_changed(event: SubscriptionChanged) -> Encoded:
         subscription=subscription_to_pb(event.agreement, event.current_period),
         timezone=event.agreement.timezone,
     )
-    return "rating.subscription.changed", body.SerializeToString()
+    return announcement(body)
 
 
 def _test_clock_advanced(event: TestClockAdvanced) -> Encoded:
@@ -61,7 +62,7 @@ def _test_clock_advanced(event: TestClockAdvanced) -> Encoded:
         revision=event.revision,
         positions=[ingest_pb.ShardPosition(shard=shard, last_number=number) for shard, number in event.positions],
     )
-    return "rating.test_clock.advanced", body.SerializeToString()
+    return announcement(body)
 
 
 ENCODERS: dict[type, Callable[[Any], Encoded]] = {

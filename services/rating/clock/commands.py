@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.streams import SHARD_COUNT
 from services.chassis.wait import wait_until
 from services.kernel.errors import (
     AbortedError,
@@ -26,6 +25,7 @@ from services.rating.clock.due import run_due
 from services.rating.deps import Deps
 from services.rating.organizations import clock_store as store
 from services.rating.organizations.events import TestClockAdvanced
+from services.wire.shards import SHARD_COUNT, log_name
 
 # Further in one step is a typing mistake, and would close thousands of periods in one call.
 MAX_STEP = timedelta(days=3653)
@@ -151,11 +151,6 @@ def _wait(
     except TimeoutError as error:
         names = ", ".join(sorted(missing))
         raise UnavailableError("TEST_CLOCK_WAITS", f"not there yet: {names}", waiting_for=names) from error
-
-
-def log_name(shard: int) -> str:
-    """The name of the log in which rating follows one shard."""
-    return f"usage.{shard}"
 
 
 def _require_test_mode(clock: store.ClockRow) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from farebox.entitlements.v1 import domain_events_pb2 as entitlements_pb
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
+from services.chassis.bus import Stream
 from services.chassis.follower import Log, Message
-from services.chassis.streams import ENTITLEMENTS, INGEST, MARGIN, Stream
 from services.kernel.ids import OrganizationId
 from services.rating.organizations.clock_store import acknowledge
+from services.wire.streams import ENTITLEMENTS, INGEST, MARGIN
+from services.wire.subjects import subject_of
 from services.wire.values import instant_from_pb
 
-_PUBLISHERS: tuple[tuple[str, Stream, type[Any]], ...] = (
+Reached = ingest_pb.TestClockReached | entitlements_pb.TestClockReached | margin_pb.TestClockReached
+
+_PUBLISHERS: tuple[tuple[str, Stream, type[Reached]], ...] = (
     ("ingest", INGEST, ingest_pb.TestClockReached),
     ("entitlements", ENTITLEMENTS, entitlements_pb.TestClockReached),
     ("margin", MARGIN, margin_pb.TestClockReached),
@@ -31,8 +34,8 @@ def acknowledgement_logs() -> list[Log]:
     ]
 
 
-def _applier(service: str, message_type: type[Any]) -> Callable[[Connection, Sequence[Message]], None]:
-    subject = f"{service}.test_clock.reached"
+def _applier(service: str, message_type: type[Reached]) -> Callable[[Connection, Sequence[Message]], None]:
+    subject = subject_of(message_type)
 
     def apply(tx: Connection, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -8,27 +8,15 @@ from sqlalchemy.engine import Connection
 
 from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
 from services.chassis.follower import Log, Message
-from services.chassis.streams import SHARD_COUNT, USAGE, shard_subject
 from services.rating.deps import Deps
-from services.rating.ingest_log import IngestLog
 from services.rating.usage.commands.count import Memory, count_usage
 from services.rating.usage.convert import entries_from_pb
+from services.wire.usage_log import UsageLogClient
 
 
-def usage_logs(deps: Deps, ingest: IngestLog) -> list[Log]:
+def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:
     """The logs to follow; each shard is read by one replica at a time."""
-    return [_log(deps, ingest, shard) for shard in range(SHARD_COUNT)]
-
-
-def _log(deps: Deps, ingest: IngestLog, shard: int) -> Log:
-    return Log(
-        name=f"usage.{shard}",
-        stream=USAGE,
-        subject=shard_subject(shard),
-        apply=usage_applier(deps),
-        replay=lambda first, last: ingest.replay(shard, first, last),
-        newest=lambda: ingest.shard_positions().get(shard, 0),
-    )
+    return usage_log.logs(lambda _: usage_applier(deps))
 
 
 def usage_applier(deps: Deps) -> Callable[[Connection, Sequence[Message]], None]:

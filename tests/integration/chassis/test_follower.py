@@ -13,9 +13,9 @@ from services.chassis.bus import Reader
 from services.chassis.follower import Follower, Message
 from services.chassis.messages import Incoming
 from services.chassis.outbox import Relay, announce, numbered
-from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
+from services.wire.streams import RATING
 from tests.support.chassis.logs import ORGANIZATION, Side, log_of, remember
 from tests.support.patience import PATIENCE_SECONDS
 

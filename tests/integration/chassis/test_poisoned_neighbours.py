@@ -17,9 +17,9 @@ from services.chassis.lease import Leases
 from services.chassis.messages import Outgoing
 from services.chassis.outbox import Relay, numbered
 from services.chassis.process import Worker
-from services.chassis.streams import RATING
 from services.chassis.wait import wait_until
 from services.local.nats_server import NatsServer
+from services.wire.streams import RATING
 from tests.support.chassis.logs import SUBJECT, Side, log_of, remember
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -19,9 +19,9 @@ from farebox.entitlements.v1 import (
 )
 from services.chassis.bus import Bus
 from services.chassis.rpc.errors import error_info, field_violations
-from services.chassis.streams import ENTITLEMENTS
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
+from services.wire.streams import ENTITLEMENTS
 from tests.support.entitlements import NOW, PERIOD, PLAN, SUBSCRIPTION, Running
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import (

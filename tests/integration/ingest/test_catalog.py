@@ -15,9 +15,9 @@ from farebox.rating.v1 import billable_metric_pb2, organization_pb2, subscriptio
 from farebox.rating.v1 import domain_events_pb2 as pb
 from services.chassis.bus import Bus
 from services.chassis.outbox import numbered
-from services.chassis.streams import INGEST, RATING
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
+from services.wire.streams import INGEST, RATING
 from tests.support.ingest.process import Ingest, usage_event
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -22,10 +22,11 @@ from services.chassis.db import Database
 from services.chassis.messages import LAST_NUMBER_HEADER, Incoming
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.channel import open_channel
-from services.chassis.streams import SHARD_COUNT, USAGE
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
 from services.local.stack import Stack
+from services.wire.shards import SHARD_COUNT
+from services.wire.streams import USAGE
 from tests.support.ingest.process import standard_catalog, teach, usage_event
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.bus import Bus
-from services.chassis.streams import USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.ingest.domain.billability import Metric, Needs
 from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
 from services.ingest.domain.catalog_update import TestClockUpdate as ClockUpdate
 from services.kernel.ids import OrganizationId
+from services.wire.streams import USAGE, shard_subject
 from tests.support.ingest.process import Ingest, at, subscription, teach, usage_event
 from tests.support.patience import PATIENCE_SECONDS
 

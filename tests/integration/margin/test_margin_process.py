@@ -25,10 +25,10 @@ from services.chassis.config import Settings
 from services.chassis.outbox import numbered
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.channel import open_channel
-from services.chassis.streams import MARGIN, RATING, USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.kernel.period import Period
 from services.margin.main import Parts, build
+from services.wire.streams import MARGIN, RATING, USAGE, shard_subject
 from tests.support.margin import (
     ACME,
     NOW,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
@@ -15,11 +16,12 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.follower import Follower, Message
 from services.chassis.outbox import numbered
-from services.chassis.streams import USAGE, shard_subject
 from services.chassis.wait import wait_until
 from services.rating.consumers.usage import usage_logs
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory
+from services.wire.streams import USAGE, shard_subject
+from services.wire.usage_log import UsageLogClient
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.billing import SHARD, Billing, count, running_billing, split
 from tests.support.rating.server import decimal, standard_charge, timestamp
@@ -154,13 +156,16 @@ def test_an_event_ahead_of_its_period_waits_in_the_next_one(billing: Billing) ->
     assert {fee.metric_code: fee.units.value for fee in billing.current().fees}["calls"] == "1"
 
 
-class _NoReplay:
+class _NoReplay(UsageLogClient):
     """Ingest is away; nothing is missing on the bus in this test."""
 
-    def replay(self, shard: int, first: int, last: int) -> Iterator[Message]:  # noqa: ARG002 - as IngestLog's
+    def __init__(self) -> None:
+        super().__init__(grpc.insecure_channel("127.0.0.1:1"))
+
+    def replay(self, shard: int, first: int, last: int) -> Iterator[Message]:  # noqa: ARG002 - as its base's
         raise AssertionError("nothing is missing")
 
-    def shard_positions(self) -> dict[int, int]:
+    def newest_positions(self) -> dict[int, int]:
         return {}
 
 

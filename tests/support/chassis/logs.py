@@ -13,7 +13,7 @@ from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Log, Message
 from services.chassis.outbox import announce
-from services.chassis.streams import RATING
+from services.wire.streams import RATING
 from tests.support.chassis.operations import Operations
 
 ORGANIZATION = str(uuid.uuid4())

@@ -13,9 +13,9 @@ from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
 from services.chassis.bus import Bus
 from services.chassis.follower import Message
 from services.chassis.outbox import numbered
-from services.chassis.streams import RATING
 from services.kernel.ids import new_id
 from services.kernel.period import Period
+from services.wire.streams import RATING
 
 MAY = Period(datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC))
 JUNE = Period(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 from services.chassis.schema import following_tables, grant, publishing_tables, tenant_table
-from services.chassis.streams import SHARD_COUNT
+from services.wire.shards import SHARD_COUNT
 
 revision = "0001"
 down_revision = None

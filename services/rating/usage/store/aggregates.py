@@ -17,6 +17,7 @@ from services.rating.shared.bulk import rows_json
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import CountedBucket
 from services.rating.usage.store.transactions import stored_transactions
+from services.wire.shards import SHARD_OF_LOG
 
 # Every column that `aggregate_of_row` reads, of a table or a statement that calls its row `kept`.
 AGGREGATE_COLUMNS = """kept.organization_id::text AS organization_id, kept.subscription_id::text AS subscription_id,
@@ -67,8 +68,8 @@ def with_days(tx: Connection, kept: Sequence[UsageAggregate]) -> list[UsageAggre
 
 def positions(tx: Connection) -> Mapping[int, int]:
     """The last applied batch of each shard of the usage-event log."""
-    rows = tx.exec_driver_sql("SELECT substr(log, 7)::int, last_number FROM inbox WHERE log LIKE 'usage.%%'")
-    return {row[0]: row[1] for row in rows}
+    rows = tx.exec_driver_sql("SELECT log, last_number FROM inbox WHERE log = ANY(%s)", (list(SHARD_OF_LOG),))
+    return {SHARD_OF_LOG[log]: last_number for log, last_number in rows}
 
 
 def aggregate_of_row(row: Row[Any]) -> UsageAggregate:
