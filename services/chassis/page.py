@@ -19,6 +19,8 @@ DEFAULT_PAGE_SIZE = 100
 # A page of 1,000 invoices with their fees stays below the 4 MiB of a gRPC message.
 MAX_PAGE_SIZE = 1000
 MAX_SKIP = 1_000_000
+# Beyond it counting a list costs more than the page, and nobody numbers so many pages.
+MAX_TOTAL = 100_000
 # Longest token worth decoding: two keys of 255 characters in JSON and base64.
 MAX_TOKEN = 2048
 
@@ -31,11 +33,13 @@ class Page:
         size: most rows to return.
         after: keys of the last row of the page before, as the list is ordered; empty for the first page.
         skip: rows to pass over first.
+        with_total: whether the list is to be counted, up to `MAX_TOTAL`.
     """
 
     size: int = DEFAULT_PAGE_SIZE
     after: tuple[str, ...] = ()
     skip: int = 0
+    with_total: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Listed(Generic[T]):
     Attributes:
         items: what stands on it, in the list's order.
         next_token: token of the next page; empty on the last one.
-        total: how much the whole list holds; None where counting would cost more than the page.
+        total: how much the whole list holds; None where nobody asked, and beyond `MAX_TOTAL`.
     """
 
     items: tuple[T, ...]
@@ -72,13 +76,13 @@ class Listed(Generic[T]):
         return Listed(tuple(map(change, self.items)), self.next_token, self.total)
 
 
-def read_page(page_size: int, page_token: str, skip: int = 0) -> Page:
+def read_page(page_size: int, page_token: str, skip: int = 0, *, with_total: bool = False) -> Page:
     """The page that a request asks for, or an error that names the field."""
     if not 0 <= page_size <= MAX_PAGE_SIZE:
         raise InvalidArgumentError.of_field("page.page_size", "value_is_invalid", f"must be 0 to {MAX_PAGE_SIZE}")
     if not 0 <= skip <= MAX_SKIP:
         raise InvalidArgumentError.of_field("page.skip", "value_is_invalid", f"must be 0 to {MAX_SKIP}")
-    return Page(page_size or DEFAULT_PAGE_SIZE, _read_token(page_token), skip)
+    return Page(page_size or DEFAULT_PAGE_SIZE, _read_token(page_token), skip, with_total)
 
 
 def write_token(*keys: str) -> str:

@@ -7,6 +7,8 @@ list. The worker role passes row security (ADR 0004).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 READ_WRITE = "SELECT, INSERT, UPDATE, DELETE"
@@ -26,6 +28,16 @@ def tenant_table(op: Any, table: str, *, request: str = READ_WRITE, worker: str 
     own = "organization_id = current_setting('farebox.organization_id')::uuid"
     op.execute(f"CREATE POLICY own_organization ON {table} USING ({own}) WITH CHECK ({own})")
     grant(op, table, request=request, worker=worker)
+
+
+@contextmanager
+def every_row(op: Any, *tables: str) -> Iterator[None]:
+    """A block in which a migration, which runs as the owner and names no organization, reaches the rows of all."""
+    for table in tables:
+        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    yield
+    for table in tables:
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
 def grant(op: Any, table: str, *, request: str = "", worker: str = READ_WRITE) -> None:

@@ -59,7 +59,11 @@ class Checks:
             raise _Enough from error
 
     def _add(self, error: InvalidArgumentError) -> None:
-        self._violations += [replace(each, field=self._whole(each.field)) for each in error.violations]
+        for violation in error.violations:
+            whole = replace(violation, field=self._whole(violation.field))
+            # A value may be looked at twice, by whoever reads it and by what is made of it.
+            if (whole.field, whole.reason) not in {(known.field, known.reason) for known in self._violations}:
+                self._violations.append(whole)
 
     def _whole(self, field: str) -> str:
         own = _FIRST_NAME.sub(lambda found: self._names.get(found.group(), found.group()), field)

@@ -86,7 +86,7 @@ def build_deps(settings: RatingSettings, db: Database, ingest: UsageLogClient, c
 def add_servicers(server: Any, deps: Deps) -> None:
     """Add every servicer of rating to a gRPC server."""
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(OrganizationServicer(deps), server)
-    catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(deps), server)  # type: ignore[abstract] # CreateTax … UpdateCoupon answer UNIMPLEMENTED yet
+    catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(deps), server)
     customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(CustomerServicer(deps), server)
     subscription_service_pb2_grpc.add_SubscriptionServiceServicer_to_server(SubscriptionServicer(deps), server)  # type: ignore[abstract] # ListPlanChanges answers UNIMPLEMENTED yet
     test_clock_service_pb2_grpc.add_TestClockServiceServicer_to_server(TestClockServicer(deps), server)

@@ -56,6 +56,12 @@ def computed_of(message: HasFields, name: str, path: str = "") -> Decimal:
     return number
 
 
+def optional_int_of(message: HasFields, name: str) -> int | None:
+    """A whole number that may be absent."""
+    number: int = getattr(message, name)
+    return number if message.HasField(name) else None
+
+
 @overload
 def decimal_to_pb(number: Decimal) -> decimal_pb2.Decimal: ...
 
@@ -129,7 +135,7 @@ def period_to_pb(period: Period | None) -> period_pb2.Period | None:
 
 def page_from_pb(message: page_pb2.PageRequest) -> Page:
     """The part of a list that is wanted, or a refusal of the field."""
-    return read_page(message.page_size, message.page_token, message.skip)
+    return read_page(message.page_size, message.page_token, message.skip, with_total=message.with_total)
 
 
 def page_to_pb(listed: Listed[Any]) -> page_pb2.PageResponse:

@@ -58,15 +58,11 @@ def feature_change_from_pb(
 
     What is returned may raise InvalidArgumentError: a path of the mask is unknown, or a field cannot be read.
     """
-    mask = request.update_mask if request.HasField("update_mask") else None
 
     def change(feature: Feature) -> Feature:
-        current = feature_to_pb(feature)
-        return feature_from_pb(
-            patched(current, request.feature, mask, path="feature", key="code", given=("id", "created_at"))
-        )
+        return feature_from_pb(patched(feature_to_pb(feature), request, "feature", given=("id", "created_at")))
 
-    return named_code(request.code, request.feature.code), change
+    return named_code(request, "feature"), change
 
 
 def feature_to_pb(feature: Feature) -> feature_pb2.Feature:

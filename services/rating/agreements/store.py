@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,9 @@ from services.rating.agreements.agreement import Agreement, EndTerms
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_versions
-from services.rating.catalog.store.taxes import tax_levels
+from services.rating.catalog.store.taxes import TaxLevels, tax_codes_of, tax_levels
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.rows import read_list
+from services.rating.shared.rows import lock_row, read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import ORGANIZATIONS, PLANS
 from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
@@ -79,10 +79,7 @@ def living_agreement(
         SUBSCRIPTIONS.c.external_id == external_id,
         SUBSCRIPTIONS.c.state.in_(LIVING),
     )
-    if lock:
-        chosen = chosen.with_for_update(of=SUBSCRIPTIONS, key_share=True)
-    # Whoever waited for a change of plan finds the subscription ended, and its successor only by looking once more.
-    row = tx.execute(chosen).first() or tx.execute(chosen).first()
+    row = lock_row(tx, chosen, of=SUBSCRIPTIONS) if lock else tx.execute(chosen).first()
     return _load(tx, [row])[0] if row is not None else None
 
 
@@ -245,15 +242,25 @@ def _load(tx: Connection, rows: Sequence[Row[Any]]) -> list[Agreement]:
     if not rows:
         return []
     versions = plan_versions(tx, None, {PlanId(row.plan_id) for row in rows})
-    levels = {each: tax_levels(tx, OrganizationId(each)) for each in {row.organization_id for row in rows}}
+    levels = _tax_levels(tx, rows, versions)
     taxed: dict[tuple[str, ...], PlanVersion] = {}
     for row in rows:
         key = (row.plan_id, *row.customer_tax_codes)
         if key not in taxed:
-            version = versions[PlanId(row.plan_id)]
-            taxes = levels[row.organization_id].of(version.tax_codes, row.customer_tax_codes)
-            taxed[key] = replace(version, plan=replace(version.plan, taxes=taxes))
+            taxed[key] = levels[row.organization_id].taxed(versions[PlanId(row.plan_id)], row.customer_tax_codes)
     return [_agreement(row, taxed[row.plan_id, *row.customer_tax_codes]) for row in rows]
+
+
+def _tax_levels(
+    tx: Connection, rows: Sequence[Row[Any]], versions: Mapping[PlanId, PlanVersion]
+) -> dict[str, TaxLevels]:
+    """The taxes that the plans and customers of rows name, by organization."""
+    codes: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        codes[row.organization_id].update(row.customer_tax_codes)
+    for organization, plan_id in {(row.organization_id, PlanId(row.plan_id)) for row in rows}:
+        codes[organization].update(tax_codes_of(versions[plan_id]))
+    return {each: tax_levels(tx, OrganizationId(each), named) for each, named in codes.items()}
 
 
 def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:

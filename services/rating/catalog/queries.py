@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
 from services.rating.catalog.store import coupons, metrics, plans, taxes
@@ -15,10 +17,10 @@ def get_metric(deps: Deps, organization: OrganizationId, code: str) -> MetricVer
         return metrics.metric(tx, organization, code)
 
 
-def list_metrics(deps: Deps, organization: OrganizationId, page: Page) -> Listed[MetricVersion]:
-    """The organization's metrics, by code."""
+def list_metrics(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[MetricVersion]:
+    """The organization's metrics by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
-        return metrics.list_metrics(tx, organization, page)
+        return metrics.list_metrics(tx, organization, page, codes)
 
 
 def get_plan(deps: Deps, organization: OrganizationId, code: str, version: int) -> PlanVersion:
@@ -29,10 +31,10 @@ def get_plan(deps: Deps, organization: OrganizationId, code: str, version: int) 
         return plans.current_plan(tx, organization, code)
 
 
-def list_plans(deps: Deps, organization: OrganizationId, page: Page) -> Listed[PlanVersion]:
-    """Current versions of the plans on sale, by code."""
+def list_plans(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[PlanVersion]:
+    """Current versions of the plans on sale by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
-        return plans.list_plans(tx, organization, page)
+        return plans.list_plans(tx, organization, page, codes)
 
 
 def list_plan_versions(deps: Deps, organization: OrganizationId, code: str) -> list[PlanVersion]:
@@ -41,13 +43,25 @@ def list_plan_versions(deps: Deps, organization: OrganizationId, code: str) -> l
         return plans.list_plan_versions(tx, organization, code)
 
 
-def list_taxes(deps: Deps, organization: OrganizationId, page: Page) -> Listed[CatalogTax]:
-    """The organization's taxes, by code."""
+def get_tax(deps: Deps, organization: OrganizationId, code: str) -> CatalogTax:
+    """The tax with this code."""
     with deps.db.transaction(organization) as tx:
-        return taxes.list_taxes(tx, organization, page)
+        return taxes.tax(tx, organization, code)
 
 
-def list_coupons(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Coupon]:
-    """The organization's coupons, by code."""
+def list_taxes(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[CatalogTax]:
+    """The organization's taxes by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
-        return coupons.list_coupons(tx, organization, page)
+        return taxes.list_taxes(tx, organization, page, codes)
+
+
+def get_coupon(deps: Deps, organization: OrganizationId, code: str) -> Coupon:
+    """The coupon with this code, unless it was withdrawn."""
+    with deps.db.transaction(organization) as tx:
+        return coupons.coupon(tx, organization, code)
+
+
+def list_coupons(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[Coupon]:
+    """The organization's coupons by code, or those with these codes."""
+    with deps.db.transaction(organization) as tx:
+        return coupons.list_coupons(tx, organization, page, codes)

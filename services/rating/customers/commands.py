@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.errors import AbortedError, FailedPreconditionError, InvalidArgumentError
+from services.kernel.checks import inside
+from services.kernel.errors import AbortedError, FailedPreconditionError
 from services.kernel.ids import CustomerId, OrganizationId, new_id
 from services.rating.catalog.store.taxes import taxes_by_code
 from services.rating.customers import store
@@ -33,20 +34,36 @@ class Upserted:
 
 
 def upsert_customer(
-    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, details: Mapping[str, Any]
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    external_id: str,
+    revise: Callable[[Customer], Mapping[str, Any]],
 ) -> Upserted:
     """Create a customer or change the one with this external id; details that are not named stay.
+
+    Args:
+        deps: what commands need.
+        tx: the transaction.
+        organization: whose customer.
+        external_id: which one.
+        revise: the details that change, given what the customer is, which is locked meanwhile.
 
     Raises:
         FailedPreconditionError: `CURRENCY_FIXED`, a customer that has a currency keeps it.
         InvalidArgumentError: names what is wrong.
     """
-    _require_taxes(tx, organization, details.get("tax_codes", ()))
     now = now_of(deps, tx, organization)
-    found = find_or_create_customer(deps, tx, organization, external_id, details, now)
-    if found.created:
-        return found
-    known = found.customer
+    known = store.find_customer(tx, organization, external_id, lock=True)
+    if known is None:
+        details = revise(Customer(CustomerId(""), external_id, 1, now, now))
+        _require_taxes(tx, organization, details.get("tax_codes", ()), known=())
+        found = find_or_create_customer(deps, tx, organization, external_id, details, now)
+        if found.created:
+            return found
+        known = found.customer
+    details = revise(known)
+    _require_taxes(tx, organization, details.get("tax_codes", ()), known=known.tax_codes)
     if known.currency and details.get("currency", known.currency) != known.currency:
         raise FailedPreconditionError("CURRENCY_FIXED", f"the customer is billed in {known.currency}")
     return Upserted(change_customer(deps, tx, organization, known, details, now), created=False)
@@ -103,10 +120,10 @@ def change_customer(
     return changed
 
 
-def _require_taxes(tx: Connection, organization: OrganizationId, codes: tuple[str, ...]) -> None:
-    known = taxes_by_code(tx, organization, codes) if codes else {}
-    for number, code in enumerate(codes):
-        if code not in known:
-            raise InvalidArgumentError.of_field(
-                f"tax_codes[{number}]", "value_is_invalid", f"no tax has the code {code[:80]!r}"
-            )
+def _require_taxes(tx: Connection, organization: OrganizationId, codes: Sequence[str], *, known: Sequence[str]) -> None:
+    """Refuse codes that a customer newly names and that no tax has; what it named before may be gone meanwhile."""
+    there = set(known) | set(taxes_by_code(tx, organization, set(codes) - set(known)))
+    with inside() as checks:
+        for number, code in enumerate(codes):
+            if code not in there:
+                checks.refuse(f"tax_codes[{number}]", "value_is_invalid", f"no tax has the code {code[:80]!r}")

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from types import MappingProxyType
 
 from services.kernel.cadence import zone
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.checks import Checks, inside
 from services.kernel.ids import CustomerId
 from services.kernel.money import CURRENCIES
-from services.rating.organizations.organization import MAX_GRACE_DAYS
-from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
+from services.rating.organizations.organization import require_grace
+from services.rating.shared.limits import MAX_NAME, MAX_TAX_CODES, require_code, require_payment_term, require_text
 
 # RFC 5321: a path has at most 256 characters, two of them angle brackets.
 MAX_EMAIL = 254
@@ -21,7 +22,6 @@ MAX_EMAIL = 254
 MAX_ADDRESS_LINES = 6
 MAX_ADDRESS_LINE = 120
 MAX_TAX_NUMBER = 60
-MAX_TAX_CODES = 20
 MAX_METADATA = 50
 MAX_METADATA_KEY = 100
 MAX_METADATA_VALUE = 500
@@ -49,6 +49,7 @@ class Customer:
         invoice_grace_period_days: None for the organization's.
         tax_codes: its taxes; empty for the organization's.
         metadata: free text by key.
+        net_payment_term_days: days after issue until its invoices are due; None for the plan's or organization's.
     """
 
     customer_id: CustomerId
@@ -66,41 +67,41 @@ class Customer:
     invoice_grace_period_days: int | None = None
     tax_codes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    net_payment_term_days: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be billed or printed; InvalidArgumentError names the field."""
-        require_code("external_id", self.external_id)
-        require_text("name", self.name, MAX_NAME)
-        require_text("tax_identification_number", self.tax_identification_number, MAX_TAX_NUMBER)
-        self._check_formats()
-        days = self.invoice_grace_period_days
-        if days is not None and not 0 <= days <= MAX_GRACE_DAYS:
-            raise _invalid("invoice_grace_period_days", f"is 0 to {MAX_GRACE_DAYS}")
-        self._check_lists()
+        """Refuse what could not be billed or printed; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_code, "external_id", self.external_id)
+            checks(require_text, "name", self.name, MAX_NAME)
+            checks(require_text, "tax_identification_number", self.tax_identification_number, MAX_TAX_NUMBER)
+            checks(require_grace, "invoice_grace_period_days", self.invoice_grace_period_days)
+            checks(require_payment_term, "net_payment_term_days", self.net_payment_term_days)
+            self._check_formats(checks)
+            self._check_lists(checks)
 
-    def _check_formats(self) -> None:
+    def _check_formats(self, checks: Checks) -> None:
         if self.email and not (len(self.email) <= MAX_EMAIL and _EMAIL.fullmatch(self.email)):
-            raise _invalid("email", "is not a mail address", "invalid_format")
+            checks.refuse("email", "invalid_format", "is not a mail address")
         if self.currency and self.currency not in CURRENCIES:
-            raise _invalid("currency", "is not an ISO 4217 code")
+            checks.refuse("currency", "value_is_invalid", "is not an ISO 4217 code")
         if self.timezone:
-            zone(self.timezone)
+            checks(zone, self.timezone)
         if self.country and not _COUNTRY.fullmatch(self.country):
-            raise _invalid("country", "is not an ISO 3166 alpha-2 code")
+            checks.refuse("country", "value_is_invalid", "is not an ISO 3166 alpha-2 code")
 
-    def _check_lists(self) -> None:
-        if len(self.address_lines) > MAX_ADDRESS_LINES:
-            raise _invalid("address_lines", f"are at most {MAX_ADDRESS_LINES}")
-        for number, line in enumerate(self.address_lines):
-            require_text(f"address_lines[{number}]", line, MAX_ADDRESS_LINE)
-        if len(self.tax_codes) > MAX_TAX_CODES:
-            raise _invalid("tax_codes", f"are at most {MAX_TAX_CODES}")
-        if len(self.metadata) > MAX_METADATA:
-            raise _invalid("metadata", f"has at most {MAX_METADATA} entries")
-        for key, text in self.metadata.items():
-            require_text("metadata", key, MAX_METADATA_KEY)
-            require_text(f"metadata.{key[:MAX_CODE]}", text, MAX_METADATA_VALUE)
-
-
-def _invalid(name: str, description: str, reason: str = "value_is_invalid") -> InvalidArgumentError:
-    return InvalidArgumentError.of_field(name, reason, description)
+    def _check_lists(self, checks: Checks) -> None:
+        for name, entries, most in (
+            ("address_lines", self.address_lines, MAX_ADDRESS_LINES),
+            ("tax_codes", self.tax_codes, MAX_TAX_CODES),
+            ("metadata", self.metadata, MAX_METADATA),
+        ):
+            if len(entries) > most:
+                checks.refuse(name, "value_is_invalid", f"are at most {most}")
+        if len(set(self.tax_codes)) != len(self.tax_codes):
+            checks.refuse("tax_codes", "value_already_exist", "name each once")
+        for number, line in enumerate(self.address_lines[:MAX_ADDRESS_LINES]):
+            checks(require_text, f"address_lines[{number}]", line, MAX_ADDRESS_LINE)
+        for key, text in islice(self.metadata.items(), MAX_METADATA):
+            checks(require_text, "metadata", key, MAX_METADATA_KEY)
+            checks(require_text, f"metadata.{key[:MAX_METADATA_KEY]}", text, MAX_METADATA_VALUE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
-from services.rating.catalog.store.coupons import list_applied
+from services.rating.catalog.store.coupons import AppliedCouponsWanted, list_applied
 from services.rating.customers import store
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
@@ -17,15 +17,17 @@ def get_customer(deps: Deps, organization: OrganizationId, external_id: str) -> 
         return store.customer(tx, organization, external_id)
 
 
-def list_customers(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Customer]:
+def list_customers(
+    deps: Deps, organization: OrganizationId, page: Page, wanted: store.CustomersWanted
+) -> Listed[Customer]:
     """The organization's customers, newest first."""
     with deps.db.transaction(organization) as tx:
-        return store.list_customers(tx, organization, page)
+        return store.list_customers(tx, organization, page, wanted)
 
 
 def list_applied_coupons(
-    deps: Deps, organization: OrganizationId, page: Page, external_customer_id: str
+    deps: Deps, organization: OrganizationId, page: Page, wanted: AppliedCouponsWanted
 ) -> Listed[AppliedCoupon]:
-    """Coupons in customers' hands, newest first; all customers' for an empty id."""
+    """Coupons in customers' hands, newest first."""
     with deps.db.transaction(organization) as tx:
-        return list_applied(tx, organization, page, external_customer_id)
+        return list_applied(tx, organization, page, wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
 from services.rating.customers.customer import Customer
-from services.rating.shared.rows import read_list
+from services.rating.shared.rows import named_in, read_list
 from services.rating.tables.subscriptions import CUSTOMERS
 
 
@@ -62,9 +63,31 @@ def customers_by_id(
     return {CustomerId(row.id): _customer(row) for row in tx.execute(statement)}
 
 
-def list_customers(tx: Connection, organization: OrganizationId, page: Page) -> Listed[Customer]:
+@dataclass(frozen=True, slots=True)
+class CustomersWanted:
+    """Which customers a list is of; every filter that is set must hold.
+
+    Attributes:
+        currencies: only those billed in one of these.
+        countries: only in one of these.
+        external_ids: only these.
+    """
+
+    currencies: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    external_ids: tuple[str, ...] = ()
+
+
+def list_customers(
+    tx: Connection, organization: OrganizationId, page: Page, wanted: CustomersWanted
+) -> Listed[Customer]:
     """The organization's customers, newest first."""
-    statement = sa.select(CUSTOMERS).where(CUSTOMERS.c.organization_id == organization)
+    statement = sa.select(CUSTOMERS).where(
+        CUSTOMERS.c.organization_id == organization,
+        named_in(CUSTOMERS.c.currency, wanted.currencies, "currencies"),
+        named_in(CUSTOMERS.c.country, wanted.countries, "countries"),
+        named_in(CUSTOMERS.c.external_id, wanted.external_ids, "external_ids"),
+    )
     return read_list(tx, statement, CUSTOMERS.c.id, page, _customer, newest_first=True)
 
 
@@ -86,6 +109,7 @@ def _values(organization: OrganizationId, customer: Customer) -> dict[str, Any]:
         "metadata": dict(customer.metadata),
         "created_at": customer.created_at,
         "updated_at": customer.updated_at,
+        "net_payment_term_days": customer.net_payment_term_days,
     }
 
 
@@ -106,4 +130,5 @@ def _customer(row: Row[Any]) -> Customer:
         invoice_grace_period_days=row.invoice_grace_period_days,
         tax_codes=tuple(row.tax_codes),
         metadata=row.metadata,
+        net_payment_term_days=row.net_payment_term_days,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -50,10 +50,13 @@ def create_organization(deps: Deps, tx: Connection, settings: Mapping[str, Any])
 
 
 def update_organization(
-    deps: Deps, tx: Connection, organization: OrganizationId, settings: Mapping[str, Any]
+    deps: Deps, tx: Connection, organization: OrganizationId, revise: Callable[[Organization], Organization]
 ) -> Organization:
-    """Change some settings; those that are not named stay."""
-    changed = replace(store.organization(tx, organization, lock=True), **settings)
+    """Change settings; `revise` says what they shall be, given what they are, and they are locked meanwhile."""
+    current = store.organization(tx, organization, lock=True)
+    changed = revise(current)
+    if changed == current:
+        return current
     store.save_organization(tx, changed)
     deps.announce(tx, OrganizationChanged(changed))
     return changed

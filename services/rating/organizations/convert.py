@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 from farebox.rating.v1 import organization_pb2 as pb
+from farebox.rating.v1 import organization_service_pb2
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.rating.organizations.organization import (
     ApiKey,
@@ -13,8 +16,16 @@ from services.rating.organizations.organization import (
     LateUsageEvents,
     Organization,
 )
+from services.wire.masks import patched
 from services.wire.values import instant_to_pb
 
+PATH = "organization"
+# What Farebox gives an organization; nobody changes it.
+_GIVEN = ("id", "test_mode", "created_at")
+_TEXTS = ("name", "default_currency", "timezone", "invoice_prefix")
+_DAYS = ("invoice_grace_period_days", "net_payment_term_days")
+_SETTINGS = (*_TEXTS, *_DAYS, "duplicate_events", "late_events")
+_DEFAULTS = {each.name: each.default for each in fields(Organization) if each.name in _SETTINGS}
 _DUPLICATES = {
     pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateUsageEvents.ACCEPT,
     pb.Organization.DUPLICATE_EVENTS_REJECT: DuplicateUsageEvents.REJECT,
@@ -34,25 +45,32 @@ _KINDS_TO_PB = {value: key for key, value in _KINDS.items()}
 
 def new_settings_from_pb(message: pb.Organization) -> dict[str, Any]:
     """The settings that a new organization is given."""
-    return {"name": message.name, "test_mode": message.test_mode, **settings_from_pb(message)}
+    with inside(PATH):
+        return {"name": message.name, "test_mode": message.test_mode, **settings_from_pb(message)}
 
 
 def settings_from_pb(message: pb.Organization) -> dict[str, Any]:
     """The settings that a message names; fields at their default value are left out."""
-    plain = (
-        "name",
-        "default_currency",
-        "timezone",
-        "invoice_grace_period_days",
-        "invoice_prefix",
-        "net_payment_term_days",
-    )
-    settings: dict[str, Any] = {name: getattr(message, name) for name in plain if getattr(message, name)}
+    names = (*_TEXTS, *_DAYS)
+    settings: dict[str, Any] = {name: getattr(message, name) for name in names if getattr(message, name)}
     if message.duplicate_events:
-        settings["duplicate_events"] = _known(_DUPLICATES, message.duplicate_events, "organization.duplicate_events")
+        settings["duplicate_events"] = _known(_DUPLICATES, message.duplicate_events, "duplicate_events")
     if message.late_events:
-        settings["late_events"] = _known(_LATE, message.late_events, "organization.late_events")
+        settings["late_events"] = _known(_LATE, message.late_events, "late_events")
     return settings
+
+
+def revised_organization_from_pb(
+    request: organization_service_pb2.UpdateOrganizationRequest, current: Organization
+) -> Organization:
+    """What an organization shall be by a request that changes some settings, or a refusal that names its fields."""
+    has_mask = request.HasField("update_mask")
+    merged = patched(organization_to_pb(current), request, PATH, key="id", given=_GIVEN) if has_mask else None
+    with inside(PATH):
+        if merged is None:
+            return replace(current, **settings_from_pb(request.organization))
+        # What the mask names and the body does not set is at its default again; a name has none.
+        return replace(current, **{**_DEFAULTS, **settings_from_pb(merged), "name": merged.name})
 
 
 def organization_to_pb(organization: Organization) -> pb.Organization:

@@ -9,14 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.kernel.cadence import zone
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId
 from services.kernel.money import CURRENCIES
-from services.rating.shared.limits import MAX_NAME
+from services.rating.shared.limits import MAX_NAME, require_name, require_payment_term, require_text
 
 # Longer than any quarter: a draft must end before nobody remembers it.
 MAX_GRACE_DAYS = 92
-MAX_PAYMENT_TERM_DAYS = 365
 MAX_INVOICE_PREFIX = 10
 DEFAULT_CURRENCY = "USD"
 DEFAULT_TIMEZONE = "UTC"
@@ -79,19 +79,24 @@ class Organization:
     net_payment_term_days: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse settings that no invoice could be made with; InvalidArgumentError names the field."""
-        if not self.name or len(self.name) > MAX_NAME:
-            raise _invalid("name", f"has 1 to {MAX_NAME} characters", mandatory=not self.name)
-        if self.default_currency not in CURRENCIES:
-            raise _invalid("default_currency", "is not an ISO 4217 code")
-        zone(self.timezone)
-        if not 0 <= self.invoice_grace_period_days <= MAX_GRACE_DAYS:
-            raise _invalid("invoice_grace_period_days", f"is 0 to {MAX_GRACE_DAYS}")
-        if not 0 <= self.net_payment_term_days <= MAX_PAYMENT_TERM_DAYS:
-            raise _invalid("net_payment_term_days", f"is 0 to {MAX_PAYMENT_TERM_DAYS}")
+        """Refuse settings that no invoice could be made with; InvalidArgumentError names the fields."""
         prefix = self.invoice_prefix
-        if not (1 <= len(prefix) <= MAX_INVOICE_PREFIX and prefix.isascii() and prefix.isalnum()):
-            raise _invalid("invoice_prefix", f"has 1 to {MAX_INVOICE_PREFIX} letters or digits")
+        with inside() as checks:
+            checks(require_name, "name", self.name)
+            if self.default_currency not in CURRENCIES:
+                checks.refuse("default_currency", "value_is_invalid", "is not an ISO 4217 code")
+            checks(zone, self.timezone)
+            checks(require_grace, "invoice_grace_period_days", self.invoice_grace_period_days)
+            checks(require_payment_term, "net_payment_term_days", self.net_payment_term_days)
+            if not (1 <= len(prefix) <= MAX_INVOICE_PREFIX and prefix.isascii() and prefix.isalnum()):
+                what = f"has 1 to {MAX_INVOICE_PREFIX} letters or digits"
+                checks.refuse("invoice_prefix", "value_is_invalid", what)
+
+
+def require_grace(field: str, days: int | None) -> None:
+    """Refuse a grace period that lasts too long; None leaves it to others."""
+    if days is not None and not 0 <= days <= MAX_GRACE_DAYS:
+        raise InvalidArgumentError.of_field(field, "value_is_invalid", f"is 0 to {MAX_GRACE_DAYS}")
 
 
 class ApiKeyKind(StrEnum):
@@ -125,8 +130,7 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         """Refuse a name that is too long."""
-        if len(self.name) > MAX_NAME:
-            raise _invalid("name", f"has at most {MAX_NAME} characters")
+        require_text("name", self.name, MAX_NAME)
 
 
 def token_of(kind: ApiKeyKind, random: bytes, *, test_mode: bool) -> str:
@@ -141,7 +145,3 @@ def token_of(kind: ApiKeyKind, random: bytes, *, test_mode: bool) -> str:
 def token_digest(token: str, pepper: str) -> bytes:
     """What is stored of a key: worthless to whoever reads the table without the pepper."""
     return hmac.new(pepper.encode(), token.encode(), hashlib.sha256).digest()
-
-
-def _invalid(field: str, description: str, *, mandatory: bool = False) -> InvalidArgumentError:
-    return InvalidArgumentError.of_field(field, "value_is_mandatory" if mandatory else "value_is_invalid", description)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.checks import inside
 from services.kernel.ids import BillableMetricId, CustomerId, PlanId
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.plan import Plan
 from services.rating.pricing.tax import Tax
-from services.rating.shared.limits import MAX_DESCRIPTION, MAX_NAME, require_code, require_text
+from services.rating.shared.limits import (
+    MAX_DESCRIPTION,
+    MAX_NAME,
+    MAX_TAX_CODES,
+    require_code,
+    require_name,
+    require_payment_term,
+    require_text,
+)
 
 # As many as a price sheet distinguishes; a bound so that one event is matched quickly.
 MAX_METRIC_FILTERS = 20
@@ -21,6 +29,8 @@ MAX_FILTER_VALUE = 255
 MAX_PLAN_CHARGES = 100
 MAX_PLAN_ENTITLEMENTS = 200
 MAX_CHARGE_FILTERS = 100
+# Prices of a plan with their filters: each is a fee on each of its invoices, which are read by people.
+MAX_PLAN_PRICES = 1000
 MAX_GROUP_KEYS = 5
 # Ten years of months: beyond it a coupon is for ever.
 MAX_COUPON_DURATION = 120
@@ -49,27 +59,30 @@ class MetricVersion:
     deleted_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse texts and filters beyond the limits; InvalidArgumentError names the field."""
-        require_code("code", self.definition.code)
-        if not self.name:
-            raise InvalidArgumentError.of_field("name", "value_is_mandatory", "is required")
-        require_text("name", self.name, MAX_NAME)
-        require_text("description", self.description, MAX_DESCRIPTION)
-        require_text("field_name", self.definition.field_name or "", MAX_NAME)
-        if len(self.definition.filters) > MAX_METRIC_FILTERS:
-            raise InvalidArgumentError.of_field("filters", "value_is_invalid", f"are at most {MAX_METRIC_FILTERS}")
-        if len({each.key for each in self.definition.filters}) != len(self.definition.filters):
-            raise InvalidArgumentError.of_field("filters", "value_already_exist", "name each property once")
-        for number, each in enumerate(self.definition.filters):
-            _check_filter(f"filters[{number}]", each.key, each.values)
+        """Refuse texts and filters beyond the limits; InvalidArgumentError names the fields."""
+        filters = self.definition.filters
+        with inside() as checks:
+            checks(require_code, "code", self.definition.code)
+            checks(require_name, "name", self.name)
+            checks(require_text, "description", self.description, MAX_DESCRIPTION)
+            checks(require_text, "field_name", self.definition.field_name or "", MAX_NAME)
+            if len(filters) > MAX_METRIC_FILTERS:
+                checks.refuse("filters", "value_is_invalid", f"are at most {MAX_METRIC_FILTERS}")
+            if len({each.key for each in filters}) != len(filters):
+                checks.refuse("filters", "value_already_exist", "name each property once")
+            for number, each in enumerate(filters[:MAX_METRIC_FILTERS]):
+                checks(_check_filter, f"filters[{number}]", each.key, each.values)
 
 
 def _check_filter(path: str, key: str, values: tuple[str, ...]) -> None:
-    require_code(f"{path}.key", key)
-    if not 1 <= len(values) <= MAX_FILTER_VALUES:
-        raise InvalidArgumentError.of_field(f"{path}.values", "value_is_invalid", f"are 1 to {MAX_FILTER_VALUES}")
-    for number, value in enumerate(values):
-        require_text(f"{path}.values[{number}]", value, MAX_FILTER_VALUE)
+    with inside(path) as checks:
+        checks(require_code, "key", key)
+        if not 1 <= len(values) <= MAX_FILTER_VALUES:
+            checks.refuse("values", "value_is_invalid", f"are 1 to {MAX_FILTER_VALUES}")
+        if len(set(values)) != len(values):
+            checks.refuse("values", "value_already_exist", "name each value once")
+        for number, value in enumerate(values[:MAX_FILTER_VALUES]):
+            checks(require_text, f"values[{number}]", value, MAX_FILTER_VALUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,8 @@ class PlanVersion:
         created_at: when the version was made.
         deleted_at: when the plan was withdrawn from sale; None while it is sold.
         active_subscription_count: active subscriptions to this version when it was read.
+        net_payment_term_days: days after issue until its invoices are due, for customers without a term of their own;
+            None for the organization's.
     """
 
     plan_id: PlanId
@@ -97,14 +112,17 @@ class PlanVersion:
     is_current: bool = True
     deleted_at: datetime | None = None
     active_subscription_count: int = 0
+    net_payment_term_days: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse texts beyond the limits; InvalidArgumentError names the field."""
-        require_code("code", self.plan.code)
-        if not self.plan.name:
-            raise InvalidArgumentError.of_field("name", "value_is_mandatory", "is required")
-        require_text("name", self.plan.name, MAX_NAME)
-        require_text("description", self.description, MAX_DESCRIPTION)
+        """Refuse texts and lists beyond the limits; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_code, "code", self.plan.code)
+            checks(require_name, "name", self.plan.name)
+            checks(require_text, "description", self.description, MAX_DESCRIPTION)
+            checks(require_payment_term, "net_payment_term_days", self.net_payment_term_days)
+            if len(self.tax_codes) > MAX_TAX_CODES:
+                checks.refuse("tax_codes", "value_is_invalid", f"are at most {MAX_TAX_CODES}")
 
     @property
     def base_amount_cents(self) -> int:
@@ -131,10 +149,11 @@ class CatalogTax:
     applied_to_organization: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse texts beyond the limits."""
-        require_code("code", self.tax.code)
-        require_text("name", self.tax.name, MAX_NAME)
-        require_text("description", self.description, MAX_DESCRIPTION)
+        """Refuse texts beyond the limits; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_code, "code", self.tax.code)
+            checks(require_text, "name", self.tax.name, MAX_NAME)
+            checks(require_text, "description", self.description, MAX_DESCRIPTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +167,9 @@ class Coupon:
         currency: of a fixed amount; empty for a percentage.
         expires_at: when it stops; None for never.
         created_at: when it was created.
+        description: for people.
+        is_reusable: whether a customer who had it may be given it again.
+        deleted_at: when it was withdrawn, so that nobody is given it any more; None while it is given.
     """
 
     coupon_id: str
@@ -156,19 +178,22 @@ class Coupon:
     currency: str
     created_at: datetime
     expires_at: datetime | None = None
+    description: str = ""
+    is_reusable: bool = True
+    deleted_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a duration without end or beyond the limits; InvalidArgumentError names the field."""
-        require_code("code", self.terms.code)
-        require_text("name", self.name, MAX_NAME)
+        """Refuse a duration without end or beyond the limits; InvalidArgumentError names the fields."""
         duration = self.terms.invoices_left
-        if self.terms.frequency is CouponFrequency.RECURRING and not 0 <= (duration or 0) <= MAX_COUPON_DURATION:
-            raise InvalidArgumentError.of_field(
-                "frequency_duration", "value_is_invalid", f"is 1 to {MAX_COUPON_DURATION}"
-            )
-        for name, codes in (("plan_codes", self.terms.plan_codes), ("metric_codes", self.terms.metric_codes)):
-            if len(codes) > MAX_COUPON_LIMITS:
-                raise InvalidArgumentError.of_field(name, "value_is_invalid", f"are at most {MAX_COUPON_LIMITS}")
+        with inside() as checks:
+            checks(require_code, "code", self.terms.code)
+            checks(require_text, "name", self.name, MAX_NAME)
+            checks(require_text, "description", self.description, MAX_DESCRIPTION)
+            if self.terms.frequency is CouponFrequency.RECURRING and not 0 <= (duration or 0) <= MAX_COUPON_DURATION:
+                checks.refuse("frequency_duration", "value_is_invalid", f"is 1 to {MAX_COUPON_DURATION}")
+            for name, codes in (("plan_codes", self.terms.plan_codes), ("metric_codes", self.terms.metric_codes)):
+                if len(codes) > MAX_COUPON_LIMITS:
+                    checks.refuse(name, "value_is_invalid", f"are at most {MAX_COUPON_LIMITS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +207,7 @@ class AppliedCoupon:
         external_customer_id: the same by the organization's id.
         created_at: when it was given.
         terminated_at: when it was taken away or used up; None while it reduces.
+        frequency_duration: invoices that a recurring coupon was given for; None for the others.
     """
 
     applied_coupon_id: str
@@ -190,3 +216,4 @@ class AppliedCoupon:
     external_customer_id: str
     created_at: datetime
     terminated_at: datetime | None = None
+    frequency_duration: int | None = None

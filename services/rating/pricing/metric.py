@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO, decimal_or_none, is_within_limits, plain
 
@@ -133,17 +134,15 @@ class BillableMetric:
     recurring: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a metric that could never be measured; InvalidArgumentError names the field."""
-        if not self.code:
-            raise InvalidArgumentError.of_field("code", "value_is_mandatory", "names the metric")
-        if not self.field_name and self.aggregation is not Aggregation.COUNT:
-            raise InvalidArgumentError.of_field(
-                "field_name", "value_is_mandatory", f"names the property a {self.aggregation} measures"
-            )
-        if self.recurring and self.aggregation not in RECURRING_AGGREGATIONS:
-            raise InvalidArgumentError.of_field(
-                "recurring", "value_is_invalid", f"has no meaning for a {self.aggregation}"
-            )
+        """Refuse a metric that could never be measured; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            if not self.code:
+                checks.refuse("code", "value_is_mandatory", "names the metric")
+            if not self.field_name and self.aggregation is not Aggregation.COUNT:
+                what = f"names the property a {self.aggregation} measures"
+                checks.refuse("field_name", "value_is_mandatory", what)
+            if self.recurring and self.aggregation not in RECURRING_AGGREGATIONS:
+                checks.refuse("recurring", "value_is_invalid", f"has no meaning for a {self.aggregation}")
 
     def measure(
         self, *, event_id: str, at: datetime, properties: Mapping[str, object], precise_amount: Decimal = ZERO

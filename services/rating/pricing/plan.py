@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import chain, count
 
 from services.kernel.cadence import (
     MONTHLY,
@@ -13,6 +14,7 @@ from services.kernel.cadence import (
     ResetWindow,
     monthly_charges,
 )
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import ChargeId
 from services.kernel.money import ZERO, Currency
@@ -24,8 +26,6 @@ from services.rating.pricing.tax import Tax
 
 # Two years; a longer trial is a free plan.
 MAX_TRIAL_DAYS = 731
-# More than any price sheet; a bound so that one event is matched against a bounded number of charges.
-MAX_CHARGES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Charge:
         description: what an invoice calls it.
         taxes: taxes of its own; empty takes the plan's.
         code: the organization's own name for it within the plan.
+        tax_codes: codes of its own taxes; in an agreement they are resolved to `taxes`.
+        metric_id: Farebox id of the metric.
     """
 
     charge_id: ChargeId
@@ -57,20 +59,21 @@ class Charge:
     description: str = ""
     taxes: tuple[Tax, ...] = ()
     code: str = ""
+    tax_codes: tuple[str, ...] = ()
+    metric_id: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a minimum below zero, filters of one name, and a prorated price that cannot be."""
-        require_amount("minimum_amount", self.minimum_amount)
-        if len({each.key for each in self.filters}) != len(self.filters):
-            raise InvalidArgumentError.of_field("filters", "value_already_exist", "has two filters of one key")
-        if self.prorated and not all(isinstance(model, Standard | Graduated) for model in self.models):
-            raise InvalidArgumentError.of_field(
-                "prorated", "value_is_invalid", "is possible for standard and graduated charges"
-            )
-        if self.in_advance and self.minimum_amount:
-            raise InvalidArgumentError.of_field(
-                "minimum_amount", "value_is_invalid", "is known only in arrears, not for a charge in advance"
-            )
+        with inside() as checks:
+            checks(require_amount, "minimum_amount", self.minimum_amount)
+            if len({each.key for each in self.filters}) != len(self.filters):
+                checks.refuse("filters", "value_already_exist", "has two filters of one key")
+            if self.prorated and not all(isinstance(model, Standard | Graduated) for model in self.models):
+                checks.refuse("prorated", "value_is_invalid", "is possible for standard and graduated charges")
+            if self.in_advance and self.minimum_amount:
+                checks.refuse(
+                    "minimum_amount", "value_is_invalid", "is known only in arrears, not for a charge in advance"
+                )
 
     @property
     def models(self) -> tuple[ChargeModel, ...]:
@@ -86,21 +89,22 @@ class Charge:
         return metric.group_by if self.group_by is None else self.group_by
 
     def check_metric(self, metric: BillableMetric) -> None:
-        """Refuse a price that the metric cannot feed; InvalidArgumentError names the field."""
-        declared = {each.key: each.values for each in metric.filters}
-        for each in self.filters:
-            for name, values in each.conditions:
-                if not set(values) <= set(declared.get(name, ())) or name not in declared:
-                    raise InvalidArgumentError.of_field(
-                        "filters", "value_is_invalid", f"{name!r} has values the metric does not declare"
-                    )
-        if self.prorated and not (metric.recurring and metric.aggregation is Aggregation.SUM):
-            raise InvalidArgumentError.of_field("prorated", "value_is_invalid", "needs a recurring sum")
+        """Refuse a price that the metric cannot feed; InvalidArgumentError names the fields."""
+        declared = {each.key: set(each.values) for each in metric.filters}
         by_event = {model_name(model) for model in self.models if isinstance(model, Percentage | Dynamic)}
-        if by_event and metric.aggregation not in {Aggregation.SUM, Aggregation.COUNT}:
-            raise InvalidArgumentError.of_field(
-                "model", "value_is_invalid", f"{'/'.join(sorted(by_event))} needs a sum or a count"
-            )
+        with inside() as checks:
+            for number, each in enumerate(self.filters):
+                for name, values in each.conditions:
+                    if name not in declared or not declared[name].issuperset(values):
+                        checks.refuse(
+                            f"filters[{number}].values",
+                            "value_is_invalid",
+                            f"{name[:80]!r} has values the metric does not declare",
+                        )
+            if self.prorated and not (metric.recurring and metric.aggregation is Aggregation.SUM):
+                checks.refuse("prorated", "value_is_invalid", "needs a recurring sum")
+            if by_event and metric.aggregation not in {Aggregation.SUM, Aggregation.COUNT}:
+                checks.refuse("model", "value_is_invalid", f"{'/'.join(sorted(by_event))} needs a sum or a count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +162,18 @@ class Plan:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a plan that could not be billed; InvalidArgumentError names the field."""
-        if not self.code:
-            raise InvalidArgumentError.of_field("code", "value_is_mandatory", "names the plan")
-        require_amount("base_amount", self.base_amount)
-        require_amount("minimum_commitment_amount", self.minimum_commitment_amount)
-        if not 0 <= self.trial_days <= MAX_TRIAL_DAYS:
-            raise InvalidArgumentError.of_field("trial_days", "value_is_out_of_range", f"is 0 to {MAX_TRIAL_DAYS}")
-        if len(self.charges) > MAX_CHARGES:
-            raise InvalidArgumentError.of_field("charges", "value_is_out_of_range", f"are at most {MAX_CHARGES}")
-        if len({each.feature_code for each in self.entitlements}) != len(self.entitlements):
-            raise InvalidArgumentError.of_field("entitlements", "value_already_exist", "name each feature once")
-        if self.bill_charges_monthly and self.interval.unit is not CadenceUnit.MONTH:
-            raise InvalidArgumentError.of_field(
-                "bill_charges_monthly", "value_is_invalid", "needs an interval of whole months"
-            )
+        """Refuse a plan that could not be billed; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            if not self.code:
+                checks.refuse("code", "value_is_mandatory", "names the plan")
+            checks(require_amount, "base_amount", self.base_amount)
+            checks(require_amount, "minimum_commitment_amount", self.minimum_commitment_amount)
+            if not 0 <= self.trial_days <= MAX_TRIAL_DAYS:
+                checks.refuse("trial_days", "value_is_out_of_range", f"is 0 to {MAX_TRIAL_DAYS}")
+            if len({each.feature_code for each in self.entitlements}) != len(self.entitlements):
+                checks.refuse("entitlements", "value_already_exist", "name each feature once")
+            if self.bill_charges_monthly and self.interval.unit is not CadenceUnit.MONTH:
+                checks.refuse("bill_charges_monthly", "value_is_invalid", "needs an interval of whole months")
 
     @property
     def yearly_amount(self) -> Decimal:
@@ -195,3 +196,24 @@ def next_version(sold: Plan, revised: Plan) -> Plan:
     if revised.currency != sold.currency:
         raise InvalidArgumentError.of_field("currency", "value_is_invalid", "stays the same over all versions")
     return replace(revised, version=sold.version + 1)
+
+
+def with_codes(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """The charges, each with a code: one that has none is called as its metric, and numbered where that is taken."""
+    taken = {charge.code for charge in charges if charge.code}
+    named = []
+    for charge in charges:
+        code = charge.code
+        if not code:
+            numbered = (f"{charge.metric_code}_{number}" for number in count(2))
+            code = next(each for each in chain((charge.metric_code,), numbered) if each not in taken)
+            taken.add(code)
+        named.append(replace(charge, code=code))
+    return tuple(named)
+
+
+def with_known_charges(revised: Plan, known: Plan) -> Plan:
+    """The revised plan, in which the charges that the known plan has by code keep their identity."""
+    ids = {charge.code: charge.charge_id for charge in known.charges}
+    charges = (replace(charge, charge_id=ids.get(charge.code, charge.charge_id)) for charge in revised.charges)
+    return replace(revised, charges=tuple(charges))

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from sqlalchemy.engine import Connection
+
 from farebox.rating.v1 import catalog_service_pb2 as pb
 from farebox.rating.v1 import catalog_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.command import command
+from services.kernel.ids import OrganizationId
 from services.rating.agreements.convert import move_to_pb
 from services.rating.catalog import queries
-from services.rating.catalog.commands import coupons, metrics, plans
-from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb, tax_to_pb
-from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
-from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb
+from services.rating.catalog.commands import coupons, metrics, plans, taxes
+from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, revised_coupon_from_pb
+from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb, revised_metric_from_pb
+from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb, revised_plan_from_pb
+from services.rating.catalog.convert.taxes import revised_tax_from_pb, tax_from_pb, tax_to_pb
+from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
 from services.rating.rpc.base import RatingServicer
 from services.rating.subscriptions.commands import migrate_plan_version
+from services.wire.masks import named_code
 from services.wire.values import page_from_pb, page_to_pb
 
 
 class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     """What is counted and what is sold."""
 
-    @answers
+    @command(
+        pb.CreateBillableMetricRequest,
+        pb.CreateBillableMetricResponse,
+        reads=lambda request: metric_from_pb(request.billable_metric),
+    )
     def CreateBillableMetric(
-        self, request: pb.CreateBillableMetricRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, draft: MetricVersion
     ) -> pb.CreateBillableMetricResponse:
         """Create a metric."""
-        draft = metric_from_pb(request.billable_metric)
-        return self.answer(
-            request,
-            context,
-            pb.CreateBillableMetricResponse,
-            lambda tx, organization: pb.CreateBillableMetricResponse(
-                billable_metric=metric_to_pb(metrics.create_metric(self.deps, tx, organization, draft))
-            ),
-        )
+        made = metrics.create_metric(self.deps, tx, organization, draft)
+        return pb.CreateBillableMetricResponse(billable_metric=metric_to_pb(made))
 
-    @answers
+    @command(pb.UpdateBillableMetricRequest, pb.UpdateBillableMetricResponse)
     def UpdateBillableMetric(
-        self, request: pb.UpdateBillableMetricRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateBillableMetricRequest
     ) -> pb.UpdateBillableMetricResponse:
         """Change a metric."""
-        draft = metric_from_pb(request.billable_metric)
-        return self.answer(
-            request,
-            context,
-            pb.UpdateBillableMetricResponse,
-            lambda tx, organization: pb.UpdateBillableMetricResponse(
-                billable_metric=metric_to_pb(metrics.update_metric(self.deps, tx, organization, draft))
-            ),
+        code = named_code(request, "billable_metric")
+        changed = metrics.update_metric(
+            self.deps, tx, organization, code, lambda current: revised_metric_from_pb(request, current)
         )
+        return pb.UpdateBillableMetricResponse(billable_metric=metric_to_pb(changed))
 
     @answers
     def GetBillableMetric(self, request: pb.GetBillableMetricRequest, context: Context) -> pb.GetBillableMetricResponse:
@@ -61,49 +61,34 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
         self, request: pb.ListBillableMetricsRequest, context: Context
     ) -> pb.ListBillableMetricsResponse:
         """List the organization's metrics."""
-        listed = queries.list_metrics(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [metric_to_pb(each) for each in listed.items]
+        page = page_from_pb(request.page)
+        listed = queries.list_metrics(self.deps, organization_of(context), page, request.codes)
+        found = [metric_to_pb(metric) for metric in listed.items]
         return pb.ListBillableMetricsResponse(billable_metrics=found, page=page_to_pb(listed))
 
-    @answers
+    @command(pb.DeleteBillableMetricRequest, pb.DeleteBillableMetricResponse)
     def DeleteBillableMetric(
-        self, request: pb.DeleteBillableMetricRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.DeleteBillableMetricRequest
     ) -> pb.DeleteBillableMetricResponse:
         """Remove a metric."""
-        return self.answer(
-            request,
-            context,
-            pb.DeleteBillableMetricResponse,
-            lambda tx, organization: pb.DeleteBillableMetricResponse(
-                billable_metric=metric_to_pb(metrics.delete_metric(self.deps, tx, organization, request.code))
-            ),
-        )
+        removed = metrics.delete_metric(self.deps, tx, organization, request.code)
+        return pb.DeleteBillableMetricResponse(billable_metric=metric_to_pb(removed))
 
-    @answers
-    def CreatePlan(self, request: pb.CreatePlanRequest, context: Context) -> pb.CreatePlanResponse:
+    @command(pb.CreatePlanRequest, pb.CreatePlanResponse, reads=lambda request: plan_from_pb(request.plan))
+    def CreatePlan(self, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> pb.CreatePlanResponse:
         """Create the first version of a plan."""
-        draft = plan_from_pb(request.plan)
-        return self.answer(
-            request,
-            context,
-            pb.CreatePlanResponse,
-            lambda tx, organization: pb.CreatePlanResponse(
-                plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft))
-            ),
-        )
+        return pb.CreatePlanResponse(plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft)))
 
-    @answers
-    def UpdatePlan(self, request: pb.UpdatePlanRequest, context: Context) -> pb.UpdatePlanResponse:
+    @command(pb.UpdatePlanRequest, pb.UpdatePlanResponse)
+    def UpdatePlan(
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdatePlanRequest
+    ) -> pb.UpdatePlanResponse:
         """Change a plan."""
-        draft = plan_from_pb(request.plan)
-        return self.answer(
-            request,
-            context,
-            pb.UpdatePlanResponse,
-            lambda tx, organization: pb.UpdatePlanResponse(
-                plan=plan_to_pb(plans.update_plan(self.deps, tx, organization, draft))
-            ),
+        code = named_code(request, "plan")
+        changed = plans.update_plan(
+            self.deps, tx, organization, code, lambda current: revised_plan_from_pb(request, current)
         )
+        return pb.UpdatePlanResponse(plan=plan_to_pb(changed))
 
     @answers
     def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.GetPlanResponse:
@@ -114,79 +99,103 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     @answers
     def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         """List the current versions of the plans on sale."""
-        listed = queries.list_plans(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [plan_to_pb(each) for each in listed.items]
-        return pb.ListPlansResponse(plans=found, page=page_to_pb(listed))
+        page = page_from_pb(request.page)
+        listed = queries.list_plans(self.deps, organization_of(context), page, request.codes)
+        return pb.ListPlansResponse(plans=[plan_to_pb(plan) for plan in listed.items], page=page_to_pb(listed))
 
     @answers
     def ListPlanVersions(self, request: pb.ListPlanVersionsRequest, context: Context) -> pb.ListPlanVersionsResponse:
         """List all versions of one plan."""
         versions = queries.list_plan_versions(self.deps, organization_of(context), request.code)
-        return pb.ListPlanVersionsResponse(plans=[plan_to_pb(each) for each in versions])
+        return pb.ListPlanVersionsResponse(plans=[plan_to_pb(version) for version in versions])
 
-    @answers
-    def DeletePlan(self, request: pb.DeletePlanRequest, context: Context) -> pb.DeletePlanResponse:
+    @command(pb.DeletePlanRequest, pb.DeletePlanResponse)
+    def DeletePlan(
+        self, tx: Connection, organization: OrganizationId, request: pb.DeletePlanRequest
+    ) -> pb.DeletePlanResponse:
         """Withdraw a plan from sale."""
-        return self.answer(
-            request,
-            context,
-            pb.DeletePlanResponse,
-            lambda tx, organization: pb.DeletePlanResponse(
-                plan=plan_to_pb(plans.delete_plan(self.deps, tx, organization, request.code))
-            ),
-        )
+        return pb.DeletePlanResponse(plan=plan_to_pb(plans.delete_plan(self.deps, tx, organization, request.code)))
 
-    @answers
+    @command(pb.MigratePlanVersionRequest, pb.MigratePlanVersionResponse)
     def MigratePlanVersion(
-        self, request: pb.MigratePlanVersionRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.MigratePlanVersionRequest
     ) -> pb.MigratePlanVersionResponse:
         """Move the subscriptions of one version to another."""
         versions = request.code, request.from_version, request.to_version
-        return self.answer(
-            request,
-            context,
-            pb.MigratePlanVersionResponse,
-            lambda tx, organization: pb.MigratePlanVersionResponse(
-                moves=[move_to_pb(each) for each in migrate_plan_version(self.deps, tx, organization, *versions)]
-            ),
-        )
+        moves = migrate_plan_version(self.deps, tx, organization, *versions)
+        return pb.MigratePlanVersionResponse(moves=[move_to_pb(move) for move in moves])
+
+    @command(pb.CreateTaxRequest, pb.CreateTaxResponse, reads=lambda request: tax_from_pb(request.tax))
+    def CreateTax(self, tx: Connection, organization: OrganizationId, draft: CatalogTax) -> pb.CreateTaxResponse:
+        """Create a tax."""
+        return pb.CreateTaxResponse(tax=tax_to_pb(taxes.create_tax(self.deps, tx, organization, draft)))
+
+    @command(pb.UpdateTaxRequest, pb.UpdateTaxResponse)
+    def UpdateTax(
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateTaxRequest
+    ) -> pb.UpdateTaxResponse:
+        """Change a tax."""
+        code = named_code(request, "tax")
+        changed = taxes.update_tax(tx, organization, code, lambda current: revised_tax_from_pb(request, current))
+        return pb.UpdateTaxResponse(tax=tax_to_pb(changed))
 
     @answers
-    def UpsertTax(self, request: pb.UpsertTaxRequest, context: Context) -> pb.UpsertTaxResponse:
+    def GetTax(self, request: pb.GetTaxRequest, context: Context) -> pb.GetTaxResponse:
+        """Find one tax by its code."""
+        return pb.GetTaxResponse(tax=tax_to_pb(queries.get_tax(self.deps, organization_of(context), request.code)))
+
+    @command(pb.DeleteTaxRequest, pb.DeleteTaxResponse)
+    def DeleteTax(
+        self, tx: Connection, organization: OrganizationId, request: pb.DeleteTaxRequest
+    ) -> pb.DeleteTaxResponse:
+        """Remove a tax."""
+        return pb.DeleteTaxResponse(tax=tax_to_pb(taxes.delete_tax(tx, organization, request.code)))
+
+    @command(pb.UpsertTaxRequest, pb.UpsertTaxResponse, reads=lambda request: tax_from_pb(request.tax))
+    def UpsertTax(self, tx: Connection, organization: OrganizationId, draft: CatalogTax) -> pb.UpsertTaxResponse:
         """Create or change a tax."""
-        draft = tax_from_pb(request.tax)
-        return self.answer(
-            request,
-            context,
-            pb.UpsertTaxResponse,
-            lambda tx, organization: pb.UpsertTaxResponse(
-                tax=tax_to_pb(coupons.upsert_tax(self.deps, tx, organization, draft))
-            ),
-        )
+        return pb.UpsertTaxResponse(tax=tax_to_pb(taxes.upsert_tax(self.deps, tx, organization, draft)))
 
     @answers
     def ListTaxes(self, request: pb.ListTaxesRequest, context: Context) -> pb.ListTaxesResponse:
         """List the organization's taxes."""
-        listed = queries.list_taxes(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [tax_to_pb(each) for each in listed.items]
-        return pb.ListTaxesResponse(taxes=found, page=page_to_pb(listed))
+        page = page_from_pb(request.page)
+        listed = queries.list_taxes(self.deps, organization_of(context), page, request.codes)
+        return pb.ListTaxesResponse(taxes=[tax_to_pb(tax) for tax in listed.items], page=page_to_pb(listed))
+
+    @command(pb.CreateCouponRequest, pb.CreateCouponResponse, reads=lambda request: coupon_from_pb(request.coupon))
+    def CreateCoupon(self, tx: Connection, organization: OrganizationId, draft: Coupon) -> pb.CreateCouponResponse:
+        """Create a coupon."""
+        return pb.CreateCouponResponse(coupon=coupon_to_pb(coupons.create_coupon(self.deps, tx, organization, draft)))
+
+    @command(pb.UpdateCouponRequest, pb.UpdateCouponResponse)
+    def UpdateCoupon(
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateCouponRequest
+    ) -> pb.UpdateCouponResponse:
+        """Change a coupon."""
+        code = named_code(request, "coupon")
+        changed = coupons.update_coupon(
+            tx, organization, code, lambda current: revised_coupon_from_pb(request, current)
+        )
+        return pb.UpdateCouponResponse(coupon=coupon_to_pb(changed))
 
     @answers
-    def CreateCoupon(self, request: pb.CreateCouponRequest, context: Context) -> pb.CreateCouponResponse:
-        """Create a coupon."""
-        draft = coupon_from_pb(request.coupon)
-        return self.answer(
-            request,
-            context,
-            pb.CreateCouponResponse,
-            lambda tx, organization: pb.CreateCouponResponse(
-                coupon=coupon_to_pb(coupons.create_coupon(self.deps, tx, organization, draft))
-            ),
-        )
+    def GetCoupon(self, request: pb.GetCouponRequest, context: Context) -> pb.GetCouponResponse:
+        """Find one coupon by its code."""
+        found = queries.get_coupon(self.deps, organization_of(context), request.code)
+        return pb.GetCouponResponse(coupon=coupon_to_pb(found))
+
+    @command(pb.DeleteCouponRequest, pb.DeleteCouponResponse)
+    def DeleteCoupon(
+        self, tx: Connection, organization: OrganizationId, request: pb.DeleteCouponRequest
+    ) -> pb.DeleteCouponResponse:
+        """Withdraw a coupon."""
+        withdrawn = coupons.delete_coupon(self.deps, tx, organization, request.code)
+        return pb.DeleteCouponResponse(coupon=coupon_to_pb(withdrawn))
 
     @answers
     def ListCoupons(self, request: pb.ListCouponsRequest, context: Context) -> pb.ListCouponsResponse:
         """List the organization's coupons."""
-        listed = queries.list_coupons(self.deps, organization_of(context), page_from_pb(request.page))
-        found = [coupon_to_pb(each) for each in listed.items]
-        return pb.ListCouponsResponse(coupons=found, page=page_to_pb(listed))
+        page = page_from_pb(request.page)
+        listed = queries.list_coupons(self.deps, organization_of(context), page, request.codes)
+        return pb.ListCouponsResponse(coupons=[coupon_to_pb(each) for each in listed.items], page=page_to_pb(listed))

@@ -9,6 +9,7 @@ from farebox.rating.v1 import organization_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.command import command
 from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import OrganizationId
@@ -49,19 +50,15 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         found = queries.get_organization(self.deps, organization_of(context))
         return pb.GetOrganizationResponse(organization=convert.organization_to_pb(found))
 
-    @answers
+    @command(pb.UpdateOrganizationRequest, pb.UpdateOrganizationResponse)
     def UpdateOrganization(
-        self, request: pb.UpdateOrganizationRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateOrganizationRequest
     ) -> pb.UpdateOrganizationResponse:
         """Change the caller's organization."""
-        settings = convert.settings_from_pb(request.organization)
-
-        def work(tx: Connection, organization: OrganizationId) -> pb.UpdateOrganizationResponse:
-            with inside("organization"):
-                changed = commands.update_organization(self.deps, tx, organization, settings)
-            return pb.UpdateOrganizationResponse(organization=convert.organization_to_pb(changed))
-
-        return self.answer(request, context, pb.UpdateOrganizationResponse, work)
+        changed = commands.update_organization(
+            self.deps, tx, organization, lambda current: convert.revised_organization_from_pb(request, current)
+        )
+        return pb.UpdateOrganizationResponse(organization=convert.organization_to_pb(changed))
 
     @answers
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
@@ -80,17 +77,13 @@ class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
         keys = [convert.api_key_to_pb(each) for each in listed.items]
         return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed))
 
-    @answers
-    def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
+    @command(pb.RevokeApiKeyRequest, pb.RevokeApiKeyResponse)
+    def RevokeApiKey(
+        self, tx: Connection, organization: OrganizationId, request: pb.RevokeApiKeyRequest
+    ) -> pb.RevokeApiKeyResponse:
         """End a key's life."""
-        return self.answer(
-            request,
-            context,
-            pb.RevokeApiKeyResponse,
-            lambda tx, organization: pb.RevokeApiKeyResponse(
-                api_key=convert.api_key_to_pb(commands.revoke_api_key(self.deps, tx, organization, request.api_key_id))
-            ),
-        )
+        ended = commands.revoke_api_key(self.deps, tx, organization, request.api_key_id)
+        return pb.RevokeApiKeyResponse(api_key=convert.api_key_to_pb(ended))
 
     @answers
     def AuthenticateApiKey(

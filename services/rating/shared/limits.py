@@ -10,6 +10,12 @@ MAX_CODE = 255
 MAX_NAME = 255
 # A paragraph for people; nothing reads it but they.
 MAX_DESCRIPTION = 2000
+# More taxes than any country has; a bound so that a fee explains itself on a page.
+MAX_TAX_CODES = 20
+# Ten billion in a currency of two decimals; beyond it a price is a typing mistake.
+MAX_AMOUNT_CENTS = 10**12
+# Days after issue until an invoice is due; a year is the most that anybody grants.
+MAX_PAYMENT_TERM_DAYS = 365
 
 
 def require_code(field: str, code: str) -> None:
@@ -19,9 +25,28 @@ def require_code(field: str, code: str) -> None:
     require_text(field, code, MAX_CODE)
 
 
+def require_name(field: str, name: str) -> None:
+    """Refuse a name that is empty or does not fit on a line."""
+    if not name:
+        raise InvalidArgumentError.of_field(field, "value_is_mandatory", "is required")
+    require_text(field, name, MAX_NAME)
+
+
 def require_text(field: str, text: str, most: int) -> None:
     """Refuse text that is too long or has control characters other than line ends and tabs."""
     if len(text) > most:
         raise InvalidArgumentError.of_field(field, "value_is_too_long", f"has at most {most} characters")
     if any(ord(each) < ord(" ") and each not in "\n\r\t" for each in text):
         raise InvalidArgumentError.of_field(field, "invalid_format", "has control characters")
+
+
+def require_cents(field: str, amount_cents: int) -> None:
+    """Refuse an amount in minor units that is below zero or absurd."""
+    if not 0 <= amount_cents <= MAX_AMOUNT_CENTS:
+        raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"is 0 to {MAX_AMOUNT_CENTS}")
+
+
+def require_payment_term(field: str, days: int | None) -> None:
+    """Refuse a payment term that nobody grants; None leaves it to others."""
+    if days is not None and not 0 <= days <= MAX_PAYMENT_TERM_DAYS:
+        raise InvalidArgumentError.of_field(field, "value_is_invalid", f"is 0 to {MAX_PAYMENT_TERM_DAYS}")

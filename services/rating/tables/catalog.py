@@ -133,5 +133,15 @@ COUPONS = sa.Table(
     sa.Column("metric_codes", ARRAY(sa.Text), nullable=False),
     instant("expires_at", nullable=True),
     instant("created_at"),
-    sa.Index("coupons_by_code", "organization_id", "code", unique=True),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    sa.Column("is_reusable", sa.Boolean, nullable=False, server_default=sa.true()),
+    # Withdrawn: who holds it keeps it, and the code is free again.
+    instant("deleted_at", nullable=True),
+    sa.Index(
+        "coupons_by_code",
+        "organization_id",
+        "code",
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    ),
 )

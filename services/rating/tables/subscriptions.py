@@ -28,6 +28,7 @@ CUSTOMERS = sa.Table(
     sa.Column("metadata", JSONB, nullable=False),
     instant("created_at"),
     instant("updated_at"),
+    sa.Column("net_payment_term_days", sa.Integer),
     sa.Index("customers_by_external_id", "organization_id", "external_id", unique=True),
 )
 
@@ -43,6 +44,14 @@ APPLIED_COUPONS = sa.Table(
     sa.Column("invoices_left", sa.Integer),
     instant("created_at"),
     instant("terminated_at", nullable=True),
+    # The terms as they were given: a later change of the coupon does not reach them.
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("rate_percent", sa.Numeric),
+    sa.Column("frequency", sa.Text, nullable=False),
+    sa.Column("frequency_duration", sa.Integer),
+    sa.Column("plan_codes", ARRAY(sa.Text), nullable=False),
+    sa.Column("metric_codes", ARRAY(sa.Text), nullable=False),
+    instant("expires_at", nullable=True),
     sa.ForeignKeyConstraint(["organization_id", "coupon_id"], ["coupons.organization_id", "coupons.id"]),
     sa.ForeignKeyConstraint(["organization_id", "customer_id"], ["customers.organization_id", "customers.id"]),
     # The same coupon twice in one hand would reduce twice; given again it must first be used up or taken away.
@@ -54,6 +63,7 @@ APPLIED_COUPONS = sa.Table(
         unique=True,
         postgresql_where=sa.text("terminated_at IS NULL"),
     ),
+    sa.Index("applied_coupons_of_coupon", "organization_id", "coupon_id"),
 )
 
 SUBSCRIPTIONS = sa.Table(

@@ -78,6 +78,18 @@ def test_blocks_nest() -> None:
     assert fields(refusal(block)) == ["plan.charges[0].code", "plan.charges[1].code"]
 
 
+def test_a_field_is_refused_once_for_a_reason() -> None:
+    """Whoever reads a value and what is made of it may both look at it."""
+
+    def block() -> None:
+        with inside("plan") as checks:
+            checks(refuse, "code")
+            checks.refuse("code", "value_is_too_long", "is long")
+            refuse("code")
+
+    assert [violation.reason for violation in refusal(block).violations] == ["value_is_invalid", "value_is_too_long"]
+
+
 def test_refusals_are_bounded() -> None:
     """The block ends as soon as it has seen as many as it tells."""
     seen = []

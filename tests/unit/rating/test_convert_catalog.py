@@ -10,8 +10,9 @@ import pytest
 from farebox.common.v1 import decimal_pb2, money_pb2
 from farebox.rating.v1 import billable_metric_pb2, coupon_pb2, tax_pb2
 from services.kernel.errors import InvalidArgumentError
-from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, tax_from_pb
+from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb
+from services.rating.catalog.convert.taxes import tax_from_pb
 from services.wire.values import instant_to_pb
 
 Metric = billable_metric_pb2.BillableMetric
@@ -67,10 +68,22 @@ def test_metric_refusals_name_the_field(fields: dict[str, Any], expected: tuple[
 
 
 def test_a_coupon_there_and_back() -> None:
-    wanted = coupon(plan_codes=["pro"], metric_codes=["m"], expires_at=instant_to_pb(AT))
+    wanted = coupon(
+        plan_codes=["pro"],
+        metric_codes=["m"],
+        expires_at=instant_to_pb(AT),
+        description="For friends",
+        reusable=False,
+    )
     again = coupon_to_pb(coupon_from_pb(wanted))
     again.ClearField("created_at")
     assert again == wanted
+
+
+def test_a_coupon_may_be_given_again_unless_said_otherwise() -> None:
+    """As Lago has it."""
+    assert coupon_from_pb(coupon()).is_reusable
+    assert not coupon_from_pb(coupon(reusable=False)).is_reusable
 
 
 @pytest.mark.parametrize(
@@ -78,7 +91,7 @@ def test_a_coupon_there_and_back() -> None:
     [
         ({"code": ""}, ("coupon.code", "value_is_mandatory")),
         ({"frequency": 0}, ("coupon.frequency", "value_is_mandatory")),
-        ({"amount": None}, ("coupon.amount_cents", "value_is_invalid")),
+        ({"amount": None}, ("coupon.amount.amount_cents", "value_is_invalid")),
         (
             {"amount": money_pb2.Money(amount_cents=0, currency="USD")},
             ("coupon.amount.amount_cents", "value_is_out_of_range"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from farebox.rating.v1 import customer_pb2, subscription_service_pb2
+from farebox.rating.v1 import customer_pb2, customer_service_pb2, subscription_service_pb2
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import CustomerId
 from services.rating.agreements.convert import new_subscription_from_pb, resolution_from_pb, timing_from_pb
@@ -42,8 +43,10 @@ def test_a_customer_there_and_back() -> None:
         created_at=instant_to_pb(AT),
         updated_at=instant_to_pb(AT),
         sequential_id=7,
+        net_payment_term_days=30,
     )
-    made = Customer(CustomerId("c"), "alice", 7, AT, AT, **details_from_pb(wanted))
+    blank = Customer(CustomerId("c"), "alice", 7, AT, AT)
+    made = replace(blank, **details_from_pb(customer_service_pb2.UpsertCustomerRequest(customer=wanted), blank))
     assert customer_to_pb(made) == wanted
 
 

@@ -73,7 +73,8 @@ ENTITLEMENTS = [
 
 
 def plan(**fields: Any) -> plan_pb2.Plan:
-    return plan_pb2.Plan(**{"code": "pro", "name": "Pro", "currency": "USD", "interval": MONTH, **fields})
+    defaults = {"code": "pro", "name": "Pro", "currency": "USD", "interval": MONTH, "amount_cents": 0}
+    return plan_pb2.Plan(**{**defaults, **fields})
 
 
 def charge(model: str = "standard", **fields: Any) -> charge_pb2.Charge:
@@ -111,11 +112,14 @@ def whole_plan() -> plan_pb2.Plan:
                 filters=[filtered],
                 group_by=["region"],
                 min_amount_cents=100,
+                tax_codes=["reduced"],
+                metric_id="0190c0de-0000-7000-8000-000000000001",
             ),
         ],
         entitlements=ENTITLEMENTS,
         tax_codes=["vat"],
         bill_usage_in_trial=False,
+        net_payment_term_days=30,
     )
 
 
@@ -160,6 +164,18 @@ LEAST_ABOVE_MOST = Model(
         rate_percent=number("1"), per_event_min_amount=number("2"), per_event_max_amount=number("1")
     )
 )
+ABSURD = Model(standard=Model.Standard(unit_amount=number("1000000000001")))
+
+
+def filtered(value: str) -> charge_pb2.Charge.FilteredPrice:
+    """A price for one value of a property."""
+    return charge_pb2.Charge.FilteredPrice(
+        values={"model": charge_pb2.Charge.PropertyValues(values=[value])}, model=MODELS["standard"]
+    )
+
+
+FILTERED = filtered("gpt-4o")
+MANY_FILTERS = [filtered(str(number)) for number in range(100)]
 NO_CONDITION = charge_pb2.Charge.FilteredPrice(model=MODELS["standard"])
 
 
@@ -176,9 +192,23 @@ NO_CONDITION = charge_pb2.Charge.FilteredPrice(model=MODELS["standard"])
             "plan.interval.count",
             "value_is_invalid",
         ),
+        ({"amount_cents": None}, "plan.amount_cents", "value_is_mandatory"),
+        ({"amount_cents": 10**12 + 1}, "plan.amount_cents", "value_is_out_of_range"),
+        ({"net_payment_term_days": 366}, "plan.net_payment_term_days", "value_is_invalid"),
+        ({"description": "x" * 600_000}, "plan", "value_is_too_long"),
+        ({"charges": [charge(filters=[FILTERED] * 2)]}, "plan.charges[0].filters[1].values", "value_already_exist"),
+        (
+            {"charges": [charge(code=str(n), filters=MANY_FILTERS) for n in range(11)]},
+            "plan.charges",
+            "value_is_invalid",
+        ),
+        ({"charges": [charge(filters=MANY_FILTERS * 2)]}, "plan.charges[0].filters", "value_is_invalid"),
+        ({"charges": [charge(group_by=list("abcdef"))]}, "plan.charges[0].group_by", "value_is_invalid"),
+        ({"charges": [charge(group_by=["a", "a"])]}, "plan.charges[0].group_by", "value_already_exist"),
+        ({"charges": [charge_with(ABSURD)]}, "plan.charges[0].model.standard.unit_amount", "value_is_out_of_range"),
         ({"amount_cents": -1}, "plan.amount_cents", "value_is_out_of_range"),
         ({"trial_days": 10_000}, "plan.trial_days", "value_is_out_of_range"),
-        ({"charges": [charge()] * 101}, "plan.charges", "value_is_invalid"),
+        ({"charges": [charge(code=str(n)) for n in range(101)]}, "plan.charges", "value_is_invalid"),
         ({"charges": [charge(), charge()]}, "plan.charges[1].code", "value_already_exist"),
         ({"charges": [charge_pb2.Charge(metric_code="a")]}, "plan.charges[0].model", "value_is_mandatory"),
         ({"charges": [charge(metric_code="")]}, "plan.charges[0].metric_code", "value_is_mandatory"),
@@ -218,3 +248,40 @@ def test_refusals_name_the_field(fields: dict[str, Any], field: str, reason: str
     with pytest.raises(InvalidArgumentError) as refused:
         plan_from_pb(plan(**fields))
     assert [(each.field, each.reason) for each in refused.value.violations] == [(field, reason)]
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    """Whoever sends a plan with five mistakes hears of five, wherever they stand."""
+    wrong = plan(
+        code="",
+        currency="EURO",
+        amount_cents=-1,
+        charges=[charge(metric_code=""), charge("volume"), charge_with(BAD_NUMBER)],
+        entitlements=[plan_pb2.PlanEntitlement(feature_code="x")],
+    )
+    with pytest.raises(InvalidArgumentError) as refused:
+        plan_from_pb(wrong)
+    assert [violation.field for violation in refused.value.violations] == [
+        "plan.code",
+        "plan.currency",
+        "plan.amount_cents",
+        "plan.charges[0].metric_code",
+        "plan.charges[2].model.graduated.tiers[0].up_to",
+        "plan.entitlements[0].kind",
+    ]
+
+
+def test_filters_are_the_same_in_any_order_of_their_values() -> None:
+    """Which price holds must not depend on the order in which people write."""
+    one, other = filtered("a"), filtered("b")
+    one.values["model"].values.append("b")
+    other.values["model"].values.append("a")
+    with pytest.raises(InvalidArgumentError) as refused:
+        plan_from_pb(plan(charges=[charge(filters=[one, other])]))
+    assert [violation.field for violation in refused.value.violations] == ["plan.charges[0].filters[1].values"]
+
+
+def test_a_charge_may_name_its_metric_by_id() -> None:
+    """The command finds the code."""
+    made = plan_from_pb(plan(charges=[charge(metric_code="", metric_id="0190c0de-0000-7000-8000-000000000001")]))
+    assert (made.plan.charges[0].metric_code, made.plan.charges[0].metric_id[:8]) == ("", "0190c0de")

@@ -7,12 +7,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from farebox.common.v1.decimal_pb2 import Decimal
 from farebox.common.v1.money_pb2 import Money
+from farebox.rating.v1.catalog_service_pb2 import UpdateCouponRequest, UpdatePlanRequest
 from farebox.rating.v1.charge_pb2 import Charge
 from farebox.rating.v1.coupon_pb2 import Coupon
 from farebox.rating.v1.customer_pb2 import Customer
+from farebox.rating.v1.customer_service_pb2 import UpsertCustomerRequest
 from farebox.rating.v1.plan_pb2 import BillingInterval, Plan
 from services.kernel.errors import InvalidArgumentError
-from services.wire.masks import MAX_PATHS, patched
+from services.wire.masks import MAX_PATHS, named_code, patched
 
 MONTH = BillingInterval(unit=BillingInterval.UNIT_MONTH, count=1)
 PLAN = Plan(
@@ -29,13 +31,15 @@ PLAN = Plan(
 
 def changed(body: Plan, *paths: str) -> Plan:
     """The plan with what a request names."""
-    return patched(PLAN, body, FieldMask(paths=paths), path="plan", key="code", given=("id", "version"))
+    request = UpdatePlanRequest(plan=body, update_mask=FieldMask(paths=paths))
+    return patched(PLAN, request, "plan", given=("id", "version"))
 
 
 def refused(body: Plan, mask: FieldMask | None) -> list[tuple[str, str]]:
     """Fields and descriptions of a refusal."""
+    request = UpdatePlanRequest(plan=body, update_mask=mask)
     with pytest.raises(InvalidArgumentError) as error:
-        patched(PLAN, body, mask, path="plan", key="code", given=("id", "version"))
+        patched(PLAN, request, "plan", given=("id", "version"))
     return [(violation.field, violation.description) for violation in error.value.violations]
 
 
@@ -66,9 +70,9 @@ def test_a_named_field_that_is_not_set_is_emptied(path: str) -> None:
 def test_a_map_is_replaced_whole() -> None:
     """Keys that the body does not hold are gone."""
     before = Customer(external_id="c", metadata={"a": "1", "b": "2"})
-    after = patched(
-        before, Customer(metadata={"b": "3"}), FieldMask(paths=["metadata"]), path="customer", key="external_id"
-    )
+    body = Customer(metadata={"b": "3"})
+    request = UpsertCustomerRequest(customer=body, update_mask=FieldMask(paths=["metadata"]))
+    after = patched(before, request, "customer", key="external_id")
     assert dict(after.metadata) == {"b": "3"}
 
 
@@ -77,7 +81,7 @@ def test_one_of_several_is_exchanged(paths: list[str]) -> None:
     """A percentage takes the place of an amount, in whatever order the mask names them."""
     before = Coupon(code="ten", amount=Money(amount_cents=1000, currency="USD"))
     body = Coupon(rate_percent=Decimal(value="10"))
-    after = patched(before, body, FieldMask(paths=paths), path="coupon", key="code")
+    after = patched(before, UpdateCouponRequest(coupon=body, update_mask=FieldMask(paths=paths)), "coupon")
     assert after == Coupon(code="ten", rate_percent=Decimal(value="10"))
 
 
@@ -89,7 +93,13 @@ def test_without_a_mask_the_whole_content_is_replaced() -> None:
 
 def changed_whole(body: Plan) -> Plan:
     """The plan with a body that replaces it."""
-    return patched(PLAN, body, None, path="plan", key="code")
+    return patched(PLAN, UpdatePlanRequest(plan=body), "plan")
+
+
+def test_the_code_beside_the_body_decides() -> None:
+    """The body's own counts only where the request names none."""
+    assert named_code(UpdatePlanRequest(code="a", plan=Plan(code="b")), "plan") == "a"
+    assert named_code(UpdatePlanRequest(plan=Plan(code="b")), "plan") == "b"
 
 
 def test_an_empty_mask_changes_nothing() -> None:

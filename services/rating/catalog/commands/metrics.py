@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy.engine import Connection
@@ -28,14 +29,29 @@ def create_metric(deps: Deps, tx: Connection, organization: OrganizationId, draf
     return made
 
 
-def update_metric(deps: Deps, tx: Connection, organization: OrganizationId, draft: MetricVersion) -> MetricVersion:
-    """Make the next version of the metric with the draft's code; one that says nothing new is no version.
+def update_metric(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    code: str,
+    revise: Callable[[MetricVersion], MetricVersion],
+) -> MetricVersion:
+    """Make the next version of a metric; an identical one is none.
+
+    Args:
+        deps: what commands need.
+        tx: the transaction.
+        organization: whose metric.
+        code: which one.
+        revise: what it shall be, given what it is; it is locked meanwhile.
 
     Raises:
+        NotFoundError: `BILLABLE_METRIC_UNKNOWN`.
         FailedPreconditionError: `BILLABLE_METRIC_COUNTED`, its aggregation is fixed once events were counted.
     """
-    current = store.metric(tx, organization, draft.definition.code, lock=True)
-    kept = replace(draft, metric_id=current.metric_id, version=current.version, created_at=current.created_at)
+    current = store.metric(tx, organization, code, lock=True)
+    revised = revise(current)
+    kept = replace(revised, metric_id=current.metric_id, version=current.version, created_at=current.created_at)
     if kept == current:
         return current
     _require_same_counting(tx, organization, current, kept)

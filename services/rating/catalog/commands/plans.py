@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.checks import inside
-from services.kernel.errors import AlreadyExistsError, InvalidArgumentError
+from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import ChargeId, OrganizationId, PlanId, new_id
+from services.rating.catalog.commands.references import settle_references
 from services.rating.catalog.events import PlanChanged
 from services.rating.catalog.store import plans as store
-from services.rating.catalog.store.metrics import metrics_by_code
-from services.rating.catalog.store.taxes import taxes_by_code
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.pricing.plan import next_version
+from services.rating.pricing.plan import next_version, with_known_charges
 
 # Stands for every instant where versions are compared by what people say of them.
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
@@ -31,13 +29,13 @@ def create_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft:
         AlreadyExistsError: `PLAN_EXISTS`.
         InvalidArgumentError: a charge or a limit names a metric, or the plan a tax, that does not exist.
     """
-    _check_references(tx, organization, draft)
+    settled = settle_references(tx, organization, draft)
     # A code may come back after its plan was withdrawn; the versions count on, since invoices name them.
     version = store.newest_version(tx, organization, draft.plan.code) + 1
     made = replace(
-        draft,
+        settled,
         plan_id=PlanId(new_id()),
-        plan=replace(draft.plan, version=version),
+        plan=replace(settled.plan, version=version),
         created_at=now_of(deps, tx, organization),
     )
     _insert(tx, organization, made)
@@ -45,21 +43,35 @@ def create_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft:
     return made
 
 
-def update_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> PlanVersion:
-    """Replace the content of a plan: in place while nobody has it, else as its next version.
+def update_plan(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    code: str,
+    revise: Callable[[PlanVersion], PlanVersion],
+) -> PlanVersion:
+    """Change the content of a plan: in place while nobody has it, else as its next version.
+
+    Args:
+        deps: what commands need.
+        tx: the transaction.
+        organization: whose plan.
+        code: which one.
+        revise: what it shall be, given the current version, which is locked meanwhile.
 
     Raises:
+        NotFoundError: `PLAN_UNKNOWN`.
         InvalidArgumentError: as for a new plan, or another currency.
     """
-    current = store.current_plan(tx, organization, draft.plan.code, lock=True)
-    _check_references(tx, organization, draft)
+    current = store.current_plan(tx, organization, code, lock=True)
+    draft = settle_references(tx, organization, revise(current), current)
     if _content(draft) == _content(current):
         return current
     if not store.is_sold(tx, organization, current.plan_id):
         changed = replace(
             draft,
             plan_id=current.plan_id,
-            plan=replace(draft.plan, version=current.plan.version),
+            plan=with_known_charges(replace(draft.plan, version=current.plan.version), current.plan),
             created_at=current.created_at,
         )
         store.save_plan(tx, organization, changed)
@@ -110,26 +122,3 @@ def _content(version: PlanVersion) -> PlanVersion:
         is_current=True,
         active_subscription_count=0,
     )
-
-
-def _check_references(tx: Connection, organization: OrganizationId, draft: PlanVersion) -> None:
-    plan = draft.plan
-    wanted = {each.metric_code for each in plan.charges}
-    wanted |= {each.metric_code for each in plan.entitlements if each.metric_code}
-    metrics = metrics_by_code(tx, organization, wanted) if wanted else {}
-    for number, charge in enumerate(plan.charges):
-        path = f"plan.charges[{number}]"
-        _require_known(f"{path}.metric_code", charge.metric_code, metrics)
-        with inside(path):
-            charge.check_metric(metrics[charge.metric_code].definition)
-    for number, each in enumerate(plan.entitlements):
-        if each.metric_code:
-            _require_known(f"plan.entitlements[{number}].metric_code", each.metric_code, metrics)
-    taxes = taxes_by_code(tx, organization, draft.tax_codes) if draft.tax_codes else {}
-    for number, code in enumerate(draft.tax_codes):
-        _require_known(f"plan.tax_codes[{number}]", code, taxes)
-
-
-def _require_known(path: str, code: str, known: Collection[str]) -> None:
-    if code not in known:
-        raise InvalidArgumentError.of_field(path, "value_is_invalid", f"nothing has the code {code[:80]!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from farebox.rating.v1 import charge_pb2 as pb
@@ -24,6 +25,7 @@ from services.rating.pricing.charges import (
 )
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb
 
+_ONE = Decimal(1)
 # What the domain calls the fields of a percentage, and what the caller wrote.
 _PERCENTAGE_NAMES = {
     "free_events": "free_event_count",
@@ -49,9 +51,8 @@ def model_to_pb(model: ChargeModel) -> pb.ChargeModel:
 
 
 def _standard(message: pb.ChargeModel.Standard, path: str) -> Standard:
-    unit_amount = decimal_of(message, "unit_amount", path)
     with inside(path):
-        return Standard(unit_amount)
+        return Standard(decimal_of(message, "unit_amount"))
 
 
 def _graduated(message: pb.ChargeModel.Graduated, path: str) -> Graduated:
@@ -67,40 +68,37 @@ def _volume(message: pb.ChargeModel.Volume, path: str) -> Volume:
 
 
 def _package(message: pb.ChargeModel.Package, path: str) -> Package:
-    package_amount = decimal_of(message, "package_amount", path)
-    package_size = decimal_of(message, "package_size", path)
-    free_units = decimal_or_none_of(message, "free_units", path) or ZERO
-    with inside(path):
-        return Package(package_amount, package_size, free_units)
+    with inside(path) as checks:
+        return Package(
+            checks.read(ZERO, decimal_of, message, "package_amount"),
+            checks.read(_ONE, decimal_of, message, "package_size"),
+            checks.read(None, decimal_or_none_of, message, "free_units") or ZERO,
+        )
 
 
 def _percentage(message: pb.ChargeModel.Percentage, path: str) -> Percentage:
-    rate_percent = decimal_of(message, "rate_percent", path)
-    fixed_amount = decimal_or_none_of(message, "fixed_amount", path) or ZERO
-    free_units = decimal_or_none_of(message, "free_units", path)
-    least = decimal_or_none_of(message, "per_event_min_amount", path)
-    most = decimal_or_none_of(message, "per_event_max_amount", path)
-    with inside(path, _PERCENTAGE_NAMES):
+    with inside(path, _PERCENTAGE_NAMES) as checks:
         return Percentage(
-            rate_percent=rate_percent,
-            fixed_amount=fixed_amount,
+            rate_percent=checks.read(ZERO, decimal_of, message, "rate_percent"),
+            fixed_amount=checks.read(None, decimal_or_none_of, message, "fixed_amount") or ZERO,
             # Nothing free is no allowance: peers send 0 for it.
             free_events=message.free_event_count or None,
-            free_amount=free_units or None,
-            per_transaction_min_amount=least,
-            per_transaction_max_amount=most,
+            free_amount=checks.read(None, decimal_or_none_of, message, "free_units") or None,
+            per_transaction_min_amount=checks.read(None, decimal_or_none_of, message, "per_event_min_amount"),
+            per_transaction_max_amount=checks.read(None, decimal_or_none_of, message, "per_event_max_amount"),
         )
 
 
 def _graduated_percentage(message: pb.ChargeModel.GraduatedPercentage, path: str) -> GraduatedPercentage:
-    tiers = tuple(
-        PercentageTier(
-            decimal_or_none_of(each, "up_to", f"{path}.tiers[{number}]"),
-            decimal_of(each, "rate_percent", f"{path}.tiers[{number}]"),
-            decimal_or_none_of(each, "flat_amount", f"{path}.tiers[{number}]") or ZERO,
+    with inside(path) as checks:
+        tiers = tuple(
+            PercentageTier(
+                checks.read(None, decimal_or_none_of, tier, "up_to", f"tiers[{number}]"),
+                checks.read(ZERO, decimal_of, tier, "rate_percent", f"tiers[{number}]"),
+                checks.read(None, decimal_or_none_of, tier, "flat_amount", f"tiers[{number}]") or ZERO,
+            )
+            for number, tier in enumerate(message.tiers)
         )
-        for number, each in enumerate(message.tiers)
-    )
     with inside(path):
         return GraduatedPercentage(tiers)
 
@@ -110,14 +108,16 @@ def _dynamic(_: pb.ChargeModel.Dynamic, __: str) -> Dynamic:
 
 
 def _tiers(messages: Iterable[pb.Tier], path: str) -> tuple[Tier, ...]:
-    return tuple(
-        Tier(
-            decimal_or_none_of(each, "up_to", f"{path}.tiers[{number}]"),
-            decimal_or_none_of(each, "unit_amount", f"{path}.tiers[{number}]") or ZERO,
-            decimal_or_none_of(each, "flat_amount", f"{path}.tiers[{number}]") or ZERO,
+    """The tiers; their numbers are read before their order is looked at, which needs all of them."""
+    with inside(path) as checks:
+        return tuple(
+            Tier(
+                checks.read(None, decimal_or_none_of, tier, "up_to", f"tiers[{number}]"),
+                checks.read(None, decimal_or_none_of, tier, "unit_amount", f"tiers[{number}]") or ZERO,
+                checks.read(None, decimal_or_none_of, tier, "flat_amount", f"tiers[{number}]") or ZERO,
+            )
+            for number, tier in enumerate(messages)
         )
-        for number, each in enumerate(messages)
-    )
 
 
 def _tiers_to_pb(tiers: tuple[Tier, ...]) -> list[pb.Tier]:

@@ -1,80 +1,98 @@
-"""Taxes and coupons: messages to domain and back."""
+"""Coupons: messages to domain and back."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from farebox.common.v1 import money_pb2
+from farebox.rating.v1 import catalog_service_pb2
 from farebox.rating.v1 import coupon_pb2 as pb
-from farebox.rating.v1 import tax_pb2
 from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import currency
-from services.rating.pricing.catalog import AppliedCoupon, CatalogTax, Coupon
+from services.rating.pricing.catalog import AppliedCoupon, Coupon
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
-from services.rating.pricing.tax import Tax
+from services.rating.shared.limits import MAX_AMOUNT_CENTS, require_code
+from services.wire.masks import patched
 from services.wire.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
+PATH = "coupon"
+# What Farebox gives a coupon; nobody changes it.
+_GIVEN = ("id", "created_at", "deleted_at")
 # A draft has no identity and age of its own: the command gives it both.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
+# Stand for a reduction that is refused, so that the rest of the coupon can be looked at.
+_ANY_AMOUNT = (1, "USD")
+_ANY_RATE = Decimal(1)
 
-_FREQUENCIES = {
+_FREQUENCIES: dict[int, CouponFrequency] = {
     pb.Coupon.FREQUENCY_ONCE: CouponFrequency.ONCE,
     pb.Coupon.FREQUENCY_RECURRING: CouponFrequency.RECURRING,
     pb.Coupon.FREQUENCY_FOREVER: CouponFrequency.FOREVER,
 }
-_FREQUENCIES_TO_PB = {value: key for key, value in _FREQUENCIES.items()}
-
-
-def tax_from_pb(message: tax_pb2.Tax) -> CatalogTax:
-    """The draft of a tax, or a refusal that names its fields."""
-    rate_percent = decimal_of(message, "rate_percent", "tax")
-    with inside("tax"):
-        return CatalogTax(
-            tax_id="",
-            tax=Tax(message.code, rate_percent, message.name or message.code),
-            created_at=NOT_YET,
-            description=message.description,
-            applied_to_organization=message.applied_to_organization,
-        )
-
-
-def tax_to_pb(tax: CatalogTax) -> tax_pb2.Tax:
-    """The tax as it is."""
-    return tax_pb2.Tax(
-        id=tax.tax_id,
-        code=tax.tax.code,
-        name=tax.tax.name,
-        description=tax.description,
-        rate_percent=decimal_to_pb(tax.tax.rate_percent),
-        applied_to_organization=tax.applied_to_organization,
-        created_at=instant_to_pb(tax.created_at),
-    )
+_FREQUENCIES_TO_PB = {
+    CouponFrequency.ONCE: pb.Coupon.FREQUENCY_ONCE,
+    CouponFrequency.RECURRING: pb.Coupon.FREQUENCY_RECURRING,
+    CouponFrequency.FOREVER: pb.Coupon.FREQUENCY_FOREVER,
+}
+_WIRE_NAMES = {"invoices_left": "frequency_duration", "amount_cents": "amount.amount_cents"}
 
 
 def coupon_from_pb(message: pb.Coupon) -> Coupon:
-    """The draft of a coupon, or a refusal that names its fields."""
-    frequency = _FREQUENCIES.get(message.frequency)
-    if frequency is None:
-        raise InvalidArgumentError.of_field("coupon.frequency", "value_is_mandatory", "is once, recurring or forever")
-    recurring = frequency is CouponFrequency.RECURRING
-    if recurring and message.frequency_duration < 1:
-        raise InvalidArgumentError.of_field("coupon.frequency_duration", "value_is_mandatory", "counts invoices")
-    is_rate = message.HasField("rate_percent")
-    rate_percent = decimal_of(message, "rate_percent", "coupon") if is_rate else None
-    amount = money_from_pb(message.amount, "coupon.amount") if message.HasField("amount") else (None, "")
-    expires_at = instant_or_none_of(message, "expires_at", "coupon")
-    with inside("coupon", {"invoices_left": "frequency_duration"}):
+    """The draft of a coupon, or a refusal that names every wrong field."""
+    with inside(PATH, _WIRE_NAMES) as checks:
+        checks(require_code, "code", message.code)
+        for name in ("plan_codes", "metric_codes"):
+            checks(_require_different, name, getattr(message, name))
+        frequency = checks.read(CouponFrequency.FOREVER, frequency_from_pb, message.frequency)
+        is_recurring = frequency is CouponFrequency.RECURRING
+        if is_recurring and message.frequency_duration < 1:
+            checks.refuse("frequency_duration", "value_is_mandatory", "counts invoices")
+        amount_cents, currency_code = (
+            checks.read(_ANY_AMOUNT, money_from_pb, message.amount, "amount")
+            if message.HasField("amount")
+            else (None, "")
+        )
+        is_rate = message.HasField("rate_percent")
         terms = CouponTerms(
             code=message.code,
             frequency=frequency,
-            amount_cents=amount[0],
-            rate_percent=rate_percent,
-            invoices_left=message.frequency_duration if recurring else None,
+            amount_cents=amount_cents,
+            rate_percent=checks.read(_ANY_RATE, decimal_of, message, "rate_percent") if is_rate else None,
+            invoices_left=message.frequency_duration if is_recurring else None,
             plan_codes=tuple(message.plan_codes),
             metric_codes=tuple(message.metric_codes),
         )
-        return Coupon("", message.name or message.code, terms, amount[1], NOT_YET, expires_at)
+        return Coupon(
+            coupon_id="",
+            name=message.name or message.code,
+            terms=terms,
+            currency=currency_code,
+            created_at=NOT_YET,
+            expires_at=checks.read(None, instant_or_none_of, message, "expires_at"),
+            description=message.description,
+            is_reusable=message.reusable if message.HasField("reusable") else True,
+        )
+
+
+def revised_coupon_from_pb(request: catalog_service_pb2.UpdateCouponRequest, current: Coupon) -> Coupon:
+    """What a coupon shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    return coupon_from_pb(patched(coupon_to_pb(current), request, PATH, given=_GIVEN))
+
+
+def frequency_from_pb(frequency: int) -> CouponFrequency:
+    """How often a coupon reduces."""
+    known = _FREQUENCIES.get(frequency)
+    if known is None:
+        raise InvalidArgumentError.of_field("frequency", "value_is_mandatory", "is once, recurring or forever")
+    return known
+
+
+def _require_different(field: str, codes: Collection[str]) -> None:
+    if len(set(codes)) != len(codes):
+        raise InvalidArgumentError.of_field(field, "value_already_exist", "name each once")
 
 
 def coupon_to_pb(coupon: Coupon) -> pb.Coupon:
@@ -93,6 +111,9 @@ def coupon_to_pb(coupon: Coupon) -> pb.Coupon:
         plan_codes=terms.plan_codes,
         metric_codes=terms.metric_codes,
         created_at=instant_to_pb(coupon.created_at),
+        description=coupon.description,
+        reusable=coupon.is_reusable,
+        deleted_at=instant_to_pb(coupon.deleted_at),
     )
 
 
@@ -101,19 +122,25 @@ def applied_coupon_to_pb(applied: AppliedCoupon) -> pb.AppliedCoupon:
     terms = applied.coupon.terms
     once = terms.frequency is CouponFrequency.ONCE and terms.amount_cents is not None
     state = pb.AppliedCoupon.STATE_TERMINATED if applied.terminated_at else pb.AppliedCoupon.STATE_ACTIVE
+    coupon = coupon_to_pb(applied.coupon)
+    # The coupon's terms tell what is left; what was given is told beside it.
+    coupon.frequency_duration = applied.frequency_duration or 0
     return pb.AppliedCoupon(
         id=applied.applied_coupon_id,
-        coupon=coupon_to_pb(applied.coupon),
+        coupon=coupon,
         external_customer_id=applied.external_customer_id,
         state=state,
         remaining_amount_cents=(terms.amount_cents or 0) - terms.used_cents if once else None,
         remaining_duration=terms.invoices_left if terms.frequency is CouponFrequency.RECURRING else None,
         created_at=instant_to_pb(applied.created_at),
+        terminated_at=instant_to_pb(applied.terminated_at),
+        customer_id=applied.customer_id,
     )
 
 
 def money_from_pb(message: money_pb2.Money, path: str) -> tuple[int, str]:
     """Minor units, more than none, and a known currency."""
-    if message.amount_cents <= 0:
-        raise InvalidArgumentError.of_field(f"{path}.amount_cents", "value_is_out_of_range", "is more than zero")
-    return message.amount_cents, currency(message.currency, field=f"{path}.currency").code
+    with inside(path) as checks:
+        if not 0 < message.amount_cents <= MAX_AMOUNT_CENTS:
+            checks.refuse("amount_cents", "value_is_out_of_range", f"is 1 to {MAX_AMOUNT_CENTS}")
+        return message.amount_cents, currency(message.currency).code

@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from farebox.rating.v1 import billable_metric_pb2 as pb
+from farebox.rating.v1 import catalog_service_pb2
 from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import BillableMetricId
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
+from services.rating.shared.limits import require_code, require_name
+from services.wire.masks import patched
 from services.wire.values import instant_to_pb
 
 PATH = "billable_metric"
+# What Farebox gives a metric; nobody changes it.
+_GIVEN = ("id", "version", "created_at")
 # A draft has no identity, version and age of its own: the command gives it all three.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
@@ -34,27 +39,40 @@ _ROUNDINGS_TO_PB = {value: key for key, value in _ROUNDINGS.items()}
 
 
 def metric_from_pb(message: pb.BillableMetric) -> MetricVersion:
-    """The draft of a metric, or a refusal that names its fields."""
-    aggregation = _AGGREGATIONS.get(message.aggregation)
-    if aggregation is None:
-        reason = "value_is_invalid" if message.aggregation else "value_is_mandatory"
-        raise InvalidArgumentError.of_field(f"{PATH}.aggregation", reason, "is not a known aggregation")
-    with inside(PATH):
+    """The draft of a metric, or a refusal that names every wrong field."""
+    with inside(PATH) as checks:
+        checks(require_code, "code", message.code)
+        checks(require_name, "name", message.name)
         return MetricVersion(
             metric_id=BillableMetricId(""),
             version=1,
             definition=BillableMetric(
                 code=message.code,
-                aggregation=aggregation,
+                aggregation=checks.read(Aggregation.COUNT, _aggregation_from_pb, message),
                 field_name=message.field_name or None,
                 filters=tuple(MetricFilter(each.key, tuple(each.values)) for each in message.filters),
-                rounding=_rounding_from_pb(message),
+                rounding=checks.read(None, _rounding_from_pb, message),
                 recurring=message.recurring,
             ),
             name=message.name,
             description=message.description,
             created_at=NOT_YET,
         )
+
+
+def revised_metric_from_pb(
+    request: catalog_service_pb2.UpdateBillableMetricRequest, current: MetricVersion
+) -> MetricVersion:
+    """What a metric shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    return metric_from_pb(patched(metric_to_pb(current), request, PATH, given=_GIVEN))
+
+
+def _aggregation_from_pb(message: pb.BillableMetric) -> Aggregation:
+    aggregation = _AGGREGATIONS.get(message.aggregation)
+    if aggregation is None:
+        reason = "value_is_invalid" if message.aggregation else "value_is_mandatory"
+        raise InvalidArgumentError.of_field("aggregation", reason, "is not a known aggregation")
+    return aggregation
 
 
 def _rounding_from_pb(message: pb.BillableMetric) -> Rounding | None:

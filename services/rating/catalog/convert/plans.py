@@ -1,37 +1,42 @@
-"""Plans with their charges and entitlements: messages to domain and back."""
+"""Plans with their entitlements: messages to domain and back; their charges are in `charges.py`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from farebox.rating.v1 import charge_pb2
+from farebox.rating.v1 import catalog_service_pb2
 from farebox.rating.v1 import plan_pb2 as pb
-from services.kernel.cadence import CadenceUnit, Interval, ResetWindow
-from services.kernel.checks import inside
+from services.kernel.cadence import MONTHLY, CadenceUnit, Interval, ResetWindow
+from services.kernel.checks import Checks, inside
 from services.kernel.errors import InvalidArgumentError
-from services.kernel.ids import ChargeId, PlanId, new_id
-from services.kernel.money import Currency, currency
-from services.rating.catalog.convert.charge_models import model_from_pb, model_to_pb
-from services.rating.pricing.catalog import (
-    MAX_CHARGE_FILTERS,
-    MAX_GROUP_KEYS,
-    MAX_PLAN_CHARGES,
-    MAX_PLAN_ENTITLEMENTS,
-    PlanVersion,
+from services.kernel.ids import PlanId
+from services.kernel.money import CURRENCIES, Currency, currency
+from services.rating.catalog.convert.charges import charge_to_pb, charges_from_pb
+from services.rating.pricing.catalog import MAX_PLAN_ENTITLEMENTS, PlanVersion
+from services.rating.pricing.plan import Plan, PlanEntitlement
+from services.rating.shared.limits import (
+    MAX_AMOUNT_CENTS,
+    MAX_NAME,
+    require_cents,
+    require_code,
+    require_name,
+    require_text,
 )
-from services.rating.pricing.charge_filter import ChargeFilter
-from services.rating.pricing.plan import Charge, Plan, PlanEntitlement
-from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
-from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_pb
+from services.wire.masks import patched
+from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_pb, optional_int_of
 
 PATH = "plan"
 MAX_INTERVAL_COUNT = 366
 _MONTHS_PER_YEAR = 12
-# Ten billion in a currency of two decimals; beyond it a price is a typing mistake.
-MAX_AMOUNT_CENTS = 10**12
+# Others hear of a plan in one message, of which NATS takes 1 MiB; half of it leaves room for what travels beside it.
+MAX_PLAN_BYTES = 512 * 1024
+# What Farebox gives a plan version; nobody changes it.
+_GIVEN = ("id", "version", "current", "created_at", "deleted_at", "active_subscription_count")
 # A draft has no identity, version and age of its own: the command gives it all three.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
+# Stands for a currency that is refused, so that the rest of the plan can be looked at.
+_ANY_CURRENCY = CURRENCIES["USD"]
 
 _UNITS = {
     pb.BillingInterval.UNIT_DAY: (CadenceUnit.DAY, 1),
@@ -55,28 +60,35 @@ _RESETS = {
 _RESETS_TO_PB = {window: reset for reset, window in _RESETS.items()}
 
 
-def plan_from_pb(message: pb.Plan) -> PlanVersion:
-    """The draft of a plan, or a refusal that names its fields."""
-    priced_in = currency(message.currency, field=f"{PATH}.currency")
-    _require_at_most(f"{PATH}.charges", len(message.charges), MAX_PLAN_CHARGES)
-    _require_at_most(f"{PATH}.entitlements", len(message.entitlements), MAX_PLAN_ENTITLEMENTS)
-    charges = tuple(_charge_from_pb(each, number, priced_in) for number, each in enumerate(message.charges))
-    _require_unique_codes(charges)
-    entitlements = tuple(_entitlement_from_pb(each, number) for number, each in enumerate(message.entitlements))
-    for name in ("amount_cents", "minimum_commitment_cents"):
-        _require_amount(f"{PATH}.{name}", getattr(message, name))
-    with inside(PATH):
+def plan_from_pb(message: pb.Plan, path: str = PATH) -> PlanVersion:
+    """The draft of a plan, or a refusal that names every wrong field.
+
+    A charge that names its metric by id has no metric code yet: the command finds it.
+
+    Args:
+        message: the plan.
+        path: where it stands in the request.
+    """
+    require_size(message, path)
+    with inside(path) as checks:
+        checks(require_code, "code", message.code)
+        checks(require_name, "name", message.name)
+        priced_in = checks.read(_ANY_CURRENCY, currency, message.currency)
+        if not message.HasField("amount_cents"):
+            checks.refuse("amount_cents", "value_is_mandatory", "is required; a plan without base price says 0")
+        for name in ("amount_cents", "minimum_commitment_cents"):
+            checks(require_cents, name, getattr(message, name))
         plan = Plan(
             code=message.code,
             currency=priced_in,
-            interval=_interval_from_pb(message),
-            base_amount=priced_in.to_major(message.amount_cents),
+            interval=checks.read(MONTHLY, _interval_from_pb, message),
+            base_amount=_major(priced_in, message.amount_cents),
             in_advance=message.pay_in_advance,
-            charges=charges,
+            charges=charges_from_pb(message.charges, priced_in, checks),
             bill_charges_monthly=message.bill_charges_monthly,
             trial_days=message.trial_days,
-            minimum_commitment_amount=priced_in.to_major(message.minimum_commitment_cents),
-            entitlements=entitlements,
+            minimum_commitment_amount=_major(priced_in, message.minimum_commitment_cents),
+            entitlements=_entitlements_from_pb(message, checks),
             name=message.name,
         )
         return PlanVersion(
@@ -86,7 +98,24 @@ def plan_from_pb(message: pb.Plan) -> PlanVersion:
             description=message.description,
             tax_codes=tuple(message.tax_codes),
             bill_usage_in_trial=message.bill_usage_in_trial if message.HasField("bill_usage_in_trial") else True,
+            net_payment_term_days=optional_int_of(message, "net_payment_term_days"),
         )
+
+
+def revised_plan_from_pb(request: catalog_service_pb2.UpdatePlanRequest, current: PlanVersion) -> PlanVersion:
+    """What a plan shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    return plan_from_pb(patched(plan_to_pb(current), request, PATH, given=_GIVEN))
+
+
+def require_size(message: pb.Plan, path: str) -> None:
+    """Refuse a plan that is too large to be told to others in one message."""
+    if message.ByteSize() > MAX_PLAN_BYTES:
+        raise InvalidArgumentError.of_field(path, "value_is_too_long", f"has at most {MAX_PLAN_BYTES} bytes in all")
+
+
+def _major(priced_in: Currency, amount_cents: int) -> Decimal:
+    """An amount that was looked at already; one that was refused is stood in for."""
+    return priced_in.to_major(min(max(amount_cents, 0), MAX_AMOUNT_CENTS))
 
 
 def _interval_from_pb(message: pb.Plan) -> Interval:
@@ -99,63 +128,37 @@ def _interval_from_pb(message: pb.Plan) -> Interval:
     return Interval(unit, message.interval.count * factor)
 
 
-def _charge_from_pb(message: charge_pb2.Charge, number: int, priced_in: Currency) -> Charge:
-    path = f"{PATH}.charges[{number}]"
-    require_code(f"{path}.metric_code", message.metric_code)
-    require_text(f"{path}.code", message.code, MAX_CODE)
-    require_text(f"{path}.invoice_display_name", message.invoice_display_name, MAX_NAME)
-    _require_amount(f"{path}.min_amount_cents", message.min_amount_cents)
-    _require_at_most(f"{path}.filters", len(message.filters), MAX_CHARGE_FILTERS)
-    _require_at_most(f"{path}.group_by", len(message.group_by), MAX_GROUP_KEYS)
-    for key_number, key in enumerate(message.group_by):
-        require_code(f"{path}.group_by[{key_number}]", key)
-    model = model_from_pb(message.model, f"{path}.model")
-    filters = tuple(_filter_from_pb(each, f"{path}.filters[{n}]", n) for n, each in enumerate(message.filters))
-    with inside(path, {"minimum_amount": "min_amount_cents"}):
-        return Charge(
-            charge_id=ChargeId(new_id()),
-            metric_code=message.metric_code,
-            model=model,
-            filters=filters,
-            group_by=tuple(message.group_by) or None,
-            minimum_amount=priced_in.to_major(message.min_amount_cents),
-            prorated=message.prorated,
-            in_advance=message.pay_in_advance,
-            description=message.invoice_display_name,
-            code=message.code or message.metric_code,
-        )
+def _entitlements_from_pb(message: pb.Plan, checks: Checks) -> tuple[PlanEntitlement, ...]:
+    if len(message.entitlements) > MAX_PLAN_ENTITLEMENTS:
+        checks.refuse("entitlements", "value_is_invalid", f"are at most {MAX_PLAN_ENTITLEMENTS}")
+    read = (
+        checks.read(None, _entitlement_from_pb, each, f"entitlements[{number}]")
+        for number, each in enumerate(message.entitlements[:MAX_PLAN_ENTITLEMENTS])
+    )
+    return tuple(each for each in read if each is not None)
 
 
-def _filter_from_pb(message: charge_pb2.Charge.FilteredPrice, path: str, number: int) -> ChargeFilter:
-    if not message.values:
-        raise InvalidArgumentError.of_field(f"{path}.values", "value_is_mandatory", "says which events it prices")
-    model = model_from_pb(message.model, f"{path}.model")
-    require_text(f"{path}.invoice_display_name", message.invoice_display_name, MAX_NAME)
-    conditions = tuple((name, tuple(accepted.values)) for name, accepted in sorted(message.values.items()))
-    return ChargeFilter(str(number + 1), conditions, model, message.invoice_display_name)
-
-
-def _entitlement_from_pb(message: pb.PlanEntitlement, number: int) -> PlanEntitlement:
-    path = f"{PATH}.entitlements[{number}]"
-    require_code(f"{path}.feature_code", message.feature_code)
-    if message.reset not in _RESETS:
-        raise InvalidArgumentError.of_field(f"{path}.reset", "value_is_invalid", "is not a known reset")
-    value: bool | Decimal | str | None
-    match message.kind:
-        case pb.PlanEntitlement.KIND_GATE:
-            return PlanEntitlement(message.feature_code, message.enabled)
-        case pb.PlanEntitlement.KIND_CONFIGURATION:
-            require_text(f"{path}.value", message.value, MAX_NAME)
-            return PlanEntitlement(message.feature_code, message.value)
-        case pb.PlanEntitlement.KIND_USAGE_LIMIT:
-            require_code(f"{path}.metric_code", message.metric_code)
-            value = decimal_or_none_of(message, "limit", path)
-            if value is not None and value < 0:
-                raise InvalidArgumentError.of_field(f"{path}.limit", "value_is_out_of_range", "is zero or more")
-            reset = _RESETS[message.reset]
-            return PlanEntitlement(message.feature_code, value, not message.hard, reset, message.metric_code)
-        case _:
-            raise InvalidArgumentError.of_field(f"{path}.kind", "value_is_mandatory", "is gate, limit or configuration")
+def _entitlement_from_pb(message: pb.PlanEntitlement, path: str) -> PlanEntitlement:
+    with inside(path) as checks:
+        checks(require_code, "feature_code", message.feature_code)
+        if message.reset not in _RESETS:
+            checks.refuse("reset", "value_is_invalid", "is not a known reset")
+        match message.kind:
+            case pb.PlanEntitlement.KIND_GATE:
+                return PlanEntitlement(message.feature_code, message.enabled)
+            case pb.PlanEntitlement.KIND_CONFIGURATION:
+                checks(require_text, "value", message.value, MAX_NAME)
+                return PlanEntitlement(message.feature_code, message.value)
+            case pb.PlanEntitlement.KIND_USAGE_LIMIT:
+                checks(require_code, "metric_code", message.metric_code)
+                limit = checks.read(None, decimal_or_none_of, message, "limit")
+                if limit is not None and limit < 0:
+                    checks.refuse("limit", "value_is_out_of_range", "is zero or more")
+                reset = _RESETS.get(message.reset, ResetWindow.BILLING_PERIOD)
+                return PlanEntitlement(message.feature_code, limit, not message.hard, reset, message.metric_code)
+            case _:
+                checks.refuse("kind", "value_is_mandatory", "is gate, limit or configuration")
+                return PlanEntitlement(message.feature_code, value=False)
 
 
 def plan_to_pb(version: PlanVersion) -> pb.Plan:
@@ -175,13 +178,14 @@ def plan_to_pb(version: PlanVersion) -> pb.Plan:
         bill_charges_monthly=plan.bill_charges_monthly,
         trial_days=plan.trial_days,
         minimum_commitment_cents=plan.currency.to_minor(plan.minimum_commitment_amount),
-        charges=[_charge_to_pb(each, plan.currency) for each in plan.charges],
+        charges=[charge_to_pb(each, plan.currency) for each in plan.charges],
         entitlements=[_entitlement_to_pb(each) for each in plan.entitlements],
         created_at=instant_to_pb(version.created_at),
         tax_codes=version.tax_codes,
         bill_usage_in_trial=version.bill_usage_in_trial,
         deleted_at=instant_to_pb(version.deleted_at),
         active_subscription_count=version.active_subscription_count,
+        net_payment_term_days=version.net_payment_term_days,
     )
 
 
@@ -190,28 +194,6 @@ def _interval_to_pb(interval: Interval) -> pb.BillingInterval:
     if interval.unit is CadenceUnit.MONTH and interval.every % _MONTHS_PER_YEAR == 0:
         return pb.BillingInterval(unit=pb.BillingInterval.UNIT_YEAR, count=interval.every // _MONTHS_PER_YEAR)
     return pb.BillingInterval(unit=_UNITS_TO_PB[interval.unit], count=interval.every)
-
-
-def _charge_to_pb(charge: Charge, priced_in: Currency) -> charge_pb2.Charge:
-    return charge_pb2.Charge(
-        id=charge.charge_id,
-        code=charge.code,
-        metric_code=charge.metric_code,
-        invoice_display_name=charge.description,
-        model=model_to_pb(charge.model),
-        filters=[_filter_to_pb(each) for each in charge.filters],
-        group_by=charge.group_by or (),
-        min_amount_cents=priced_in.to_minor(charge.minimum_amount),
-        pay_in_advance=charge.in_advance,
-        prorated=charge.prorated,
-    )
-
-
-def _filter_to_pb(each: ChargeFilter) -> charge_pb2.Charge.FilteredPrice:
-    values = {name: charge_pb2.Charge.PropertyValues(values=accepted) for name, accepted in each.conditions}
-    return charge_pb2.Charge.FilteredPrice(
-        values=values, model=model_to_pb(each.model), invoice_display_name=each.description
-    )
 
 
 def _entitlement_to_pb(each: PlanEntitlement) -> pb.PlanEntitlement:
@@ -229,24 +211,3 @@ def _entitlement_to_pb(each: PlanEntitlement) -> pb.PlanEntitlement:
         hard=not each.is_soft,
         reset=_RESETS_TO_PB[each.reset],
     )
-
-
-def _require_unique_codes(charges: tuple[Charge, ...]) -> None:
-    """Two charges of one metric need codes of their own."""
-    seen: set[str] = set()
-    for number, each in enumerate(charges):
-        if each.code in seen:
-            raise InvalidArgumentError.of_field(
-                f"{PATH}.charges[{number}].code", "value_already_exist", "is the code of another charge"
-            )
-        seen.add(each.code)
-
-
-def _require_at_most(path: str, count: int, most: int) -> None:
-    if count > most:
-        raise InvalidArgumentError.of_field(path, "value_is_invalid", f"are at most {most}")
-
-
-def _require_amount(path: str, amount_cents: int) -> None:
-    if not 0 <= amount_cents <= MAX_AMOUNT_CENTS:
-        raise InvalidArgumentError.of_field(path, "value_is_out_of_range", f"is 0 to {MAX_AMOUNT_CENTS}")

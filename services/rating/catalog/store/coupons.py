@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,49 +17,71 @@ from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
 from services.rating.pricing.catalog import AppliedCoupon, Coupon
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
-from services.rating.shared.rows import read_list
+from services.rating.shared.rows import lock_row, named_in, read_list
 from services.rating.tables.catalog import COUPONS
 from services.rating.tables.subscriptions import APPLIED_COUPONS, CUSTOMERS
 
 
 def insert_coupon(tx: Connection, organization: OrganizationId, coupon: Coupon) -> bool:
     """Keep a new coupon; False when its code is taken."""
-    terms = coupon.terms
     statement = insert(COUPONS).values(
-        organization_id=organization,
-        id=coupon.coupon_id,
-        code=terms.code,
-        name=coupon.name,
-        amount_cents=terms.amount_cents,
-        currency=coupon.currency,
-        rate_percent=terms.rate_percent,
-        frequency=terms.frequency,
-        frequency_duration=terms.invoices_left,
-        plan_codes=list(terms.plan_codes),
-        metric_codes=list(terms.metric_codes),
-        expires_at=coupon.expires_at,
-        created_at=coupon.created_at,
+        organization_id=organization, id=coupon.coupon_id, created_at=coupon.created_at, **_changing(coupon)
     )
     return tx.execute(statement.on_conflict_do_nothing().returning(COUPONS.c.id)).first() is not None
 
 
-def coupon(tx: Connection, organization: OrganizationId, code: str) -> Coupon:
-    """The coupon with this code.
+def save_coupon(tx: Connection, organization: OrganizationId, coupon: Coupon) -> None:
+    """Replace the content of a coupon; what customers hold has its own terms."""
+    own = (COUPONS.c.organization_id == organization) & (COUPONS.c.id == coupon.coupon_id)
+    tx.execute(COUPONS.update().where(own).values(**_changing(coupon)))
+
+
+def _changing(coupon: Coupon) -> dict[str, Any]:
+    return {
+        "code": coupon.terms.code,
+        "name": coupon.name,
+        "description": coupon.description,
+        "is_reusable": coupon.is_reusable,
+        "amount_cents": coupon.terms.amount_cents,
+        "frequency_duration": coupon.terms.invoices_left,
+        "deleted_at": coupon.deleted_at,
+        **_terms(coupon),
+    }
+
+
+def _terms(coupon: Coupon) -> dict[str, Any]:
+    """What a coupon and one in a customer's hand have alike."""
+    return {
+        "currency": coupon.currency,
+        "rate_percent": coupon.terms.rate_percent,
+        "frequency": coupon.terms.frequency,
+        "plan_codes": list(coupon.terms.plan_codes),
+        "metric_codes": list(coupon.terms.metric_codes),
+        "expires_at": coupon.expires_at,
+    }
+
+
+def coupon(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> Coupon:
+    """The coupon with this code that is not withdrawn; with `lock` nobody else changes it meanwhile.
 
     Raises:
         NotFoundError: `COUPON_UNKNOWN`.
     """
-    own = (COUPONS.c.organization_id == organization) & (COUPONS.c.code == code)
-    row = tx.execute(sa.select(COUPONS).where(own)).first()
+    statement = _select_coupons(organization).where(COUPONS.c.code == code)
+    row = lock_row(tx, statement, of=COUPONS) if lock else tx.execute(statement).first()
     if row is None:
         raise NotFoundError("COUPON_UNKNOWN", f"no coupon has the code {code!r}", code=code)
     return _coupon(row)
 
 
-def list_coupons(tx: Connection, organization: OrganizationId, page: Page) -> Listed[Coupon]:
-    """The organization's coupons, by code."""
-    statement = sa.select(COUPONS).where(COUPONS.c.organization_id == organization)
+def list_coupons(tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()) -> Listed[Coupon]:
+    """The organization's coupons that are not withdrawn, by code; only those with these codes where any are given."""
+    statement = _select_coupons(organization).where(named_in(COUPONS.c.code, codes, "codes"))
     return read_list(tx, statement, COUPONS.c.code, page, _coupon)
+
+
+def _select_coupons(organization: OrganizationId) -> sa.Select[Any]:
+    return sa.select(COUPONS).where(COUPONS.c.organization_id == organization, COUPONS.c.deleted_at.is_(None))
 
 
 def insert_applied(tx: Connection, organization: OrganizationId, applied: AppliedCoupon) -> bool:
@@ -74,6 +97,8 @@ def insert_applied(tx: Connection, organization: OrganizationId, applied: Applie
         invoices_left=terms.invoices_left,
         created_at=applied.created_at,
         terminated_at=applied.terminated_at,
+        frequency_duration=applied.frequency_duration,
+        **_terms(applied.coupon),
     )
     return tx.execute(statement.on_conflict_do_nothing().returning(APPLIED_COUPONS.c.id)).first() is not None
 
@@ -101,7 +126,7 @@ def coupons_of(
     statement = (
         _select_applied(organization)
         .where(APPLIED_COUPONS.c.customer_id.in_(list(customers)), APPLIED_COUPONS.c.terminated_at.is_(None))
-        .where(sa.or_(COUPONS.c.expires_at.is_(None), COUPONS.c.expires_at > at))
+        .where(sa.or_(APPLIED_COUPONS.c.expires_at.is_(None), APPLIED_COUPONS.c.expires_at > at))
         .order_by(APPLIED_COUPONS.c.id)
         .with_for_update(of=APPLIED_COUPONS, key_share=True)
     )
@@ -111,31 +136,59 @@ def coupons_of(
     return dict(held)
 
 
+def has_held(tx: Connection, organization: OrganizationId, customer: CustomerId, coupon_id: str) -> bool:
+    """Whether a customer holds a coupon, or ever did."""
+    own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.customer_id == customer
+    statement = sa.select(sa.literal(1)).where(*own, APPLIED_COUPONS.c.coupon_id == coupon_id).limit(1)
+    return tx.execute(statement).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedCouponsWanted:
+    """Which coupons in customers' hands a list is of; every filter that is set must hold.
+
+    Attributes:
+        external_customer_id: only this customer's.
+        is_active: only those that still reduce, or only those that have ended; None for both.
+        coupon_codes: only of these coupons.
+    """
+
+    external_customer_id: str = ""
+    is_active: bool | None = None
+    coupon_codes: tuple[str, ...] = ()
+
+
 def list_applied(
-    tx: Connection, organization: OrganizationId, page: Page, external_customer_id: str = ""
+    tx: Connection, organization: OrganizationId, page: Page, wanted: AppliedCouponsWanted
 ) -> Listed[AppliedCoupon]:
-    """Coupons in customers' hands, ended ones included, newest first; one customer's where named."""
-    statement = _select_applied(organization)
-    if external_customer_id:
-        statement = statement.where(CUSTOMERS.c.external_id == external_customer_id)
+    """Coupons in customers' hands, newest first."""
+    statement = _select_applied(organization).where(named_in(COUPONS.c.code, wanted.coupon_codes, "coupon_codes"))
+    if wanted.external_customer_id:
+        statement = statement.where(CUSTOMERS.c.external_id == wanted.external_customer_id)
+    if wanted.is_active is not None:
+        statement = statement.where(APPLIED_COUPONS.c.terminated_at.is_(None) == wanted.is_active)
     return read_list(tx, statement, APPLIED_COUPONS.c.id, page, _applied, newest_first=True)
 
 
 def terminate_applied(
-    tx: Connection, organization: OrganizationId, applied_coupon_id: str, at: datetime
+    tx: Connection, organization: OrganizationId, applied_coupon_id: str, external_customer_id: str, at: datetime
 ) -> AppliedCoupon:
-    """Take a coupon away; one that has ended keeps its instant.
+    """Take a coupon away from a customer, or from whoever holds it for an empty id; an ended one keeps its instant.
 
     Raises:
         NotFoundError: `APPLIED_COUPON_UNKNOWN`.
     """
-    own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.id == applied_coupon_id
-    ended = sa.func.coalesce(APPLIED_COUPONS.c.terminated_at, at)
-    tx.execute(APPLIED_COUPONS.update().where(*own).values(terminated_at=ended))
-    row = tx.execute(_select_applied(organization).where(APPLIED_COUPONS.c.id == applied_coupon_id)).first()
+    statement = _select_applied(organization).where(APPLIED_COUPONS.c.id == applied_coupon_id)
+    if external_customer_id:
+        statement = statement.where(CUSTOMERS.c.external_id == external_customer_id)
+    row = lock_row(tx, statement, of=APPLIED_COUPONS)
     if row is None:
         raise NotFoundError("APPLIED_COUPON_UNKNOWN", "no applied coupon has this id", id=applied_coupon_id)
-    return _applied(row)
+    held = _applied(row)
+    ended = replace(held, terminated_at=held.terminated_at or at)
+    own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.id == applied_coupon_id
+    tx.execute(APPLIED_COUPONS.update().where(*own).values(terminated_at=ended.terminated_at))
+    return ended
 
 
 def _select_applied(organization: OrganizationId) -> sa.Select[Any]:
@@ -143,7 +196,12 @@ def _select_applied(organization: OrganizationId) -> sa.Select[Any]:
         sa.select(
             APPLIED_COUPONS,
             CUSTOMERS.c.external_id.label("external_customer_id"),
-            *(COUPONS.c[name].label(f"its_{name}") for name in COUPONS.c.keys()),  # noqa: SIM118
+            COUPONS.c.code,
+            COUPONS.c.name,
+            COUPONS.c.description,
+            COUPONS.c.is_reusable,
+            COUPONS.c.created_at.label("coupon_created_at"),
+            COUPONS.c.deleted_at,
         )
         .join(
             COUPONS,
@@ -175,35 +233,42 @@ def _coupon(row: Row[Any]) -> Coupon:
         currency=row.currency,
         created_at=row.created_at,
         expires_at=row.expires_at,
+        description=row.description,
+        is_reusable=row.is_reusable,
+        deleted_at=row.deleted_at,
     )
 
 
 def _applied(row: Row[Any]) -> AppliedCoupon:
     terms = CouponTerms(
-        code=row.its_code,
-        frequency=CouponFrequency(row.its_frequency),
+        code=row.code,
+        frequency=CouponFrequency(row.frequency),
         amount_cents=row.amount_cents,
-        rate_percent=row.its_rate_percent,
+        rate_percent=row.rate_percent,
         used_cents=row.used_cents,
         invoices_left=row.invoices_left,
-        plan_codes=tuple(row.its_plan_codes),
-        metric_codes=tuple(row.its_metric_codes),
+        plan_codes=tuple(row.plan_codes),
+        metric_codes=tuple(row.metric_codes),
         is_used_up=row.terminated_at is not None,
     )
-    coupon_ = Coupon(
+    agreed = Coupon(
         coupon_id=row.coupon_id,
-        name=row.its_name,
+        name=row.name,
         # What is left for this customer may be less than a new coupon may promise.
         terms=terms,
-        currency=row.its_currency,
-        created_at=row.its_created_at,
-        expires_at=row.its_expires_at,
+        currency=row.currency,
+        created_at=row.coupon_created_at,
+        expires_at=row.expires_at,
+        description=row.description,
+        is_reusable=row.is_reusable,
+        deleted_at=row.deleted_at,
     )
     return AppliedCoupon(
         applied_coupon_id=row.id,
-        coupon=coupon_,
+        coupon=agreed,
         customer_id=CustomerId(row.customer_id),
         external_customer_id=row.external_customer_id,
         created_at=row.created_at,
         terminated_at=row.terminated_at,
+        frequency_duration=row.frequency_duration,
     )

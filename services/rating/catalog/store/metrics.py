@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,10 @@ from sqlalchemy.engine import Connection, Row
 
 from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
-from services.kernel.ids import BillableMetricId, OrganizationId
+from services.kernel.ids import BillableMetricId, OrganizationId, uuid_or_none
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric, MetricFilter, Rounding, RoundingFunction
-from services.rating.shared.rows import read_list
+from services.rating.shared.rows import lock_row, named_in, read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import BILLABLE_METRICS, PLANS
 from services.rating.tables.subscriptions import SUBSCRIPTIONS
@@ -70,20 +70,28 @@ def metric(tx: Connection, organization: OrganizationId, code: str, *, lock: boo
     """
     own = (BILLABLE_METRICS.c.organization_id == organization) & (BILLABLE_METRICS.c.code == code) & _LIVE_METRIC
     statement = sa.select(BILLABLE_METRICS).where(own)
-    row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
+    row = lock_row(tx, statement, of=BILLABLE_METRICS) if lock else tx.execute(statement).first()
     if row is None:
         raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
     return _metric(row)
 
 
-def metrics_by_code(
-    tx: Connection, organization: OrganizationId, codes: Iterable[str] | None = None
-) -> dict[str, MetricVersion]:
-    """Current versions of live metrics by code; all of the organization's when no codes are given."""
-    statement = sa.select(BILLABLE_METRICS).where(BILLABLE_METRICS.c.organization_id == organization, _LIVE_METRIC)
-    if codes is not None:
-        statement = statement.where(BILLABLE_METRICS.c.code.in_(list(codes)))
-    return {row.code: _metric(row) for row in tx.execute(statement)}
+def metrics_by_code(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> dict[str, MetricVersion]:
+    """Those live metrics that have one of these codes, in their current versions, by code."""
+    if not codes:
+        return {}
+    own = (BILLABLE_METRICS.c.organization_id == organization) & BILLABLE_METRICS.c.code.in_(list(codes)) & _LIVE_METRIC
+    return {row.code: _metric(row) for row in tx.execute(sa.select(BILLABLE_METRICS).where(own))}
+
+
+def metric_codes_by_id(tx: Connection, organization: OrganizationId, ids: Collection[str]) -> dict[str, str]:
+    """Codes of those live metrics that have one of these Farebox ids, by id."""
+    known = [each for each in ids if uuid_or_none(each) is not None]
+    if not known:
+        return {}
+    own = (BILLABLE_METRICS.c.organization_id == organization) & BILLABLE_METRICS.c.id.in_(known) & _LIVE_METRIC
+    columns = BILLABLE_METRICS.c.id, BILLABLE_METRICS.c.code
+    return {row.id: row.code for row in tx.execute(sa.select(*columns).where(own))}
 
 
 def metric_version(
@@ -101,9 +109,12 @@ def metric_version(
     return _metric(row)
 
 
-def list_metrics(tx: Connection, organization: OrganizationId, page: Page) -> Listed[MetricVersion]:
-    """The organization's metrics, by code."""
+def list_metrics(
+    tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()
+) -> Listed[MetricVersion]:
+    """The organization's metrics, by code; only those with these codes where any are given."""
     statement = sa.select(BILLABLE_METRICS).where(BILLABLE_METRICS.c.organization_id == organization, _LIVE_METRIC)
+    statement = statement.where(named_in(BILLABLE_METRICS.c.code, codes, "codes"))
     return read_list(tx, statement, BILLABLE_METRICS.c.code, page, _metric)
 
 

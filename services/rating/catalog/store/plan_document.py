@@ -80,6 +80,8 @@ def _charge_to_document(charge: Charge) -> dict[str, Any]:
         "minimum_amount": str(charge.minimum_amount),
         "prorated": charge.prorated,
         "in_advance": charge.in_advance,
+        "tax_codes": list(charge.tax_codes),
+        "metric_id": charge.metric_id,
     }
 
 
@@ -96,6 +98,9 @@ def _charge_from_document(document: Mapping[str, Any]) -> Charge:
         in_advance=document["in_advance"],
         description=document["description"],
         code=document["code"],
+        # Documents from before charges had taxes, and knew their metric's id, have neither.
+        tax_codes=tuple(document.get("tax_codes", ())),
+        metric_id=document.get("metric_id", ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, PlanId
 from services.rating.catalog.store.plan_document import plan_from_document, plan_to_document
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.rows import read_list
+from services.rating.shared.rows import lock_row, named_in, read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import PLANS
 from services.rating.tables.subscriptions import SUBSCRIPTIONS
@@ -42,14 +42,16 @@ def _content(version: PlanVersion) -> dict[str, Any]:
         "description": version.description,
         "tax_codes": list(version.tax_codes),
         "bill_usage_in_trial": version.bill_usage_in_trial,
+        "net_payment_term_days": version.net_payment_term_days,
     }
+    limited = {each.metric_code for each in plan.entitlements if each.metric_code}
     return {
         "id": version.plan_id,
         "code": plan.code,
         "version": plan.version,
         "currency": plan.currency.code,
         "content": document,
-        "metric_codes": sorted({each.metric_code for each in plan.charges}),
+        "metric_codes": sorted({each.metric_code for each in plan.charges} | limited),
         "is_current": version.is_current,
         "deleted_at": version.deleted_at,
     }
@@ -87,10 +89,10 @@ def _one_plan(
     tx: Connection, organization: OrganizationId, code: str, chosen: sa.ColumnElement[bool], lock: str | None = None
 ) -> PlanVersion:
     statement = _select_plans(organization).where(PLANS.c.code == code, chosen)
-    if lock:
-        statement = statement.with_for_update(read=lock == "share", key_share=lock == "update", of=PLANS)
-    # Whoever waited for a change of the plan finds the version it waited for superseded, and looks once more.
-    row = tx.execute(statement).first() or tx.execute(statement).first()
+    if lock is None:
+        row = tx.execute(statement).first()
+    else:
+        row = lock_row(tx, statement, of=PLANS, is_shared=lock == "share")
     if row is None:
         raise NotFoundError("PLAN_UNKNOWN", f"no plan has the code {code!r}", code=code)
     return plan_of_row(row)
@@ -106,15 +108,26 @@ def plan_versions(
     return {PlanId(row.id): plan_of_row(row) for row in tx.execute(statement)}
 
 
-def list_plans(tx: Connection, organization: OrganizationId, page: Page) -> Listed[PlanVersion]:
-    """The current versions of the plans on sale, by code."""
-    return read_list(tx, _select_plans(organization).where(_LIVE_PLAN), PLANS.c.code, page, plan_of_row)
+def list_plans(
+    tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()
+) -> Listed[PlanVersion]:
+    """The current versions of the plans on sale, by code; only those with these codes where any are given."""
+    statement = _select_plans(organization).where(_LIVE_PLAN, named_in(PLANS.c.code, codes, "codes"))
+    return read_list(tx, statement, PLANS.c.code, page, plan_of_row)
 
 
 def list_plan_versions(tx: Connection, organization: OrganizationId, code: str) -> list[PlanVersion]:
     """All versions of a plan, newest first; empty for an unknown code."""
     statement = _select_plans(organization).where(PLANS.c.code == code).order_by(PLANS.c.version.desc())
     return [plan_of_row(row) for row in tx.execute(statement)]
+
+
+def codes_on_sale(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> set[str]:
+    """Those of the codes that a plan on sale has."""
+    if not codes:
+        return set()
+    own = (PLANS.c.organization_id == organization) & PLANS.c.code.in_(list(codes)) & _LIVE_PLAN
+    return set(tx.execute(sa.select(PLANS.c.code).where(own)).scalars())
 
 
 def newest_version(tx: Connection, organization: OrganizationId, code: str) -> int:
@@ -173,4 +186,6 @@ def plan_of_row(row: Row[Any]) -> PlanVersion:
         is_current=row.is_current,
         deleted_at=row.deleted_at,
         active_subscription_count=row.active_subscription_count,
+        # Documents from before there was such a term have none.
+        net_payment_term_days=content.get("net_payment_term_days"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from services.kernel.ids import FeeId, InvoiceId, OrganizationId, new_id
 from services.kernel.money import Currency
 from services.kernel.money import currency as currency_of
 from services.kernel.period import Period
-from services.rating.catalog.store.taxes import taxes_by_code
+from services.rating.catalog.store.taxes import TaxLevels, tax_levels
 from services.rating.customers.customer import Customer
 from services.rating.customers.store import customer as customer_of
 from services.rating.deps import Deps
@@ -32,7 +32,6 @@ from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.organization import Organization
 from services.rating.organizations.store import organization as organization_of
-from services.rating.pricing.catalog import CatalogTax
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.charges.checks import require_amount
 from services.rating.pricing.fee import Fee, FeeKind
@@ -83,7 +82,8 @@ def create_one_off_invoice(
     organization = organization_of(tx, organization_id)
     customer = customer_of(tx, organization_id, external_customer_id)
     currency = currency_of(currency_code or customer.currency or organization.default_currency)
-    taxes = taxes_by_code(tx, organization_id)
+    named = {code for item in items for code in item.tax_codes}
+    taxes = tax_levels(tx, organization_id, named | set(customer.tax_codes))
     at = now_of(deps, tx, organization_id)
     fees = tuple(
         _item_fee(index, item, _taxes(index, item, customer, taxes), currency, at) for index, item in enumerate(items)
@@ -113,15 +113,12 @@ def _check_items(items: Sequence[OneOffItem]) -> None:
             )
 
 
-def _taxes(index: int, item: OneOffItem, customer: Customer, known: Mapping[str, CatalogTax]) -> tuple[Tax, ...]:
+def _taxes(index: int, item: OneOffItem, customer: Customer, taxes: TaxLevels) -> tuple[Tax, ...]:
     """The item's own taxes, else the customer's, else the organization's."""
     for code in item.tax_codes:
-        if code not in known:
+        if code not in taxes.by_code:
             raise InvalidArgumentError.of_field(f"items[{index}].tax_codes", "value_is_invalid", f"{code!r} is unknown")
-    codes = item.tax_codes or customer.tax_codes
-    if codes:
-        return tuple(known[code].tax for code in codes if code in known)
-    return tuple(each.tax for each in known.values() if each.applied_to_organization)
+    return taxes.of(item.tax_codes, customer.tax_codes)
 
 
 def _item_fee(index: int, item: OneOffItem, taxes: tuple[Tax, ...], currency: Currency, at: datetime) -> BilledFee:

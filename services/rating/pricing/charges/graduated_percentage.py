@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from services.kernel.checks import inside
 from services.kernel.money import ZERO
-from services.rating.pricing.charges.checks import require_amount, require_tiers
+from services.rating.pricing.charges.checks import require_price, require_tiers
 from services.rating.pricing.charges.graduated import Graduated
 from services.rating.pricing.charges.priced import Line
 from services.rating.pricing.charges.tier import Tier
@@ -39,10 +40,11 @@ class GraduatedPercentage:
 
     def __post_init__(self) -> None:
         """Refuse tiers that cannot price every value once."""
-        require_tiers("tiers", self.tiers)
-        for number, tier in enumerate(self.tiers):
-            require_amount(f"tiers[{number}].rate_percent", tier.rate_percent)
-            require_amount(f"tiers[{number}].flat_amount", tier.flat_amount)
+        with inside() as checks:
+            checks(require_tiers, "tiers", self.tiers)
+            for number, tier in enumerate(self.tiers):
+                checks(require_price, f"tiers[{number}].rate_percent", tier.rate_percent)
+                checks(require_price, f"tiers[{number}].flat_amount", tier.flat_amount)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
         """One line for each tier entered; a percentage is a price of a hundredth on each unit of value."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from services.kernel.checks import inside
 from services.kernel.money import ZERO
-from services.rating.pricing.charges.checks import require_amount, require_positive
+from services.rating.pricing.charges.checks import require_amount, require_positive, require_price
 from services.rating.pricing.charges.priced import Line, unit_line
 
 
@@ -26,9 +27,10 @@ class Package:
 
     def __post_init__(self) -> None:
         """Refuse empty packages and numbers below zero."""
-        require_amount("package_amount", self.package_amount)
-        require_positive("package_size", self.package_size)
-        require_amount("free_units", self.free_units)
+        with inside() as checks:
+            checks(require_price, "package_amount", self.package_amount)
+            checks(require_positive, "package_size", self.package_size)
+            checks(require_amount, "free_units", self.free_units)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
         """A line of packages, after a line of free units where the charge has any."""

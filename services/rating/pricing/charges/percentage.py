@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.checks import inside
 from services.kernel.money import ZERO
-from services.rating.pricing.charges.checks import require_amount, require_positive
+from services.rating.pricing.charges.checks import require_positive, require_price
 from services.rating.pricing.charges.priced import Line, unit_line
 from services.rating.pricing.charges.transactions import PaidTransactions, Transactions, TransactionTerms
 
@@ -37,21 +37,20 @@ class Percentage:
 
     def __post_init__(self) -> None:
         """Refuse numbers below zero, empty allowances (leave them out) and a minimum above the maximum."""
-        require_amount("rate_percent", self.rate_percent)
-        require_amount("fixed_amount", self.fixed_amount)
-        if self.free_events is not None and self.free_events < 1:
-            raise InvalidArgumentError.of_field("free_events", "value_is_out_of_range", "is 1 or more, or absent")
-        if self.free_amount is not None:
-            require_positive("free_amount", self.free_amount)
         least, most = self.per_transaction_min_amount, self.per_transaction_max_amount
-        if least is not None:
-            require_amount("per_transaction_min_amount", least)
-        if most is not None:
-            require_amount("per_transaction_max_amount", most)
-            if least is not None and least > most:
-                raise InvalidArgumentError.of_field(
-                    "per_transaction_min_amount", "value_is_out_of_range", "is at most the maximum"
-                )
+        with inside() as checks:
+            checks(require_price, "rate_percent", self.rate_percent)
+            checks(require_price, "fixed_amount", self.fixed_amount)
+            if self.free_events is not None and self.free_events < 1:
+                checks.refuse("free_events", "value_is_out_of_range", "is 1 or more, or absent")
+            if self.free_amount is not None:
+                checks(require_positive, "free_amount", self.free_amount)
+            if least is not None:
+                checks(require_price, "per_transaction_min_amount", least)
+            if most is not None:
+                checks(require_price, "per_transaction_max_amount", most)
+            if least is not None and most is not None and least > most:
+                checks.refuse("per_transaction_min_amount", "value_is_out_of_range", "is at most the maximum")
 
     @property
     def terms(self) -> TransactionTerms:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from services.rating.pricing.charges.checks import require_amount
+from services.rating.pricing.charges.checks import require_price
 from services.rating.pricing.charges.priced import Line, unit_line
 from services.rating.pricing.charges.usage import Step
 
@@ -23,7 +23,7 @@ class Standard:
 
     def __post_init__(self) -> None:
         """Refuse a price below zero."""
-        require_amount("unit_amount", self.unit_amount)
+        require_price("unit_amount", self.unit_amount)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
         """One line."""

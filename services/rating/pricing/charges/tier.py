@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from services.kernel.checks import inside
 from services.kernel.money import ZERO, plain
-from services.rating.pricing.charges.checks import require_amount, require_tiers
+from services.rating.pricing.charges.checks import require_price, require_tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class Tier:
 
 
 def check_tiers(tiers: tuple[Tier, ...]) -> None:
-    """Refuse gaps, overlaps, a closed end and prices below zero; the error names `tiers[n].…`."""
-    require_tiers("tiers", tiers)
-    for number, tier in enumerate(tiers):
-        require_amount(f"tiers[{number}].unit_amount", tier.unit_amount)
-        require_amount(f"tiers[{number}].flat_amount", tier.flat_amount)
+    """Refuse gaps, overlaps, a closed end and absurd prices; the error names every `tiers[n].…` that is wrong."""
+    with inside() as checks:
+        checks(require_tiers, "tiers", tiers)
+        for number, tier in enumerate(tiers):
+            checks(require_price, f"tiers[{number}].unit_amount", tier.unit_amount)
+            checks(require_price, f"tiers[{number}].flat_amount", tier.flat_amount)
 
 
 def describe_tier(number: int, above: Decimal, up_to: Decimal | None) -> str:

@@ -1,0 +1,96 @@
+"""What a plan names: its charges' metrics, its taxes. Found, checked, and written into the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.checks import Checks, inside
+from services.kernel.ids import OrganizationId
+from services.rating.catalog.store.metrics import metric_codes_by_id, metrics_by_code
+from services.rating.catalog.store.taxes import tax_codes_of, taxes_by_code
+from services.rating.pricing.catalog import MetricVersion, PlanVersion
+from services.rating.pricing.plan import Charge, with_codes
+
+# Characters of a code that a refusal repeats.
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is of what a plan names.
+
+    Attributes:
+        metrics: by code.
+        metric_codes: codes of metrics by Farebox id.
+        tax_codes: of taxes.
+    """
+
+    metrics: Mapping[str, MetricVersion]
+    metric_codes: Mapping[str, str]
+    tax_codes: Collection[str]
+
+
+def settle_references(
+    tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None = None
+) -> PlanVersion:
+    """The draft with the metric of each charge found by id or code, and with a code for each charge.
+
+    A tax that the current version names may be gone meanwhile; a metric that a plan on sale names never goes.
+
+    Raises:
+        InvalidArgumentError: names everything that does not exist or does not fit.
+    """
+    known = _known(tx, organization, draft, current)
+    with inside("plan") as checks:
+        for number, charge in enumerate(draft.plan.charges):
+            checks(_check_charge, charge, f"charges[{number}]", known)
+        for number, each in enumerate(draft.plan.entitlements):
+            if each.metric_code and each.metric_code not in known.metrics:
+                _refuse(checks, f"entitlements[{number}].metric_code", each.metric_code)
+        _check_taxes(checks, draft.tax_codes, known)
+    charges = with_codes(tuple(_settled(charge, known) for charge in draft.plan.charges))
+    return replace(draft, plan=replace(draft.plan, charges=charges))
+
+
+def _known(tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None) -> Known:
+    plan = draft.plan
+    by_id = metric_codes_by_id(tx, organization, {each.metric_id for each in plan.charges if each.metric_id})
+    named = {charge.metric_code for charge in plan.charges} | {limit.metric_code for limit in plan.entitlements}
+    kept = tax_codes_of(current) if current is not None else set()
+    return Known(
+        metrics=metrics_by_code(tx, organization, (named | set(by_id.values())) - {""}),
+        metric_codes=by_id,
+        tax_codes=kept | set(taxes_by_code(tx, organization, tax_codes_of(draft) - kept)),
+    )
+
+
+def _check_charge(charge: Charge, path: str, known: Known) -> None:
+    with inside(path) as checks:
+        _check_taxes(checks, charge.tax_codes, known)
+        by_id = known.metric_codes.get(charge.metric_id)
+        if charge.metric_id and by_id is None:
+            checks.refuse("metric_id", "value_is_invalid", "no metric has this id")
+        elif charge.metric_id and charge.metric_code not in {"", by_id}:
+            checks.refuse("metric_id", "value_is_invalid", "is the id of another metric than metric_code names")
+        elif (code := charge.metric_code or by_id or "") not in known.metrics:
+            _refuse(checks, "metric_code", code)
+        else:
+            charge.check_metric(known.metrics[code].definition)
+
+
+def _check_taxes(checks: Checks, codes: Collection[str], known: Known) -> None:
+    for number, code in enumerate(codes):
+        if code not in known.tax_codes:
+            _refuse(checks, f"tax_codes[{number}]", code)
+
+
+def _refuse(checks: Checks, path: str, code: str) -> None:
+    checks.refuse(path, "value_is_invalid", f"nothing has the code {code[:_SHOWN]!r}")
+
+
+def _settled(charge: Charge, known: Known) -> Charge:
+    code = charge.metric_code or known.metric_codes[charge.metric_id]
+    return replace(charge, metric_code=code, metric_id=known.metrics[code].metric_id)
