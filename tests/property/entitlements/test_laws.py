@@ -180,4 +180,4 @@ class HardLimit(RuleBasedStateMachine):
 
 
 TestHardLimit = HardLimit.TestCase
-TestHardLimit.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestHardLimit.settings = settings(max_examples=60, stateful_step_count=25)

@@ -129,7 +129,7 @@ def prepare(preparer: Preparer, rows: list[UsageEvent], received_us: int) -> Sub
     return Submission(ORGANIZATION, events, received_us, preparer.prepare(ORGANIZATION, events, received_us))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(batches, st.lists(st.integers(1, 3), min_size=8, max_size=8), st.booleans(), st.data())
 def test_log_is_the_set_of_distinct_ids(
     plan: list[list[tuple[Any, ...]]],
