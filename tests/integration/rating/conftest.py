@@ -1,4 +1,4 @@
-"""Rating on a fresh database for each test."""
+"""Rating on a fresh database for each test; accounts, each an organization of its own, share one a module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.chassis.config import Settings
+from services.chassis.db import Database
+from tests.support.accounts.commands import CommandsAccount
+from tests.support.rating.billing import MemoryLog
 from tests.support.rating.server import Rating, Tenant, running_rating
+from tests.support.servers import Templates, settings_of
+
+# Accounts are played by rating's commands alone, which publish nothing.
+_NO_NATS = "nats://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -21,3 +28,13 @@ def rating(settings_for: Callable[[str], Settings]) -> Iterator[Rating]:
 def tenant(rating: Rating) -> Tenant:
     """An organization in test mode."""
     return rating.tenant()
+
+
+@pytest.fixture(scope="module")
+def new_account(templates: Templates) -> Iterator[Callable[[], CommandsAccount]]:
+    """Makes accounts that are played by rating's commands."""
+    url = templates.clone("rating")
+    database, log = Database(settings_of(url, _NO_NATS)), MemoryLog()
+    yield lambda: CommandsAccount(database, log)
+    database.dispose()
+    templates.drop(url)

@@ -85,6 +85,11 @@ class Story:
             self.books.finalize(next(draft for draft in self.books.drafts if draft.until == at))
 
     @property
+    def is_promised(self) -> bool:
+        """Whether a change or an end is promised."""
+        return self._pending is not None
+
+    @property
     def _now(self) -> Segment:
         """The plan in force."""
         return self.segments[-1]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from services.kernel.money import plain
 from services.kernel.period import Period
@@ -20,6 +20,15 @@ Body = Mapping[str, Any]
 CUSTOMER = "customer_1"
 SUBSCRIPTION = "subscription_1"
 _SECOND = timedelta(seconds=1)
+
+
+class Line(NamedTuple):
+    """One step of a fee's price, in major units."""
+
+    units: Decimal
+    unit_amount: Decimal
+    flat_amount: Decimal
+    amount: Decimal
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,9 @@ class Fee:
         filter, group: the filter that matched, by its display name, and the group.
         event_count: usage events behind it.
         precise_amount: before rounding, in major units.
+        lines: how it came about.
+        coupons_cents: what coupons took off it, exactly.
+        taxes_cents, taxes_rate: its own taxes, and their percent in all.
         total_aggregated_units: the metric's aggregate.
         subscription: the organization's id for it.
         identity: what the height knows it by.
@@ -51,6 +63,10 @@ class Fee:
     event_count: int = 0
     precise_amount: Decimal = Decimal(0)
     total_aggregated_units: Decimal = Decimal(0)
+    lines: tuple[Line, ...] = ()
+    coupons_cents: Decimal = Decimal(0)
+    taxes_cents: int = 0
+    taxes_rate: Decimal = Decimal(0)
     subscription: str = ""
     identity: Any = None
 
@@ -106,7 +122,16 @@ class Invoice:
 
 @dataclass(frozen=True)
 class CreditNote:
-    """A credit note. `balance_cents` is what invoices have not used of its credit."""
+    """A credit note.
+
+    Attributes:
+        total_cents, sub_total_cents, taxes_cents: what it comes to.
+        credit_cents, refund_cents, offset_cents: where that goes.
+        balance_cents: what invoices have not used of its credit.
+        item_cents: its items, rounded.
+        item_precise_cents: the same before; empty where the height does not show them.
+        identity: what the height knows it by.
+    """
 
     total_cents: int
     sub_total_cents: int
@@ -116,6 +141,7 @@ class CreditNote:
     offset_cents: int
     balance_cents: int
     item_cents: tuple[int, ...]
+    item_precise_cents: tuple[Decimal, ...] = ()
     identity: Any = None
 
     def line(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from services.rating.invoicing.bill import Bill, BilledFee
 from services.rating.invoicing.kept_credit_note import GivenCredit
 from services.rating.invoicing.queries.priced_usage import UsageSummary
 from services.rating.pricing.fee import FeeKind
-from tests.support.accounts.account import CreditNote, Fee, Invoice, Usage, seconds_of
+from tests.support.accounts.account import CreditNote, Fee, Invoice, Line, Usage, seconds_of
 
 
 def invoice_of(bill: Bill) -> Invoice:
@@ -17,7 +17,7 @@ def invoice_of(bill: Bill) -> Invoice:
     return Invoice(
         state=str(bill.invoice.state),
         issued_on=bill.issuing_date.isoformat(),
-        fees=tuple(fee_of(billed) for billed in bill.fees),
+        fees=tuple(fee_of(billed, bill.invoice.currency.exponent) for billed in bill.fees),
         fees_cents=totals.fees_cents,
         coupons_cents=totals.coupons_cents,
         sub_total_cents=totals.sub_total_cents,
@@ -28,8 +28,8 @@ def invoice_of(bill: Bill) -> Invoice:
     )
 
 
-def fee_of(billed: BilledFee) -> Fee:
-    """A billed fee."""
+def fee_of(billed: BilledFee, exponent: int = 2) -> Fee:
+    """A billed fee, in a currency with so many decimals."""
     fee = billed.fee
     first, last = seconds_of(fee.period)
     is_base = fee.kind is FeeKind.SUBSCRIPTION
@@ -45,6 +45,10 @@ def fee_of(billed: BilledFee) -> Fee:
         event_count=fee.event_count,
         precise_amount=fee.precise_amount,
         total_aggregated_units=fee.units,
+        lines=tuple(Line(line.units, line.unit_amount, line.flat_amount, line.amount) for line in fee.lines),
+        coupons_cents=billed.coupon_amount.scaleb(exponent),
+        taxes_cents=billed.taxes_cents,
+        taxes_rate=billed.taxes_rate_percent,
         subscription=fee.subscription_id or "",
         identity=billed.fee_id,
     )
@@ -62,6 +66,7 @@ def credit_note_of(given: GivenCredit) -> CreditNote:
         offset_cents=note.offset_cents,
         balance_cents=note.balance_cents,
         item_cents=note.item_cents,
+        item_precise_cents=tuple(item.precise_amount.scaleb(given.currency.exponent) for item in note.items),
         identity=given.credit_note_id,
     )
 

@@ -14,7 +14,7 @@ from farebox.ingest.v1.usage_event_pb2 import UsageEvent
 from farebox.ingest.v1.usage_event_service_pb2 import VoidUsageEventRequest
 from farebox.ingest.v1.usage_event_service_pb2_grpc import UsageEventServiceStub
 from farebox.testing import Farebox, FareboxServer, Rest
-from tests.support.accounts.account import CUSTOMER, SUBSCRIPTION, Body, CreditNote, Fee, Invoice, Usage
+from tests.support.accounts.account import CUSTOMER, SUBSCRIPTION, Body, CreditNote, Fee, Invoice, Line, Usage
 
 Json = Mapping[str, Any]
 # The most that one batch takes, and that one page shows.
@@ -225,9 +225,17 @@ def _fee(body: Json) -> Fee:
         event_count=body["events_count"],
         precise_amount=Decimal(body["precise_amount"]),
         total_aggregated_units=Decimal(body["total_aggregated_units"]),
+        lines=tuple(_line(line) for line in body["amount_details"]["lines"]),
+        coupons_cents=Decimal(body["precise_coupons_amount_cents"]),
+        taxes_cents=body["taxes_amount_cents"],
+        taxes_rate=Decimal(str(body["taxes_rate"])),
         subscription=body["external_subscription_id"],
         identity=body["lago_id"],
     )
+
+
+def _line(body: Json) -> Line:
+    return Line(*(Decimal(body[name] or 0) for name in ("units", "unit_amount", "flat_amount", "amount")))
 
 
 def _credit_note(body: Json) -> CreditNote:

@@ -51,7 +51,7 @@ def test_the_laws_are_found() -> None:
     """The patterns still name files: a tier that is moved must not escape."""
     names = {file.name for file in lawful_files()}
     assert {"test_counting_laws.py", "test_cadence_laws.py", "test_cases.py", "test_margin_cases.py"} <= names
-    assert "test_scenarios_services.py" in names
+    assert "test_scenarios.py" in names
 
 
 def test_a_law_that_is_not_said_is_noticed() -> None:

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.db import Database
 from tests.support.accounts.commands import CommandsAccount
 from tests.support.accounts.play import play, wrong
-from tests.support.rating.billing import MemoryLog
 from tests.support.scenarios import read_scenario, scenario_files
 
 
 @pytest.mark.parametrize("path", scenario_files(), ids=lambda path: path.stem)
-def test_the_invoices_come_to_the_cent(path: Path, database_for: Callable[[str], Database]) -> None:
+def test_the_invoices_come_to_the_cent(path: Path, new_account: Callable[[], CommandsAccount]) -> None:
     """The invoices are those of the price sheet, and the log gives them again."""
-    scenario = read_scenario(path)
-    account = CommandsAccount(database_for("rating"), MemoryLog())
+    scenario, account = read_scenario(path), new_account()
     play(scenario, account)
     assert wrong(scenario, account) == []
     assert account.unlike_the_log() == []
