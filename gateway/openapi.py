@@ -133,7 +133,9 @@ def _parameters(operation: AnyOperation) -> list[Json]:
     query = _fields(operation.query_type)
     needed = _needed(operation.query_type)
     for name, schema in query.items():
-        described.append({"name": name, "in": "query", "required": name in needed, "schema": schema})
+        # Lists are written `a[]=1&a[]=2`.
+        written = f"{name}[]" if schema.get("type") == "array" else name
+        described.append({"name": written, "in": "query", "required": name in needed, "schema": schema})
     if operation.method in CHANGING:
         described.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}})
     return described
@@ -179,7 +181,8 @@ def _response(operation: AnyOperation, status: int) -> Json:
             "required": [operation.answer_root, "meta"],
         }
     elif operation.answer_root:
-        schema = _wrapped(schema, operation.answer_root, is_closed=False)
+        wrapped = _wrapped(schema, operation.answer_root, is_closed=False)
+        schema = {"anyOf": [wrapped, schema]} if operation.is_bare_answered_bare else wrapped
     return {"description": "Success", "content": _content(schema)}
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.auth.scopes import Scope
 from gateway.call import Call, Reply
@@ -64,13 +64,13 @@ class ByCustomer(Struct):
 
 
 class PageMeta(Struct):
-    """Where a page of a list stands."""
+    """Where a page of a list stands; the totals of a list of more than 100,000 entries are left out."""
 
     current_page: int
     next_page: int | None
     prev_page: int | None
-    total_pages: int
-    total_count: int
+    total_pages: int | UnsetType = UNSET
+    total_count: int | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,14 @@ class Request(Generic[PathT, QueryT, BodyT]):
         path: parameters of the path.
         query: parameters after the question mark.
         body: the body; `bytes` where an operation reads it itself.
+        is_bare: whether the body came without its root, where that is optional.
     """
 
     call: Call
     path: PathT
     query: QueryT
     body: BodyT
+    is_bare: bool = False
 
 
 class Endpoint(Protocol):
@@ -133,6 +135,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         root: name that wraps the body; empty for a bare one.
         is_root_optional: whether a bare body is understood too, as some versions of an SDK send it.
         answer_root: name that wraps the answer.
+        is_bare_answered_bare: whether the answer to a bare body is bare, too.
         status: of a success.
         also: statuses beyond those that every operation of its kind can answer.
         summary, description: for the reference.
@@ -153,6 +156,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     root: str = ""
     is_root_optional: bool = False
     answer_root: str = ""
+    is_bare_answered_bare: bool = False
     scope: Scope = Scope.SECRET
     status: int = 200
     also: frozenset[int] = frozenset()
@@ -169,7 +173,9 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         Raises:
             Problem: the request cannot be read, or is refused.
         """
-        return self._write(await self.handle(self.read(call)))
+        request = self.read(call)
+        answer = await self.handle(request)
+        return self._write(answer, "" if request.is_bare and self.is_bare_answered_bare else self.answer_root)
 
     def read(self, call: Call) -> Request[PathT, QueryT, BodyT]:
         """What the caller asks; every field that is wrong is named at once.
@@ -181,20 +187,21 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         path = structs.read(self.path_type, call.path, refusals, is_text=True)
         values = query_values(call.query.multi_items(), refusals)
         query = structs.read(self.query_type, values, refusals, is_text=True)
-        body = call.body if self.body_type is bytes else self._body(call.body, refusals)
+        body, is_bare = (call.body, False) if self.body_type is bytes else self._body(call.body, refusals)
         refusals.raise_any()
-        return Request(call, cast("PathT", path), cast("QueryT", query), cast("BodyT", body))
+        return Request(call, cast("PathT", path), cast("QueryT", query), cast("BodyT", body), is_bare)
 
-    def _body(self, raw: bytes, refusals: Refusals) -> Struct | None:
-        values = unwrap(parse(raw), self.root, refusals, is_optional=self.is_root_optional)
-        return structs.read(self.body_type, values, refusals)
+    def _body(self, raw: bytes, refusals: Refusals) -> tuple[Struct | None, bool]:
+        value = parse(raw)
+        values = unwrap(value, self.root, refusals, is_optional=self.is_root_optional)
+        return structs.read(self.body_type, values, refusals), values is value
 
-    def _write(self, answer: AnswerT) -> Reply:
+    def _write(self, answer: AnswerT, root: str) -> Reply:
         if isinstance(answer, Reply):
             return answer
         if isinstance(answer, Listed):
-            return Reply(ENCODER.encode({self.answer_root: answer.entries, "meta": answer.meta}), self.status)
-        return Reply(ENCODER.encode({self.answer_root: answer} if self.answer_root else answer), self.status)
+            return Reply(ENCODER.encode({root: answer.entries, "meta": answer.meta}), self.status)
+        return Reply(ENCODER.encode({root: answer} if root else answer), self.status)
 
     def callers_field(self, field: str) -> str:
         """The caller's name of a message's field: the longest part that is known, the indexes put back."""
@@ -256,6 +263,7 @@ def operation(
     root: str = "",
     is_root_optional: bool = False,
     answer_root: str | None = None,
+    is_bare_answered_bare: bool = False,
     scope: Scope = Scope.SECRET,
     status: int = 200,
     also: frozenset[int] = frozenset(),
@@ -278,6 +286,7 @@ def operation(
         is_root_optional: whether a bare body is understood too.
         root: name that wraps the body, and the answer unless `answer_root` says otherwise.
         answer_root: name that wraps the answer; for a list, the list's name.
+        is_bare_answered_bare: whether the answer to a bare body is bare, too.
     """
     hints = get_type_hints(handle)
     answer = hints.pop("return")
@@ -297,6 +306,7 @@ def operation(
         root=root if body_type is not Nothing else "",
         is_root_optional=is_root_optional,
         answer_root=root if answer_root is None else answer_root,
+        is_bare_answered_bare=is_bare_answered_bare,
         scope=scope,
         status=status,
         also=also,

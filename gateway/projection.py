@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from msgspec import UNSET, Raw, Struct, inspect
+from msgspec import UNSET, Raw, Struct, UnsetType, inspect
 
 from farebox.common.v1 import decimal_pb2
 from gateway.schema import Part, bare, parts_of
@@ -28,6 +28,7 @@ from services.kernel.money import ZERO, plain
 _TIMESTAMP, _DECIMAL = "google.protobuf.Timestamp", "farebox.common.v1.Decimal"
 
 M = TypeVar("M", bound=Message)
+V = TypeVar("V")
 S = TypeVar("S", bound=Struct)
 
 
@@ -163,6 +164,11 @@ def _fill(inner: Any, value: Any) -> None:
         inner.FromDatetime(value)
     else:
         patch(inner, value)
+
+
+def given(value: V | UnsetType | None) -> V | None:
+    """What a field says; None where it is absent or null."""
+    return None if value is UNSET else value
 
 
 def callers_names(struct: type[Struct], message: type[Message], prefix: str = "") -> dict[str, str]:

@@ -13,6 +13,8 @@ from msgspec import Meta, Raw, Struct, inspect
 
 # What an int64 of a message holds.
 MAX_INTEGER = 2**63 - 1
+# What an int32 of a message holds.
+MAX_COUNT = 2**31 - 1
 # As long as the services' own bound for codes and external ids.
 MAX_CODE = 255
 
@@ -33,6 +35,8 @@ Code = Annotated[
     str,
     Meta(min_length=1, max_length=MAX_CODE, description="The organization's own code, unique for its kind of thing."),
 ]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+CurrencyCode = Annotated[str, Meta(pattern="^[A-Za-z]{3}$", description="ISO 4217 code.")]
 DecimalText = Annotated[
     str, Meta(description="An exact decimal number as text, without exponent.", extra_json_schema={"format": "decimal"})
 ]

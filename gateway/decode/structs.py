@@ -5,7 +5,8 @@ msgspec stops at its first error, so a small walker goes over the Struct's field
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar, cast
 
 from msgspec import Struct, inspect
@@ -27,7 +28,8 @@ def read(
     """The Struct that the values say; None where something is wrong with them, which `refusals` then names.
 
     Args:
-        struct: what is wanted. Its class variable `NOT_OFFERED` names keys that the dialect knows and we do not offer.
+        struct: what is wanted. Its class variable `NOT_OFFERED` names keys that the dialect knows and we do not offer,
+            `FIXED` keys whose only value is how things are with us.
         values: a JSON object, or parameters by name.
         refusals: collects what is wrong.
         path: where the object stands in the request.
@@ -57,14 +59,23 @@ def _object(struct: type[Struct], values: object, path: str, source: Source) -> 
 def _refuse_unknown(
     struct: type[Struct], values: Mapping[str, object], known: Mapping[str, Part], path: str, refusals: Refusals
 ) -> None:
-    not_offered: Iterable[str] = getattr(struct, "NOT_OFFERED", ())
+    not_offered: Collection[str] = getattr(struct, "NOT_OFFERED", ())
+    fixed: Mapping[str, object] = getattr(struct, "FIXED", {})
     for name, value in values.items():
         if name in known:
             continue
-        if name not in not_offered:
+        if name in fixed:
+            if not _is(value, fixed[name]):
+                refusals.add(_join(path, name), "not_available", f"is always {json.dumps(fixed[name])}")
+        elif name not in not_offered:
             refusals.add(_join(path, _printable(name)), "unknown_field", "is not known here")
         elif value not in (None, "", [], {}):
             refusals.add(_join(path, name), "not_available", "is not offered")
+
+
+def _is(value: object, fixed: object) -> bool:
+    """Whether a value says nothing, or how things are; 0 is not false."""
+    return value is None or (type(value) is type(fixed) and value == fixed)
 
 
 def _field(part: Part, value: object, path: str, source: Source) -> object:

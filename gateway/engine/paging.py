@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from farebox.common.v1.page_pb2 import PageRequest, PageResponse
 from gateway.operation import PageMeta
@@ -24,8 +24,8 @@ class PageQuery(Struct, kw_only=True):
 
 
 def page_request(query: PageQuery) -> PageRequest:
-    """The page that is asked for."""
-    return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page)
+    """The page that is asked for, and how long the list is."""
+    return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page, with_total=True)
 
 
 def one_page(count: int) -> PageMeta:
@@ -43,13 +43,19 @@ def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
         count: entries on the page.
     """
     has_more = bool(page.next_page_token)
-    # Where the service does not count the list, what is known of it: this page, and whether there is another.
-    known = (query.page - 1) * query.per_page + count + has_more
-    total = page.total_size if page.HasField("total_size") else known
+    total = _total(query, page, count)
     return PageMeta(
-        current_page=query.page if total else 0,
+        current_page=0 if total == 0 else query.page,
         next_page=query.page + 1 if has_more else None,
         prev_page=query.page - 1 if query.page > 1 else None,
-        total_pages=-(-total // query.per_page),
-        total_count=total,
+        total_pages=UNSET if total is None else -(-total // query.per_page),
+        total_count=UNSET if total is None else total,
     )
+
+
+def _total(query: PageQuery, page: PageResponse, count: int) -> int | None:
+    """How long the list is: as it was counted, else as its last page shows; None where neither says."""
+    if page.HasField("total_size"):
+        return page.total_size
+    is_last = not page.next_page_token and (count > 0 or query.page == 1)
+    return (query.page - 1) * query.per_page + count if is_last else None

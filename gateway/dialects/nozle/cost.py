@@ -17,7 +17,7 @@ from gateway.engine.paging import PageQuery, page_meta, page_request
 from gateway.operation import ById, Listed, Nothing, Request, operation
 from gateway.problem import Problem, invalid
 from gateway.projection import callers_names, exact, json_number, patch, project
-from gateway.schema import Code, DecimalInput, ExactNumber, Instant, InstantInput, Words, of
+from gateway.schema import Code, CurrencyCode, DecimalInput, ExactNumber, Instant, InstantInput, Words, of
 from services.kernel.money import CURRENCIES, Currency, plain
 
 TOKEN_TYPE = Words(cost_model_pb2.TokenType, "TOKEN_TYPE_")
@@ -29,7 +29,6 @@ DEFAULT_CURRENCY = "USD"
 MAX_MODELS = 1000
 _PROPERTIES = ("provider_property", "model_property", "token_type_property", "tokens_property")
 
-CurrencyCode = Annotated[str, Meta(pattern="^[A-Za-z]{3}$", description="ISO 4217 code.")]
 MinorAmount = Annotated[ExactNumber, Meta(description="Minor units, with decimals: 0.25 is a quarter of a cent.")]
 
 

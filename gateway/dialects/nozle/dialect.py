@@ -7,9 +7,9 @@ first SDK called `/v1/can` and `/v1/margin/…`, which stay as aliases.
 from __future__ import annotations
 
 from gateway.dialect import Dialect
-from gateway.dialects.lago import feature, metric, problem, tax
-from gateway.dialects.nozle import access, cost, margin, test_clock
-from gateway.dialects.nozle.not_implemented import NOT_IMPLEMENTED
+from gateway.dialects.lago import customer, feature, metric, not_offered, organization, problem, tax
+from gateway.dialects.nozle import access, cost, entitlement, margin, test_clock
+from gateway.dialects.nozle.not_offered import NOT_OFFERED
 from gateway.dialects.nozle.routes import ROUTES
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
@@ -19,6 +19,9 @@ PORTED = (
     *metric.OPERATIONS,
     *tax.OPERATIONS,
     *feature.OPERATIONS,
+    *customer.OPERATIONS,
+    *organization.OPERATIONS,
+    *entitlement.OPERATIONS,
     *access.OPERATIONS,
     *cost.OPERATIONS,
     *margin.OPERATIONS,
@@ -28,7 +31,7 @@ PORTED = (
 NOZLE = Dialect(
     name="nozle",
     bases=BASES,
-    operations=(*PORTED, *ROUTES, *NOT_IMPLEMENTED),
+    operations=(*PORTED, *ROUTES, *not_offered.NOT_OFFERED, *NOT_OFFERED),
     prefixes=(("/v1", LEGACY),),
     render_problem=problem.render,
 )

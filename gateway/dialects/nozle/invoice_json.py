@@ -9,8 +9,8 @@ from typing import Any
 from farebox.rating.v1.invoice_pb2 import AppliedTax, Invoice
 from farebox.rating.v1.organization_pb2 import Organization
 from farebox.rating.v1.subscription_pb2 import Subscription
+from gateway.dialects.lago.customer import customer_to_api
 from gateway.dialects.nozle import write
-from gateway.dialects.nozle.customers import customer_json
 from gateway.dialects.nozle.fees import fee_json
 from gateway.dialects.nozle.subscriptions import subscription_json
 
@@ -57,7 +57,7 @@ def invoice_json(
         "payment_status": write.word(PAYMENT_STATES, invoice.payment_state) or "pending",
         "currency": invoice.currency,
         **_amounts(invoice),
-        "customer": customer_json(invoice.customer, organization),
+        "customer": customer_to_api(invoice.customer, organization),
         "applied_taxes": [_tax_json(tax, invoice) for tax in invoice.applied_taxes],
         "voided_at": write.instant(invoice, "voided_at"),
         "finalized_at": write.instant(invoice, "finalized_at"),

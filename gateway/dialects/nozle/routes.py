@@ -7,9 +7,7 @@ from gateway.dialects.nozle import (
     checkout,
     coupons,
     credit_notes,
-    customers,
     events,
-    features,
     fees,
     invoices,
     plans,
@@ -37,16 +35,12 @@ CATALOG = (
     Route("GET", "/applied_coupons", coupons.find_applied),
 )
 CUSTOMERS = (
-    Route("POST", "/customers", customers.upsert),
-    Route("GET", "/customers", customers.find_all),
-    Route("GET", _CUSTOMER, customers.find),
     Route("GET", f"{_CUSTOMER}/current_usage", usage.current),
     Route("GET", f"{_CUSTOMER}/past_usage", usage.past),
     Route("GET", f"{_CUSTOMER}/projected_usage", usage.projected),
     Route("GET", f"{_CUSTOMER}/subscriptions", subscriptions.find_of_customer),
     Route("GET", f"{_CUSTOMER}/invoices", invoices.find_of_customer),
     Route("GET", f"{_CUSTOMER}/credit_notes", credit_notes.find_all),
-    Route("GET", f"{_CUSTOMER}/entitlements", features.find_of_customer),
     Route("GET", f"{_CUSTOMER}/applied_coupons", coupons.find_applied),
     Route("DELETE", f"{_CUSTOMER}/applied_coupons/{{id}}", coupons.terminate),
 )
@@ -62,7 +56,6 @@ SUBSCRIPTIONS = (
     Route("GET", "/subscriptions", subscriptions.find_all),
     Route("GET", _SUBSCRIPTION, subscriptions.find),
     Route("DELETE", _SUBSCRIPTION, subscriptions.terminate),
-    Route("GET", f"{_SUBSCRIPTION}/entitlements", features.find_of_subscription),
 )
 EVENTS = (
     Route("POST", "/events", events.create),

@@ -110,6 +110,7 @@ def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entit
         reset_interval=_RESETS[right.terms.reset] if is_limited else None,
         resets_at=instant_to_pb(numbers.window.end if numbers.window else None),
         value=right.terms.value if right.type is FeatureType.CONFIGURATION else "",
+        type=_TYPES[right.type],
     )
 
 

@@ -73,7 +73,13 @@ PLAN = Plan(
     ],
 )
 CUSTOMER = Customer(
-    id="u1", external_id="acme", name="Acme", address_lines=["1 Road", "Paris"], created_at=CREATED, sequential_id=1
+    id="u1",
+    external_id="acme",
+    name="Acme",
+    address_lines=["1 Road", "Paris"],
+    created_at=CREATED,
+    updated_at=CREATED,
+    sequential_id=1,
 )
 SUBSCRIPTION = Subscription(
     id="s1",

@@ -33,6 +33,7 @@ class Charge(Struct, kw_only=True):
 
 class Body(Struct, kw_only=True):
     NOT_OFFERED: ClassVar = frozenset({"usage_thresholds"})
+    FIXED: ClassVar = {"sync": False}
 
     code: Code
     amount_cents: Cents | UnsetType = UNSET
@@ -86,6 +87,17 @@ def test_what_others_offer_and_we_do_not_is_refused_unless_it_says_nothing() -> 
     for nothing in ("null", '""', "[]", "{}"):
         assert read(f'{{"code": "a", "usage_thresholds": {nothing}}}').code == "a"
     assert refused('{"code": "a", "usage_thresholds": false}') == {"usage_thresholds": ["not_available"]}
+
+
+@pytest.mark.parametrize("value", ["null", "false"])
+def test_a_key_whose_only_value_is_how_things_are_may_say_so(value: str) -> None:
+    """Whoever says that nothing is to be synchronised is right; whoever wants it is told that it is not offered."""
+    assert read(f'{{"code": "a", "sync": {value}}}').code == "a"
+
+
+@pytest.mark.parametrize("value", ["true", "0", '""', "[]", '"false"'])
+def test_a_key_whose_only_value_is_how_things_are_takes_no_other(value: str) -> None:
+    assert refused(f'{{"code": "a", "sync": {value}}}') == {"sync": ["not_available"]}
 
 
 def test_null_and_absent_are_two_things() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -32,6 +33,12 @@ def test_every_operation_is_in_it_with_all_its_statuses(operation: Any) -> None:
     described = DOCUMENT["paths"][operation.path][operation.method.lower()]
     assert [int(status) for status in described["responses"]] == operation.statuses
     assert described["summary"]
+
+
+def test_a_path_has_one_name_for_each_of_its_parameters() -> None:
+    """`/plans/{code}` and `/plans/{id}` are the same path, and a document that has both is none."""
+    shapes = [re.sub(r"{\w+}", "{}", path) for path in DOCUMENT["paths"]]
+    assert len(shapes) == len(set(shapes))
 
 
 def test_amounts_and_decimals_say_their_units() -> None:

@@ -1,0 +1,291 @@
+"""Customers, created or changed by the organization's own id for them.
+
+Lago's clients wrap the body in `customer`; Nozle's first SDKs did not, and get theirs back unwrapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.rating.v1 import customer_service_pb2 as rpc
+from farebox.rating.v1.customer_pb2 import Customer as CustomerMessage
+from farebox.rating.v1.organization_pb2 import Organization
+from gateway.decode.refusals import Refusals
+from gateway.dialects.lago.common import Identified
+from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
+from gateway.projection import callers_names, given, patch, project
+from gateway.schema import Code, Count, CurrencyCode, Instant, of
+
+# More than a customer is kept with; how many exactly, and how long each may be, is the service's to say.
+_MOST = Meta(max_length=100)
+_NAMES = ("name", "legal_name", "firstname", "lastname")
+_ADDRESS = ("address_line1", "address_line2", "zipcode", "city", "state", "address_lines")
+# How many postal lines Lago names; all of ours are in `address_lines`.
+_NAMED_LINES = 2
+
+Line = Annotated[str, Meta(max_length=255, description="One line of the postal address.")]
+Text = Annotated[str, Meta(max_length=255)]
+Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2 code.")]
+GraceDays = Annotated[Count, Meta(description="Days a draft invoice stays open; null means the organization's.")]
+TermDays = Annotated[
+    Count, Meta(description="Days after issue until invoices are due; null means the plan's, else the organization's.")
+]
+
+
+class CustomerBilling(Struct, kw_only=True):
+    """How a customer is billed. Payments are collected outside of Farebox."""
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {
+            "document_locale",
+            "payment_provider",
+            "payment_provider_code",
+            "provider_customer_id",
+            "provider_payment_methods",
+            "subscription_invoice_issuing_date_adjustment",
+            "subscription_invoice_issuing_date_anchor",
+        }
+    )
+    FIXED: ClassVar = {"sync": False, "sync_with_provider": False}
+
+    invoice_grace_period: GraceDays | UnsetType | None = UNSET
+
+
+class MetadataEntry(Struct, kw_only=True):
+    """A text by a key, for the organization's own use."""
+
+    NOT_OFFERED: ClassVar = frozenset({"id"})
+    FIXED: ClassVar = {"display_in_invoice": False}
+
+    key: Annotated[str, Meta(min_length=1)]
+    value: str
+
+
+class CustomerUpsert(Struct, kw_only=True):
+    """A customer as it shall be; what is not named stays as it is, null empties.
+
+    One name is kept: `name`, else `legal_name`, else `firstname` and `lastname`. The postal address is replaced whole
+    as soon as a part of it is given, either line by line or as `address_lines`.
+    """
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {
+            "account_type",
+            "billing_entity_code",
+            "customer_type",
+            "integration_customers",
+            "invoice_custom_section_codes",
+            "legal_number",
+            "logo_url",
+            "phone",
+            "shipping_address",
+            "url",
+        }
+    )
+    FIXED: ClassVar = {"finalize_zero_amount_invoice": "inherit", "skip_invoice_custom_sections": False}
+
+    external_id: Code
+    name: Text | UnsetType | None = UNSET
+    legal_name: Text | UnsetType | None = UNSET
+    firstname: Text | UnsetType | None = UNSET
+    lastname: Text | UnsetType | None = UNSET
+    email: Text | UnsetType | None = UNSET
+    currency: CurrencyCode | UnsetType | None = UNSET
+    timezone: Annotated[Text, Meta(description="IANA zone its days are counted in.")] | UnsetType | None = UNSET
+    address_line1: Line | UnsetType | None = UNSET
+    address_line2: Line | UnsetType | None = UNSET
+    zipcode: Line | UnsetType | None = UNSET
+    city: Line | UnsetType | None = UNSET
+    state: Line | UnsetType | None = UNSET
+    address_lines: Annotated[list[Line], _MOST] | UnsetType | None = UNSET
+    country: Country | UnsetType | None = UNSET
+    tax_identification_number: Text | UnsetType | None = UNSET
+    net_payment_term: Annotated[TermDays, of("net_payment_term_days")] | UnsetType | None = UNSET
+    billing_configuration: CustomerBilling | UnsetType | None = UNSET
+    metadata: Annotated[list[MetadataEntry], _MOST] | dict[str, str] | UnsetType | None = UNSET
+    tax_codes: Annotated[list[Code], _MOST] | UnsetType | None = UNSET
+
+
+class CustomerMetadata(Struct, kw_only=True):
+    """A text by a key; no invoice shows it."""
+
+    key: str
+    value: str
+    display_in_invoice: bool = False
+
+
+class CustomerBillingTerms(Struct, kw_only=True):
+    """How a customer is billed; null means as the organization says."""
+
+    invoice_grace_period: int | None
+
+
+class Customer(Identified, kw_only=True):
+    """Who is billed. Null of a term means that the organization's holds."""
+
+    sequential_id: int
+    slug: str
+    external_id: str
+    name: str | None
+    email: str | None
+    currency: str | None
+    timezone: str | None
+    applicable_timezone: str
+    address_line1: str | None
+    address_line2: str | None
+    address_lines: list[str]
+    country: str | None
+    tax_identification_number: str | None
+    net_payment_term: Annotated[int | None, of("net_payment_term_days")]
+    billing_configuration: CustomerBillingTerms
+    metadata: list[CustomerMetadata]
+    tax_codes: list[str]
+    created_at: Instant | None
+    updated_at: Instant | None
+
+
+class CustomerQuery(PageQuery, kw_only=True):
+    """Which customers; every filter that is given must hold."""
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {
+            "account_type",
+            "billing_entity_codes",
+            "customer_type",
+            "has_customer_type",
+            "has_tax_identification_number",
+            "metadata",
+            "search_term",
+            "states",
+            "zipcodes",
+        }
+    )
+
+    currencies: Annotated[list[CurrencyCode], _MOST] | UnsetType = UNSET
+    countries: Annotated[list[Country], _MOST] | UnsetType = UNSET
+
+
+async def upsert(request: Request[Nothing, Nothing, CustomerUpsert]) -> Customer:
+    """Create a customer, or change the one with this external id.
+
+    What the body does not name stays as it is; null empties a field.
+    """
+    call, message = request.call, rpc.UpsertCustomerRequest(request_id=request.call.mutation_id)
+    message.update_mask.paths.extend(customer_from_api(message.customer, request.body))
+    answer = await call.ask(call.clients.customers.UpsertCustomer, message)
+    return customer_to_api(answer.customer, call.organization)
+
+
+async def find(request: Request[ByCustomer, Nothing, Nothing]) -> Customer:
+    """Find a customer by the organization's id."""
+    call, asked = request.call, rpc.GetCustomerRequest(external_id=request.path.external_customer_id)
+    answer = await call.ask(call.clients.customers.GetCustomer, asked)
+    return customer_to_api(answer.customer, call.organization)
+
+
+async def find_all(request: Request[Nothing, CustomerQuery, Nothing]) -> Listed[Customer]:
+    """List customers, the newest first."""
+    call, query = request.call, request.query
+    asked, _ = patch(rpc.ListCustomersRequest(page=page_request(query)), query, skip=("page", "per_page"))
+    answer = await call.ask(call.clients.customers.ListCustomers, asked)
+    customers = [customer_to_api(customer, call.organization) for customer in answer.customers]
+    return Listed(customers, page_meta(query, answer.page, len(customers)))
+
+
+def customer_from_api(customer: CustomerMessage, body: CustomerUpsert) -> list[str]:
+    """Say in a message what a body says, and name the fields: an update mask.
+
+    Raises:
+        Problem: 422, the body says one thing twice.
+    """
+    refusals = Refusals()
+    _, paths = patch(customer, body, skip=(*_NAMES, *_ADDRESS, "billing_configuration", "metadata"))
+    said = [_say_name(customer, body, refusals), _say_address(customer, body, refusals)]
+    said += [_say_metadata(customer, body, refusals), _say_grace(customer, body)]
+    refusals.raise_any()
+    paths.remove("external_id")
+    return [*paths, *(path for path in said if path)]
+
+
+def customer_to_api(customer: CustomerMessage, organization: Organization) -> Customer:
+    """A customer as Lago's clients read it."""
+    lines = [*customer.address_lines, *[None] * _NAMED_LINES]
+    grace = customer.invoice_grace_period_days if customer.HasField("invoice_grace_period_days") else None
+    return project(
+        Customer,
+        customer,
+        slug=f"{organization.invoice_prefix or 'CUS'}-{customer.sequential_id}",
+        applicable_timezone=customer.timezone or organization.timezone or "UTC",
+        address_line1=lines[0],
+        address_line2=lines[1],
+        billing_configuration=CustomerBillingTerms(invoice_grace_period=grace),
+        metadata=[CustomerMetadata(key=key, value=value) for key, value in sorted(customer.metadata.items())],
+    )
+
+
+def _say_name(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusals) -> str:
+    """One name is kept: of those that are given the first, from which the others must not differ."""
+    names = {name: value for name in ("name", "legal_name") if (value := given(getattr(body, name)))}
+    if people := " ".join(filter(None, (given(body.firstname), given(body.lastname)))):
+        names["firstname"] = people
+    customer.name = next(iter(names.values()), "")
+    for field, name in names.items():
+        if name != customer.name:
+            refusals.add(field, "value_is_invalid", f"differs from {next(iter(names))}, and one name is kept")
+    return "name" if _is_said(body, _NAMES) else ""
+
+
+def _say_address(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusals) -> str:
+    """The lines as an envelope shows them, with zip code and city on one."""
+    place = " ".join(filter(None, (given(body.zipcode), given(body.city))))
+    lines = [given(body.address_line1), given(body.address_line2), place, given(body.state)]
+    if given(body.address_lines) and any(lines):
+        refusals.add("address_lines", "value_is_invalid", "is the whole address, beside which no part is given")
+    customer.address_lines.extend(given(body.address_lines) or [line for line in lines if line])
+    return "address_lines" if _is_said(body, _ADDRESS) else ""
+
+
+def _say_metadata(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusals) -> str:
+    entries = given(body.metadata)
+    if isinstance(entries, dict):
+        customer.metadata.update(entries)
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if entry.key in customer.metadata:
+            refusals.add(f"metadata[{number}].key", "value_already_exist", "is given twice")
+        customer.metadata[entry.key] = entry.value
+    return "metadata" if _is_said(body, ("metadata",)) else ""
+
+
+def _say_grace(customer: CustomerMessage, body: CustomerUpsert) -> str:
+    billing = given(body.billing_configuration)
+    if billing is None or billing.invoice_grace_period is UNSET:
+        return ""
+    if billing.invoice_grace_period is not None:
+        customer.invoice_grace_period_days = billing.invoice_grace_period
+    return "invoice_grace_period_days"
+
+
+def _is_said(body: CustomerUpsert, names: Iterable[str]) -> bool:
+    return any(getattr(body, name) is not UNSET for name in names)
+
+
+_UPSERTED = callers_names(CustomerUpsert, CustomerMessage, "customer.") | {
+    "customer.invoice_grace_period_days": "billing_configuration.invoice_grace_period"
+}
+OPERATIONS = (
+    operation(
+        "POST",
+        "/customers",
+        upsert,
+        root="customer",
+        is_root_optional=True,
+        is_bare_answered_bare=True,
+        names=_UPSERTED,
+    ),
+    operation("GET", "/customers", find_all, answer_root="customers"),
+    operation("GET", "/customers/{external_customer_id}", find, answer_root="customer"),
+)

@@ -1,0 +1,187 @@
+"""What Lago's clients can ask and Farebox does not offer, with the reason: 501, where a 404 would look like a typo."""
+
+from __future__ import annotations
+
+from gateway.operation import NotOffered, not_offered
+
+_PAYMENTS = "Farebox collects no payments; whoever does reports them on the invoice (`PUT /invoices/{id}`)"
+_WALLETS = "there are no wallets; what is given is a coupon, what is given back a credit note"
+_WITH_THE_PLAN = "it is read and changed with its plan, `/plans/{code}`"
+_ESTIMATES = (
+    "fees of single events are not estimated; `GET /customers/{external_customer_id}/current_usage` prices usage"
+)
+_OVERRIDES = "a subscription has its plan's terms; whoever needs other terms gets a plan of their own"
+
+# Methods and paths by reason, one line each.
+_REASONS = {
+    "what callers did is kept in no log that could be read here": """
+        GET /activity_logs
+        GET /activity_logs/{id}
+        GET /api_logs
+        GET /api_logs/{id}
+    """,
+    "there are no add-ons; a one-off invoice says itself what it bills": """
+        GET POST /add_ons
+        DELETE GET PUT /add_ons/{code}
+    """,
+    "the only figures over many invoices are those of `/margin/…`": """
+        GET /analytics/gross_revenue
+        GET /analytics/invoice_collection
+        GET /analytics/invoiced_usage
+        GET /analytics/mrr
+        GET /analytics/overdue_balance
+        GET /analytics/usage
+    """,
+    "metrics have no expressions; an event brings what is counted as a property": """
+        POST /billable_metrics/evaluate_expression
+    """,
+    "an organization is its one billing entity": """
+        GET POST /billing_entities
+        GET PUT /billing_entities/{code}
+    """,
+    "a credit note does not change, but for being used up or voided": """
+        PUT /credit_notes/{id}
+    """,
+    "credit notes are not drawn": """
+        POST /credit_notes/{id}/download
+    """,
+    "it has no metadata; customers have": """
+        DELETE PATCH POST /credit_notes/{id}/metadata
+        DELETE /credit_notes/{id}/metadata/{key}
+        DELETE PATCH POST /plans/{code}/metadata
+        DELETE /plans/{code}/metadata/{key}
+    """,
+    "a customer is kept, as its invoices are": """
+        DELETE /customers/{external_customer_id}
+    """,
+    "there is no portal for customers": """
+        GET /customers/{external_customer_id}/portal_url
+    """,
+    _PAYMENTS: """
+        POST /customers/{external_customer_id}/checkout_url
+        GET /customers/{external_customer_id}/payment_methods
+        DELETE /customers/{external_customer_id}/payment_methods/{id}
+        PUT /customers/{external_customer_id}/payment_methods/{id}/set_as_default
+        GET /customers/{external_customer_id}/payment_requests
+        GET /customers/{external_customer_id}/payments
+        POST /invoices/{id}/payment_url
+        POST /invoices/{id}/retry_payment
+        GET /payment_receipts
+        GET /payment_receipts/{id}
+        GET POST /payment_requests
+        GET /payment_requests/{id}
+        GET POST /payments
+        GET /payments/{id}
+    """,
+    _WALLETS: """
+        GET POST /customers/{external_customer_id}/wallets
+        DELETE GET PUT /customers/{external_customer_id}/wallets/{code}
+        DELETE GET POST /customers/{external_customer_id}/wallets/{code}/alerts
+        DELETE GET PUT /customers/{external_customer_id}/wallets/{code}/alerts/{alert_code}
+        DELETE PATCH POST /customers/{external_customer_id}/wallets/{code}/metadata
+        DELETE /customers/{external_customer_id}/wallets/{code}/metadata/{key}
+        GET POST /wallets
+        DELETE GET PUT /wallets/{id}
+        DELETE PATCH POST /wallets/{id}/metadata
+        DELETE /wallets/{id}/metadata/{key}
+        GET /wallets/{id}/wallet_transactions
+        POST /wallet_transactions
+        GET /wallet_transactions/{id}
+        GET /wallet_transactions/{id}/consumptions
+        GET /wallet_transactions/{id}/fundings
+        POST /wallet_transactions/{id}/payment_url
+    """,
+    _ESTIMATES: """
+        POST /events/batch_estimate_instant_fees
+        POST /events/estimate_fees
+        POST /events/estimate_instant_fees
+    """,
+    "a feature has one value of its own type and no privileges": """
+        DELETE /features/{code}/privileges/{privilege_code}
+        DELETE /plans/{code}/entitlements/{feature_code}/privileges/{privilege_code}
+        DELETE /subscriptions/{external_id}/entitlements/{feature_code}/privileges/{privilege_code}
+    """,
+    "a fee changes with its invoice, and never by itself": """
+        DELETE PUT /fees/{id}
+    """,
+    "invoices are not previewed; `GET /customers/{external_customer_id}/projected_usage` prices what is to come": """
+        POST /invoices/preview
+    """,
+    "an invoice is voided, never deleted": """
+        DELETE /invoices/{id}
+    """,
+    "disputes are not kept": """
+        POST PUT /invoices/{id}/lose_dispute
+    """,
+    "no invoice fails: nobody else has a part in making it": """
+        POST /invoices/{id}/retry
+    """,
+    "offers are made and signed outside of Farebox": """
+        GET /order_forms
+        GET /order_forms/{id}
+        POST /order_forms/{id}/mark_as_signed
+        POST /order_forms/{id}/void
+        GET /orders
+        GET /orders/{id}
+        POST /orders/{id}/execute
+        GET /quote_versions/{id}
+        POST /quote_versions/{id}/approve
+        POST /quote_versions/{id}/clone
+        POST /quote_versions/{id}/void
+        GET /quotes
+        GET /quotes/{id}
+        GET /quotes/{id}/versions
+    """,
+    _WITH_THE_PLAN: """
+        GET POST /plans/{code}/charges
+        DELETE GET PUT /plans/{code}/charges/{charge_code}
+        GET POST /plans/{code}/charges/{charge_code}/filters
+        DELETE GET PUT /plans/{code}/charges/{charge_code}/filters/{id}
+        GET PATCH POST /plans/{code}/entitlements
+        DELETE GET /plans/{code}/entitlements/{feature_code}
+    """,
+    "there are no fixed charges; a recurring metric counts seats, the base price is what never changes": """
+        GET POST /plans/{code}/fixed_charges
+        DELETE GET PUT /plans/{code}/fixed_charges/{charge_code}
+        GET /subscriptions/{external_id}/fixed_charges
+        GET PUT /subscriptions/{external_id}/fixed_charges/{charge_code}
+    """,
+    "there are no alerts on usage; a usage limit of the plan stops or reports it": """
+        DELETE GET POST /subscriptions/{external_id}/alerts
+        DELETE GET PUT /subscriptions/{external_id}/alerts/{code}
+    """,
+    _OVERRIDES: """
+        PUT /subscriptions/{external_id}
+        GET /subscriptions/{external_id}/charges
+        GET PUT /subscriptions/{external_id}/charges/{charge_code}
+        GET POST /subscriptions/{external_id}/charges/{charge_code}/filters
+        DELETE GET PUT /subscriptions/{external_id}/charges/{charge_code}/filters/{id}
+    """,
+    "overrides are set by gRPC (`farebox.entitlements.v1.FeatureService`)": """
+        PATCH /subscriptions/{external_id}/entitlements
+        DELETE /subscriptions/{external_id}/entitlements/{feature_code}
+    """,
+    "usage is added up by billing period, not over a subscription's life": """
+        GET PUT /subscriptions/{external_id}/lifetime_usage
+    """,
+    "webhooks are not sent; domain events are on the bus": """
+        GET POST /webhook_endpoints
+        DELETE GET PUT /webhook_endpoints/{id}
+        GET /webhooks/json_public_key
+        GET /webhooks/public_key
+    """,
+}
+
+
+def absent(reasons: dict[str, str]) -> tuple[NotOffered, ...]:
+    """The routes of a table of reasons: methods and a path on each line."""
+    return tuple(
+        route
+        for reason, table in reasons.items()
+        for line in table.strip().splitlines()
+        for methods, _, path in (line.strip().rpartition(" "),)
+        for route in not_offered(methods, path, reason)
+    )
+
+
+NOT_OFFERED = absent(_REASONS)

@@ -1,0 +1,175 @@
+"""Entitlements: what a plan unlocks, which is our extension of a plan's body, and what a customer may."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.entitlements.v1 import entitlement_pb2
+from farebox.entitlements.v1 import feature_service_pb2 as rpc
+from farebox.entitlements.v1.entitlement_pb2 import Entitlement as EntitlementMessage
+from farebox.entitlements.v1.feature_pb2 import Feature
+from farebox.rating.v1.plan_pb2 import PlanEntitlement as PlanEntitlementMessage
+from gateway.decode.refusals import Refusals
+from gateway.dialects.lago.feature import TYPE
+from gateway.operation import ByCustomer, Nothing, Request, operation
+from gateway.projection import given, patch, project
+from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, of
+
+KIND = Words(PlanEntitlementMessage.Kind, "KIND_", synonyms={"boolean": "gate", "metered": "usage_limit"})
+PLAN_RESET = Words(PlanEntitlementMessage.Reset, "RESET_")
+RESET = Words(entitlement_pb2.ResetInterval, "RESET_INTERVAL_")
+SOURCE = Words(entitlement_pb2.EntitlementSource, "ENTITLEMENT_SOURCE_")
+# Which fields say something of an entitlement, by its type.
+_FIELDS = {
+    PlanEntitlementMessage.KIND_GATE: ("enabled",),
+    PlanEntitlementMessage.KIND_USAGE_LIMIT: (
+        "limit",
+        "billable_metric_code",
+        "metric_code",
+        "hard",
+        "reset_interval",
+    ),
+    PlanEntitlementMessage.KIND_CONFIGURATION: ("value",),
+}
+
+Units = Annotated[DecimalInput, Meta(description="Units that are granted; null or absent means unlimited.")]
+Exactly = Annotated[ExactNumber, Meta(description="Units of the metric.")]
+Value = Annotated[str, Meta(max_length=255, description="Of a configuration.")]
+
+
+class NewPlanEntitlement(Struct, kw_only=True):
+    """What a plan unlocks of one feature; without a `type` it follows from what is given.
+
+    `code` is another name of `feature_code`, `metric_code` of `billable_metric_code`.
+    """
+
+    feature_code: Code | UnsetType = UNSET
+    code: Annotated[Code, of("feature_code")] | UnsetType = UNSET
+    type: Annotated[str, KIND.meta, of("kind")] | UnsetType | None = UNSET
+    enabled: Annotated[bool, Meta(description="Whether a gate is on.")] | UnsetType | None = UNSET
+    limit: Units | UnsetType | None = UNSET
+    billable_metric_code: Annotated[Code, of("metric_code")] | UnsetType | None = UNSET
+    metric_code: Code | UnsetType | None = UNSET
+    hard: Annotated[bool, Meta(description="Whether usage beyond a limit is refused.")] | UnsetType | None = UNSET
+    reset_interval: Annotated[str, PLAN_RESET.meta, of("reset")] | UnsetType | None = UNSET
+    value: Value | UnsetType | None = UNSET
+
+
+class PlanEntitlement(Struct, kw_only=True):
+    """What a plan unlocks of one feature; null where a field says nothing of its type."""
+
+    feature_code: str
+    type: Annotated[str, KIND.told, of("kind")] | None
+    enabled: bool | None
+    limit: Exactly | None
+    billable_metric_code: Annotated[str | None, of("metric_code")]
+    hard: bool | None
+    reset_interval: Annotated[str, PLAN_RESET.told, of("reset")] | None
+    value: str | None
+
+
+class Entitlement(Struct, kw_only=True):
+    """What a customer may through one subscription; null where a field says nothing of the feature's type."""
+
+    feature_code: str
+    type: Annotated[str, TYPE.told] | None
+    external_customer_id: str
+    external_subscription_id: str
+    source: Annotated[str, SOURCE.told] | None
+    enabled: bool | None
+    limit: Exactly | None
+    used: Exactly | None
+    hard: bool | None
+    reset_interval: Annotated[str, RESET.told] | None
+    resets_at: Instant | None
+    value: str | None
+
+
+class Entitlements(Struct, kw_only=True):
+    """All of them, by subscription and feature."""
+
+    entitlements: list[Entitlement]
+
+
+class BySubscription(Struct):
+    """A subscription by the organization's id."""
+
+    external_id: Code
+
+
+class EntitlementQuery(Struct):
+    """What holds now is told, whatever the subscription's status."""
+
+    NOT_OFFERED: ClassVar = frozenset({"subscription_status"})
+
+
+async def find_of_customer(request: Request[ByCustomer, Nothing, Nothing]) -> Entitlements:
+    """List what a customer may now, over all its subscriptions."""
+    call = request.call
+    asked = rpc.ListEntitlementsRequest(external_customer_id=request.path.external_customer_id)
+    answer = await call.ask(call.clients.features.ListEntitlements, asked)
+    return Entitlements(entitlements=[entitlement_to_api(entitlement) for entitlement in answer.entitlements])
+
+
+async def find_of_subscription(request: Request[BySubscription, EntitlementQuery, Nothing]) -> Entitlements:
+    """List what a customer may now through one subscription."""
+    call, asked = request.call, rpc.ListEntitlementsRequest(external_subscription_id=request.path.external_id)
+    answer = await call.ask(call.clients.features.ListEntitlements, asked)
+    return Entitlements(entitlements=[entitlement_to_api(entitlement) for entitlement in answer.entitlements])
+
+
+def entitlement_to_api(entitlement: EntitlementMessage) -> Entitlement:
+    """What a customer may, with null where a field says nothing of the feature's type."""
+    is_gate, is_limit = entitlement.type == Feature.TYPE_GATE, entitlement.type == Feature.TYPE_USAGE_LIMIT
+    return project(
+        Entitlement,
+        entitlement,
+        enabled=entitlement.enabled if is_gate else None,
+        hard=entitlement.hard if is_limit else None,
+    )
+
+
+def plan_entitlement_to_api(entitlement: PlanEntitlementMessage) -> PlanEntitlement:
+    """What a plan unlocks, with null where a field says nothing of its type."""
+    is_gate = entitlement.kind == PlanEntitlementMessage.KIND_GATE
+    is_limit = entitlement.kind == PlanEntitlementMessage.KIND_USAGE_LIMIT
+    return project(
+        PlanEntitlement,
+        entitlement,
+        enabled=entitlement.enabled if is_gate else None,
+        hard=entitlement.hard if is_limit else None,
+    )
+
+
+def say_plan_entitlement(
+    entitlement: PlanEntitlementMessage, body: NewPlanEntitlement, path: str, refusals: Refusals
+) -> None:
+    """Say in a message what a body says that a plan unlocks; a gate is on and a limit hard unless it says otherwise."""
+    patch(entitlement, body)
+    entitlement.enabled, entitlement.hard = body.enabled is not False, body.hard is not False
+    entitlement.kind = entitlement.kind or _assumed(body)
+    if not entitlement.feature_code:
+        refusals.add(f"{path}.feature_code", "value_is_mandatory", "is missing")
+    for name, same in (("code", "feature_code"), ("metric_code", "billable_metric_code")):
+        if len({value for value in (given(getattr(body, name)), given(getattr(body, same))) if value is not None}) > 1:
+            refusals.add(f"{path}.{name}", "value_is_invalid", f"differs from {same}, which it is another name of")
+    for kind, names in _FIELDS.items():
+        for name in names if kind != entitlement.kind else ():
+            if given(getattr(body, name)) is not None:
+                refusals.add(f"{path}.{name}", "value_is_invalid", f"says nothing of a {KIND.word(entitlement.kind)}")
+
+
+def _assumed(body: NewPlanEntitlement) -> PlanEntitlementMessage.Kind:
+    """The type of an entitlement that does not say it, by what it is given."""
+    if any(given(value) is not None for value in (body.limit, body.billable_metric_code, body.metric_code)):
+        return PlanEntitlementMessage.KIND_USAGE_LIMIT
+    is_configuration = given(body.value) is not None
+    return PlanEntitlementMessage.KIND_CONFIGURATION if is_configuration else PlanEntitlementMessage.KIND_GATE
+
+
+OPERATIONS = (
+    operation("GET", "/customers/{external_customer_id}/entitlements", find_of_customer, answer_root=""),
+    operation("GET", "/subscriptions/{external_id}/entitlements", find_of_subscription, answer_root=""),
+)

@@ -1,0 +1,35 @@
+"""What other systems offer and Farebox does not is 501 with its reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from gateway.dialects import DIALECTS
+from gateway.operation import NotOffered
+from tests.support.gateway import Gateway, new_gateway
+
+ABSENT = [each for dialect in DIALECTS for each in dialect.operations if isinstance(each, NotOffered)]
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Gateway:
+    return new_gateway()
+
+
+@pytest.mark.parametrize("route", ABSENT, ids=lambda route: f"{route.method} {route.path}")
+def test_a_route_that_is_not_offered_says_why(gateway: Gateway, route: Any) -> None:
+    """A 404 would look like a typo, and whoever calls learns what to do instead."""
+    path = re.sub(r"{\w+}", "x", route.path)
+    answer = gateway.send(route.method, f"/api/v1{path}", content=b"{not read")
+    assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
+    assert route.reason in answer.json()["detail"]
+    assert len(route.reason.split()) > 3
+
+
+def test_nothing_is_declared_twice() -> None:
+    """A route that is offered is taken off the list of those that are not."""
+    declared = [(each.method, each.path) for dialect in DIALECTS for each in dialect.operations]
+    assert len(declared) == len(set(declared))
