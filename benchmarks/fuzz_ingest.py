@@ -165,7 +165,7 @@ def _check_event(event: UsageEvent) -> None:
     assert is_rewritten(event, Original(digest, occurred_us, True, NOW_US), Content(event.properties, event.amount))  # noqa: FBT003
     place = copy_rows.place_columns(ORGANIZATION, 0, None, *event[1:4])
     assert all(copy_rows.write_rows(NOW_US, UsageEvents.of([event]), [text], [place], [key], [digest], [occurred_us]))
-    assert all(write_entries(NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))
+    assert all(write_entries(1, NOW_US, [b""], [key], [text], [occurred_us], [event.properties], [event.amount]))
 
 
 def _texts(value: Any) -> str:

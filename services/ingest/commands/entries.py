@@ -14,12 +14,13 @@ def take_back(organization: OrganizationId, event: StoredUsageEvent) -> Draft:
     """The batch that takes one announced event back."""
     customer = event.external_customer_id
     head = entry_head(organization, customer, event.subscription_id, event.code, is_void=True)
-    return Draft(identity.shard_of(organization, customer, SHARD_COUNT), 1, entry_of(head, event))
+    return Draft(identity.shard_of(organization, customer, SHARD_COUNT), 1, entry_of(head, event, 0))
 
 
-def entry_of(head: bytes, event: StoredUsageEvent) -> bytes:
-    """What is announced of one stored event: its own times, not the present."""
+def entry_of(head: bytes, event: StoredUsageEvent, revision: int) -> bytes:
+    """What is announced of one stored event: its own times, not the present; `revision` as in `write_entries`."""
     return write_entries(
+        revision,
         event.received_us,
         [head],
         [event.key],

@@ -1,10 +1,15 @@
-"""Quarantine for events that rating could not place in a billing period."""
+"""Quarantine for events that rating could not place in a billing period.
+
+Rating decides under locks that order its refusal with every change of the same subscription: a change that would have
+let it take the event is announced after the refusal, and asks for the event's release (docs/flows-ingest-rating.md).
+What the log has heard of between announcing the event and hearing of its refusal asks for it here.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -12,9 +17,13 @@ from sqlalchemy.engine import Connection
 from services.ingest.commands.entries import take_back
 from services.ingest.domain.catalog_update import Refusal
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
-from services.ingest.store import quarantine, shards, stored_usage_events, voids
+from services.ingest.store import catalog, quarantine, shards, stored_usage_events, voids
+from services.ingest.store.catalog import CUSTOMER, METRIC, Change
 from services.ingest.store.quarantine import Quarantined
 from services.kernel.ids import OrganizationId
+
+# Of one organization, the refusals by the keys of their events.
+Refusals = Mapping[uuid.UUID, Refusal]
 
 
 def quarantine_refused(tx: Connection, refusals: Sequence[Refusal], at: datetime) -> None:
@@ -25,29 +34,62 @@ def quarantine_refused(tx: Connection, refusals: Sequence[Refusal], at: datetime
         refusals: the events, with rating's reasons.
         at: now.
     """
-    by_organization: dict[OrganizationId, dict[uuid.UUID, str]] = defaultdict(dict)
+    by_organization: dict[OrganizationId, dict[uuid.UUID, Refusal]] = defaultdict(dict)
     for refusal in refusals:
-        by_organization[refusal.organization][refusal.key] = refusal.reason
+        by_organization[refusal.organization][refusal.key] = refusal
     drafts = []
-    for organization, reasons in sorted(by_organization.items()):
-        voids.lock_events(tx, [key.bytes for key in reasons])
-        by_key = stored_usage_events.by_keys(tx, organization, list(reasons))
+    for organization, own in sorted(by_organization.items()):
+        voids.lock_events(tx, [key.bytes for key in own])
+        by_key = stored_usage_events.by_keys(tx, organization, list(own))
+        # One that its sender has voided meanwhile is taken back already.
         events = [event for event in by_key.values() if event.state is State.ACCEPTED]
-        quarantine.add(tx, [_refused(organization, event, reasons) for event in events], at)
-        quarantine.request_release_of_succeeded(tx, organization, events)
+        quarantine.add(tx, [_quarantined(organization, event, own) for event in events], at)
+        _request_release(tx, organization, events, own)
         drafts += [take_back(organization, event) for event in events]
     shards.append(tx, drafts)
 
 
-def _refused(organization: OrganizationId, event: StoredUsageEvent, reasons: Mapping[uuid.UUID, str]) -> Quarantined:
+def _quarantined(organization: OrganizationId, event: StoredUsageEvent, refusals: Refusals) -> Quarantined:
     key = uuid.UUID(bytes=event.key)
     return Quarantined(
         organization,
         key,
-        reasons[key],
+        refusals[key].reason,
         "timestamp",
         "no billing period takes this event",
         event.code,
         event.external_customer_id,
         event.external_subscription_id,
     )
+
+
+def _request_release(
+    tx: Connection, organization: OrganizationId, events: Sequence[StoredUsageEvent], refusals: Refusals
+) -> None:
+    """Ask for another look at events that something may have made billable since they were announced.
+
+    Each look needs a change after the announcement that was refused, and a release announces the event by the newest
+    revision; so log and rating never hand an event to and fro for nothing.
+    """
+    counted_before: list[StoredUsageEvent] = []
+    announced: list[tuple[StoredUsageEvent, int]] = []
+    for event in events:
+        revision = refusals[uuid.UUID(bytes=event.key)].revision
+        if revision:
+            announced.append((event, revision))
+        else:
+            counted_before.append(event)
+    quarantine.request_release_of_succeeded(tx, organization, counted_before)
+    if announced:
+        quarantine.request_release(tx, list(dict.fromkeys(_changed_since(tx, organization, announced))))
+
+
+def _changed_since(
+    tx: Connection, organization: OrganizationId, announced: Sequence[tuple[StoredUsageEvent, int]]
+) -> Iterator[Change]:
+    last = catalog.last_changed(tx, organization, min(revision for _, revision in announced))
+    for event, revision in announced:
+        for kind, key in ((METRIC, event.code), (CUSTOMER, event.external_customer_id)):
+            # Where nobody remembers what changed, everything may have.
+            if last is None or last.get((kind, key), 0) > revision:
+                yield Change(organization, kind, key)

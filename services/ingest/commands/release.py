@@ -50,11 +50,12 @@ def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.U
     # The log filled their times in when they came, so that the present does not matter.
     now_us = 0
     again = UsageEvents.of(event.as_sent() for event in events)
-    batch = deps.preparer.prepare_again(tx, organization, again, now_us).events
+    preparation = deps.preparer.prepare_again(tx, organization, again, now_us)
+    batch = preparation.events
     _note(tx, organization, events, batch, deps.clock.now())
     # Announced with their own time of receipt, not with the release's.
     batch.entries = [
-        b"" if index in batch.reasons else entry_of(batch.targets[index].head, event)
+        b"" if index in batch.reasons else entry_of(batch.targets[index].head, event, preparation.revision)
         for index, event in enumerate(events)
     ]
     return drafts_of([batch])

@@ -73,7 +73,12 @@ def test_clock_from_pb(body: bytes) -> list[TestClockUpdate]:
 def refusals_from_pb(body: bytes) -> list[Refusal]:
     """The events that rating could not place."""
     return [
-        Refusal(OrganizationId(refusal.organization_id), uuid.UUID(bytes=refusal.event_key), refusal.reason)
+        Refusal(
+            OrganizationId(refusal.organization_id),
+            uuid.UUID(bytes=refusal.event_key),
+            refusal.reason,
+            refusal.catalog_revision,
+        )
         for refusal in pb.UsageRefused.FromString(body).refusals
     ]
 

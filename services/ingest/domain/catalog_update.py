@@ -41,11 +41,20 @@ class TestClockUpdate(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """An event that rating could not place in a billing period."""
+    """An event that rating could not place in a billing period.
+
+    Attributes:
+        organization: whose event it is.
+        key: its identity in the log.
+        reason: rating's reason.
+        revision: of the catalog by which the log had found it billable; 0 where rating had counted it before, and what
+            takes it out of its period is announced next.
+    """
 
     organization: OrganizationId
     key: uuid.UUID
     reason: str
+    revision: int
 
 
 class TestClockReached(NamedTuple):

@@ -167,7 +167,7 @@ def _prepare(
     columns = [target.columns for target in targets]
     rows = write_rows(received_us, events, texts, columns, keys, hashes, occurred_us)
     heads = [target.head for target in targets]
-    entries = write_entries(received_us, heads, keys, texts, occurred_us, events.properties, events.amounts)
+    entries = write_entries(revision, received_us, heads, keys, texts, occurred_us, events.properties, events.amounts)
     for index in reasons:
         entries[index] = b""
     prepared = PreparedUsageEvents(events, keys, hashes, rows, entries, targets, occurred_us, reasons)

@@ -28,6 +28,7 @@ _OCCURRED_AT = b"\x42"  # occurred_at = 8
 _RECEIVED_AT = b"\x4a"  # received_at = 9
 _PROPERTIES = b"\x52"  # properties = 10
 _AMOUNT = b"\x5a"  # precise_total_amount_cents = 11
+_REVISION = b"\x60"  # catalog_revision = 12
 
 # A varint has seven bits a byte; the eighth says that more follow.
 _GROUP, _MORE = 0x7F, 0x80
@@ -78,6 +79,7 @@ def entry_head(
 
 
 def write_entries(
+    revision: int,
     received_us: int,
     heads: Sequence[bytes],
     keys: Sequence[bytes],
@@ -89,6 +91,7 @@ def write_entries(
     """The entries of events that were received together.
 
     Args:
+        revision: of the catalog by which they were found billable; below 1 for events that are taken back.
         received_us: when the log received them.
         heads: what `entry_head` made of their places.
         keys: their identities in the log.
@@ -97,9 +100,9 @@ def write_entries(
         properties: the senders' bytes.
         amounts: exact prices.
     """
-    received = _moment(_RECEIVED_AT, received_us)
+    shared = _moment(_RECEIVED_AT, received_us) + (_REVISION + varint(revision) if revision > 0 else b"")
     # What comes before the key, by head; a batch has few.
-    begun = {head: head + received + _KEY for head in set(heads)}
+    begun = {head: head + shared + _KEY for head in set(heads)}
     # Names of the function itself are found faster than those of the module.
     join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
     first, following, last = _FIRST, _NEXT, _LAST

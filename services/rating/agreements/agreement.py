@@ -97,10 +97,17 @@ class Agreement:
         return self.subscription.usage_part(self.nominal_period_at(at))
 
     def period_to_come(self, at: datetime) -> Period | None:
-        """The billing period that will hold an instant; None also from an end on that is promised."""
+        """The billing period that will hold an instant; None also from an end on that is promised.
+
+        A subscription that is still to begin has periods to come from its start on.
+        """
         change = self.subscription.pending_change
         ends = (change.effective_at if change else None, self.ending_at)
-        return None if any(end is not None and end <= at for end in ends) else self.period_at(at)
+        if any(end is not None and end <= at for end in ends):
+            return None
+        if self.subscription.state is SubscriptionState.PENDING and self.subscription.starts_at <= at:
+            return self.subscription.usage_part(self.nominal_period_at(at))
+        return self.period_at(at)
 
     @property
     def due_at(self) -> datetime | None:

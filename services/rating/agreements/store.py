@@ -50,13 +50,17 @@ def save_agreements(tx: Connection, changed: Sequence[Agreement]) -> None:
     )
 
 
-def agreement(tx: Connection, organization: OrganizationId, subscription_id: SubscriptionId) -> Agreement:
-    """The subscription with this Farebox id.
+def agreement(
+    tx: Connection, organization: OrganizationId, subscription_id: SubscriptionId, *, share: bool = False
+) -> Agreement:
+    """The subscription with this Farebox id; with `share` nobody moves it until the transaction ends.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
     """
     chosen = _select().where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.id == subscription_id)
+    if share:
+        chosen = chosen.with_for_update(of=SUBSCRIPTIONS, read=True)
     return _one(tx, chosen, subscription_id=subscription_id)
 
 

@@ -48,7 +48,12 @@ def _usage_aggregated(event: UsageAggregated) -> Encoded:
 def _usage_refused(event: UsageRefused) -> Encoded:
     body = pb.UsageRefused(
         refusals=[
-            pb.UsageRefused.Refusal(organization_id=each.organization_id, event_key=each.event_key, reason=each.reason)
+            pb.UsageRefused.Refusal(
+                organization_id=each.organization_id,
+                event_key=each.event_key,
+                reason=each.reason,
+                catalog_revision=each.catalog_revision,
+            )
             for each in event.refusals
         ]
     )

@@ -27,6 +27,7 @@ class UsageEntry(NamedTuple):
         properties: the event's properties; numbers are int or Decimal, never float.
         precise_amount_cents: the price that the event carries for a dynamic charge, in minor units.
         shard, number: the batch that announced it.
+        catalog_revision: of the log's catalog when it announced the event.
     """
 
     organization_id: OrganizationId
@@ -40,6 +41,7 @@ class UsageEntry(NamedTuple):
     precise_amount_cents: Decimal = ZERO
     shard: int = 0
     number: int = 0
+    catalog_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

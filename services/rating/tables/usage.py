@@ -123,3 +123,12 @@ USAGE_CORRECTIONS = sa.Table(
     sa.Column("shard", sa.SmallInteger, nullable=False),
     sa.Column("number", sa.BigInteger, nullable=False),
 )
+
+# Events that were refused, until the log has taken them back: what is taken back and has no row here was counted.
+REFUSED_USAGE = sa.Table(
+    "refused_usage",
+    METADATA,
+    organization_key(),
+    sa.Column("subscription_id", ID, primary_key=True),
+    sa.Column("event_key", ID, primary_key=True),
+)

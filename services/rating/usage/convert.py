@@ -44,6 +44,7 @@ def entries_from_pb(batch: ingest_pb.UsageEventsAccepted) -> Iterator[UsageEntry
             Decimal(amount) if amount else ZERO,
             shard,
             number,
+            entry.catalog_revision,
         )
 
 

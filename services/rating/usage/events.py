@@ -40,11 +40,20 @@ class UsageAggregated:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An event that no billing period takes."""
+    """An event that no billing period takes.
+
+    Attributes:
+        organization_id: owner.
+        event_key: the log's identity of the event.
+        reason: why.
+        catalog_revision: of the log's catalog when it announced the event; 0 where the event was counted before, and
+            what takes it out is announced next.
+    """
 
     organization_id: OrganizationId
     event_key: bytes
     reason: str
+    catalog_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

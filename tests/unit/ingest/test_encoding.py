@@ -39,7 +39,7 @@ def test_entry_reads_back(
     organization, key = OrganizationId(new_id()), uuid.uuid4().bytes
     head = entry_head(organization, customer, "s", code, is_void=True)
     columns = ([head], [key], [transaction_id.encode()], [occurred_us], [properties], [amount])
-    [entry] = write_entries(received_us, *columns)
+    [entry] = write_entries(7, received_us, *columns)
     message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, entry), Batch(3, 8, entry)]))
     assert (message.shard, message.first_number, message.last_number) == (3, 7, 8)
     first, second = message.entries
@@ -50,7 +50,7 @@ def test_entry_reads_back(
     assert (first.external_customer_id, first.subscription_id, first.code) == (customer, "s", code)
     assert first.occurred_at.ToMicroseconds() == occurred_us
     assert first.received_at.ToMicroseconds() == received_us
-    assert first.properties == properties
+    assert (first.properties, first.catalog_revision) == (properties, 7)
     assert first.precise_total_amount_cents.value == ("" if amount is None else "1.5")
 
 
@@ -63,10 +63,10 @@ def test_entries_of_several_places_are_each_its_own(
     heads = [entry_head(organization, *place) for place in places]
     keys = [uuid.uuid4().bytes for _ in drawn]
     ids, occurred, properties, amounts = (list(column) for column in zip(*drawn, strict=True))
-    written = write_entries(received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
+    written = write_entries(0, received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
     # Each by itself is what it is in company, and together they are one message.
     assert written == [
-        write_entries(received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
+        write_entries(0, received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
         for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)
     ]
     entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, b"".join(written))])).entries
@@ -81,7 +81,7 @@ def test_entries_of_several_places_are_each_its_own(
 
 
 def test_no_events_have_no_entries() -> None:
-    assert write_entries(0, [], [], [], [], [], []) == []
+    assert write_entries(1, 0, [], [], [], [], [], []) == []
 
 
 @given(st.integers(0, 2**63))

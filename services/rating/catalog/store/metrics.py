@@ -94,6 +94,20 @@ def metric_codes_by_id(tx: Connection, organization: OrganizationId, ids: Collec
     return {row.id: row.code for row in tx.execute(sa.select(*columns).where(own))}
 
 
+def removed_metrics(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> dict[str, MetricVersion]:
+    """The last versions of metrics that were removed, by code; of several with one code the newest."""
+    statement = (
+        sa.select(BILLABLE_METRICS)
+        .where(
+            BILLABLE_METRICS.c.organization_id == organization,
+            BILLABLE_METRICS.c.code.in_(list(codes)),
+            BILLABLE_METRICS.c.deleted_at.is_not(None),
+        )
+        .order_by(BILLABLE_METRICS.c.deleted_at)
+    )
+    return {row.code: _metric(row) for row in tx.execute(statement)}
+
+
 def metric_version(
     tx: Connection, organization: OrganizationId, metric_id: BillableMetricId, version: int
 ) -> MetricVersion:

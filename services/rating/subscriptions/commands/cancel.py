@@ -18,6 +18,7 @@ from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.change_plan import living
 from services.rating.subscriptions.commands.replace import end_agreement
+from services.rating.usage.commands.refuse_usage_after_end import refuse_usage_after_end
 
 
 def cancel_subscription(
@@ -40,6 +41,7 @@ def cancel_subscription(
     if agreement.subscription.state is SubscriptionState.PENDING:
         called_off = agreement.moved(verbs.cancel(agreement.subscription, at=now))
         store.save_agreements(tx, [called_off])
+        refuse_usage_after_end(deps, tx, called_off, called_off.subscription.starts_at)
         announce_subscription(deps, tx, called_off, now)
         return SubscriptionChange(called_off, now, now)
     effect = request_cancellation(

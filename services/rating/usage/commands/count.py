@@ -1,20 +1,27 @@
-"""Counting the entries of the usage-event log, in the transaction that also moves the log's position."""
+"""Counting the entries of the usage-event log, in the transaction that also moves the log's position.
+
+An entry asks to count an event or to take it back. The event of one subscription is, in turn, counted or refused, and
+then perhaps taken back; docs/flows-ingest-rating.md draws the states. What is refused is remembered until the log takes
+it back, so that nothing is ever taken out of an aggregate that was not counted in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from itertools import islice
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.errors import InvalidArgumentError
+from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.log import logger
+from services.kernel.errors import InvalidArgumentError, UnavailableError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
-from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.catalog.store.metrics import metrics_by_code, removed_metrics
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import test_clocks
 from services.rating.pricing.catalog import MetricVersion
@@ -24,20 +31,20 @@ from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.commands.carry_over import carry_on
+from services.rating.usage.commands.place import Places
 from services.rating.usage.counting import Counted, CountedBucket, Counter, tally
 from services.rating.usage.events import Refusal, UsageAggregated, UsageRefused, UsageTotal
-from services.rating.usage.store import additions, corrections, future_usage, periods
+from services.rating.usage.store import additions, corrections, future_usage, periods, refused_usage
+from services.rating.usage.store.refused_usage import RefusedUsage
+
+log = logger(__name__)
 
 # Subscriptions whose agreements a shard remembers; with sixteen shards at a few kB each some 200 MB at most.
 MAX_REMEMBERED = 5_000
-
-
-class _Place(NamedTuple):
-    """The billing period of an entry; `closed` when its invoice was already made."""
-
-    key: PeriodKey
-    period: Period
-    closed: bool
+# Of one message: a refusal has at most some 120 bytes and a total, whose texts are the organization's, some 2.3 kB, so
+# that both stay below the 1 MiB that NATS takes.
+MAX_REFUSALS = 4_000
+MAX_TOTALS = 400
 
 
 @dataclass(slots=True)
@@ -45,8 +52,8 @@ class Memory:
     """What a shard remembers between batches: only what never changes of a subscription, its plan and customer.
 
     A plan version is immutable and a subscription keeps its plan version and time zone for life, so nothing here is
-    ever stale. Where a subscription ends may change, so that is asked anew (`Batch`). An organization that has data and
-    no test clock never gets one.
+    ever stale. Where a subscription ends may change, so that is asked anew (`Places`). An organization that has data
+    and no test clock never gets one.
     """
 
     agreements: dict[SubscriptionId, Agreement] = field(default_factory=dict)
@@ -54,7 +61,7 @@ class Memory:
 
     def know(self, tx: Connection, wanted: Iterable[SubscriptionId]) -> Mapping[SubscriptionId, Agreement]:
         """The agreements of subscriptions; those that do not exist are missing."""
-        missing = [each for each in wanted if each not in self.agreements]
+        missing = [subscription for subscription in wanted if subscription not in self.agreements]
         if missing:
             if len(self.agreements) + len(missing) > MAX_REMEMBERED:
                 self.agreements.clear()
@@ -79,46 +86,87 @@ class Memory:
 def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[UsageEntry]) -> None:
     """Add entries of the log to the aggregates of their billing periods, and announce what came of it.
 
-    Entries that no period takes are announced as refused, so that the log quarantines them. A late entry changes the
+    Events that no period takes are announced as refused, so that the log quarantines them. A late event changes the
     aggregate of its closed period and marks it, so that the next invoice adjusts it.
+
+    An event that fails for a reason which nobody foresaw is refused as `USAGE_NOT_COUNTABLE`, and the others are
+    counted: whose shard it is must not be held up by it.
     """
+    try:
+        with tx.begin_nested():
+            _count_together(deps, tx, memory, entries)
+    except Exception as error:
+        if isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error):
+            raise
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            count_usage(deps, tx, memory, entries[:middle])
+            count_usage(deps, tx, memory, entries[middle:])
+        elif entries[0].is_void:
+            raise
+        else:
+            log.exception("usage_not_countable", transaction_id=entries[0].transaction_id)
+            refused_usage.keep(tx, [RefusedUsage.of(entries[0])])
+            announce_refusals(deps, tx, [_refusal(entries[0], "USAGE_NOT_COUNTABLE")])
+
+
+def _count_together(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[UsageEntry]) -> None:
     batch = Batch(tx, memory, entries, deps.clock.now())
     for entry in entries:
         batch.count(entry)
     keep_batch(deps, tx, batch)
     future_usage.keep(tx, batch.ahead.values())
-    if batch.refusals:
-        deps.announce(tx, UsageRefused(tuple(batch.refusals)))
+    announce_refusals(deps, tx, batch.refusals)
+
+
+def announce_refusals(deps: Deps, tx: Connection, refusals: Sequence[Refusal]) -> None:
+    """Tell the log what was refused, in messages that NATS takes."""
+    for start in range(0, len(refusals), MAX_REFUSALS):
+        deps.announce(tx, UsageRefused(tuple(refusals[start : start + MAX_REFUSALS])))
+
+
+def _refusal(entry: UsageEntry, reason: str) -> Refusal:
+    return Refusal(entry.organization_id, entry.event_key, reason, entry.catalog_revision)
 
 
 def keep_batch(deps: Deps, tx: Connection, batch: Batch) -> None:
-    """Add what a batch has gathered, and announce the new totals."""
+    """Add what a batch has gathered, remember what it refused, and announce the new totals."""
     kept = additions.add(tx, batch.additions()) if batch.counted else []
     if batch.late:
         corrections.note(tx, batch.late)
         periods.mark(tx, {key for key, _ in batch.late} | batch.carry_late(), dirty=True)
+    refused_usage.keep(tx, batch.refused)
     if kept:
-        periods.mark(tx, {each.period for each in kept}, accrual_due=True)
-        deps.announce(tx, UsageAggregated(tuple(batch.totals(kept))))
+        periods.mark(tx, {aggregate.period for aggregate in kept}, accrual_due=True)
+        totals = iter(batch.totals(kept))
+        while part := tuple(islice(totals, MAX_TOTALS)):
+            deps.announce(tx, UsageAggregated(part))
 
 
 class Batch:
     """The entries of one transaction on their way into aggregates.
 
-    An event that is ahead of its organization's time is remembered (`ahead`) until its time has come, since its
-    subscription may end before it.
+    Attributes:
+        ahead: by key, counted events that their subscription may still lose, since they are ahead of their
+            organization's time or the subscription has not begun; remembered until their period is closed.
+        counted: what was gathered for each aggregate.
+        late: events of closed periods.
+        refusals: what the log is told.
+        refused: what is to be remembered as refused.
     """
 
     def __init__(self, tx: Connection, memory: Memory, entries: Sequence[UsageEntry], machine_now: datetime) -> None:
         self._tx = tx
         self._times = memory.times(tx, {entry.organization_id for entry in entries}, machine_now)
-        self._periods = periods.share_for_counting(tx, _occurred(entries))
+        self._places = Places(tx, entries)
         self._agreements = memory.know(tx, {entry.subscription_id for entry in entries})
         self._metrics = _metrics(tx, entries)
         self._counters: dict[tuple[SubscriptionId, str], Counter] = {}
         self._spans: dict[PeriodKey, Period] = {}
         self._shards: dict[SubscriptionId, int] = {}
-        self._taken = future_usage.take(tx, [entry for entry in entries if entry.is_void])
+        voids = [entry for entry in entries if entry.is_void]
+        self.refused: set[RefusedUsage] = refused_usage.take(tx, map(RefusedUsage.of, voids))
+        future_usage.drop(tx, voids)
         self.ahead: dict[bytes, UsageEntry] = {}
         self.counted: dict[tuple[PeriodKey, str, CountedBucket], Counted] = {}
         self.late: list[tuple[PeriodKey, UsageEntry]] = []
@@ -126,53 +174,69 @@ class Batch:
 
     def count(self, entry: UsageEntry) -> None:
         """Gather one entry, or refuse it."""
-        agreement = self._agreements.get(entry.subscription_id)
-        if agreement is None or agreement.organization_id != entry.organization_id:
+        if entry.is_void:
+            self._take_back(entry)
+            return None
+        agreement = self._agreement(entry)
+        if agreement is None:
             return self._refuse(entry, "SUBSCRIPTION_NOT_FOUND")
         counter = self._counter(agreement, entry.code)
-        if counter is None:
+        if counter is None or counter.metric.deleted_at is not None:
             return self._refuse(entry, "METRIC_UNKNOWN")
-        place = self._place_of(agreement, entry)
-        if place is None:
+        period = self._places.find(agreement, entry.occurred_at)
+        if period is None:
             return self._refuse(entry, "SUBSCRIPTION_NOT_ACTIVE")
         try:
             measurement = counter.measure(entry)
         except InvalidArgumentError as error:
             return self._refuse(entry, error.reason)
-        return self._gather(entry, place, counter, measurement)
+        self._gather(entry, period, counter, measurement)
+        if self._may_be_lost(entry, period):
+            self.ahead[entry.event_key] = entry
+        return None
 
-    def _place_of(self, agreement: Agreement, entry: UsageEntry) -> _Place | None:
-        """The period that takes an entry."""
-        if entry.is_void and (self.ahead.pop(entry.event_key, None) is not None or entry.event_key in self._taken):
-            # It was counted, wherever its subscription ends by now.
-            return self._place(agreement, entry.occurred_at, lives_on=True)
-        place = self._place(agreement, entry.occurred_at)
-        # An event that is ahead and was counted would be remembered: this one was refused, for an end promised then.
-        was_refused = place is not None and entry.is_void and self._is_ahead(entry, place)
-        return None if was_refused else place
+    def _take_back(self, entry: UsageEntry) -> None:
+        """Take an event out of the aggregate in which it was counted; one that was refused is in none."""
+        refused = RefusedUsage.of(entry)
+        if refused in self.refused:
+            self.refused.discard(refused)
+            return
+        self.ahead.pop(entry.event_key, None)
+        agreement = self._agreement(entry)
+        counter = None if agreement is None else self._counter(agreement, entry.code)
+        if agreement is None or counter is None:
+            # Nothing can have counted it.
+            return
+        period = self._places.of_counted(agreement, entry.occurred_at)
+        self._gather(entry, period, counter, counter.measure(entry))
 
-    def _is_ahead(self, entry: UsageEntry, place: _Place) -> bool:
-        """Whether an event's time has not come, so that the end of its subscription may still come before it."""
-        return not place.closed and entry.occurred_at >= self._times[entry.organization_id]
+    def _agreement(self, entry: UsageEntry) -> Agreement | None:
+        agreement = self._agreements.get(entry.subscription_id)
+        return agreement if agreement and agreement.organization_id == entry.organization_id else None
 
-    def _gather(self, entry: UsageEntry, place: _Place, counter: Counter, measurement: Measurement) -> None:
-        self._spans[place.key] = place.period
+    def _may_be_lost(self, entry: UsageEntry, period: BillingPeriod) -> bool:
+        """Whether the subscription may still end, or be called off, before the event's time."""
+        if period.state is PeriodState.CLOSED:
+            return False
+        is_ahead = entry.occurred_at >= self._times[entry.organization_id]
+        return is_ahead or self._places.is_pending(entry.subscription_id)
+
+    def _gather(self, entry: UsageEntry, period: BillingPeriod, counter: Counter, measurement: Measurement) -> None:
+        self._spans[period.key] = period.period
         self._shards[entry.subscription_id] = entry.shard
         for bucket in counter.buckets(entry.occurred_at, entry.properties):
-            key = (place.key, entry.code, bucket)
+            key = (period.key, entry.code, bucket)
             counted = self.counted.get(key)
             if counted is None:
                 counted = self.counted[key] = Counted([], [])
             counted.count(measurement, is_void=entry.is_void)
-        if place.closed:
-            self.late.append((place.key, entry))
-        elif not entry.is_void and self._is_ahead(entry, place):
-            self.ahead[entry.event_key] = entry
+        if period.state is PeriodState.CLOSED:
+            self.late.append((period.key, entry))
 
     def _refuse(self, entry: UsageEntry, reason: str) -> None:
-        """Hand an entry back to the log; one that is to be taken back was never counted, so nothing is to be done."""
-        if not entry.is_void:
-            self.refusals.append(Refusal(entry.organization_id, entry.event_key, reason))
+        """Hand an event back to the log, which will take it back."""
+        self.refusals.append(_refusal(entry, reason))
+        self.refused.add(RefusedUsage.of(entry))
 
     def _counter(self, agreement: Agreement, code: str) -> Counter | None:
         key = (agreement.subscription_id, code)
@@ -184,48 +248,15 @@ class Batch:
             counter = self._counters[key] = Counter.of(agreement, metric)
         return counter
 
-    def _place(self, agreement: Agreement, at: datetime, *, lives_on: bool = False) -> _Place | None:
-        """The period that takes an event: an open or closed one, or one that is still to come."""
-        if not lives_on and agreement.ending_at is not None and agreement.ending_at <= at:
-            return None
-        known = self._periods.get(agreement.subscription_id, [])
-        for each in known:
-            if at in each.period:
-                return _Place(each.key, each.period, each.state is PeriodState.CLOSED)
-        if known and at < known[-1].period.end:
-            return None
-        to_come = self._period_to_come(agreement, at, lives_on=lives_on)
-        if to_come is None:
-            return None
-        if not lives_on:
-            known.append(to_come)
-            self._periods[agreement.subscription_id] = known
-        return _Place(to_come.key, to_come.period, to_come.state is PeriodState.CLOSED)
-
-    def _period_to_come(self, agreement: Agreement, at: datetime, *, lives_on: bool) -> BillingPeriod | None:
-        """The period after the known ones that takes an event of a time to come; None where its subscription ends."""
-        owner, subscription = agreement.organization_id, agreement.subscription_id
-        # Asked again: who has waited for a period that was being closed could not see the next one.
-        newest = periods.share_for_counting(self._tx, [periods.Occurred(owner, subscription, at)])
-        for each in newest.get(subscription, ()):
-            if at in each.period:
-                return each
-        if lives_on:
-            nominal = agreement.nominal_period_at(at)
-            span: Period | None = Period(max(nominal.start, agreement.subscription.starts_at), nominal.end)
-        else:
-            span = agreements(self._tx, owner, [subscription])[subscription].period_to_come(at)
-        return BillingPeriod(owner, subscription, agreement.subscription.customer_id, span) if span else None
-
     def carry_late(self) -> set[PeriodKey]:
         """Carry what late events changed of recurring metrics through the later periods; the closed ones of those."""
         changed: set[PeriodKey] = set()
         for key, code in {(key, entry.code) for key, entry in self.late}:
             metric = self._metrics[(key.organization_id, code)]
             if metric.definition.recurring:
-                agreement, known = self._agreements[key.subscription_id], self._periods[key.subscription_id]
+                agreement, known = self._agreements[key.subscription_id], self._places.known(key.subscription_id)
                 later = carry_on(self._tx, agreement, self._spans[key], known, metric)
-                changed |= {each.key for each in later if each.state is PeriodState.CLOSED}
+                changed |= {period.key for period in later if period.state is PeriodState.CLOSED}
         return changed
 
     def additions(self) -> list[additions.Addition]:
@@ -241,44 +272,37 @@ class Batch:
 
     def totals(self, kept: Iterable[UsageAggregate]) -> Iterable[UsageTotal]:
         """The metrics' totals that the batch changed, as they are now."""
-        for each in kept:
-            if each.counted.charge_id:
+        for aggregate in kept:
+            if aggregate.counted.charge_id:
                 continue
-            agreement = self._agreements[each.period.subscription_id]
-            period = self._spans[each.period]
+            agreement = self._agreements[aggregate.period.subscription_id]
+            period = self._spans[aggregate.period]
             window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
-            metric = self._metrics[(each.period.organization_id, each.metric_code)]
+            metric = self._metrics[(aggregate.period.organization_id, aggregate.metric_code)]
             yield UsageTotal(
-                organization_id=each.period.organization_id,
-                subscription_id=each.period.subscription_id,
+                organization_id=aggregate.period.organization_id,
+                subscription_id=aggregate.period.subscription_id,
                 external_customer_id=agreement.external_customer_id,
-                metric_code=each.metric_code,
+                metric_code=aggregate.metric_code,
                 period=period,
-                units=each.units(metric, window),
-                event_count=each.event_count,
-                revision=each.revision,
+                units=aggregate.units(metric, window),
+                event_count=aggregate.event_count,
+                revision=aggregate.revision,
             )
-
-
-def _occurred(entries: Sequence[UsageEntry]) -> list[periods.Occurred]:
-    """Since when each subscription's periods are needed."""
-    since: dict[SubscriptionId, periods.Occurred] = {}
-    for entry in entries:
-        known = since.get(entry.subscription_id)
-        if known is None or entry.occurred_at < known.since:
-            since[entry.subscription_id] = periods.Occurred(
-                entry.organization_id, entry.subscription_id, entry.occurred_at
-            )
-    return list(since.values())
 
 
 def _metrics(tx: Connection, entries: Sequence[UsageEntry]) -> dict[tuple[OrganizationId, str], MetricVersion]:
-    """The current versions of the metrics of a batch; what a metric measures is fixed once it has counted."""
+    """The current versions of the metrics of a batch; what a metric measures is fixed once it has counted.
+
+    Of a metric that was removed its last version, for the events that it has counted before.
+    """
     codes: dict[OrganizationId, set[str]] = {}
     for entry in entries:
         codes.setdefault(entry.organization_id, set()).add(entry.code)
-    return {
-        (organization, code): metric
-        for organization, wanted in codes.items()
-        for code, metric in metrics_by_code(tx, organization, wanted).items()
-    }
+    found: dict[tuple[OrganizationId, str], MetricVersion] = {}
+    for organization, wanted in codes.items():
+        metrics = metrics_by_code(tx, organization, wanted)
+        if missing := wanted - metrics.keys():
+            metrics = {**removed_metrics(tx, organization, missing), **metrics}
+        found |= {(organization, code): metric for code, metric in metrics.items()}
+    return found

@@ -1,7 +1,8 @@
 """Handing back to the log what was counted for a time after a subscription's end.
 
-An event may be ahead of its time. When its subscription ends before it, it is taken out of the aggregates as if it had
-been voided, and refused: the log quarantines it and counts it for the subscription that takes over, if one does.
+An event may be ahead of its time. When its subscription ends before it, or is called off before it has begun, the event
+is taken out of the aggregates as if it had been voided, and refused: the log quarantines it and counts it for the
+subscription that takes over, if one does.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from sqlalchemy.engine import Connection
 
 from services.rating.agreements.agreement import Agreement
 from services.rating.deps import Deps
-from services.rating.usage.commands.count import Batch, Memory, keep_batch
-from services.rating.usage.events import Refusal, UsageRefused
-from services.rating.usage.store import future_usage
+from services.rating.usage.commands.count import Batch, Memory, announce_refusals, keep_batch
+from services.rating.usage.events import Refusal
+from services.rating.usage.store import future_usage, refused_usage
+from services.rating.usage.store.refused_usage import RefusedUsage
 
 
 def refuse_usage_after_end(deps: Deps, tx: Connection, ended: Agreement, at: datetime) -> None:
-    """Take out and refuse what was counted for `at` or later; its end. Its open period is locked, so nothing follows.
+    """Take out and refuse what was counted for `at`, its end, or later.
 
-    To be called before the end is announced: who hears of the refusal first resolves the events anew when it hears of
-    the end.
+    The caller holds its open period or, where it has not begun, its row, so that nothing follows. Call this before
+    announcing the end: a log that hears of the refusal first resolves the events anew once it hears of the end.
     """
     entries = future_usage.voids_from(tx, ended.organization_id, ended.subscription_id, at)
     if not entries:
@@ -30,5 +32,6 @@ def refuse_usage_after_end(deps: Deps, tx: Connection, ended: Agreement, at: dat
     for entry in entries:
         batch.count(entry)
     keep_batch(deps, tx, batch)
-    refusals = [Refusal(each.organization_id, each.event_key, "SUBSCRIPTION_NOT_ACTIVE") for each in entries]
-    deps.announce(tx, UsageRefused(tuple(refusals)))
+    refused_usage.keep(tx, map(RefusedUsage.of, entries))
+    refusals = [Refusal(entry.organization_id, entry.event_key, "SUBSCRIPTION_NOT_ACTIVE") for entry in entries]
+    announce_refusals(deps, tx, refusals)

@@ -1,7 +1,8 @@
-"""Counted events that were ahead of their organization's time, one row each until their period is closed.
+"""Counted events that their subscription may still lose, one row each until their period is closed.
 
-Whoever writes or takes rows holds the subscription's open billing period (store/periods.py), FOR SHARE to count and
-FOR UPDATE to end the subscription, so that none slips between.
+They were ahead of their organization's time when they were counted, or their subscription had not begun. Whoever writes
+or takes rows holds the subscription's open billing period (store/periods.py) or, where it has none, its own row: shared
+to count, alone to end the subscription or to call it off, so that none slips between.
 """
 
 from __future__ import annotations
@@ -40,11 +41,10 @@ _KEEP = upsert_sql(
     "organization_id, subscription_id, event_key",
     "DO NOTHING",
 )
-_TAKE = """
+_DROP = """
 DELETE FROM usage_ahead a USING json_to_recordset(%s::json)
     AS r(organization_id uuid, subscription_id uuid, event_key uuid)
 WHERE a.organization_id = r.organization_id AND a.subscription_id = r.subscription_id AND a.event_key = r.event_key
-RETURNING a.event_key
 """
 _FORGET = """
 DELETE FROM usage_ahead a USING json_to_recordset(%s::json)
@@ -54,7 +54,7 @@ WHERE a.organization_id = r.organization_id AND a.subscription_id = r.subscripti
 
 
 def keep(tx: Connection, entries: Iterable[UsageEntry]) -> None:
-    """Remember counted events that are ahead of their time."""
+    """Remember counted events that their subscription may still lose."""
     rows = [
         {
             **_identity(entry),
@@ -72,10 +72,11 @@ def keep(tx: Connection, entries: Iterable[UsageEntry]) -> None:
         tx.exec_driver_sql(_KEEP, (rows_json(rows),))
 
 
-def take(tx: Connection, voids: Iterable[UsageEntry]) -> set[bytes]:
-    """Forget those of these events that are remembered; their keys."""
+def drop(tx: Connection, voids: Iterable[UsageEntry]) -> None:
+    """Forget events that are taken back."""
     rows = [_identity(entry) for entry in voids]
-    return {key.bytes for key in tx.exec_driver_sql(_TAKE, (rows_json(rows),)).scalars()} if rows else set()
+    if rows:
+        tx.exec_driver_sql(_DROP, (rows_json(rows),))
 
 
 def voids_from(

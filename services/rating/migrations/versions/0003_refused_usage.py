@@ -1,0 +1,30 @@
+"""Which events were refused and not yet taken back by the log."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from services.chassis import schema
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the table."""
+    op.execute(
+        """
+        CREATE TABLE refused_usage (
+            organization_id uuid NOT NULL,
+            subscription_id uuid NOT NULL,
+            event_key uuid NOT NULL,
+            PRIMARY KEY (organization_id, subscription_id, event_key)
+        )
+        """
+    )
+    schema.tenant_table(op, "refused_usage")
+
+
+def downgrade() -> None:
+    """Remove it; what the log takes back is then taken for counted."""
+    op.execute("DROP TABLE refused_usage")

@@ -1,0 +1,51 @@
+"""Every stored event is counted in one aggregate, quarantined with a reason or voided: at every rest, in live time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from services.chassis.config import Settings
+from tests.support.usage_flow import Flow, daily, event, now, running, stamp
+
+
+@pytest.fixture(params=[1, 2], ids=["one replica", "two replicas"])
+def flow(request: pytest.FixtureRequest, settings_for: Callable[[str], Settings]) -> Iterator[Flow]:
+    """Both services, alone or each twice."""
+    with running(settings_for, replicas=request.param) as house:
+        yield house
+
+
+def test_a_back_dated_subscription_counts_its_past(flow: Flow) -> None:
+    """Whatever order a batch is in, and however many periods are still to be opened, every event is counted."""
+    flow.sell(interval=daily())
+    begun = now() - timedelta(days=60, hours=1)
+    flow.subscribe("acme", started_at=stamp(begun))
+    flow.until_known("subscriptions", 1)
+    # Every period six times, backwards and forwards.
+    for step in range(6):
+        days = range(60) if step % 2 else reversed(range(60))
+        batch = [event("acme", begun + timedelta(days=day, hours=step + 1)) for day in days]
+        assert set(flow.send(batch)) == {"accepted"}
+    flow.settle()
+    assert (flow.drift(), flow.reasons(), flow.counted()) == ({}, {}, 360)
+
+
+def test_events_flow_while_a_subscription_starts(flow: Flow) -> None:
+    """An event with the server's time is counted once its subscription has begun, and quarantined before."""
+    flow.sell()
+    starts_at = now() + timedelta(seconds=3)
+    customers = [f"customer-{number}" for number in range(5)]
+    for customer in customers:
+        flow.subscribe(customer, started_at=stamp(starts_at))
+    flow.until_known("subscriptions", len(customers))
+    outcomes: list[str] = []
+    while now() < starts_at + timedelta(seconds=4):
+        outcomes += flow.send([event(customer) for customer in customers])
+    flow.settle()
+    assert flow.drift() == {}
+    # What was answered as accepted is counted in the end: it came after the start.
+    assert outcomes.count("accepted") == flow.counted()
+    assert flow.reasons() == {"SUBSCRIPTION_NOT_ACTIVE": outcomes.count("quarantined")}
