@@ -6,13 +6,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from services.chassis import metrics
 from services.chassis.config import Settings
 from services.chassis.log import configure, logger
 
 S = TypeVar("S", bound=Settings)
+D = TypeVar("D")
 log = logger(__name__)
 
 
@@ -40,27 +42,26 @@ class Server(Protocol):
         """Finish what runs and take no more."""
 
 
-class Parts(Protocol):
-    """What a service is made of, as its `main.build` returns it; a frozen dataclass will do."""
+@dataclass(frozen=True)
+class Parts(Generic[D]):
+    """What a service is made of, as its `main.build` returns it.
 
-    @property
-    def server(self) -> Server:
-        """The gRPC server with its servicers."""
+    Attributes:
+        server: the gRPC server with its servicers.
+        service_names: full names of the gRPC services, for reflection.
+        workers: started before the server, stopped after it, in reverse order.
+        close: closes pools and connections at the very end.
+        deps: what its commands and queries are given, for whoever calls them beside the server.
+    """
 
-    @property
-    def service_names(self) -> Sequence[str]:
-        """Full names of the gRPC services, for reflection."""
-
-    @property
-    def workers(self) -> Sequence[Worker]:
-        """Started before the server, stopped after it, in reverse order."""
-
-    @property
-    def close(self) -> Callable[[], None]:
-        """Closes pools and connections at the very end."""
+    server: Server
+    service_names: Sequence[str]
+    workers: Sequence[Worker]
+    close: Callable[[], None]
+    deps: D
 
 
-def run(service: str, settings_type: type[S], build: Callable[[S], Parts]) -> None:
+def run(service: str, settings_type: type[S], build: Callable[[S], Parts[Any]]) -> None:
     """Run a service until SIGTERM or SIGINT; `--print-config` prints its settings instead, secrets hidden."""
     settings = settings_type()
     if "--print-config" in sys.argv:

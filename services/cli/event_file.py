@@ -10,8 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import msgspec
 
 from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import usage_event_pb2 as pb
+from services.kernel.instant import to_us
 from services.kernel.money import decimal_or_none
 
 _TEXTS = ("transaction_id", "external_customer_id", "external_subscription_id", "code")
@@ -134,5 +134,4 @@ def _microseconds(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"the timestamp {text!r} names no zone")
-    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return int(Decimal(elapsed.days * 86_400 + elapsed.seconds) * _MILLION) + elapsed.microseconds
+    return to_us(moment)

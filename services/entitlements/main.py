@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sqlalchemy.engine import Connection
 
@@ -13,7 +12,7 @@ from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.outbox import Relay
-from services.chassis.process import Worker
+from services.chassis.process import Parts, Worker
 from services.chassis.rpc.server import Server
 from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb
@@ -30,23 +29,12 @@ from services.wire.streams import ENTITLEMENTS
 SERVICE_NAMES = ("farebox.entitlements.v1.FeatureService", "farebox.entitlements.v1.AccessService")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the process is made of; see `chassis.process.Parts`."""
-
-    server: Server
-    service_names: Sequence[str]
-    workers: Sequence[Worker]
-    close: Callable[[], None]
-    deps: Deps
-
-
 def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
     """Write domain events into the outbox."""
     outbox.announce_all(tx, [event_to_pb(event) for event in events])
 
 
-def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts:
+def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[Deps]:
     """Wire the process; nothing runs yet."""
     db, bus, server = Database(settings), Bus(settings), Server(settings)
     deps = Deps(db, clock or SystemClock(), announce)

@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.ingest.domain.catalog_update import TestClockReached
-from services.ingest.domain.instant import to_us
 from services.ingest.pipeline.commit import Committer
 from services.ingest.pipeline.prepare import Preparer
 from services.kernel.clock import Clock
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import to_us
 
 
 class Announce(Protocol):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
@@ -19,6 +17,7 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.process import Parts
 from services.chassis.rpc.lenient import lenient
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from services.ingest.consumers import rating_log
@@ -46,16 +45,6 @@ DESERIALIZERS = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the process is made of; see chassis.process.Parts."""
-
-    server: AsyncServer
-    service_names: Sequence[str]
-    workers: Sequence[process.Worker]
-    close: Callable[[], None]
-
-
 def announce(tx: Connection, event: TestClockReached) -> None:
     """Write a domain event of ours into the outbox."""
     outbox.announce(tx, *announcement(test_clock_reached_to_pb(event)))
@@ -77,7 +66,7 @@ def make_deps(settings: Settings, db: Database, bus: Bus) -> Deps:
     )
 
 
-def build(settings: Settings) -> Parts:
+def build(settings: Settings) -> Parts[Deps]:
     """Wire the process together; nothing runs yet."""
     db, bus = Database(settings), Bus(settings)
     deps = make_deps(settings, db, bus)
@@ -97,7 +86,7 @@ def build(settings: Settings) -> Parts:
         bus.close()
         db.dispose()
 
-    return Parts(server, [SERVICE_NAME], workers, close)
+    return Parts(server, [SERVICE_NAME], workers, close, deps)
 
 
 def tune_memory() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 from sqlalchemy.engine import Connection
 
 from farebox.margin.v1 import alert_service_pb2_grpc, cost_model_service_pb2_grpc, margin_service_pb2_grpc
@@ -12,7 +9,7 @@ from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
-from services.chassis.process import Worker
+from services.chassis.process import Parts, Worker
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
 from services.kernel.clock import Clock, SystemClock
@@ -37,23 +34,12 @@ SERVICE_NAMES = (
 )
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the service is made of; see services.chassis.process.Parts."""
-
-    server: Server
-    service_names: Sequence[str]
-    workers: Sequence[Worker]
-    close: Callable[[], None]
-    deps: Deps
-
-
 def announce(tx: Connection, event: ClockReached) -> None:
     """Write a domain event into the outbox."""
     outbox.announce(tx, *announcement(domain_event_to_pb(event)))
 
 
-def build(settings: MarginSettings, *, clock: Clock | None = None) -> Parts:
+def build(settings: MarginSettings, *, clock: Clock | None = None) -> Parts[Deps]:
     """Wire the service; nothing runs yet."""
     db, bus = Database(settings), Bus(settings)
     deps = Deps(db, clock or SystemClock(), announce, price_catalog.book())

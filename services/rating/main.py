@@ -6,7 +6,6 @@ python -m services.rating.main [--print-config]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -25,6 +24,7 @@ from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.job import forget_old_requests
+from services.chassis.process import Parts
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
 from services.kernel.clock import Clock, SystemClock
@@ -53,16 +53,6 @@ SERVICE_NAMES = tuple(
     f"farebox.rating.v1.{name}Service"
     for name in ("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RatingParts:
-    """What the process is made of; see `process.Parts`."""
-
-    server: Server
-    service_names: Sequence[str]
-    workers: Sequence[process.Worker]
-    close: Callable[[], None]
 
 
 def announce_all(tx: Connection, events: Sequence[Any]) -> None:
@@ -94,7 +84,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
     invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)
 
 
-def build(settings: RatingSettings) -> RatingParts:
+def build(settings: RatingSettings) -> Parts[Deps]:
     """Build the process from its settings; nothing runs yet but what must be there before the first call."""
     db, bus = Database(settings), Bus(settings)
     channel = open_channel(settings.ingest_address)
@@ -118,7 +108,7 @@ def build(settings: RatingSettings) -> RatingParts:
         bus.close()
         db.dispose()
 
-    return RatingParts(server, SERVICE_NAMES, workers, close)
+    return Parts(server, SERVICE_NAMES, workers, close, deps)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from sqlalchemy.engine import Connection
 from services.ingest.commands.entries import take_back
 from services.ingest.deps import Deps
 from services.ingest.domain import identity
-from services.ingest.domain.instant import from_us, to_us
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.ingest.domain.usage_event import MAX_ID_CHARACTERS, MAX_REASON_CHARACTERS, UsageEvent
 from services.ingest.domain.usage_events import UsageEvents
@@ -24,6 +23,7 @@ from services.kernel.errors import (
     NotFoundError,
 )
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us, to_us
 
 
 class Voiding(NamedTuple):

@@ -18,8 +18,9 @@ from services.ingest.domain.catalog_update import (
     TestClockReached,
     TestClockUpdate,
 )
-from services.ingest.domain.instant import from_us
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us
+from services.wire.values import instant_to_pb
 
 _AGGREGATION = billable_metric_pb2.BillableMetric.Aggregation
 _NEEDS = {
@@ -85,9 +86,9 @@ def refusals_from_pb(body: bytes) -> list[Refusal]:
 
 def test_clock_reached_to_pb(event: TestClockReached) -> own_pb.TestClockReached:
     """The answer to a test clock."""
-    now = timestamp_pb2.Timestamp()
-    now.FromDatetime(event.now)
-    return own_pb.TestClockReached(organization_id=event.organization, revision=event.revision, now=now)
+    return own_pb.TestClockReached(
+        organization_id=event.organization, revision=event.revision, now=instant_to_pb(event.now)
+    )
 
 
 def _us(moment: timestamp_pb2.Timestamp) -> int:

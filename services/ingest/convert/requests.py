@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from google.protobuf import timestamp_pb2
 
-from farebox.common.v1 import page_pb2
 from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.ingest.commands.void import Voiding
@@ -65,11 +64,6 @@ def voided_to_pb(voided: StoredUsageEvent, replacement: StoredUsageEvent | None)
     return pb.VoidUsageEventResponse(
         event=stored_event_to_pb(voided), replacement=None if replacement is None else stored_event_to_pb(replacement)
     )
-
-
-def page_to_pb(next_page_token: str) -> page_pb2.PageResponse:
-    """Where a page stands; the log is not counted for it."""
-    return page_pb2.PageResponse(next_page_token=next_page_token)
 
 
 def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[domain_events_pb2.ShardPosition]:

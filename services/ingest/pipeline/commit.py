@@ -15,7 +15,6 @@ from sqlalchemy.engine import Connection
 from services.chassis import failpoint
 from services.chassis.db import Database, WorkerLine, is_unavailable, lost_a_race
 from services.chassis.log import logger
-from services.ingest.domain.instant import from_us
 from services.ingest.pipeline.answer import answer_all
 from services.ingest.pipeline.catalog_cache import CatalogCache
 from services.ingest.pipeline.dedupe import Deduplication, RecentKeys
@@ -25,6 +24,7 @@ from services.ingest.pipeline.queue import Queue, Submission
 from services.ingest.store import log as store
 from services.ingest.store import quarantine, shards
 from services.kernel.errors import UnavailableError
+from services.kernel.instant import from_us
 
 log = logger(__name__)
 

@@ -19,7 +19,6 @@ from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 from services.chassis.db import is_unavailable
-from services.ingest.domain.instant import to_us
 from services.ingest.domain.outcome import Answer, Outcome, Receipt, answer_to
 from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, UsageEvents
 from services.ingest.pipeline.commit import Committer
@@ -28,6 +27,7 @@ from services.ingest.pipeline.queue import Submission
 from services.kernel.clock import Clock
 from services.kernel.errors import FareboxError, FieldViolation, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import to_us
 
 RETRY_AFTER_SECONDS = 5
 # A stream is cheap while it waits, but may hold a batch of 4 MiB in the transport's buffers.

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
-from services.chassis.page import Page, write_token
+from services.chassis.page import Listed, Page
 from services.ingest.domain import identity
 from services.ingest.domain.identity import LOWEST_KEY
-from services.ingest.domain.instant import from_us
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store import stored_usage_events as store
 from services.ingest.store.stored_usage_events import Filter, Position
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, uuid_or_none
+from services.kernel.instant import from_us
 from services.wire.shards import SHARD_COUNT
 
 # Commits looked into at a time: the first few usually fill a page, a sparse list takes larger steps.
@@ -40,8 +40,8 @@ def get_usage_event(db: Database, organization: OrganizationId, transaction_id: 
 
 def list_usage_events(
     db: Database, organization: OrganizationId, wanted: Filter, page: Page
-) -> tuple[list[StoredUsageEvent], str]:
-    """A page of the events that are wanted, in the order of receipt, and the token of the next page."""
+) -> Listed[StoredUsageEvent]:
+    """A page of the events that are wanted, in the order of receipt."""
     after = _position(page)
     count = page.skip + page.size + 1
     events: list[StoredUsageEvent] = []
@@ -55,29 +55,17 @@ def list_usage_events(
                 break
             events += store.in_commits(tx, organization, commits, after, wanted, count - len(events))
             begin, step = commits[-1] + 1, min(2 * step, LARGEST_STEP)
-    return _cut(events[page.skip :], page)
+    return Listed.of(events[page.skip :], page, lambda event: (str(event.commit_id), str(uuid.UUID(bytes=event.key))))
 
 
-def list_quarantined(
-    db: Database, organization: OrganizationId, reason: str, page: Page
-) -> tuple[list[StoredUsageEvent], str]:
-    """A page of the events that cannot be billed yet, oldest first, and the token of the next page."""
+def list_quarantined(db: Database, organization: OrganizationId, reason: str, page: Page) -> Listed[StoredUsageEvent]:
+    """A page of the events that cannot be billed yet, oldest first."""
     after = _moment(page)
     with db.transaction(organization) as tx:
-        listed = store.quarantined_after(tx, organization, after, reason, page.skip + page.size + 1)[page.skip :]
-        by_key = store.by_keys(tx, organization, [key for _, key in listed[: page.size]])
-    events = [by_key[key.bytes] for _, key in listed[: page.size] if key.bytes in by_key]
-    if len(listed) <= page.size:
-        return events, ""
-    at, key = listed[page.size - 1]
-    return events, write_token(at.isoformat(), str(key))
-
-
-def _cut(events: list[StoredUsageEvent], page: Page) -> tuple[list[StoredUsageEvent], str]:
-    if len(events) <= page.size:
-        return events, ""
-    last = events[page.size - 1]
-    return events[: page.size], write_token(str(last.commit_id), str(uuid.UUID(bytes=last.key)))
+        rows = store.quarantined_after(tx, organization, after, reason, page.skip + page.size + 1)[page.skip :]
+        listed = Listed.of(rows, page, lambda row: (row[0].isoformat(), str(row[1])))
+        by_key = store.by_keys(tx, organization, [key for _, key in listed.items])
+    return Listed(tuple(by_key[key.bytes] for _, key in listed.items if key.bytes in by_key), listed.next_token)
 
 
 def _shards(tx: Connection, organization: OrganizationId, wanted: Filter) -> list[int]:

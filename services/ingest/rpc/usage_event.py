@@ -9,7 +9,6 @@ from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_pb2 as event_pb
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
-from services.chassis.page import read_page
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.answers_async import answers_async, streams_async, streams_in_threads
 from services.chassis.rpc.calls import organization_of
@@ -20,6 +19,7 @@ from services.ingest.deps import Deps
 from services.ingest.pipeline.intake import Intake
 from services.ingest.queries import events, shards
 from services.ingest.store.encoding import announcement
+from services.wire.values import page_from_pb, page_to_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["UsageEventService"].full_name
 
@@ -65,10 +65,9 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
     @answers
     def ListUsageEvents(self, request: pb.ListUsageEventsRequest, context: Any) -> pb.ListUsageEventsResponse:
         """List events."""
-        page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
-        wanted = convert.filter_from_pb(request)
-        listed, token = events.list_usage_events(self._deps.db, organization_of(context), wanted, page)
-        return pb.ListUsageEventsResponse(events=map(stored_event_to_pb, listed), page=convert.page_to_pb(token))
+        page, wanted = page_from_pb(request.page), convert.filter_from_pb(request)
+        listed = events.list_usage_events(self._deps.db, organization_of(context), wanted, page)
+        return pb.ListUsageEventsResponse(events=map(stored_event_to_pb, listed.items), page=page_to_pb(listed))
 
     @answers
     def VoidUsageEvent(self, request: pb.VoidUsageEventRequest, context: Any) -> pb.VoidUsageEventResponse:
@@ -83,10 +82,10 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
         self, request: pb.ListQuarantinedUsageEventsRequest, context: Any
     ) -> pb.ListQuarantinedUsageEventsResponse:
         """List events that cannot be billed yet."""
-        page = read_page(request.page.page_size, request.page.page_token, request.page.skip)
-        listed, token = events.list_quarantined(self._deps.db, organization_of(context), request.reason, page)
+        page = page_from_pb(request.page)
+        listed = events.list_quarantined(self._deps.db, organization_of(context), request.reason, page)
         return pb.ListQuarantinedUsageEventsResponse(
-            events=map(stored_event_to_pb, listed), page=convert.page_to_pb(token)
+            events=map(stored_event_to_pb, listed.items), page=page_to_pb(listed)
         )
 
     @streams_in_threads

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
-from services.ingest.domain.instant import from_us, to_us
 from services.ingest.store.log import CATALOG_LOCK
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us, to_us
 
 # A cache that is further behind than this forgets everything instead of catching up.
 KEPT_CHANGES = 10_000

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
-from services.ingest.domain.instant import to_us
 from services.ingest.domain.repeat import Content, Original
 from services.ingest.store import copy_rows
+from services.kernel.instant import to_us
 
 # Any number that nothing else in this database uses. Whoever resolves events against the catalog shares the lock, and
 # whoever changes the catalog holds it alone. An advisory lock writes nothing; a row's shared lock would dirty its page.

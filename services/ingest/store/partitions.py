@@ -14,9 +14,9 @@ import psycopg
 from psycopg import sql
 
 from services.ingest.domain.identity import FIRST_HASHED_KEY, LOWEST_KEY
-from services.ingest.domain.instant import to_us
 from services.ingest.store.log import CATALOG_LOCK
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import to_us
 
 SCHEMA = "usage_partitions"
 HASHED_KEY = uuid.UUID(bytes=FIRST_HASHED_KEY)

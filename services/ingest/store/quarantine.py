@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
 from services.ingest.domain.identity import LOWEST_KEY
-from services.ingest.domain.instant import from_us
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store import catalog
 from services.ingest.store.catalog import Change
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us
 
 
 class Quarantined(NamedTuple):

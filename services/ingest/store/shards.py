@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
-from services.ingest.domain.instant import from_us
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us
 
 
 class Batch(NamedTuple):

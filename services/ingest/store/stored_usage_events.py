@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from services.ingest.domain.instant import from_us, to_us
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.kernel.ids import OrganizationId
+from services.kernel.instant import from_us, to_us
 
 # A log row never changes; its disposition is beside it.
 _SELECT = """

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
-from services.ingest.domain.instant import to_us
 from services.ingest.domain.outcome import Outcome
 from services.ingest.domain.repeat import Content, Original
 from services.ingest.domain.usage_event import UsageEvent
@@ -25,6 +24,7 @@ from services.ingest.pipeline.resolve import make_route
 from services.ingest.store import catalog as catalog_store
 from services.ingest.store import log as log_store
 from services.kernel.ids import OrganizationId, new_id
+from services.kernel.instant import to_us
 
 ORGANIZATION = OrganizationId("00010203-0405-7607-8809-0a0b0c0d0e0f")
 MIDNIGHT_US = to_us(datetime(2026, 3, 1, tzinfo=UTC))

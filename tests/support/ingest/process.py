@@ -21,8 +21,8 @@ from services.ingest import main
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import CatalogUpdate, MetricUpdate, SubscriptionUpdate
-from services.ingest.domain.instant import to_us
 from services.kernel.ids import OrganizationId, new_id
+from services.kernel.instant import to_us
 from tests.support.patience import PATIENCE_SECONDS
 
 STARTED_AT = datetime(2020, 1, 1, tzinfo=UTC)

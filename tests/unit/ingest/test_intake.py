@@ -9,13 +9,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.ingest.domain.instant import to_us
 from services.ingest.domain.outcome import Outcome, Receipt
 from services.ingest.domain.usage_events import MAX_EVENTS
 from services.ingest.pipeline import intake as intake_module
 from services.ingest.pipeline.intake import BATCH_EVENTS, MAX_STREAMS, RETRY_AFTER_SECONDS
 from services.kernel.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId, new_id
+from services.kernel.instant import to_us
 from tests.support.ingest.intake import NOW, FakeLog, batch, stored, take
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from services.kernel.instant import to_us
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 from services.rating.pricing.aggregation.aggregate import Aggregate
 from services.rating.pricing.metric import Measurement
 from services.rating.shared.exact import exact_difference, exact_product, exact_sum
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -82,4 +82,4 @@ class WeightedSum(Aggregate):
 
 def _microseconds(at: datetime) -> Decimal:
     """An instant as whole microseconds since 1970."""
-    return Decimal((at - _EPOCH) // _MICROSECOND)
+    return Decimal(to_us(at))
