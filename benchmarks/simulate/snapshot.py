@@ -7,7 +7,8 @@ from services.chassis.db import Database
 # Payments and voiding move an invoice on; everything else of it is frozen.
 _DIGESTS = """
 SELECT i.invoice_id::text AS invoice_id,
-    md5((to_jsonb(i) - '{state,payment_state,paid_cents,voided_at}'::text[])::text || coalesce(f.text, '')) AS digest
+    md5((to_jsonb(i) - '{state,payment_state,paid_amount_cents,voided_at}'::text[])::text
+        || coalesce(f.text, '')) AS digest
 FROM invoices i LEFT JOIN LATERAL (
     SELECT string_agg(to_jsonb(f)::text, '|' ORDER BY f.position) AS text FROM fees f
     WHERE f.organization_id = i.organization_id AND f.invoice_id = i.invoice_id) f ON true

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from services.chassis import idempotency, metrics
-from services.chassis.db import DATABASE_ERRORS, Database
+from services.chassis.db import DATABASE_ERRORS, Database, retrying
 from services.chassis.log import logger
 from services.kernel.errors import FareboxError
 
 log = logger(__name__)
 
+B = TypeVar("B")
+
 # After a failure (NATS, PostgreSQL or a peer away) a job waits at least this long before it tries again.
 RETRY_SECONDS = 0.3
 # Answers of old requests are forgotten a batch at a time; a batch a minute keeps up with 80 commands a second.
 PRUNE_SECONDS = 60.0
+
+
+def drained(batch: Callable[[], B], *, until: Callable[[], bool] = lambda: False) -> Iterator[B]:
+    """What batch after batch has done, until one finds nothing to do, or between two of them until told to stop.
+
+    A batch is one transaction, and is repeated where it lost a race. What it answers is falsy where it did nothing.
+    """
+    while not until() and (done := retrying(batch)):
+        yield done
 
 
 class Job:

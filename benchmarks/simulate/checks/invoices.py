@@ -19,10 +19,11 @@ WITH sums AS (
     SELECT f.organization_id, f.invoice_id, sum(f.amount_cents) AS fees,
         round(sum(f.amount_cents * coalesce((f.taxes->0->>'rate_percent')::numeric, 0)) / 100) AS taxes
     FROM fees f GROUP BY 1, 2)
-SELECT i.invoice_id::text AS name, i.fees_cents, s.fees, i.taxes_cents, s.taxes, i.total_cents
+SELECT i.invoice_id::text AS name, i.fees_amount_cents, s.fees, i.taxes_amount_cents, s.taxes, i.total_amount_cents
 FROM invoices i JOIN sums s USING (organization_id, invoice_id)
-WHERE i.fees_cents <> s.fees OR i.taxes_cents <> s.taxes OR i.total_cents < 0 OR i.coupons_cents <> 0
-    OR i.total_cents <> i.fees_cents + i.taxes_cents - i.credit_notes_cents
+WHERE i.fees_amount_cents <> s.fees OR i.taxes_amount_cents <> s.taxes OR i.total_amount_cents < 0
+    OR i.coupons_amount_cents <> 0
+    OR i.total_amount_cents <> i.fees_amount_cents + i.taxes_amount_cents - i.credit_notes_amount_cents
 """
 _EMPTY = (
     "SELECT i.invoice_id::text FROM invoices i WHERE NOT EXISTS (SELECT 1 FROM fees f "
@@ -30,14 +31,16 @@ _EMPTY = (
 )
 _LATE_DRAFTS = "SELECT invoice_id::text FROM invoices WHERE state = 'draft' AND grace_ends_at <= %s"
 _CREDITS = """
-WITH used AS (SELECT customer_id, sum(credit_notes_cents) AS cents FROM invoices WHERE state <> 'draft' GROUP BY 1),
-given AS (SELECT customer_id, sum(used_cents) AS cents FROM credit_notes GROUP BY 1)
+WITH used AS (
+    SELECT customer_id, sum(credit_notes_amount_cents) AS cents FROM invoices WHERE state <> 'draft' GROUP BY 1),
+given AS (SELECT customer_id, sum(used_amount_cents) AS cents FROM credit_notes GROUP BY 1)
 SELECT customer_id::text AS name, used.cents AS used, given.cents AS given FROM used FULL JOIN given USING (customer_id)
 WHERE coalesce(used.cents, 0) <> coalesce(given.cents, 0)
 """
 _NOTES = """
 SELECT number AS name FROM credit_notes
-WHERE credit_cents + refund_cents + offset_cents <> sub_total_cents + taxes_cents OR sub_total_cents < 0
+WHERE credit_amount_cents + refund_amount_cents + offset_amount_cents <> sub_total_amount_cents + taxes_amount_cents
+    OR sub_total_amount_cents < 0
 """
 # A closed period is on one invoice, and that invoice is made for it.
 _CLOSED_TWICE = """

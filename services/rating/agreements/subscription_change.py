@@ -8,7 +8,7 @@ from datetime import datetime
 from services.kernel.cadence import Alignment
 from services.kernel.errors import InvalidArgumentError
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.billed import NOTHING_BILLED, Billed
+from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOutcome
 from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
 
 
@@ -61,7 +61,7 @@ class SubscriptionChange:
     agreement: Agreement
     effective_at: datetime
     now: datetime
-    billed: Billed = NOTHING_BILLED
+    billed: BillingOutcome = NOTHING_BILLED
     previous: Agreement | None = None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farebox.rating.v1 import domain_events_pb2 as pb
-from services.rating.invoicing.convert.invoices import bill_to_pb
+from services.rating.invoicing.convert.invoices import invoice_to_pb
 from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenueKind
 from services.rating.usage.events import UsageAggregated, UsageRefused
 from services.wire.subjects import announcement
@@ -22,7 +22,7 @@ _REVENUE_KINDS = {
 
 
 def _invoice_changed(event: InvoiceChanged) -> Encoded:
-    body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=bill_to_pb(event.bill))
+    body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=invoice_to_pb(event.invoice))
     return announcement(body)
 
 

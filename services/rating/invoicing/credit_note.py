@@ -1,253 +1,135 @@
-"""Credit notes: what is given back of an invoice, how it is taxed, and where it goes.
-
-Items keep five decimals of a minor unit, the rest cut off. Sub-total and taxes are rounded, but never beyond
-what is left of the invoice's own; the credit note that gives the last part back takes exactly what is left.
-So the credit notes of a whole invoice add up to it.
-"""
+"""Credit notes: money given back on an invoice, with identity, reason and the fees by id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from services.kernel.errors import FailedPreconditionError
+from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId
 from services.kernel.money import ZERO, Currency
-from services.rating.agreements.resolution import Resolution
-from services.rating.pricing.fee import Fee
-from services.rating.pricing.proration import DayShare
-from services.rating.pricing.tax import Tax
-
-# Decimals of a minor unit that a credited item keeps.
-_ITEM_DECIMALS = 5
+from services.rating.invoicing import credit_amounts
+from services.rating.invoicing.credit_amounts import CreditableFee, CreditableInvoice, CreditAmounts, CreditNoteState
+from services.rating.invoicing.invoice import Invoice, InvoiceState
 
 
-class CreditNoteState(StrEnum):
-    """Where a credit note is in its life."""
+class CreditReason(StrEnum):
+    """Why money is given back."""
 
-    FINALIZED = "finalized"
-    VOIDED = "voided"
-
-
-@dataclass(frozen=True, slots=True)
-class InvoicedFee:
-    """A fee as it was invoiced. Amounts are in major currency units.
-
-    Attributes:
-        fee: the fee.
-        coupon_amount: exact amount coupons took off it.
-        credited_amount: what earlier credit notes gave back of it, before coupons and taxes.
-    """
-
-    fee: Fee
-    coupon_amount: Decimal = ZERO
-    credited_amount: Decimal = ZERO
-
-    def after_coupons(self, amount: Decimal, currency: Currency) -> Decimal:
-        """A part of the fee less its share of the coupons."""
-        fee_amount = currency.to_major(self.fee.amount_cents)
-        return amount - (self.coupon_amount * amount / fee_amount if fee_amount else ZERO)
-
-    def total_cents(self, amount: Decimal, currency: Currency) -> int:
-        """What a part of the fee came to on its invoice: after coupons, with taxes, each rounded."""
-        after = self.after_coupons(amount, currency)
-        return currency.to_minor(after) + sum(currency.to_minor(tax.of(after)) for tax in self.fee.taxes)
-
-
-@dataclass(frozen=True, slots=True)
-class CreditableInvoice:
-    """A finalized invoice, and what earlier credit notes have given back of it. In minor units.
-
-    Attributes:
-        fees: its fees.
-        sub_total_cents: fees less coupons.
-        taxes_cents: its taxes.
-        paid_cents: what was paid of it.
-        credited_sub_total_cents: sub-totals of earlier credit notes.
-        credited_taxes_cents: their taxes.
-        is_voided: whether it was voided, and nothing can be given back.
-    """
-
-    fees: tuple[InvoicedFee, ...]
-    sub_total_cents: int
-    taxes_cents: int
-    paid_cents: int = 0
-    credited_sub_total_cents: int = 0
-    credited_taxes_cents: int = 0
-    is_voided: bool = False
-
-    @property
-    def total_cents(self) -> int:
-        """What was to be paid."""
-        return self.sub_total_cents + self.taxes_cents
-
-
-@dataclass(frozen=True, slots=True)
-class CreditItem:
-    """What is given back of one fee.
-
-    Attributes:
-        fee_number: position of the fee on its invoice, from 0.
-        precise_amount: before coupons and taxes, in major currency units, to five decimals of a minor unit.
-    """
-
-    fee_number: int
-    precise_amount: Decimal
+    DUPLICATED_CHARGE = "duplicated_charge"
+    PRODUCT_UNSATISFACTORY = "product_unsatisfactory"
+    ORDER_CHANGE = "order_change"
+    ORDER_CANCELLATION = "order_cancellation"
+    FRAUDULENT_CHARGE = "fraudulent_charge"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class CreditNote:
-    """What is given back of an invoice, in minor units.
+    """Money given back on an invoice.
 
     Attributes:
-        items: the fees it gives back, exact.
-        item_cents: each item rounded, before coupons and taxes.
-        sub_total_cents: their sum less the coupons' share, before taxes.
-        taxes_cents: the taxes given back.
-        credit_cents: goes to the customer's balance.
-        refund_cents: goes back to where it was paid from.
-        offset_cents: lowers what is still open of the invoice.
-        used_cents: what later invoices have used of the balance.
-        state: finalized, or voided when nothing more may be used.
+        organization_id: owner.
+        credit_note_id: its identity; empty while it is only estimated.
+        invoice_id, invoice_number: the invoice.
+        sequence: 1 for the invoice's first; 0 while it is only estimated.
+        customer_id, external_customer_id: who gets it.
+        currency: of every amount.
+        reason, description: why.
+        amounts: how much, and where it goes.
+        fee_ids: the credited fees, in the order of the amounts' items.
+        created_at: when it was given.
+        voided_at: when what was left of it was taken back.
     """
 
-    items: tuple[CreditItem, ...]
-    item_cents: tuple[int, ...]
-    sub_total_cents: int
-    taxes_cents: int
-    credit_cents: int
-    refund_cents: int = 0
-    offset_cents: int = 0
-    used_cents: int = 0
-    state: CreditNoteState = CreditNoteState.FINALIZED
+    organization_id: OrganizationId
+    credit_note_id: str
+    invoice_id: InvoiceId
+    invoice_number: str
+    sequence: int
+    customer_id: CustomerId
+    external_customer_id: str
+    currency: Currency
+    reason: CreditReason
+    description: str
+    amounts: CreditAmounts
+    fee_ids: tuple[FeeId, ...]
+    created_at: datetime
+    voided_at: datetime | None = None
 
     @property
-    def total_cents(self) -> int:
-        """All that is given back."""
-        return self.sub_total_cents + self.taxes_cents
+    def number(self) -> str:
+        """The number for people; empty while it is only estimated."""
+        return f"{self.invoice_number}-CN{self.sequence}" if self.sequence else ""
 
     @property
-    def balance_cents(self) -> int:
-        """What later invoices can still use."""
-        return 0 if self.state is CreditNoteState.VOIDED else self.credit_cents - self.used_cents
+    def is_voided(self) -> bool:
+        """Whether nothing of it may be used any more."""
+        return self.amounts.state is CreditNoteState.VOIDED
+
+    @property
+    def given_amount_cents(self) -> int:
+        """What it gave to the customer's balance and did not take back, in minor units."""
+        return self.amounts.used_amount_cents + self.amounts.balance_amount_cents
+
+    @property
+    def coupons_adjustment_amount_cents(self) -> int:
+        """The coupons' share that is taken back with the items, in minor units."""
+        return sum(self.amounts.item_amounts_cents) - self.amounts.sub_total_amount_cents
 
 
-def credit(invoice: CreditableInvoice, items: Iterable[CreditItem], currency: Currency) -> CreditNote:
-    """A credit note to the customer's balance for parts of the fees of one invoice.
-
-    Raises:
-        FailedPreconditionError: `INVOICE_VOIDED`, or `CREDIT_EXCEEDS_FEE` for more than is left of a fee.
-    """
-    if invoice.is_voided:
-        raise FailedPreconditionError("INVOICE_VOIDED", "a voided invoice has nothing to give back")
-    kept = tuple(replace(item, precise_amount=_cut(item.precise_amount, currency)) for item in items)
-    is_last = _check_left(invoice, kept, currency)
-    sub_total, taxes = _amounts(invoice, kept, currency)
-    sub_total_left = invoice.sub_total_cents - invoice.credited_sub_total_cents
-    taxes_left = invoice.taxes_cents - invoice.credited_taxes_cents
-    sub_total_cents = sub_total_left if is_last else min(sub_total, sub_total_left)
-    taxes_cents = taxes_left if is_last else min(taxes, taxes_left)
-    item_cents = tuple(currency.to_minor(item.precise_amount) for item in kept)
-    return CreditNote(kept, item_cents, sub_total_cents, taxes_cents, sub_total_cents + taxes_cents)
-
-
-def credit_unused(
-    invoice: CreditableInvoice,
-    fee_number: int,
-    unused: DayShare,
-    currency: Currency,
-    resolution: Resolution = Resolution.CREDIT,
-) -> CreditNote | None:
-    """The credit note for days of a base price that were billed in advance and will not be used.
-
-    It is at most the fee itself, less what was already credited of it. None when nothing is left to give
-    back, the invoice was voided, or the resolution is `none`.
-    """
-    if invoice.is_voided or resolution is Resolution.NONE:
-        return None
-    invoiced = invoice.fees[fee_number]
-    fee_amount = currency.to_major(invoiced.fee.amount_cents)
-    unused_amount = min(unused.of(invoiced.fee.full_period_amount or fee_amount), fee_amount)
-    left = unused_amount - invoiced.credited_amount
-    if left <= 0:
-        return None
-    note = credit(invoice, [CreditItem(fee_number, left)], currency)
-    if resolution is Resolution.CREDIT:
-        return note
-    unused_cents = invoiced.total_cents(_cut(unused_amount, currency), currency)
-    return _resolve(note, resolution, invoice, invoiced.total_cents(fee_amount, currency), unused_cents)
-
-
-def use(note: CreditNote, amount_cents: int) -> CreditNote:
-    """The credit note after an invoice used some of its balance.
-
-    Raises:
-        FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` for more than its balance.
-    """
-    if note.state is CreditNoteState.VOIDED:
-        raise FailedPreconditionError("CREDIT_NOTE_VOIDED", "the credit note was voided")
-    if amount_cents > note.balance_cents:
-        raise FailedPreconditionError("CREDIT_NOTE_USED_UP", "the credit note has less than that left")
-    return replace(note, used_cents=note.used_cents + amount_cents)
-
-
-def void(note: CreditNote) -> CreditNote:
+def void(note: CreditNote, *, at: datetime) -> CreditNote:
     """The credit note with whatever is left of it taken back.
 
     Raises:
         FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` when nothing is left.
     """
-    if note.state is CreditNoteState.VOIDED:
-        raise FailedPreconditionError("CREDIT_NOTE_VOIDED", "the credit note was voided")
-    if not note.balance_cents:
-        raise FailedPreconditionError("CREDIT_NOTE_USED_UP", "nothing is left of the credit note")
-    return replace(note, state=CreditNoteState.VOIDED)
+    return replace(note, amounts=credit_amounts.void(note.amounts), voided_at=at)
 
 
-def _resolve(
-    note: CreditNote, resolution: Resolution, invoice: CreditableInvoice, fee_cents: int, unused_cents: int
-) -> CreditNote:
-    """Split a credit between refund, open invoice and balance.
+def take_back(notes: Sequence[CreditNote], left_amount_cents: int, *, at: datetime) -> list[CreditNote]:
+    """The credit notes that change when their invoice is voided: together they keep no more than `left_amount_cents`.
 
-    What was paid covers the fees of the invoice alike; only the fee's part of it beyond its used days goes
-    back.
+    The newest lose their balance first. An invoice of which nothing was paid leaves nothing.
+
+    Raises:
+        FailedPreconditionError: `CREDIT_NOTE_USED`, later invoices have used more than that.
     """
-    paid_cents = 0
-    if invoice.total_cents:
-        paid = Decimal(invoice.paid_cents) * fee_cents / invoice.total_cents
-        paid_cents = int(paid.to_integral_value(ROUND_HALF_UP))
-    refund_cents = max(0, min(note.total_cents, paid_cents - (fee_cents - unused_cents)))
-    rest_cents = note.total_cents - refund_cents
-    offset_cents = 0
-    if resolution is Resolution.OFFSET:
-        offset_cents = min(rest_cents, invoice.total_cents - invoice.paid_cents)
-    return replace(note, refund_cents=refund_cents, offset_cents=offset_cents, credit_cents=rest_cents - offset_cents)
+    excess = sum(note.given_amount_cents for note in notes) - left_amount_cents
+    changed = []
+    for note in sorted(notes, key=lambda note: note.sequence, reverse=True):
+        balance = note.amounts.balance_amount_cents
+        if excess <= 0 or not balance:
+            continue
+        taken = min(balance, excess)
+        excess -= taken
+        changed.append(
+            void(note, at=at) if taken == balance else replace(note, amounts=credit_amounts.use(note.amounts, taken))
+        )
+    if excess > 0:
+        raise FailedPreconditionError(
+            "CREDIT_NOTE_USED", "later invoices have used credit that was given on this one", amount_cents=excess
+        )
+    return changed
 
 
-def _check_left(invoice: CreditableInvoice, items: Sequence[CreditItem], currency: Currency) -> bool:
-    """Refuse more than is left of a fee; whether these items give back all that is left of the invoice."""
-    left = [currency.to_major(each.fee.amount_cents) - each.credited_amount for each in invoice.fees]
-    for item in items:
-        left[item.fee_number] -= item.precise_amount
-        if left[item.fee_number] < 0:
-            raise FailedPreconditionError("CREDIT_EXCEEDS_FEE", "the fee has less than that left to give back")
-    return not any(left)
-
-
-def _amounts(invoice: CreditableInvoice, items: Sequence[CreditItem], currency: Currency) -> tuple[int, int]:
-    """The sub-total of items after coupons and the taxes on it, each tax rounded once."""
-    sub_total = ZERO
-    bases: dict[Tax, Decimal] = {}
-    for item in items:
-        invoiced = invoice.fees[item.fee_number]
-        after = invoiced.after_coupons(item.precise_amount, currency)
-        sub_total += after
-        for tax in invoiced.fee.taxes:
-            bases[tax] = bases.get(tax, ZERO) + after
-    return currency.to_minor(sub_total), sum(currency.to_minor(tax.of(base)) for tax, base in bases.items())
-
-
-def _cut(amount: Decimal, currency: Currency) -> Decimal:
-    """The amount to five decimals of a minor unit, the rest cut off."""
-    return amount.quantize(Decimal(1).scaleb(-currency.exponent - _ITEM_DECIMALS), rounding=ROUND_DOWN)
+def creditable(invoice: Invoice, earlier: Iterable[CreditNote]) -> CreditableInvoice:
+    """An invoice as credit notes see it, with what earlier ones have given back."""
+    given = list(earlier)
+    credited: dict[FeeId, Decimal] = {}
+    for note in given:
+        for fee_id, item in zip(note.fee_ids, note.amounts.items, strict=True):
+            credited[fee_id] = credited.get(fee_id, ZERO) + item.precise_amount
+    totals = invoice.totals
+    return CreditableInvoice(
+        fees=tuple(CreditableFee(fee.fee, fee.coupons_amount, credited.get(fee.fee_id, ZERO)) for fee in invoice.fees),
+        sub_total_amount_cents=totals.sub_total_amount_cents,
+        taxes_amount_cents=totals.taxes_amount_cents,
+        paid_amount_cents=invoice.paid_amount_cents,
+        credited_sub_total_amount_cents=sum(note.amounts.sub_total_amount_cents for note in given),
+        credited_taxes_amount_cents=sum(note.amounts.taxes_amount_cents for note in given),
+        is_voided=invoice.state is InvoiceState.VOIDED,
+    )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
-from services.rating.invoicing.bill import Bill
+from services.rating.invoicing.invoice import Invoice
 from services.rating.pricing.charge_filter import Group
 
 
@@ -66,4 +66,4 @@ class InvoiceChanged:
     """An invoice was made, refreshed, finalized, voided or paid."""
 
     organization_id: OrganizationId
-    bill: Bill
+    invoice: Invoice

@@ -1,25 +1,30 @@
-"""Invoices: the bill. State moves by the verbs below and by nothing else.
+"""Invoices. Their state moves by the verbs below and by nothing else.
 
-    draft ──refresh──▶ draft ──finalize──▶ finalized ──void──▶ voided
-
-Totals are computed in one order: fees, coupons, taxes, credit notes, prepaid credits. A fee is rounded when
-it is made, a tax once for the whole invoice; nothing else rounds.
+draft ──refresh──▶ draft ──finalize──▶ finalized ──void──▶ voided
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from services.kernel.cadence import local_date
 from services.kernel.errors import FailedPreconditionError
-from services.kernel.ids import CustomerId, InvoiceId
+from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, SubscriptionId
 from services.kernel.money import Currency
-from services.rating.pricing.coupon import CouponCredit, CouponTerms, apply_coupons
-from services.rating.pricing.fee import Fee
-from services.rating.pricing.tax import InvoiceTax, total_taxes
+from services.kernel.period import Period
+from services.rating.customers.customer import Customer
+from services.rating.invoicing.invoice_fee import InvoiceFee
+from services.rating.invoicing.totals import NO_TOTALS, Totals
+
+
+class InvoiceKind(StrEnum):
+    """What an invoice is for."""
+
+    SUBSCRIPTION = "subscription"
+    ONE_OFF = "one_off"
 
 
 class InvoiceState(StrEnum):
@@ -39,161 +44,119 @@ class PaymentState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
-    """Money a customer already has with the organization, in minor units.
+class DraftTerms:
+    """What a draft is computed again from.
 
     Attributes:
-        balance_id: the credit note or prepaid credit it comes from.
-        amount_cents: what is left of it.
+        subscription_id: the subscription whose run made it; None for one-off invoices.
+        usage_start: start of the billing period whose usage it bills; None when it bills none.
+        commitment, commitment_of: the part of the plan's period on which a minimum commitment is due, and the full
+            period; None when none is.
     """
 
-    balance_id: str
-    amount_cents: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What an invoice comes to, in minor units unless said otherwise.
-
-    Attributes:
-        fees_cents: sum of the fees.
-        coupons: what each coupon took off.
-        coupon_amounts: exact amount taken off each fee, in major units, in the order of the fees.
-        taxes: each tax, rounded once.
-        credit_notes: what was used of each credit note's balance.
-        prepaid_credits: what was used of each prepaid credit.
-    """
-
-    fees_cents: int = 0
-    coupons: tuple[CouponCredit, ...] = ()
-    coupon_amounts: tuple[Decimal, ...] = ()
-    taxes: tuple[InvoiceTax, ...] = ()
-    credit_notes: tuple[Balance, ...] = ()
-    prepaid_credits: tuple[Balance, ...] = ()
-
-    @property
-    def coupons_cents(self) -> int:
-        """All that coupons took off."""
-        return sum(each.amount_cents for each in self.coupons)
-
-    @property
-    def sub_total_cents(self) -> int:
-        """Fees less coupons, before taxes."""
-        return self.fees_cents - self.coupons_cents
-
-    @property
-    def taxes_cents(self) -> int:
-        """All taxes."""
-        return sum(each.amount_cents for each in self.taxes)
-
-    @property
-    def credit_notes_cents(self) -> int:
-        """What credit notes covered."""
-        return sum(each.amount_cents for each in self.credit_notes)
-
-    @property
-    def prepaid_credits_cents(self) -> int:
-        """What prepaid credits covered."""
-        return sum(each.amount_cents for each in self.prepaid_credits)
-
-    @property
-    def total_cents(self) -> int:
-        """What is left to pay."""
-        covered = self.credit_notes_cents + self.prepaid_credits_cents
-        return self.sub_total_cents + self.taxes_cents - covered
-
-
-NO_TOTALS = Totals()
+    subscription_id: SubscriptionId | None = None
+    usage_start: datetime | None = None
+    commitment: Period | None = None
+    commitment_of: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """The bill of a customer. All instants are aware and in UTC.
+    """What a customer is asked to pay, and how it came about. All instants are aware and in UTC.
 
     Attributes:
         invoice_id: its identity.
-        customer_id: who is billed.
+        organization_id: owner.
+        kind: what it is for.
+        customer: the customer as it was when the invoice was made or finalized.
         currency: of every amount on it.
-        issued_at: the end of what it bills; late events count until it is finalized.
+        timezone: zone its days are counted in.
+        created_at: when it was made, which is the end of what it bills.
+        grace_ends_at: until when it stays a draft; late events count until it is finalized.
+        issuing_date, payment_due_date: days in `timezone`; on a draft those that are expected.
         fees: its lines.
         totals: what they come to.
+        period: the span whose closing made it; None for one-off invoices.
+        terms: what a draft is computed again from.
         state: see the module.
-        number: given at finalization, without gaps per organization.
+        sequential_id, number: given at finalization, without gaps per organization; None on a draft.
         finalized_at: when it became immutable.
         voided_at: when it was taken back.
-        due_at: when it is to be paid.
         payment_state: pending until a payment succeeds or fails.
-        paid_cents: what was paid.
+        paid_amount_cents: what was paid, in minor units.
     """
 
     invoice_id: InvoiceId
-    customer_id: CustomerId
+    organization_id: OrganizationId
+    kind: InvoiceKind
+    customer: Customer
     currency: Currency
-    issued_at: datetime
-    fees: tuple[Fee, ...] = ()
+    timezone: str
+    created_at: datetime
+    grace_ends_at: datetime
+    issuing_date: date
+    payment_due_date: date
+    fees: tuple[InvoiceFee, ...] = ()
     totals: Totals = NO_TOTALS
+    period: Period | None = None
+    terms: DraftTerms = DraftTerms()
     state: InvoiceState = InvoiceState.DRAFT
+    sequential_id: int | None = None
     number: str | None = None
     finalized_at: datetime | None = None
     voided_at: datetime | None = None
-    due_at: datetime | None = None
     payment_state: PaymentState = PaymentState.PENDING
-    paid_cents: int = 0
+    paid_amount_cents: int = 0
+
+    @property
+    def customer_id(self) -> CustomerId:
+        """Who is billed."""
+        return self.customer.customer_id
+
+    @property
+    def open_amount_cents(self) -> int:
+        """What is still to be paid, in minor units."""
+        return self.totals.total_amount_cents - self.paid_amount_cents
+
+    @property
+    def subscription_ids(self) -> tuple[SubscriptionId, ...]:
+        """The subscriptions on it, in the order of the fees."""
+        known = (self.terms.subscription_id, *(each.fee.subscription_id for each in self.fees))
+        return tuple(dict.fromkeys(subscription for subscription in known if subscription))
+
+    def with_totals(self, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:
+        """The invoice with these fees, each with its own shares of coupons and taxes, and what they come to."""
+        shared = zip(fees, totals.coupon_amounts, strict=True)
+        return replace(self, fees=tuple(fee.with_share(amount, self.currency) for fee, amount in shared), totals=totals)
 
 
-def compute_totals(
-    fees: Sequence[Fee],
-    currency: Currency,
-    *,
-    coupons: Sequence[CouponTerms] = (),
-    credit_notes: Sequence[Balance] = (),
-    prepaid_credits: Sequence[Balance] = (),
-) -> Totals:
-    """Fees, then coupons, then taxes, then credit notes, then prepaid credits; balances are used in the given order.
-
-    Adjustments below zero must be outweighed by other fees (`adjustment.settle`), so that the total is never
-    below zero.
-    """
-    discount = apply_coupons(fees, coupons, currency)
-    bases = [
-        (fee.taxes, currency.to_major(fee.amount_cents) - taken)
-        for fee, taken in zip(fees, discount.by_fee, strict=True)
-    ]
-    totals = Totals(
-        fees_cents=sum(fee.amount_cents for fee in fees),
-        coupons=discount.credits,
-        coupon_amounts=discount.by_fee,
-        taxes=total_taxes(bases, currency),
-    )
-    totals = replace(totals, credit_notes=_draw(totals.total_cents, credit_notes))
-    return replace(totals, prepaid_credits=_draw(totals.total_cents, prepaid_credits))
-
-
-def refresh(invoice: Invoice, fees: Sequence[Fee], totals: Totals) -> Invoice:
-    """The draft with its fees computed anew.
+def refresh(invoice: Invoice, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:
+    """The draft with its fees and totals computed anew.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_DRAFT`.
     """
-    _require(invoice, InvoiceState.DRAFT)
-    return replace(invoice, fees=tuple(fees), totals=totals)
+    require_draft(invoice)
+    return invoice.with_totals(fees, totals)
 
 
-def finalize(invoice: Invoice, *, at: datetime, number: str, due_at: datetime) -> Invoice:
-    """Freeze a draft under its number. With nothing to pay it is paid at once.
+def finalize(invoice: Invoice, *, at: datetime, sequential_id: int, prefix: str, net_payment_term_days: int) -> Invoice:
+    """Freeze a draft under its running number. With nothing to pay it is paid at once.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_DRAFT`.
     """
-    _require(invoice, InvoiceState.DRAFT)
-    payment_state = PaymentState.PENDING if invoice.totals.total_cents else PaymentState.SUCCEEDED
+    require_draft(invoice)
+    issued_on = local_date(at, invoice.timezone)
     return replace(
         invoice,
         state=InvoiceState.FINALIZED,
-        number=number,
+        sequential_id=sequential_id,
+        number=f"{prefix}-{sequential_id:06d}",
         finalized_at=at,
-        due_at=due_at,
-        payment_state=payment_state,
+        issuing_date=issued_on,
+        payment_due_date=issued_on + timedelta(days=net_payment_term_days),
+        payment_state=PaymentState.PENDING if invoice.totals.total_amount_cents else PaymentState.SUCCEEDED,
     )
 
 
@@ -203,8 +166,8 @@ def void(invoice: Invoice, *, at: datetime) -> Invoice:
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID` when money was received for it.
     """
-    _require(invoice, InvoiceState.FINALIZED)
-    if invoice.paid_cents:
+    require_finalized(invoice)
+    if invoice.paid_amount_cents:
         raise FailedPreconditionError("INVOICE_PAID", "an invoice that was paid is credited, not voided")
     return replace(invoice, state=InvoiceState.VOIDED, voided_at=at)
 
@@ -215,13 +178,12 @@ def record_payment(invoice: Invoice, amount_cents: int) -> Invoice:
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `PAYMENT_EXCEEDS_INVOICE`.
     """
-    _require(invoice, InvoiceState.FINALIZED)
-    paid_cents = invoice.paid_cents + amount_cents
-    if amount_cents <= 0 or paid_cents > invoice.totals.total_cents:
+    require_finalized(invoice)
+    if not 0 < amount_cents <= invoice.open_amount_cents:
         raise FailedPreconditionError("PAYMENT_EXCEEDS_INVOICE", "the payment is not within what is still to pay")
-    is_paid = paid_cents == invoice.totals.total_cents
+    is_paid = amount_cents == invoice.open_amount_cents
     payment_state = PaymentState.SUCCEEDED if is_paid else invoice.payment_state
-    return replace(invoice, paid_cents=paid_cents, payment_state=payment_state)
+    return replace(invoice, paid_amount_cents=invoice.paid_amount_cents + amount_cents, payment_state=payment_state)
 
 
 def record_failed_payment(invoice: Invoice) -> Invoice:
@@ -230,25 +192,31 @@ def record_failed_payment(invoice: Invoice) -> Invoice:
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID`.
     """
-    _require(invoice, InvoiceState.FINALIZED)
+    require_finalized(invoice)
     if invoice.payment_state is PaymentState.SUCCEEDED:
         raise FailedPreconditionError("INVOICE_PAID", "the invoice is paid")
     return replace(invoice, payment_state=PaymentState.FAILED)
 
 
-def _draw(amount_cents: int, balances: Sequence[Balance]) -> tuple[Balance, ...]:
-    """What is used of each balance, in order, to cover an amount."""
-    used = []
-    for balance in balances:
-        drawn = min(amount_cents, balance.amount_cents)
-        if drawn > 0:
-            used.append(Balance(balance.balance_id, drawn))
-            amount_cents -= drawn
-    return tuple(used)
+def require_draft(invoice: Invoice) -> None:
+    """Refuse a verb that only drafts know.
 
-
-def _require(invoice: Invoice, state: InvoiceState) -> None:
-    if invoice.state is not state:
+    Raises:
+        FailedPreconditionError: `INVOICE_NOT_DRAFT`.
+    """
+    if invoice.state is not InvoiceState.DRAFT:
         raise FailedPreconditionError(
-            f"INVOICE_NOT_{state.name}", f"the invoice is {invoice.state}, not {state}", state=invoice.state
+            "INVOICE_NOT_DRAFT", f"the invoice is {invoice.state}, not a draft", state=invoice.state
+        )
+
+
+def require_finalized(invoice: Invoice) -> None:
+    """Refuse a verb that only finalized invoices know.
+
+    Raises:
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`.
+    """
+    if invoice.state is not InvoiceState.FINALIZED:
+        raise FailedPreconditionError(
+            "INVOICE_NOT_FINALIZED", f"the invoice is {invoice.state}, not finalized", state=invoice.state
         )

@@ -16,63 +16,64 @@ import typst
 
 from services.kernel.cadence import local_date
 from services.kernel.money import Currency, plain
-from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing.invoice import Invoice
+from services.rating.invoicing.invoice_fee import InvoiceFee
 
 TEMPLATE = "invoice.typ"
 # Lines of a fee that are printed; the whole list is in the API. A fee by days or groups may have hundreds.
 MAX_PRINTED_LINES = 40
 
 
-def render(bill: Bill, seller: str) -> bytes:
+def render(invoice: Invoice, seller: str) -> bytes:
     """The invoice as a PDF file.
 
     Args:
-        bill: the invoice; a draft says so on the page.
+        invoice: the invoice; a draft says so on the page.
         seller: name of the organization.
     """
     template = resources.files("services.rating").joinpath(TEMPLATE).read_bytes()
-    document = msgspec.json.encode(document_of(bill, seller)).decode()
+    document = msgspec.json.encode(document_of(invoice, seller)).decode()
     drawn: bytes = typst.compile(template, sys_inputs={"invoice": document}, format="pdf")
     return drawn
 
 
-def document_of(bill: Bill, seller: str) -> dict[str, Any]:
+def document_of(invoice: Invoice, seller: str) -> dict[str, Any]:
     """What the template prints, all of it as text."""
-    invoice, totals, currency = bill.invoice, bill.invoice.totals, bill.invoice.currency
+    totals, currency = invoice.totals, invoice.currency
     sums = [
-        ("Fees", totals.fees_cents),
-        ("Coupons", -totals.coupons_cents),
+        ("Fees", totals.fees_amount_cents),
+        ("Coupons", -totals.coupons_amount_cents),
         *(
             (f"{each.tax.name or each.tax.code} {plain(each.tax.rate_percent)} %", each.amount_cents)
             for each in totals.taxes
         ),
-        ("Credit notes", -totals.credit_notes_cents),
+        ("Credit notes", -totals.credit_notes_amount_cents),
     ]
     return {
         "seller": seller,
         "title": "Invoice" if invoice.number else "Draft invoice",
         "number": invoice.number or "",
         "state": str(invoice.state),
-        "issued_on": bill.issuing_date.isoformat(),
-        "due_on": bill.payment_due_date.isoformat(),
-        "period": _span(bill.period.start, bill.period.end, bill.timezone) if bill.period else "",
+        "issued_on": invoice.issuing_date.isoformat(),
+        "due_on": invoice.payment_due_date.isoformat(),
+        "period": _span(invoice.period.start, invoice.period.end, invoice.timezone) if invoice.period else "",
         "customer": [
             text
             for text in (
-                bill.customer.name or bill.customer.external_id,
-                *bill.customer.address_lines,
-                bill.customer.country,
-                bill.customer.tax_identification_number,
+                invoice.customer.name or invoice.customer.external_id,
+                *invoice.customer.address_lines,
+                invoice.customer.country,
+                invoice.customer.tax_identification_number,
             )
             if text
         ],
-        "fees": [_fee(each, currency, bill.timezone) for each in bill.fees],
+        "fees": [_fee(each, currency, invoice.timezone) for each in invoice.fees],
         "sums": [[name, _money(cents, currency)] for name, cents in sums if cents or name == "Fees"],
-        "total": _money(totals.total_cents, currency),
+        "total": _money(totals.total_amount_cents, currency),
     }
 
 
-def _fee(billed: BilledFee, currency: Currency, timezone: str) -> dict[str, Any]:
+def _fee(billed: InvoiceFee, currency: Currency, timezone: str) -> dict[str, Any]:
     fee = billed.fee
     about = [billed.proof.filter_name, *(f"{name}: {value or '-'}" for name, value in fee.group)]
     return {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.kernel.money import Currency
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.invoicing import adjustment
-from services.rating.invoicing.bill import NO_USAGE, Proof
+from services.rating.invoicing.invoice_fee import Proof, ProvenFee
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.pricing.charge_usage import Window
@@ -19,14 +19,6 @@ from services.rating.pricing.plan import Charge
 from services.rating.pricing.rate import RatedFor, rate_charge
 from services.rating.usage.aggregate import UsageAggregate, aggregates_of_charge
 from services.rating.usage.counting import has_own_buckets
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenFee:
-    """A fee with the proof of what it counted."""
-
-    fee: Fee
-    proof: Proof = NO_USAGE
 
 
 def rate_period(

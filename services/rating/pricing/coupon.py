@@ -32,7 +32,7 @@ class CouponTerms:
         frequency: how long it lasts.
         amount_cents: the fixed amount: in all for `once`, an invoice for the others; None for a percentage.
         rate_percent: the percentage, above 0 to 100; None for a fixed amount.
-        used_cents: what a fixed `once` coupon has already taken off.
+        used_amount_cents: what a fixed `once` coupon has already taken off.
         invoices_left: how many invoices a `recurring` coupon still covers.
         plan_codes: plans whose fees it is limited to; empty for all.
         metric_codes: billable metrics whose fees it is limited to; empty for all.
@@ -43,7 +43,7 @@ class CouponTerms:
     frequency: CouponFrequency
     amount_cents: int | None = None
     rate_percent: Decimal | None = None
-    used_cents: int = 0
+    used_amount_cents: int = 0
     invoices_left: int | None = None
     plan_codes: tuple[str, ...] = ()
     metric_codes: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class CouponTerms:
             return currency.to_minor(base_amount * self.rate_percent.scaleb(-2))
         available = self.amount_cents or 0
         if self.frequency is CouponFrequency.ONCE:
-            available -= self.used_cents
+            available -= self.used_amount_cents
         return min(available, currency.to_minor(base_amount))
 
     def use(self, amount_cents: int) -> CouponTerms:
@@ -85,24 +85,51 @@ class CouponTerms:
         """
         if self.is_used_up:
             raise FailedPreconditionError("COUPON_USED_UP", f"coupon {self.code!r} is used up", code=self.code)
-        used_cents = self.used_cents + amount_cents
+        used_amount_cents = self.used_amount_cents + amount_cents
         if self.frequency is CouponFrequency.ONCE:
             # A percentage that applies once is gone after one invoice, a fixed amount when all of it is
             # spent.
-            is_used_up = self.amount_cents is None or used_cents >= self.amount_cents
-            return replace(self, used_cents=used_cents, is_used_up=is_used_up)
+            is_used_up = self.amount_cents is None or used_amount_cents >= self.amount_cents
+            return replace(self, used_amount_cents=used_amount_cents, is_used_up=is_used_up)
         if self.frequency is CouponFrequency.RECURRING:
             left = (self.invoices_left or 0) - 1
-            return replace(self, used_cents=used_cents, invoices_left=left, is_used_up=left <= 0)
-        return replace(self, used_cents=used_cents)
+            return replace(self, used_amount_cents=used_amount_cents, invoices_left=left, is_used_up=left <= 0)
+        return replace(self, used_amount_cents=used_amount_cents)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether invoices have used all of it, rather than somebody taken it away."""
+        if self.frequency is CouponFrequency.ONCE:
+            return self.used_amount_cents > 0 and self.used_amount_cents >= (self.amount_cents or 0)
+        return self.frequency is CouponFrequency.RECURRING and (self.invoices_left or 0) <= 0
+
+    def give_back(self, amount_cents: int) -> CouponTerms:
+        """The coupon after an invoice that had this much taken off was voided: the reverse of `use`.
+
+        One that was used up reduces again; one that somebody took away stays taken away.
+        """
+        left = None if self.invoices_left is None else self.invoices_left + 1
+        return replace(
+            self,
+            used_amount_cents=max(0, self.used_amount_cents - amount_cents),
+            invoices_left=left,
+            is_used_up=self.is_used_up and not self.is_spent,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class CouponCredit:
-    """What one coupon took off one invoice, in minor units."""
+    """What one coupon took off one invoice.
+
+    Attributes:
+        coupon: its terms before it was used.
+        amount_cents: what it took off, in minor units.
+        applied_coupon_id: the coupon in the customer's hand; empty where only the arithmetic matters.
+    """
 
     coupon: CouponTerms
     amount_cents: int
+    applied_coupon_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

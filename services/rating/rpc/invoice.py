@@ -7,7 +7,12 @@ from farebox.rating.v1 import invoice_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.rating.invoicing import pdf
-from services.rating.invoicing.commands import credit_notes, invoices
+from services.rating.invoicing.commands import credit_notes
+from services.rating.invoicing.commands.finalize import finalize_invoice
+from services.rating.invoicing.commands.one_off import create_one_off_invoice
+from services.rating.invoicing.commands.payment import record_payment
+from services.rating.invoicing.commands.refresh import refresh_invoice
+from services.rating.invoicing.commands.void import void_invoice
 from services.rating.invoicing.convert import invoices as convert
 from services.rating.invoicing.queries import invoices as queries
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
@@ -21,8 +26,8 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
     @answers
     def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:
         """Find one invoice."""
-        bill = queries.get_invoice(self.deps, organization_of(context), request.id)
-        return pb.GetInvoiceResponse(invoice=convert.bill_to_pb(bill))
+        invoice = queries.get_invoice(self.deps, organization_of(context), request.id)
+        return pb.GetInvoiceResponse(invoice=convert.invoice_to_pb(invoice))
 
     @answers
     def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:
@@ -30,7 +35,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         wanted, page = convert.invoices_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_invoices(self.deps, organization_of(context), wanted, page)
         return pb.ListInvoicesResponse(
-            invoices=[convert.bill_to_pb(each) for each in listed.items], page=page_to_pb(listed)
+            invoices=[convert.invoice_to_pb(each) for each in listed.items], page=page_to_pb(listed)
         )
 
     @answers
@@ -44,8 +49,8 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             context,
             pb.CreateOneOffInvoiceResponse,
             lambda tx, organization: pb.CreateOneOffInvoiceResponse(
-                invoice=convert.bill_to_pb(
-                    invoices.create_one_off_invoice(self.deps, tx, organization, customer, currency, items)
+                invoice=convert.invoice_to_pb(
+                    create_one_off_invoice(self.deps, tx, organization, customer, currency, items)
                 )
             ),
         )
@@ -58,7 +63,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             context,
             pb.RefreshInvoiceResponse,
             lambda tx, organization: pb.RefreshInvoiceResponse(
-                invoice=convert.bill_to_pb(invoices.refresh_invoice(self.deps, tx, organization, request.id))
+                invoice=convert.invoice_to_pb(refresh_invoice(self.deps, tx, organization, request.id))
             ),
         )
 
@@ -70,7 +75,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             context,
             pb.FinalizeInvoiceResponse,
             lambda tx, organization: pb.FinalizeInvoiceResponse(
-                invoice=convert.bill_to_pb(invoices.finalize_invoice(self.deps, tx, organization, request.id))
+                invoice=convert.invoice_to_pb(finalize_invoice(self.deps, tx, organization, request.id))
             ),
         )
 
@@ -82,7 +87,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             context,
             pb.VoidInvoiceResponse,
             lambda tx, organization: convert.voided_to_pb(
-                *invoices.void_invoice(
+                *void_invoice(
                     self.deps, tx, organization, request.id, generate_credit_note=request.generate_credit_note
                 )
             ),
@@ -97,7 +102,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
             context,
             pb.RecordPaymentResponse,
             lambda tx, organization: pb.RecordPaymentResponse(
-                invoice=convert.bill_to_pb(invoices.record_payment(self.deps, tx, organization, request.id, *paid))
+                invoice=convert.invoice_to_pb(record_payment(self.deps, tx, organization, request.id, *paid))
             ),
         )
 
@@ -105,7 +110,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
     def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:
         """Draw the invoice as PDF."""
         found = queries.printable_invoice(self.deps, organization_of(context), request.id)
-        return pb.RenderInvoiceResponse(pdf=pdf.render(found.bill, found.seller))
+        return pb.RenderInvoiceResponse(pdf=pdf.render(found.invoice, found.seller))
 
     @answers
     def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:
@@ -125,7 +130,7 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
         wanted, page = convert.fees_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_fees(self.deps, organization_of(context), wanted, page)
         return pb.ListFeesResponse(
-            fees=[convert.billed_fee_to_pb(*each) for each in listed.items], page=page_to_pb(listed)
+            fees=[convert.invoice_fee_to_pb(*each) for each in listed.items], page=page_to_pb(listed)
         )
 
     @answers

@@ -40,7 +40,7 @@ APPLIED_COUPONS = sa.Table(
     sa.Column("coupon_id", ID, nullable=False),
     sa.Column("customer_id", ID, nullable=False),
     sa.Column("amount_cents", sa.BigInteger),
-    sa.Column("used_cents", sa.BigInteger, nullable=False),
+    sa.Column("used_amount_cents", sa.BigInteger, nullable=False),
     sa.Column("invoices_left", sa.Integer),
     instant("created_at"),
     instant("terminated_at", nullable=True),

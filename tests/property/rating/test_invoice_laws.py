@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.invoicing.adjustment import adjust, settle
-from services.rating.invoicing.credit_note import CreditableInvoice, CreditItem, InvoicedFee, credit
-from services.rating.invoicing.invoice import Balance, compute_totals
+from services.rating.invoicing.credit_amounts import CreditableFee, CreditableInvoice, CreditItem, credit
+from services.rating.invoicing.totals import Balance, compute_totals
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.fee import Fee, FeeKind
@@ -63,16 +63,16 @@ def test_fees_sum_to_the_invoice(
     """Fees less coupons plus taxes less balances is the total, to the minor unit, and never below zero."""
     fees = fees_of(parts, currency)
     totals = compute_totals(fees, currency, coupons=applied, credit_notes=notes, prepaid_credits=prepaid)
-    assert totals.fees_cents == sum(fee.amount_cents for fee in fees)
-    assert totals.total_cents == (
-        totals.fees_cents
-        - totals.coupons_cents
-        + totals.taxes_cents
-        - totals.credit_notes_cents
-        - totals.prepaid_credits_cents
+    assert totals.fees_amount_cents == sum(fee.amount_cents for fee in fees)
+    assert totals.total_amount_cents == (
+        totals.fees_amount_cents
+        - totals.coupons_amount_cents
+        + totals.taxes_amount_cents
+        - totals.credit_notes_amount_cents
+        - totals.prepaid_credits_amount_cents
     )
-    assert sum(totals.coupon_amounts, D(0)) == currency.to_major(totals.coupons_cents)
-    assert totals.total_cents >= 0
+    assert sum(totals.coupon_amounts, D(0)) == currency.to_major(totals.coupons_amount_cents)
+    assert totals.total_amount_cents >= 0
     for fee, taken in zip(fees, totals.coupon_amounts, strict=True):
         assert 0 <= taken <= currency.to_major(fee.amount_cents)
 
@@ -89,7 +89,7 @@ def test_an_invoice_with_adjustments_is_never_below_zero(
     placed, waiting = settle(adjustments, fees)
     assert sorted([*placed, *waiting], key=id) == sorted(adjustments, key=id)
     totals = compute_totals([*fees, *placed], currency, coupons=applied)
-    assert totals.total_cents >= 0
+    assert totals.total_amount_cents >= 0
     assert all(tax.amount_cents >= 0 for tax in totals.taxes)
 
 
@@ -108,7 +108,9 @@ def test_credit_notes_of_a_whole_invoice_add_up_to_it(parts: list[Any], currency
     fees = fees_of(parts, currency)
     assume(any(fee.amount_cents for fee in fees))
     totals = compute_totals(fees, currency)
-    invoice = CreditableInvoice(tuple(map(InvoicedFee, fees)), totals.sub_total_cents, totals.taxes_cents)
+    invoice = CreditableInvoice(
+        tuple(map(CreditableFee, fees)), totals.sub_total_amount_cents, totals.taxes_amount_cents
+    )
     smallest = D(1).scaleb(-currency.exponent)
     first = [
         (currency.to_major(fee.amount_cents) * part / 9).quantize(smallest)
@@ -117,14 +119,14 @@ def test_credit_notes_of_a_whole_invoice_add_up_to_it(parts: list[Any], currency
     total = 0
     for share in (first, [currency.to_major(fee.amount_cents) - part for fee, part in zip(fees, first, strict=True)]):
         note = credit(invoice, [CreditItem(number, amount) for number, amount in enumerate(share)], currency)
-        total += note.total_cents
+        total += note.total_amount_cents
         invoice = replace(
             invoice,
             fees=tuple(
                 replace(each, credited_amount=each.credited_amount + amount)
                 for each, amount in zip(invoice.fees, share, strict=True)
             ),
-            credited_sub_total_cents=invoice.credited_sub_total_cents + note.sub_total_cents,
-            credited_taxes_cents=invoice.credited_taxes_cents + note.taxes_cents,
+            credited_sub_total_amount_cents=invoice.credited_sub_total_amount_cents + note.sub_total_amount_cents,
+            credited_taxes_amount_cents=invoice.credited_taxes_amount_cents + note.taxes_amount_cents,
         )
-    assert total == totals.total_cents
+    assert total == totals.total_amount_cents

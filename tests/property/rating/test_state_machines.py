@@ -12,17 +12,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.kernel.cadence import Alignment
 from services.kernel.errors import FailedPreconditionError
-from services.kernel.ids import CustomerId, InvoiceId, SubscriptionId
+from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements.change import ChangeTiming, request_cancellation, request_change
 from services.rating.agreements.subscription import Subscription, activate, apply_change, cancel, withdraw_change
 from services.rating.invoicing import invoice as invoices
-from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState, compute_totals
+from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState
+from services.rating.invoicing.totals import compute_totals
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.plan import Plan
 from services.rating.shared.subscription_state import SubscriptionState
+from tests.support.rating.invoices import draft_at, on_invoice
 
 EUR = CURRENCIES["EUR"]
 START = datetime(2024, 2, 10, 12, tzinfo=UTC)
@@ -148,7 +150,7 @@ class InvoiceLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.reasons: list[str] = []
-        self.invoice = Invoice(InvoiceId("i"), CustomerId("c"), EUR, START)
+        self.invoice = draft_at(START)
 
     def attempt(self, verb: Callable[[Invoice], Invoice]) -> None:
         """Try a verb; a refusal changes nothing and says why."""
@@ -169,11 +171,13 @@ class InvoiceLife(RuleBasedStateMachine):
         line = Line("amount", Decimal(1), amount, Decimal(0), amount)
         period = Period(START, START + timedelta(days=1))
         fee = Fee.of(FeeKind.ADD_ON, period, Priced.of((line,), Decimal(1)), EUR)
-        self.attempt(lambda each: invoices.refresh(each, [fee], compute_totals([fee], EUR)))
+        self.attempt(lambda each: invoices.refresh(each, on_invoice([fee]), compute_totals([fee], EUR)))
 
     @rule()
     def finalize(self) -> None:
-        self.attempt(lambda each: invoices.finalize(each, at=START, number="F-1", due_at=START))
+        self.attempt(
+            lambda each: invoices.finalize(each, at=START, sequential_id=1, prefix="F", net_payment_term_days=0)
+        )
 
     @rule()
     def void(self) -> None:
@@ -202,8 +206,8 @@ class InvoiceLife(RuleBasedStateMachine):
         """It counts as paid exactly when nothing is left to pay, and nobody pays more than its total."""
         is_paid = self.invoice.payment_state is PaymentState.SUCCEEDED
         if self.invoice.state is not InvoiceState.DRAFT:
-            assert is_paid == (self.invoice.paid_cents == self.invoice.totals.total_cents)
-        assert 0 <= self.invoice.paid_cents <= self.invoice.totals.total_cents
+            assert is_paid == (self.invoice.paid_amount_cents == self.invoice.totals.total_amount_cents)
+        assert 0 <= self.invoice.paid_amount_cents <= self.invoice.totals.total_amount_cents
 
 
 TestSubscriptionLife = SubscriptionLife.TestCase

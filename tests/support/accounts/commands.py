@@ -21,8 +21,10 @@ from services.rating.catalog.commands.plans import create_plan, update_plan
 from services.rating.clock.due import run_due
 from services.rating.customers.commands import upsert_customer
 from services.rating.customers.coupons import apply_coupon
-from services.rating.invoicing.commands import invoices as verbs
 from services.rating.invoicing.commands.credit_notes import CreditWanted, create_credit_note
+from services.rating.invoicing.commands.payment import record_payment
+from services.rating.invoicing.commands.refresh import refresh_invoice
+from services.rating.invoicing.commands.void import void_invoice
 from services.rating.invoicing.invoice import PaymentState
 from services.rating.invoicing.queries.invoices import get_invoice, list_credit_notes, list_invoices
 from services.rating.invoicing.queries.priced_usage import (
@@ -181,25 +183,25 @@ class CommandsAccount:
         run_due(self._deps, to, self._organization)
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        self._run(verbs.record_payment, invoice.identity, PaymentState.SUCCEEDED, cents)
+        self._run(record_payment, invoice.identity, PaymentState.SUCCEEDED, cents)
 
     def void_invoice(self, invoice: Invoice) -> None:
-        self._run(verbs.void_invoice, invoice.identity)
+        self._run(void_invoice, invoice.identity)
 
     def refresh(self, invoice: Invoice) -> Invoice:
-        return invoice_of(self._run(verbs.refresh_invoice, invoice.identity))
+        return invoice_of(self._run(refresh_invoice, invoice.identity))
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
         given = tuple((fee.identity, cents) for fee, cents in items)
         estimate = self._run(create_credit_note, CreditWanted(invoice.identity, given, is_estimate=True))
-        wanted = CreditWanted(invoice.identity, given, credit_cents=estimate.note.total_cents)
+        wanted = CreditWanted(invoice.identity, given, credit_amount_cents=estimate.amounts.total_amount_cents)
         return credit_note_of(self._run(create_credit_note, wanted))
 
     # --- what came of it --------------------------------------------------------------------------------------------
 
     def invoices(self) -> list[Invoice]:
-        bills = list_invoices(self._deps, self._organization, InvoicesWanted(), PAGE).items
-        return [invoice_of(bill) for bill in by_number(bills)]
+        made = list_invoices(self._deps, self._organization, InvoicesWanted(), PAGE).items
+        return [invoice_of(invoice) for invoice in by_number(made)]
 
     def credit_notes(self) -> list[CreditNote]:
         given = list_credit_notes(self._deps, self._organization, PAGE).items
@@ -218,8 +220,8 @@ class CommandsAccount:
     def _closed(self, summary: UsageSummary) -> Usage:
         if summary.invoice_id is None:
             return usage_of(summary)
-        bill = get_invoice(self._deps, self._organization, summary.invoice_id)
-        return usage_of(summary, bill.issuing_date.isoformat())
+        invoice = get_invoice(self._deps, self._organization, summary.invoice_id)
+        return usage_of(summary, invoice.issuing_date.isoformat())
 
     def unlike_the_log(self) -> list[str]:
         """What differs where invoices are rebuilt from the log: nothing, ever."""

@@ -11,17 +11,17 @@ from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.resolution import Resolution
 from services.rating.customers.customer import Customer
-from services.rating.invoicing import credit_note as notes
-from services.rating.invoicing import invoice as invoices
-from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing import invoice as verbs
 from services.rating.invoicing.billing_run import BillingRun, cut_period, unused_share
-from services.rating.invoicing.commands import credit_notes, finalize, make
-from services.rating.invoicing.commands.late_corrections import Adjustable
-from services.rating.invoicing.commands.make import Loaded, Purse, commitment_fees, usage_fees
-from services.rating.invoicing.credit_note import CreditItem, CreditNote
-from services.rating.invoicing.invoice import Balance, InvoiceState
-from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit, creditable
-from services.rating.invoicing.period_rating import ProvenFee
+from services.rating.invoicing.commands import credit_notes, make, refresh
+from services.rating.invoicing.commands.late_corrections import LateCorrections
+from services.rating.invoicing.commands.make import Loaded, commitment_fees, usage_fees
+from services.rating.invoicing.commands.total import Holdings, total, total_finally
+from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, credit, credit_unused
+from services.rating.invoicing.credit_note import CreditNote, CreditReason, creditable, take_back
+from services.rating.invoicing.invoice import Invoice, InvoiceState
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.totals import Balance
 from services.rating.organizations.organization import LateUsageEvents, Organization
 from services.rating.pricing.catalog import AppliedCoupon, MetricVersion
 from services.rating.pricing.fee import FeeKind
@@ -41,7 +41,7 @@ class Ledger:
         organization, customer: who bills whom.
         metrics: what is sold by, by code.
         kept: the aggregates of a period of an agreement, as they are now.
-        bills: in the order in which they were made.
+        invoices: in the order in which they were made.
         given: credit notes, oldest first.
         closed: billing periods that were invoiced, with the agreement they were invoiced under.
     """
@@ -50,33 +50,33 @@ class Ledger:
     customer: Customer
     metrics: dict[str, MetricVersion]
     kept: Kept
-    bills: list[Bill] = field(default_factory=list)
-    given: list[GivenCredit] = field(default_factory=list)
+    invoices: list[Invoice] = field(default_factory=list)
+    given: list[CreditNote] = field(default_factory=list)
     closed: list[tuple[Agreement, BillingPeriod]] = field(default_factory=list)
-    _purse: Purse = field(default_factory=lambda: Purse({}, {}, {}, {}))
+    _holdings: Holdings = field(default_factory=lambda: Holdings({}, {}, {}, {}))
     _numbered: int = 0
 
     def hold(self, coupon: AppliedCoupon) -> None:
         """The customer is given a coupon."""
-        self._purse.coupons.setdefault(self.customer.customer_id, []).append(coupon)
+        self._holdings.coupons.setdefault(self.customer.customer_id, []).append(coupon)
 
     # --- invoices ---------------------------------------------------------------------------------------------------
 
     def bill(self, run: BillingRun, at: datetime) -> None:
-        """Invoice a run, where there is something to bill; as a draft while there is grace."""
+        """Invoice a run, where there is something to invoice; as a draft while there is grace."""
         loaded = self._loaded([run])
-        fees = [ProvenFee(run.base)] if run.base is not None else []
-        fees += usage_fees(run, loaded)
-        fees += commitment_fees(run, fees, self._billed_within(run))
-        billed = [BilledFee(FeeId(new_id()), proven.fee, proven.proof) for proven in fees]
-        billed += self._adjustable().place(
-            self.customer.customer_id, run.agreement.plan.currency, [proven.fee for proven in fees], {}
-        )
-        if billed:
-            draft = make._total(make._draft(loaded, run, billed, at), self._purse, at)
-            self.bills.append(draft)
+        proven = [ProvenFee(run.base)] if run.base is not None else []
+        proven += usage_fees(run, loaded)
+        proven += commitment_fees(run, proven, self._billed_within(run))
+        fees = [InvoiceFee(FeeId(new_id()), each.fee, each.proof) for each in proven]
+        fees += self._corrections().place(run, [each.fee for each in proven], {})
+        if fees:
+            draft = make._draft(loaded, run, fees, at)
+            self.invoices.append(draft)
             if draft.grace_ends_at <= at:
                 self._number(draft, at)
+            else:
+                self._keep(total(draft, self._holdings))
 
     def close(self, run: BillingRun, at: datetime, *, is_invoiced: bool = True) -> None:
         """Invoice the end of a billing period."""
@@ -85,40 +85,39 @@ class Ledger:
         assert run.usage is not None
         self.closed.append((run.agreement, run.usage))
 
-    def drafts(self) -> list[Bill]:
+    def drafts(self) -> list[Invoice]:
         """Those whose grace has not ended."""
-        return [bill for bill in self.bills if bill.invoice.state is InvoiceState.DRAFT]
+        return [invoice for invoice in self.invoices if invoice.state is InvoiceState.DRAFT]
 
-    def refresh(self, draft: Bill) -> Bill:
+    def refresh(self, draft: Invoice) -> Invoice:
         """A draft from the usage known now."""
-        fees = self._fees_now(draft)
-        return self._keep(self._totalled(draft, fees, is_draft=True))
+        return self._keep(total(replace(draft, fees=tuple(self._fees_now(draft))), self._holdings))
 
-    def finalize(self, draft: Bill, at: datetime) -> None:
+    def finalize(self, draft: Invoice, at: datetime) -> None:
         """Freeze and number a draft."""
-        due = self._totalled(draft, self._fees_now(draft), is_draft=False)
-        self._purse.spend(due)
-        self._number(self._keep(replace(due, grace_ends_at=min(at, due.grace_ends_at))), at)
+        self._number(replace(draft, fees=tuple(self._fees_now(draft))), at)
 
-    def _totalled(self, draft: Bill, fees: Sequence[BilledFee], *, is_draft: bool) -> Bill:
-        return finalize._totalled(replace(draft, fees=tuple(fees)), self._purse, is_draft=is_draft)
-
-    def _number(self, draft: Bill, at: datetime) -> None:
+    def _number(self, draft: Invoice, at: datetime) -> None:
         self._numbered += 1
-        bill = self._keep(make._finalized(draft, self.organization, self._numbered, at))
-        for used in bill.invoice.totals.credit_notes:
+        invoice = verbs.finalize(
+            total_finally(draft, self._holdings),
+            at=at,
+            sequential_id=self._numbered,
+            prefix=self.organization.invoice_prefix,
+            net_payment_term_days=self.organization.net_payment_term_days,
+        )
+        self._keep(invoice)
+        for used in invoice.totals.credit_notes:
             self._use_note(used.balance_id, used.amount_cents)
 
-    def _keep(self, bill: Bill) -> Bill:
-        """The bill in place of its earlier self."""
-        place = next(
-            index for index, known in enumerate(self.bills) if known.invoice.invoice_id == bill.invoice.invoice_id
-        )
-        self.bills[place] = bill
-        return bill
+    def _keep(self, invoice: Invoice) -> Invoice:
+        """The invoice in place of its earlier self."""
+        place = next(index for index, known in enumerate(self.invoices) if known.invoice_id == invoice.invoice_id)
+        self.invoices[place] = invoice
+        return invoice
 
-    def _fees_now(self, draft: Bill) -> list[BilledFee]:
-        """A draft's fees with its usage rated again, as `finalize` does."""
+    def _fees_now(self, draft: Invoice) -> list[InvoiceFee]:
+        """A draft's fees with its usage rated again, as `refresh` does."""
         found = [
             (agreement, period)
             for agreement, period in self.closed
@@ -127,44 +126,44 @@ class Ledger:
         ]
         if not found:
             return list(draft.fees)
-        run = finalize._run_of(draft, *found[-1])
-        stay = [billed for billed in draft.fees if billed.fee.kind not in finalize._OF_USAGE]
+        run = refresh._run_of(draft, *found[-1])
+        stay = [billed for billed in draft.fees if billed.fee.kind not in refresh._OF_USAGE]
         base = [ProvenFee(billed.fee) for billed in stay if billed.fee.kind is FeeKind.SUBSCRIPTION]
         fees = usage_fees(run, self._loaded([run]))
         fees += commitment_fees(run, [*base, *fees], self._billed_within(run, but=draft))
-        rated = [BilledFee(FeeId(new_id()), proven.fee, proven.proof) for proven in fees]
+        rated = [InvoiceFee(FeeId(new_id()), proven.fee, proven.proof) for proven in fees]
         before = [billed for billed in stay if billed.fee.kind is not FeeKind.ADJUSTMENT]
         return [*before, *rated, *(billed for billed in stay if billed.fee.kind is FeeKind.ADJUSTMENT)]
 
     def _loaded(self, runs: Iterable[BillingRun]) -> Loaded:
         kept = {run.usage.key: self.kept(run.agreement, run.usage.period) for run in runs if run.usage is not None}
         customers = {self.customer.customer_id: self.customer}
-        return Loaded(self.organization, self.metrics, kept, {}, customers, self._purse)
+        return Loaded(self.organization, self.metrics, kept, {}, customers)
 
-    def _billed_within(self, run: BillingRun, but: Bill | None = None) -> list[BilledFee]:
+    def _billed_within(self, run: BillingRun, but: Invoice | None = None) -> list[InvoiceFee]:
         if run.commitment is None:
             return []
         return [
             billed
-            for bill in self.bills
-            if but is None or bill.invoice.invoice_id != but.invoice.invoice_id
-            for billed in bill.fees
+            for invoice in self.invoices
+            if but is None or invoice.invoice_id != but.invoice_id
+            for billed in invoice.fees
             if billed.fee.kind in _COMMITTED
             and billed.fee.subscription_id == run.subscription_id
             and billed.fee.period.start in run.commitment.nominal
         ]
 
-    def _adjustable(self) -> Adjustable:
+    def _corrections(self) -> LateCorrections:
         """Every period that was invoiced for good; those that need no adjustment have none."""
         if self.organization.late_events is LateUsageEvents.IGNORE:
-            return Adjustable({})
-        waiting = {(bill.terms.subscription_id, bill.terms.usage_start) for bill in self.drafts()}
+            return LateCorrections({})
+        waiting = {(invoice.terms.subscription_id, invoice.terms.usage_start) for invoice in self.drafts()}
         final = [
             (agreement, period)
             for agreement, period in self.closed
             if (agreement.subscription_id, period.period.start) not in waiting
         ]
-        return Adjustable(
+        return LateCorrections(
             {self.customer.customer_id: [period for _, period in final]},
             {agreement.subscription_id: agreement for agreement, _ in final},
             self.metrics,
@@ -172,11 +171,11 @@ class Ledger:
             {(period.subscription_id, period.period.start): self._invoiced(period) for _, period in final},
         )
 
-    def _invoiced(self, period: BillingPeriod) -> list[BilledFee]:
+    def _invoiced(self, period: BillingPeriod) -> list[InvoiceFee]:
         return [
             billed
-            for bill in self.bills
-            for billed in bill.fees
+            for invoice in self.invoices
+            for billed in invoice.fees
             if billed.fee.kind in _OF_USAGE
             and billed.fee.subscription_id == period.subscription_id
             and billed.proof.period_start == period.period.start
@@ -192,70 +191,88 @@ class Ledger:
         for draft in self.drafts():
             if self._base_within(draft, ended, nominal) is not None:
                 self.finalize(draft, at)
-        for bill in reversed(self.bills):
-            number = self._base_within(bill, ended, nominal)
+        for invoice in reversed(self.invoices):
+            number = self._base_within(invoice, ended, nominal)
             if number is not None:
-                share = unused_share(ended, nominal, bill.fees[number].fee.period)
-                note = None
+                share = unused_share(ended, nominal, invoice.fees[number].fee.period)
+                amounts = None
                 if share is not None:
-                    invoice = creditable(bill, self._notes_of(bill))
-                    note = notes.credit_unused(invoice, number, share, bill.invoice.currency, resolution)
-                if note is not None and note.total_cents:
-                    self._give(bill, credit_notes._within_open(bill, note), at)
+                    known = creditable(invoice, self._notes_of(invoice))
+                    amounts = credit_unused(known, number, share, invoice.currency, resolution)
+                if amounts is not None and amounts.total_amount_cents:
+                    self._give(invoice, credit_notes._within_open(invoice, amounts), at)
                 return
 
-    def credit(self, bill: Bill, items: Sequence[CreditItem], at: datetime) -> GivenCredit:
+    def credit(self, invoice: Invoice, items: Sequence[CreditItem], at: datetime) -> CreditNote:
         """Give items of an invoice back, to the customer's balance."""
-        note = notes.credit(creditable(bill, self._notes_of(bill)), items, bill.invoice.currency)
-        return self._give(bill, replace(note, credit_cents=note.total_cents), at)
+        amounts = credit(creditable(invoice, self._notes_of(invoice)), items, invoice.currency)
+        return self._give(invoice, replace(amounts, credit_amount_cents=amounts.total_amount_cents), at)
 
-    def pay(self, bill: Bill, cents: int) -> None:
+    def pay(self, invoice: Invoice, cents: int) -> None:
         """So much of an invoice was paid."""
-        self._keep(bill.moved(invoices.record_payment(bill.invoice, cents)))
+        self._keep(verbs.record_payment(invoice, cents))
 
-    def void(self, bill: Bill, at: datetime) -> None:
-        """Take an invoice back: what it used of credit notes is theirs again."""
-        self._keep(bill.moved(invoices.void(bill.invoice, at=at)))
-        for used in bill.invoice.totals.credit_notes:
-            self._use_note(used.balance_id, -used.amount_cents)
-            key = (self.customer.customer_id, bill.invoice.currency.code)
-            self._purse.balances[key] = [
-                replace(
-                    balance,
-                    amount_cents=balance.amount_cents + used.amount_cents * (balance.balance_id == used.balance_id),
-                )
-                for balance in self._purse.balances[key]
-            ]
+    def void(self, invoice: Invoice, at: datetime) -> None:
+        """Take an invoice back: what it used is there again, and what was given on it is not."""
+        notes = self._notes_of(invoice)
+        for note in take_back(notes, credit_notes.received_amount_cents(invoice, notes), at=at):
+            self.given[next(index for index, each in enumerate(self.given) if each.number == note.number)] = note
+            self._set_balance(note)
+        self._keep(verbs.void(invoice, at=at))
+        for used in invoice.totals.credit_notes:
+            self._set_balance(self._use_note(used.balance_id, -used.amount_cents))
+        held = self._holdings.coupons.get(self.customer.customer_id, [])
+        for used in invoice.totals.coupons:
+            for index, applied in enumerate(held):
+                if applied.applied_coupon_id == used.applied_coupon_id and used.amount_cents:
+                    terms = applied.coupon.terms.give_back(used.amount_cents)
+                    held[index] = replace(applied, coupon=replace(applied.coupon, terms=terms))
 
-    def bill_of(self, identity: object) -> Bill:
-        """The bill with an id."""
-        return next(bill for bill in self.bills if bill.invoice.invoice_id == identity)
+    def _set_balance(self, note: CreditNote) -> None:
+        """Let invoices use what is left of a note, and no more."""
+        key = (self.customer.customer_id, note.currency.code)
+        self._holdings.balances[key] = [
+            replace(balance, amount_cents=note.amounts.balance_amount_cents)
+            if balance.balance_id == note.credit_note_id
+            else balance
+            for balance in self._holdings.balances[key]
+        ]
 
-    def _base_within(self, bill: Bill, ended: Agreement, nominal: Period) -> int | None:
-        """The place of the base fee of days of a period on a bill."""
+    def invoice_of(self, identity: object) -> Invoice:
+        """The invoice with an id."""
+        return next(invoice for invoice in self.invoices if invoice.invoice_id == identity)
+
+    def _base_within(self, invoice: Invoice, ended: Agreement, nominal: Period) -> int | None:
+        """The place of the base fee of days of a period on a invoice."""
         places = [
             index
-            for index, billed in enumerate(bill.fees)
+            for index, billed in enumerate(invoice.fees)
             if billed.fee.kind is FeeKind.SUBSCRIPTION
             and billed.fee.subscription_id == ended.subscription_id
             and billed.fee.period.start in nominal
         ]
         return places[0] if places else None
 
-    def _notes_of(self, bill: Bill) -> list[GivenCredit]:
-        return [given for given in self.given if given.invoice_id == bill.invoice.invoice_id]
+    def _notes_of(self, invoice: Invoice) -> list[CreditNote]:
+        return [given for given in self.given if given.invoice_id == invoice.invoice_id]
 
-    def _give(self, bill: Bill, note: CreditNote, at: datetime) -> GivenCredit:
-        earlier = self._notes_of(bill)
-        given = credit_notes._given(bill, note, CreditReason.OTHER, "", at, earlier=earlier)
-        self.given.append(given)
-        key = (self.customer.customer_id, bill.invoice.currency.code)
-        self._purse.balances.setdefault(key, []).append(Balance(given.credit_note_id, note.credit_cents))
-        if note.offset_cents:
-            self.pay(bill, note.offset_cents)
-        return given
+    def _give(self, invoice: Invoice, amounts: CreditAmounts, at: datetime) -> CreditNote:
+        note = replace(
+            credit_notes._estimate(invoice, amounts, CreditReason.OTHER, "", at),
+            credit_note_id=new_id(),
+            sequence=len(self._notes_of(invoice)) + 1,
+        )
+        self.given.append(note)
+        key = (self.customer.customer_id, invoice.currency.code)
+        balance = Balance(note.credit_note_id, amounts.credit_amount_cents)
+        self._holdings.balances.setdefault(key, []).append(balance)
+        if amounts.offset_amount_cents:
+            self.pay(invoice, amounts.offset_amount_cents)
+        return note
 
-    def _use_note(self, identity: str, cents: int) -> None:
-        place = next(index for index, given in enumerate(self.given) if given.credit_note_id == identity)
-        given = self.given[place]
-        self.given[place] = given.moved(replace(given.note, used_cents=given.note.used_cents + cents))
+    def _use_note(self, identity: str, cents: int) -> CreditNote:
+        place = next(index for index, note in enumerate(self.given) if note.credit_note_id == identity)
+        note = self.given[place]
+        used = note.amounts.used_amount_cents + cents
+        self.given[place] = replace(note, amounts=replace(note.amounts, used_amount_cents=used))
+        return self.given[place]

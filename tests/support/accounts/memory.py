@@ -22,8 +22,9 @@ from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.taxes import TaxLevels
 from services.rating.customers.customer import Customer
 from services.rating.invoicing.billing_run import end_run, period_end_run, start_run, trial_end_run
-from services.rating.invoicing.credit_note import CreditItem
-from services.rating.invoicing.period_rating import ProvenFee, rate_period
+from services.rating.invoicing.credit_amounts import CreditItem
+from services.rating.invoicing.invoice_fee import ProvenFee
+from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.queries.priced_usage import UsageSummary, summary_of
 from services.rating.organizations.organization import LateUsageEvents, Organization
 from services.rating.pricing.catalog import AppliedCoupon, CatalogTax, Coupon, MetricVersion, PlanVersion
@@ -346,25 +347,25 @@ class MemoryAccount:
     # --- money ------------------------------------------------------------------------------------------------------
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        self._ledger.pay(self._ledger.bill_of(invoice.identity), cents)
+        self._ledger.pay(self._ledger.invoice_of(invoice.identity), cents)
 
     def void_invoice(self, invoice: Invoice) -> None:
-        self._ledger.void(self._ledger.bill_of(invoice.identity), self._now)
+        self._ledger.void(self._ledger.invoice_of(invoice.identity), self._now)
 
     def refresh(self, invoice: Invoice) -> Invoice:
-        return invoice_of(self._ledger.refresh(self._ledger.bill_of(invoice.identity)))
+        return invoice_of(self._ledger.refresh(self._ledger.invoice_of(invoice.identity)))
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
-        bill = self._ledger.bill_of(invoice.identity)
-        places = {billed.fee_id: number for number, billed in enumerate(bill.fees)}
-        currency = bill.invoice.currency
+        known = self._ledger.invoice_of(invoice.identity)
+        places = {billed.fee_id: number for number, billed in enumerate(known.fees)}
+        currency = known.currency
         given = [CreditItem(places[fee.identity], currency.to_major(cents)) for fee, cents in items]
-        return credit_note_of(self._ledger.credit(bill, given, self._now))
+        return credit_note_of(self._ledger.credit(known, given, self._now))
 
     # --- what came of it --------------------------------------------------------------------------------------------
 
     def invoices(self) -> list[Invoice]:
-        return [invoice_of(bill) for bill in by_number(self._ledger.bills)]
+        return [invoice_of(known) for known in by_number(self._ledger.invoices)]
 
     def credit_notes(self) -> list[CreditNote]:
         return [credit_note_of(given) for given in self._ledger.given]
@@ -388,11 +389,12 @@ class MemoryAccount:
         found = []
         for agreement, period in reversed(ledger.closed):
             fees = tuple(ledger._invoiced(period))
-            bills = [
-                bill
-                for bill in ledger.bills
-                if (bill.terms.subscription_id, bill.terms.usage_start) == (period.subscription_id, period.period.start)
+            invoices = [
+                known
+                for known in ledger.invoices
+                if (known.terms.subscription_id, known.terms.usage_start)
+                == (period.subscription_id, period.period.start)
             ]
-            issued_on = bills[0].issuing_date.isoformat() if bills else ""
+            issued_on = invoices[0].issuing_date.isoformat() if invoices else ""
             found.append(usage_of(UsageSummary(period.period, agreement.plan.currency, fees), issued_on))
         return found

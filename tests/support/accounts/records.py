@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.rating.invoicing.bill import Bill, BilledFee
-from services.rating.invoicing.kept_credit_note import GivenCredit
+from services.rating.invoicing import credit_note, invoice
+from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.queries.priced_usage import UsageSummary
 from services.rating.pricing.fee import FeeKind
 from tests.support.accounts.account import CreditNote, Fee, Invoice, Line, Usage, seconds_of
 
 
-def invoice_of(bill: Bill) -> Invoice:
-    """A bill."""
-    totals = bill.invoice.totals
+def invoice_of(made: invoice.Invoice) -> Invoice:
+    """An invoice."""
+    totals = made.totals
     return Invoice(
-        state=str(bill.invoice.state),
-        issued_on=bill.issuing_date.isoformat(),
-        fees=tuple(fee_of(billed, bill.invoice.currency.exponent) for billed in bill.fees),
-        fees_cents=totals.fees_cents,
-        coupons_cents=totals.coupons_cents,
-        sub_total_cents=totals.sub_total_cents,
-        taxes_cents=totals.taxes_cents,
-        credit_notes_cents=totals.credit_notes_cents,
-        total_cents=totals.total_cents,
-        identity=bill.invoice.invoice_id,
+        state=str(made.state),
+        issued_on=made.issuing_date.isoformat(),
+        fees=tuple(fee_of(billed, made.currency.exponent) for billed in made.fees),
+        fees_cents=totals.fees_amount_cents,
+        coupons_cents=totals.coupons_amount_cents,
+        sub_total_cents=totals.sub_total_amount_cents,
+        taxes_cents=totals.taxes_amount_cents,
+        credit_notes_cents=totals.credit_notes_amount_cents,
+        total_cents=totals.total_amount_cents,
+        identity=made.invoice_id,
     )
 
 
-def fee_of(billed: BilledFee, exponent: int = 2) -> Fee:
+def fee_of(billed: InvoiceFee, exponent: int = 2) -> Fee:
     """A billed fee, in a currency with so many decimals."""
     fee = billed.fee
     first, last = seconds_of(fee.period)
@@ -46,26 +46,26 @@ def fee_of(billed: BilledFee, exponent: int = 2) -> Fee:
         precise_amount=fee.precise_amount,
         total_aggregated_units=fee.units,
         lines=tuple(Line(line.units, line.unit_amount, line.flat_amount, line.amount) for line in fee.lines),
-        coupons_cents=billed.coupon_amount.scaleb(exponent),
-        taxes_cents=billed.taxes_cents,
+        coupons_cents=billed.coupons_amount.scaleb(exponent),
+        taxes_cents=billed.taxes_amount_cents,
         taxes_rate=billed.taxes_rate_percent,
         subscription=fee.subscription_id or "",
         identity=billed.fee_id,
     )
 
 
-def credit_note_of(given: GivenCredit) -> CreditNote:
+def credit_note_of(given: credit_note.CreditNote) -> CreditNote:
     """A given credit."""
-    note = given.note
+    note = given.amounts
     return CreditNote(
-        total_cents=note.total_cents,
-        sub_total_cents=note.sub_total_cents,
-        taxes_cents=note.taxes_cents,
-        credit_cents=note.credit_cents,
-        refund_cents=note.refund_cents,
-        offset_cents=note.offset_cents,
-        balance_cents=note.balance_cents,
-        item_cents=note.item_cents,
+        total_cents=note.total_amount_cents,
+        sub_total_cents=note.sub_total_amount_cents,
+        taxes_cents=note.taxes_amount_cents,
+        credit_cents=note.credit_amount_cents,
+        refund_cents=note.refund_amount_cents,
+        offset_cents=note.offset_amount_cents,
+        balance_cents=note.balance_amount_cents,
+        item_cents=note.item_amounts_cents,
         item_precise_cents=tuple(item.precise_amount.scaleb(given.currency.exponent) for item in note.items),
         identity=given.credit_note_id,
     )
@@ -79,11 +79,11 @@ def usage_of(summary: UsageSummary, issued_on: str = "") -> Usage:
         last=last,
         fees=tuple(fee_of(billed) for billed in summary.fees),
         amount_cents=summary.amount_cents,
-        total_cents=summary.amount_cents + summary.taxes_cents,
+        total_cents=summary.amount_cents + summary.taxes_amount_cents,
         issued_on=issued_on,
     )
 
 
-def by_number(bills: Iterable[Bill]) -> list[Bill]:
-    """Bills in the order of their numbers, drafts last in the order in which they were made."""
-    return sorted(bills, key=lambda bill: (bill.sequential_id is None, bill.sequential_id or 0, bill.created_at))
+def by_number(invoices: Iterable[invoice.Invoice]) -> list[invoice.Invoice]:
+    """Invoices in the order of their numbers, drafts last in the order in which they were made."""
+    return sorted(invoices, key=lambda each: (each.sequential_id is None, each.sequential_id or 0, each.created_at))

@@ -10,7 +10,7 @@ from services.kernel.ids import CustomerId, OrganizationId, PlanId, Subscription
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.billed import Billed
+from services.rating.agreements.billing_outcome import BillingOutcome
 from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
@@ -61,5 +61,5 @@ def test_what_is_due_first() -> None:
 
 
 def test_what_was_billed_adds_up_and_names_an_invoice_once() -> None:
-    one, other = Billed(("i1",), 5, 1), Billed(("i1", "i2"), 2, 0, 3, 4)
-    assert one + other == Billed(("i1", "i2"), 7, 1, 3, 4)
+    one, other = BillingOutcome(("i1",), 5, 1), BillingOutcome(("i1", "i2"), 2, 0, 3, 4)
+    assert one + other == BillingOutcome(("i1", "i2"), 7, 1, 3, 4)

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
-from services.kernel.ids import CustomerId, InvoiceId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.invoicing import credit_note
-from services.rating.invoicing.credit_note import CreditableInvoice, CreditItem, InvoicedFee
+from services.rating.invoicing import credit_amounts
+from services.rating.invoicing.credit_amounts import CreditableFee, CreditableInvoice, CreditItem
 from services.rating.invoicing.invoice import (
-    Balance,
     Invoice,
     InvoiceState,
     PaymentState,
-    compute_totals,
     finalize,
     record_failed_payment,
     record_payment,
     refresh,
     void,
 )
+from services.rating.invoicing.totals import Balance, compute_totals
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms, apply_coupons, spread
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.tax import Tax, applicable_taxes
+from tests.support.rating.invoices import draft_at, on_invoice
 
 D = Decimal
 EUR = CURRENCIES["EUR"]
@@ -61,10 +60,10 @@ def test_order_of_totals() -> None:
         credit_notes=[Balance("n1", 800), Balance("n2", 5000)],
         prepaid_credits=[Balance("w1", 0), Balance("w2", 9999)],
     )
-    assert (totals.sub_total_cents, totals.taxes_cents) == (9000, 1800)
+    assert (totals.sub_total_amount_cents, totals.taxes_amount_cents) == (9000, 1800)
     assert totals.credit_notes == (Balance("n1", 800), Balance("n2", 5000))
     assert totals.prepaid_credits == (Balance("w2", 5000),)
-    assert totals.total_cents == 0
+    assert totals.total_amount_cents == 0
 
 
 def test_narrow_coupons_go_first() -> None:
@@ -87,7 +86,7 @@ def test_adjustments_below_zero_lessen_what_coupons_see() -> None:
     fees = [fee(10000, VAT), fee(5000), fee(-10000, VAT)]
     totals = compute_totals(fees, EUR, coupons=[coupon(2000)])
     assert totals.coupon_amounts == (0, 20, 0)
-    assert (totals.taxes_cents, totals.total_cents) == (0, 3000)
+    assert (totals.taxes_amount_cents, totals.total_amount_cents) == (0, 3000)
 
 
 def test_spread_is_exact() -> None:
@@ -102,7 +101,7 @@ def test_spread_is_exact() -> None:
     ("applied", "amount_cents", "expected"),
     [
         (CouponTerms("c", CouponFrequency.ONCE, 1000), 400, (False, 600)),
-        (CouponTerms("c", CouponFrequency.ONCE, 1000, used_cents=600), 400, (True, 0)),
+        (CouponTerms("c", CouponFrequency.ONCE, 1000, used_amount_cents=600), 400, (True, 0)),
         (CouponTerms("c", CouponFrequency.ONCE, rate_percent=D(10)), 400, (True, 0)),
         (CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=2), 400, (False, 1000)),
         (CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=1), 400, (True, 0)),
@@ -151,11 +150,11 @@ def test_the_most_specific_taxes_apply() -> None:
 
 # --- states ---------------------------------------------------------------------------------------------------------
 
-DRAFT = refresh(Invoice(InvoiceId("i"), CustomerId("c"), EUR, AT), [fee(1000)], compute_totals([fee(1000)], EUR))
-FINAL = finalize(DRAFT, at=AT, number="F-1", due_at=AT)
+DRAFT = refresh(draft_at(AT), on_invoice([fee(1000)]), compute_totals([fee(1000)], EUR))
+FINAL = finalize(DRAFT, at=AT, sequential_id=1, prefix="F", net_payment_term_days=30)
 VERBS: dict[str, Callable[[Invoice], Invoice]] = {
     "refresh": lambda invoice: refresh(invoice, (), compute_totals((), EUR)),
-    "finalize": lambda invoice: finalize(invoice, at=AT, number="F-2", due_at=AT),
+    "finalize": lambda invoice: finalize(invoice, at=AT, sequential_id=2, prefix="F", net_payment_term_days=30),
     "void": lambda invoice: void(invoice, at=AT),
     "record_payment": lambda invoice: record_payment(invoice, 1),
     "record_failed_payment": record_failed_payment,
@@ -185,9 +184,11 @@ def test_verbs_by_state(invoice: Invoice, allowed: set[str]) -> None:
 
 def test_finalize() -> None:
     """A number, a date, and paid at once when nothing is to pay."""
-    assert (FINAL.state, FINAL.number, FINAL.finalized_at, FINAL.due_at) == (InvoiceState.FINALIZED, "F-1", AT, AT)
+    assert (FINAL.state, FINAL.number, FINAL.finalized_at) == (InvoiceState.FINALIZED, "F-000001", AT)
+    assert (FINAL.issuing_date, FINAL.payment_due_date) == (AT.date(), AT.date() + timedelta(days=30))
     assert FINAL.payment_state is PaymentState.PENDING
-    empty = finalize(refresh(DRAFT, (), compute_totals((), EUR)), at=AT, number="F-2", due_at=AT)
+    nothing = refresh(DRAFT, (), compute_totals((), EUR))
+    empty = finalize(nothing, at=AT, sequential_id=2, prefix="F", net_payment_term_days=30)
     assert empty.payment_state is PaymentState.SUCCEEDED
 
 
@@ -196,7 +197,7 @@ def test_payments() -> None:
     failed = record_failed_payment(FINAL)
     assert failed.payment_state is PaymentState.FAILED
     part = record_payment(failed, 400)
-    assert (part.payment_state, part.paid_cents) == (PaymentState.FAILED, 400)
+    assert (part.payment_state, part.paid_amount_cents) == (PaymentState.FAILED, 400)
     assert record_payment(part, 600).payment_state is PaymentState.SUCCEEDED
     for amount_cents in (0, -1, 601):
         with pytest.raises(FailedPreconditionError):
@@ -210,30 +211,46 @@ def creditable(*cents: int) -> CreditableInvoice:
     """An invoice of these fees with VAT."""
     fees = tuple(fee(each, VAT) for each in cents)
     totals = compute_totals(fees, EUR)
-    return CreditableInvoice(tuple(map(InvoicedFee, fees)), totals.sub_total_cents, totals.taxes_cents)
+    return CreditableInvoice(tuple(map(CreditableFee, fees)), totals.sub_total_amount_cents, totals.taxes_amount_cents)
 
 
 def test_credit_is_bounded_by_the_fee() -> None:
     """And a voided invoice has none."""
     with pytest.raises(FailedPreconditionError) as refused:
-        credit_note.credit(creditable(1000), [CreditItem(0, D("10.01"))], EUR)
+        credit_amounts.credit(creditable(1000), [CreditItem(0, D("10.01"))], EUR)
     assert refused.value.reason == "CREDIT_EXCEEDS_FEE"
     with pytest.raises(FailedPreconditionError):
-        credit_note.credit(replace(creditable(1000), is_voided=True), [CreditItem(0, D(1))], EUR)
+        credit_amounts.credit(replace(creditable(1000), is_voided=True), [CreditItem(0, D(1))], EUR)
 
 
 def test_use_and_void_a_credit_note() -> None:
     """Its balance falls as invoices use it; voided, nothing is left."""
-    note = credit_note.credit(creditable(1000), [CreditItem(0, D(10))], EUR)
-    used = credit_note.use(note, 1000)
-    assert (note.balance_cents, used.balance_cents) == (1200, 200)
-    voided = credit_note.void(used)
-    assert voided.balance_cents == 0
+    note = credit_amounts.credit(creditable(1000), [CreditItem(0, D(10))], EUR)
+    used = credit_amounts.use(note, 1000)
+    assert (note.balance_amount_cents, used.balance_amount_cents) == (1200, 200)
+    voided = credit_amounts.void(used)
+    assert voided.balance_amount_cents == 0
     for verb in (
-        lambda: credit_note.use(used, 201),
-        lambda: credit_note.use(voided, 1),
-        lambda: credit_note.void(voided),
-        lambda: credit_note.void(credit_note.use(used, 200)),
+        lambda: credit_amounts.use(used, 201),
+        lambda: credit_amounts.use(voided, 1),
+        lambda: credit_amounts.void(voided),
+        lambda: credit_amounts.void(credit_amounts.use(used, 200)),
     ):
         with pytest.raises(FailedPreconditionError):
             verb()
+
+
+@pytest.mark.parametrize("amount_cents", [1, 400, 1000])
+@pytest.mark.parametrize(
+    "terms",
+    [
+        CouponTerms("c", CouponFrequency.ONCE, 1000),
+        CouponTerms("c", CouponFrequency.ONCE, rate_percent=D(10)),
+        CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=1),
+        CouponTerms("c", CouponFrequency.RECURRING, 1000, invoices_left=3),
+        CouponTerms("c", CouponFrequency.FOREVER, 1000),
+    ],
+)
+def test_giving_back_is_the_reverse_of_using(terms: CouponTerms, amount_cents: int) -> None:
+    """A coupon whose invoice was voided is as it was before."""
+    assert terms.use(amount_cents).give_back(amount_cents) == terms

@@ -130,7 +130,7 @@ def applied_coupon_to_pb(applied: AppliedCoupon) -> pb.AppliedCoupon:
         coupon=coupon,
         external_customer_id=applied.external_customer_id,
         state=state,
-        remaining_amount_cents=(terms.amount_cents or 0) - terms.used_cents if once else None,
+        remaining_amount_cents=(terms.amount_cents or 0) - terms.used_amount_cents if once else None,
         remaining_duration=terms.invoices_left if terms.frequency is CouponFrequency.RECURRING else None,
         created_at=instant_to_pb(applied.created_at),
         terminated_at=instant_to_pb(applied.terminated_at),

@@ -16,7 +16,7 @@ from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId
 from services.rating.pricing.catalog import AppliedCoupon, Coupon
-from services.rating.pricing.coupon import CouponFrequency, CouponTerms
+from services.rating.pricing.coupon import CouponCredit, CouponFrequency, CouponTerms
 from services.rating.shared.rows import lock_row, named_in, read_list
 from services.rating.tables.catalog import COUPONS
 from services.rating.tables.subscriptions import APPLIED_COUPONS, CUSTOMERS
@@ -93,7 +93,7 @@ def insert_applied(tx: Connection, organization: OrganizationId, applied: Applie
         coupon_id=applied.coupon.coupon_id,
         customer_id=applied.customer_id,
         amount_cents=terms.amount_cents,
-        used_cents=terms.used_cents,
+        used_amount_cents=terms.used_amount_cents,
         invoices_left=terms.invoices_left,
         created_at=applied.created_at,
         terminated_at=applied.terminated_at,
@@ -112,11 +112,58 @@ def save_applied(
         APPLIED_COUPONS.update()
         .where(*own)
         .values(
-            used_cents=terms.used_cents,
+            used_amount_cents=terms.used_amount_cents,
             invoices_left=terms.invoices_left,
             terminated_at=sa.func.coalesce(APPLIED_COUPONS.c.terminated_at, at) if terms.is_used_up else None,
         )
     )
+
+
+def give_back_applied(
+    tx: Connection, organization: OrganizationId, customer: CustomerId, used: Iterable[CouponCredit]
+) -> None:
+    """Give coupons back what an invoice that is voided had used of them.
+
+    One that the invoice used up reduces again, unless the customer was given the same coupon anew meanwhile: nobody has
+    a coupon twice in hand, so what is given back then goes to nobody.
+    """
+    taken = {
+        credit.applied_coupon_id: credit.amount_cents
+        for credit in used
+        if credit.amount_cents and credit.applied_coupon_id
+    }
+    statement = (
+        _select_applied(organization)
+        .where(APPLIED_COUPONS.c.customer_id == customer, APPLIED_COUPONS.c.id.in_(list(taken)))
+        .order_by(APPLIED_COUPONS.c.id)
+        .with_for_update(of=APPLIED_COUPONS, key_share=True)
+    )
+    for row in tx.execute(statement).all():
+        terms = _applied(row).coupon.terms.give_back(taken[row.id])
+        is_ended = terms.is_used_up or _is_in_hand(tx, organization, customer, row.coupon_id, besides=row.id)
+        tx.execute(
+            APPLIED_COUPONS.update()
+            .where(APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.id == row.id)
+            .values(
+                used_amount_cents=terms.used_amount_cents,
+                invoices_left=terms.invoices_left,
+                terminated_at=row.terminated_at if is_ended else None,
+            )
+        )
+
+
+def _is_in_hand(
+    tx: Connection, organization: OrganizationId, customer: CustomerId, coupon_id: str, *, besides: str
+) -> bool:
+    """Whether a customer has the coupon by another gift of it."""
+    statement = sa.select(sa.literal(1)).where(
+        APPLIED_COUPONS.c.organization_id == organization,
+        APPLIED_COUPONS.c.customer_id == customer,
+        APPLIED_COUPONS.c.coupon_id == coupon_id,
+        APPLIED_COUPONS.c.id != besides,
+        APPLIED_COUPONS.c.terminated_at.is_(None),
+    )
+    return tx.execute(statement.limit(1)).first() is not None
 
 
 def coupons_of(
@@ -245,7 +292,7 @@ def _applied(row: Row[Any]) -> AppliedCoupon:
         frequency=CouponFrequency(row.frequency),
         amount_cents=row.amount_cents,
         rate_percent=row.rate_percent,
-        used_cents=row.used_cents,
+        used_amount_cents=row.used_amount_cents,
         invoices_left=row.invoices_left,
         plan_codes=tuple(row.plan_codes),
         metric_codes=tuple(row.metric_codes),

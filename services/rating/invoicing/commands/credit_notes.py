@@ -1,11 +1,10 @@
-"""Giving money back on invoices."""
+"""Credit notes: money given back on an invoice, as asked for, for unused days, or because the invoice is voided."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
 from sqlalchemy.engine import Connection
 
@@ -13,17 +12,14 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import FeeId, OrganizationId, new_id
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.billed import NOTHING_BILLED, Billed
+from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOutcome
 from services.rating.agreements.resolution import Resolution
 from services.rating.deps import Deps
-from services.rating.invoicing import credit_note as notes
-from services.rating.invoicing import invoice as invoices
-from services.rating.invoicing.bill import Bill
 from services.rating.invoicing.billing_run import unused_share
-from services.rating.invoicing.credit_note import CreditItem, CreditNote
+from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, credit, credit_unused
+from services.rating.invoicing.credit_note import CreditNote, CreditReason, creditable, void
 from services.rating.invoicing.events import InvoiceChanged
-from services.rating.invoicing.invoice import InvoiceState
-from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit, creditable
+from services.rating.invoicing.invoice import Invoice, InvoiceState, record_payment
 from services.rating.invoicing.store import credit_notes as store
 from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.clock_store import now_of
@@ -41,7 +37,7 @@ class CreditWanted:
         invoice_id: of which invoice.
         items: fee and amount without taxes, in minor units.
         reason, description: why.
-        credit_cents, refund_cents, offset_cents: where the total with taxes goes.
+        credit_amount_cents, refund_amount_cents, offset_amount_cents: where the total with taxes goes.
         is_estimate: only say what the items come to; the three amounts may be 0.
     """
 
@@ -49,13 +45,18 @@ class CreditWanted:
     items: tuple[tuple[FeeId, int], ...]
     reason: CreditReason = CreditReason.OTHER
     description: str = ""
-    credit_cents: int = 0
-    refund_cents: int = 0
-    offset_cents: int = 0
+    credit_amount_cents: int = 0
+    refund_amount_cents: int = 0
+    offset_amount_cents: int = 0
     is_estimate: bool = False
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether it says where the total goes."""
+        return bool(self.credit_amount_cents or self.refund_amount_cents or self.offset_amount_cents)
 
-def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, wanted: CreditWanted) -> GivenCredit:
+
+def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, wanted: CreditWanted) -> CreditNote:
     """Give money back on a finalized invoice, or say what the items come to.
 
     Raises:
@@ -64,58 +65,68 @@ def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId,
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `CREDIT_EXCEEDS_FEE`, `CREDIT_EXCEEDS_PAYMENT`.
     """
     require_text("description", wanted.description, MAX_DESCRIPTION)
-    bill = invoice_store.bill(tx, organization, wanted.invoice_id, lock=True)
-    if bill.invoice.state is InvoiceState.DRAFT:
+    invoice = invoice_store.invoice(tx, organization, wanted.invoice_id, lock=True)
+    if invoice.state is InvoiceState.DRAFT:
         raise FailedPreconditionError("INVOICE_NOT_FINALIZED", "a draft is refreshed, not credited")
-    earlier = store.of_invoice(tx, organization, bill.invoice.invoice_id)
-    note = notes.credit(creditable(bill, earlier), _items(bill, wanted), bill.invoice.currency)
+    earlier = store.of_invoice(tx, organization, invoice.invoice_id)
+    amounts = credit(creditable(invoice, earlier), _items(invoice, wanted), invoice.currency)
     at = now_of(deps, tx, organization)
-    if wanted.is_estimate and not (wanted.credit_cents or wanted.refund_cents or wanted.offset_cents):
-        return _given(bill, note, wanted.reason, wanted.description, at, earlier=None)
-    note = _distributed(bill, note, wanted, earlier)
-    given = _given(bill, note, wanted.reason, wanted.description, at, earlier=earlier)
-    return _keep(deps, tx, bill, given)
+    estimate = _estimate(invoice, amounts, wanted.reason, wanted.description, at)
+    if wanted.is_estimate and not wanted.is_distributed:
+        return estimate
+    _check_distribution(invoice, amounts, wanted, earlier)
+    distributed = replace(
+        amounts,
+        credit_amount_cents=wanted.credit_amount_cents,
+        refund_amount_cents=wanted.refund_amount_cents,
+        offset_amount_cents=wanted.offset_amount_cents,
+    )
+    return _keep(deps, tx, invoice, replace(estimate, amounts=distributed), earlier)
 
 
-def _items(bill: Bill, wanted: CreditWanted) -> list[CreditItem]:
+def _items(invoice: Invoice, wanted: CreditWanted) -> list[CreditItem]:
     if not 1 <= len(wanted.items) <= MAX_ITEMS:
         raise InvalidArgumentError.of_field("items", "value_is_invalid", f"has 1 to {MAX_ITEMS} entries")
-    position = {each.fee_id: number for number, each in enumerate(bill.fees)}
+    position = {fee.fee_id: number for number, fee in enumerate(invoice.fees)}
     items = []
     for index, (fee_id, amount_cents) in enumerate(wanted.items):
         if fee_id not in position:
             raise InvalidArgumentError.of_field(f"items[{index}].fee_id", "value_is_invalid", "is not on the invoice")
         if amount_cents <= 0:
             raise InvalidArgumentError.of_field(f"items[{index}].amount_cents", "value_is_invalid", "is more than zero")
-        items.append(CreditItem(position[fee_id], bill.invoice.currency.to_major(amount_cents)))
+        items.append(CreditItem(position[fee_id], invoice.currency.to_major(amount_cents)))
     return items
 
 
-def _distributed(bill: Bill, note: CreditNote, wanted: CreditWanted, earlier: Sequence[GivenCredit]) -> CreditNote:
-    """The note with its total where it was asked to go."""
+def _check_distribution(
+    invoice: Invoice, amounts: CreditAmounts, wanted: CreditWanted, earlier: Sequence[CreditNote]
+) -> None:
+    """Refuse a total that does not go where it was asked to go, or cannot."""
     parts = {
-        "credit_amount_cents": wanted.credit_cents,
-        "refund_amount_cents": wanted.refund_cents,
-        "offset_amount_cents": wanted.offset_cents,
+        "credit_amount_cents": wanted.credit_amount_cents,
+        "refund_amount_cents": wanted.refund_amount_cents,
+        "offset_amount_cents": wanted.offset_amount_cents,
     }
     for field, amount_cents in parts.items():
         if amount_cents < 0:
             raise InvalidArgumentError.of_field(field, "value_is_out_of_range", "is zero or more")
-    if sum(parts.values()) != note.total_cents:
+    if sum(parts.values()) != amounts.total_amount_cents:
         raise InvalidArgumentError.of_field(
-            "credit_amount_cents", "value_is_invalid", f"and refund and offset sum to {note.total_cents}"
+            "credit_amount_cents", "value_is_invalid", f"and refund and offset sum to {amounts.total_amount_cents}"
         )
-    given_back = sum(each.note.refund_cents + each.note.offset_cents for each in earlier)
-    if wanted.refund_cents > bill.invoice.paid_cents - given_back:
+    if wanted.refund_amount_cents > received_amount_cents(invoice, earlier):
         raise FailedPreconditionError("CREDIT_EXCEEDS_PAYMENT", "more than was paid cannot be paid back")
-    if wanted.offset_cents > bill.invoice.totals.total_cents - bill.invoice.paid_cents:
+    if wanted.offset_amount_cents > invoice.open_amount_cents:
         raise FailedPreconditionError("CREDIT_EXCEEDS_OPEN", "more than is open cannot be taken off the invoice")
-    return replace(
-        note,
-        credit_cents=wanted.credit_cents,
-        refund_cents=wanted.refund_cents,
-        offset_cents=wanted.offset_cents,
-    )
+
+
+def received_amount_cents(invoice: Invoice, notes: Sequence[CreditNote]) -> int:
+    """What was paid of an invoice and not paid back yet, in minor units.
+
+    An offset lowers what is open as a payment does, but no money came by it.
+    """
+    moved = sum(note.amounts.refund_amount_cents + note.amounts.offset_amount_cents for note in notes)
+    return max(0, invoice.paid_amount_cents - moved)
 
 
 def credit_unused_base(
@@ -126,106 +137,103 @@ def credit_unused_base(
     nominal: Period | None,
     resolution: Resolution,
     reason: CreditReason,
-) -> Billed:
+) -> BillingOutcome:
     """Give back the days of a base price that were billed in advance and will not be used.
 
-    A draft that holds them is finalized by `billing` before; what is billed there is credited here. `nominal` is the
-    plan's period that was cut (`billing_run.cut_period`), None where none was.
+    A draft that holds them is finalized before; what is billed there is credited here. `nominal` is the plan's period
+    that was cut (`billing_run.cut_period`), None where none was.
     """
     if nominal is None or resolution is Resolution.NONE:
         return NOTHING_BILLED
-    found = invoice_store.base_fee_within(tx, agreement.organization_id, agreement.subscription_id, nominal)
-    if found is None:
+    billed = invoice_store.base_fee_within(tx, agreement.organization_id, agreement.subscription_id, nominal)
+    if billed is None:
         return NOTHING_BILLED
-    invoice_id, fee_id = found
-    bill = invoice_store.bill(tx, agreement.organization_id, invoice_id, lock=True)
+    invoice_id, fee_id = billed
+    invoice = invoice_store.invoice(tx, agreement.organization_id, invoice_id, lock=True)
     earlier = store.of_invoice(tx, agreement.organization_id, invoice_id)
-    number, billed = next((index, each) for index, each in enumerate(bill.fees) if each.fee_id == fee_id)
-    share = unused_share(agreement, nominal, billed.fee.period)
+    number, fee = next((index, each) for index, each in enumerate(invoice.fees) if each.fee_id == fee_id)
+    share = unused_share(agreement, nominal, fee.fee.period)
     if share is None:
         return NOTHING_BILLED
-    note = notes.credit_unused(creditable(bill, earlier), number, share, bill.invoice.currency, resolution)
-    if note is None or not note.total_cents:
+    amounts = credit_unused(creditable(invoice, earlier), number, share, invoice.currency, resolution)
+    if amounts is None or not amounts.total_amount_cents:
         return NOTHING_BILLED
-    given = _keep(deps, tx, bill, _given(bill, _within_open(bill, note), reason, "", at, earlier=earlier))
-    return Billed(
-        credit_amount_cents=given.note.credit_cents,
-        refund_amount_cents=given.note.refund_cents,
-        offset_amount_cents=given.note.offset_cents,
+    note = _keep(deps, tx, invoice, _estimate(invoice, _within_open(invoice, amounts), reason, "", at), earlier)
+    return BillingOutcome(
+        credit_amount_cents=note.amounts.credit_amount_cents,
+        refund_amount_cents=note.amounts.refund_amount_cents,
+        offset_amount_cents=note.amounts.offset_amount_cents,
     )
 
 
-def _within_open(bill: Bill, note: CreditNote) -> CreditNote:
-    """The note with no more taken off the invoice than is open; the rest goes to the balance."""
-    open_cents = bill.invoice.totals.total_cents - bill.invoice.paid_cents
-    offset_cents = min(note.offset_cents, open_cents)
-    return replace(note, offset_cents=offset_cents, credit_cents=note.credit_cents + note.offset_cents - offset_cents)
+def _within_open(invoice: Invoice, amounts: CreditAmounts) -> CreditAmounts:
+    """The amounts with no more taken off the invoice than is open; the rest goes to the balance."""
+    offset = min(amounts.offset_amount_cents, invoice.open_amount_cents)
+    rest = amounts.offset_amount_cents - offset
+    return replace(amounts, offset_amount_cents=offset, credit_amount_cents=amounts.credit_amount_cents + rest)
 
 
-def void_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, credit_note_id: str) -> GivenCredit:
+def credit_payment(
+    deps: Deps, tx: Connection, invoice: Invoice, earlier: Sequence[CreditNote], at: datetime
+) -> CreditNote | None:
+    """A credit note over what was paid of an invoice that is being voided and not given back yet; None for nothing."""
+    known = creditable(invoice, earlier)
+    items = [
+        CreditItem(number, left)
+        for number, fee in enumerate(known.fees)
+        if (left := invoice.currency.to_major(fee.fee.amount_cents) - fee.credited_amount) > 0
+    ]
+    left_amount_cents = received_amount_cents(invoice, earlier) - sum(note.given_amount_cents for note in earlier)
+    if not items or left_amount_cents <= 0:
+        return None
+    amounts = credit(known, items, invoice.currency)
+    amounts = replace(amounts, credit_amount_cents=min(amounts.total_amount_cents, left_amount_cents))
+    note = _estimate(invoice, amounts, CreditReason.OTHER, "the invoice was voided", at)
+    return _keep(deps, tx, invoice, note, earlier)
+
+
+def void_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, credit_note_id: str) -> CreditNote:
     """Take back what is left of a credit note's balance.
 
     Raises:
         NotFoundError: `CREDIT_NOTE_UNKNOWN`.
         FailedPreconditionError: `CREDIT_NOTE_VOIDED`, `CREDIT_NOTE_USED_UP`.
     """
-    given = store.credit_note(tx, organization, credit_note_id, lock=True)
-    voided = replace(given.moved(notes.void(given.note)), voided_at=now_of(deps, tx, organization))
-    store.save(tx, voided)
+    note = store.credit_note(tx, organization, credit_note_id, lock=True)
+    voided = void(note, at=now_of(deps, tx, organization))
+    store.save(tx, [voided])
     return voided
 
 
-def give_back_voided(tx: Connection, deps: Deps, bill: Bill, at: datetime) -> GivenCredit | None:
-    """A credit note over what was paid of an invoice that is being taken back; None when nothing was."""
-    earlier = store.of_invoice(tx, bill.organization_id, bill.invoice.invoice_id)
-    known = creditable(bill, earlier)
-    items = [
-        CreditItem(number, left)
-        for number, each in enumerate(known.fees)
-        if (left := bill.invoice.currency.to_major(each.fee.amount_cents) - each.credited_amount) > Decimal(0)
-    ]
-    given_back = sum(each.note.refund_cents + each.note.offset_cents for each in earlier)
-    paid_cents = bill.invoice.paid_cents - given_back
-    if not items or paid_cents <= 0:
-        return None
-    note = notes.credit(known, items, bill.invoice.currency)
-    note = replace(note, credit_cents=min(note.total_cents, paid_cents))
-    given = _given(bill, note, CreditReason.OTHER, "the invoice was voided", at, earlier=earlier)
-    return _keep(deps, tx, bill, given)
-
-
-def _given(
-    bill: Bill,
-    note: CreditNote,
-    reason: CreditReason,
-    description: str,
-    at: datetime,
-    *,
-    earlier: Sequence[GivenCredit] | None,
-) -> GivenCredit:
-    """The record of a note; without `earlier` ones it is only an estimate."""
-    return GivenCredit(
-        organization_id=bill.organization_id,
-        credit_note_id="" if earlier is None else new_id(),
-        invoice_id=bill.invoice.invoice_id,
-        invoice_number=bill.invoice.number or "",
-        sequence=0 if earlier is None else len(earlier) + 1,
-        customer_id=bill.invoice.customer_id,
-        external_customer_id=bill.customer.external_id,
-        currency=bill.invoice.currency,
+def _estimate(
+    invoice: Invoice, amounts: CreditAmounts, reason: CreditReason, description: str, at: datetime
+) -> CreditNote:
+    """A note that is not kept, and so has neither identity nor number."""
+    return CreditNote(
+        organization_id=invoice.organization_id,
+        credit_note_id="",
+        invoice_id=invoice.invoice_id,
+        invoice_number=invoice.number or "",
+        sequence=0,
+        customer_id=invoice.customer_id,
+        external_customer_id=invoice.customer.external_id,
+        currency=invoice.currency,
         reason=reason,
         description=description,
-        note=note,
-        fee_ids=tuple(bill.fees[item.fee_number].fee_id for item in note.items),
+        amounts=amounts,
+        fee_ids=tuple(invoice.fees[item.fee_number].fee_id for item in amounts.items),
         created_at=at,
     )
 
 
-def _keep(deps: Deps, tx: Connection, bill: Bill, given: GivenCredit) -> GivenCredit:
+def _keep(
+    deps: Deps, tx: Connection, invoice: Invoice, estimate: CreditNote, earlier: Sequence[CreditNote]
+) -> CreditNote:
     """Keep a new note; what it takes off the open invoice counts as paid."""
-    store.insert(tx, given)
-    if given.note.offset_cents:
-        settled = bill.moved(invoices.record_payment(bill.invoice, given.note.offset_cents))
+    note = replace(estimate, credit_note_id=new_id(), sequence=len(earlier) + 1)
+    store.insert(tx, note)
+    if note.amounts.offset_amount_cents:
+        settled = record_payment(invoice, note.amounts.offset_amount_cents)
         invoice_store.save(tx, [settled])
-        deps.announce(tx, InvoiceChanged(bill.organization_id, settled))
-    return given
+        deps.announce(tx, InvoiceChanged(invoice.organization_id, settled))
+    return note

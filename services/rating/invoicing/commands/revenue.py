@@ -16,11 +16,11 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
-from services.rating.invoicing.bill import Bill
 from services.rating.invoicing.billing_run import base_begun_in
 from services.rating.invoicing.events import RevenueAccrued, RevenueEntry, RevenueKind
+from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.period_rating import rate_period
-from services.rating.invoicing.store.invoices import bills_by_id
+from services.rating.invoicing.store.invoices import invoices_by_id
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import FeeKind
 from services.rating.usage.aggregate import UsageAggregate
@@ -39,30 +39,30 @@ def accrue_due(deps: Deps, organization: OrganizationId | None = None) -> int:
         due = periods.take_accruals(tx, organization, limit=BATCH)
         found = agreements(tx, organization, {each.subscription_id for each in due})
         accrued: list[RevenueAccrued] = []
-        for owner in dict.fromkeys(each.organization_id for each in due):
-            own = [each for each in due if each.organization_id == owner]
-            accrued += _accrue(tx, owner, own, found)
+        for earner in dict.fromkeys(each.organization_id for each in due):
+            own = [each for each in due if each.organization_id == earner]
+            accrued += _accrue(tx, earner, own, found)
         deps.announce_all(tx, accrued)
     return len(due)
 
 
 def _accrue(
     tx: Connection,
-    owner: OrganizationId,
+    organization: OrganizationId,
     due: Sequence[BillingPeriod],
     found: Mapping[SubscriptionId, Agreement],
 ) -> list[RevenueAccrued]:
     """What periods of one organization have earned."""
     running = [each for each in due if each.state is PeriodState.OPEN]
     codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.charges}
-    metrics = metrics_by_code(tx, owner, codes) if codes else {}
+    metrics = metrics_by_code(tx, organization, codes) if codes else {}
     kept = aggregates.of_periods(tx, [each.key for each in running])
-    bills = bills_by_id(tx, owner, {each.invoice_id for each in due if each.invoice_id is not None})
+    invoices = invoices_by_id(tx, organization, {each.invoice_id for each in due if each.invoice_id is not None})
     return [
         _announced(
             each,
             found[each.subscription_id],
-            _invoiced(each, bills)
+            _invoiced(each, invoices)
             if each.state is PeriodState.CLOSED
             else _so_far(each, found[each.subscription_id], kept[each.key], metrics),
         )
@@ -84,12 +84,12 @@ def _so_far(
     ]
 
 
-def _invoiced(period: BillingPeriod, bills: Mapping[InvoiceId, Bill]) -> list[RevenueEntry]:
+def _invoiced(period: BillingPeriod, invoices: Mapping[InvoiceId, Invoice]) -> list[RevenueEntry]:
     """What the invoice of a closed period billed beside base prices, and what its coupons took off."""
-    bill = bills.get(period.invoice_id) if period.invoice_id is not None else None
-    if bill is None:
+    invoice = invoices.get(period.invoice_id) if period.invoice_id is not None else None
+    if invoice is None:
         return []
-    currency = bill.invoice.currency
+    currency = invoice.currency
     entries = [
         RevenueEntry(
             _KINDS.get(fee.kind, RevenueKind.OTHER),
@@ -98,11 +98,11 @@ def _invoiced(period: BillingPeriod, bills: Mapping[InvoiceId, Bill]) -> list[Re
             (fee.metric_code or "") if fee.kind is FeeKind.CHARGE else "",
             fee.group if fee.kind is FeeKind.CHARGE else (),
         )
-        for fee in (each.fee for each in bill.fees)
+        for fee in (each.fee for each in invoice.fees)
         if fee.kind is not FeeKind.SUBSCRIPTION and fee.amount_cents
     ]
-    if bill.invoice.totals.coupons_cents:
-        off = -currency.to_major(bill.invoice.totals.coupons_cents)
+    if invoice.totals.coupons_amount_cents:
+        off = -currency.to_major(invoice.totals.coupons_amount_cents)
         entries.append(RevenueEntry(RevenueKind.OTHER, period.period, off))
     return entries
 

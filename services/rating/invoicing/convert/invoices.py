@@ -12,11 +12,11 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import FeeId, SubscriptionId, uuid_or_none
 from services.kernel.money import CURRENCIES
 from services.rating.customers.convert import customer_to_pb
-from services.rating.invoicing.bill import Bill, BilledFee, InvoiceKind
 from services.rating.invoicing.commands.credit_notes import CreditWanted
-from services.rating.invoicing.commands.invoices import OneOffItem
-from services.rating.invoicing.invoice import InvoiceState, PaymentState
-from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit
+from services.rating.invoicing.commands.one_off import OneOffItem
+from services.rating.invoicing.credit_note import CreditNote, CreditReason
+from services.rating.invoicing.invoice import Invoice, InvoiceKind, InvoiceState, PaymentState
+from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.queries.invoices import Explanation
 from services.rating.invoicing.queries.rebuild import Rebuilt
 from services.rating.invoicing.store.listing import FeesWanted, InvoicesWanted
@@ -62,7 +62,7 @@ _REASONS_FROM = {message: reason for reason, message in _REASONS.items()}
 _DIGEST_FORMAT = "032x"
 
 
-def fee_to_pb(billed: BilledFee, currency: str, invoice_id: str) -> fee_pb2.Fee:
+def fee_to_pb(billed: InvoiceFee, currency: str, invoice_id: str) -> fee_pb2.Fee:
     """A fee with its lines and its proof; without ids while it is on no invoice."""
     fee, proof = billed.fee, billed.proof
     return fee_pb2.Fee(
@@ -81,9 +81,9 @@ def fee_to_pb(billed: BilledFee, currency: str, invoice_id: str) -> fee_pb2.Fee:
         lines=[_line_to_pb(line) for line in fee.lines],
         group=dict(fee.group),
         filter_name=proof.filter_name,
-        taxes_amount_cents=billed.taxes_cents,
+        taxes_amount_cents=billed.taxes_amount_cents,
         taxes_rate_percent=decimal_to_pb(billed.taxes_rate_percent),
-        precise_coupons_amount_cents=decimal_to_pb(_minor(billed.coupon_amount, currency)),
+        precise_coupons_amount_cents=decimal_to_pb(_minor(billed.coupons_amount, currency)),
         invoice_id=invoice_id,
         digest=format(proof.digest, _DIGEST_FORMAT) if proof.metric_id else "",
         metric_id=proof.metric_id,
@@ -106,58 +106,58 @@ def _line_to_pb(line: Line) -> fee_pb2.FeeLine:
     )
 
 
-def bill_to_pb(bill: Bill) -> invoice_pb2.Invoice:
+def invoice_to_pb(invoice: Invoice) -> invoice_pb2.Invoice:
     """The invoice as it is."""
-    invoice, totals = bill.invoice, bill.invoice.totals
+    totals = invoice.totals
     currency = invoice.currency.code
     return invoice_pb2.Invoice(
         id=invoice.invoice_id,
         number=invoice.number or "",
-        kind=_KINDS[bill.kind],
+        kind=_KINDS[invoice.kind],
         state=_STATES[invoice.state],
         payment_state=_PAYMENT_STATES[invoice.payment_state],
-        customer=customer_to_pb(bill.customer),
+        customer=customer_to_pb(invoice.customer),
         currency=currency,
-        fees=[fee_to_pb(each, currency, invoice.invoice_id) for each in bill.fees],
-        fees_amount_cents=totals.fees_cents,
-        coupons_amount_cents=totals.coupons_cents,
-        taxes_amount_cents=totals.taxes_cents,
-        credit_notes_amount_cents=totals.credit_notes_cents,
-        prepaid_credits_amount_cents=totals.prepaid_credits_cents,
-        total_amount_cents=totals.total_cents,
-        period=period_to_pb(bill.period),
-        created_at=instant_to_pb(bill.created_at),
-        grace_ends_at=instant_to_pb(bill.grace_ends_at),
+        fees=[fee_to_pb(each, currency, invoice.invoice_id) for each in invoice.fees],
+        fees_amount_cents=totals.fees_amount_cents,
+        coupons_amount_cents=totals.coupons_amount_cents,
+        taxes_amount_cents=totals.taxes_amount_cents,
+        credit_notes_amount_cents=totals.credit_notes_amount_cents,
+        prepaid_credits_amount_cents=totals.prepaid_credits_amount_cents,
+        total_amount_cents=totals.total_amount_cents,
+        period=period_to_pb(invoice.period),
+        created_at=instant_to_pb(invoice.created_at),
+        grace_ends_at=instant_to_pb(invoice.grace_ends_at),
         finalized_at=instant_to_pb(invoice.finalized_at),
         voided_at=instant_to_pb(invoice.voided_at),
-        issuing_date=bill.issuing_date.isoformat(),
-        payment_due_date=bill.payment_due_date.isoformat(),
-        applied_taxes=[_tax_to_pb(each, bill) for each in totals.taxes],
-        subscription_ids=bill.subscription_ids,
-        sequential_id=bill.sequential_id or 0,
-        paid_amount_cents=invoice.paid_cents,
+        issuing_date=invoice.issuing_date.isoformat(),
+        payment_due_date=invoice.payment_due_date.isoformat(),
+        applied_taxes=[_tax_to_pb(each, invoice) for each in totals.taxes],
+        subscription_ids=invoice.subscription_ids,
+        sequential_id=invoice.sequential_id or 0,
+        paid_amount_cents=invoice.paid_amount_cents,
     )
 
 
-def _tax_to_pb(applied: InvoiceTax, bill: Bill) -> invoice_pb2.AppliedTax:
+def _tax_to_pb(applied: InvoiceTax, invoice: Invoice) -> invoice_pb2.AppliedTax:
     return invoice_pb2.AppliedTax(
         code=applied.tax.code,
         name=applied.tax.name,
         rate_percent=decimal_to_pb(applied.tax.rate_percent),
-        base_amount_cents=bill.invoice.currency.to_minor(applied.base_amount),
+        base_amount_cents=invoice.currency.to_minor(applied.base_amount),
         amount_cents=applied.amount_cents,
     )
 
 
-def billed_fee_to_pb(bill: Bill, billed: BilledFee) -> fee_pb2.Fee:
+def invoice_fee_to_pb(invoice: Invoice, billed: InvoiceFee) -> fee_pb2.Fee:
     """A fee on its invoice."""
-    return fee_to_pb(billed, bill.invoice.currency.code, bill.invoice.invoice_id)
+    return fee_to_pb(billed, invoice.currency.code, invoice.invoice_id)
 
 
-def voided_to_pb(bill: Bill, given: GivenCredit | None) -> pb.VoidInvoiceResponse:
+def voided_to_pb(invoice: Invoice, given: CreditNote | None) -> pb.VoidInvoiceResponse:
     """A voided invoice, and the credit note that came of it."""
     return pb.VoidInvoiceResponse(
-        invoice=bill_to_pb(bill), credit_note=credit_note_to_pb(given) if given is not None else None
+        invoice=invoice_to_pb(invoice), credit_note=credit_note_to_pb(given) if given is not None else None
     )
 
 
@@ -219,39 +219,39 @@ def credit_wanted_from_pb(request: pb.CreateCreditNoteRequest) -> CreditWanted:
         items=tuple((FeeId(item.fee_id), item.amount_cents) for item in request.items),
         reason=_REASONS_FROM.get(request.reason, CreditReason.OTHER),
         description=request.description,
-        credit_cents=request.credit_amount_cents,
-        refund_cents=request.refund_amount_cents,
-        offset_cents=request.offset_amount_cents,
+        credit_amount_cents=request.credit_amount_cents,
+        refund_amount_cents=request.refund_amount_cents,
+        offset_amount_cents=request.offset_amount_cents,
         is_estimate=request.validate_only,
     )
 
 
-def credit_note_to_pb(given: GivenCredit) -> credit_note_pb2.CreditNote:
+def credit_note_to_pb(note: CreditNote) -> credit_note_pb2.CreditNote:
     """The credit note as it is."""
-    note = given.note
+    amounts = note.amounts
     return credit_note_pb2.CreditNote(
-        id=given.credit_note_id,
-        number=given.number,
-        invoice_id=given.invoice_id,
-        invoice_number=given.invoice_number,
-        reason=_REASONS[given.reason],
-        description=given.description,
-        currency=given.currency.code,
-        sub_total_amount_cents=note.sub_total_cents,
-        taxes_amount_cents=note.taxes_cents,
-        total_amount_cents=note.total_cents,
-        credit_amount_cents=note.credit_cents,
-        refund_amount_cents=note.refund_cents,
-        offset_amount_cents=note.offset_cents,
-        balance_amount_cents=note.balance_cents,
-        coupons_adjustment_amount_cents=given.coupons_adjustment_cents,
+        id=note.credit_note_id,
+        number=note.number,
+        invoice_id=note.invoice_id,
+        invoice_number=note.invoice_number,
+        reason=_REASONS[note.reason],
+        description=note.description,
+        currency=note.currency.code,
+        sub_total_amount_cents=amounts.sub_total_amount_cents,
+        taxes_amount_cents=amounts.taxes_amount_cents,
+        total_amount_cents=amounts.total_amount_cents,
+        credit_amount_cents=amounts.credit_amount_cents,
+        refund_amount_cents=amounts.refund_amount_cents,
+        offset_amount_cents=amounts.offset_amount_cents,
+        balance_amount_cents=amounts.balance_amount_cents,
+        coupons_adjustment_amount_cents=note.coupons_adjustment_amount_cents,
         items=[
             credit_note_pb2.CreditNote.Item(fee_id=fee_id, amount_cents=amount)
-            for fee_id, amount in zip(given.fee_ids, note.item_cents, strict=True)
+            for fee_id, amount in zip(note.fee_ids, amounts.item_amounts_cents, strict=True)
         ],
-        created_at=instant_to_pb(given.created_at),
-        voided_at=instant_to_pb(given.voided_at),
-        external_customer_id=given.external_customer_id,
+        created_at=instant_to_pb(note.created_at),
+        voided_at=instant_to_pb(note.voided_at),
+        external_customer_id=note.external_customer_id,
     )
 
 
@@ -268,7 +268,7 @@ def explanation_to_pb(explanation: Explanation) -> pb.ExplainFeeResponse:
     billed = explanation.fee
     proof = billed.proof
     return pb.ExplainFeeResponse(
-        fee=billed_fee_to_pb(explanation.bill, billed),
+        fee=invoice_fee_to_pb(explanation.invoice, billed),
         metric_code=billed.fee.metric_code or "",
         metric_version=proof.metric_version,
         period=period_to_pb(billed.fee.period),
@@ -288,5 +288,5 @@ def explanation_to_pb(explanation: Explanation) -> pb.ExplainFeeResponse:
 def rebuilt_to_pb(rebuilt: Rebuilt) -> pb.RebuildInvoiceResponse:
     """An invoice computed anew, and how it compares."""
     return pb.RebuildInvoiceResponse(
-        rebuilt=bill_to_pb(rebuilt.bill), equal=not rebuilt.differences, differences=rebuilt.differences
+        rebuilt=invoice_to_pb(rebuilt.invoice), equal=not rebuilt.differences, differences=rebuilt.differences
     )

@@ -19,7 +19,7 @@ def summary_to_pb(summary: UsageSummary) -> pb.UsageSummary:
         period=period_to_pb(summary.period),
         currency=summary.currency.code,
         amount_cents=summary.amount_cents,
-        taxes_amount_cents=summary.taxes_cents,
+        taxes_amount_cents=summary.taxes_amount_cents,
         fees=[fee_to_pb(each, summary.currency.code, summary.invoice_id or "") for each in summary.fees],
         invoice_id=summary.invoice_id or "",
     )

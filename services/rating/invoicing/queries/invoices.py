@@ -13,8 +13,9 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreement as agreement_of
 from services.rating.catalog.store.metrics import metric_version
 from services.rating.deps import Deps
-from services.rating.invoicing.bill import Bill, BilledFee
-from services.rating.invoicing.kept_credit_note import GivenCredit
+from services.rating.invoicing.credit_note import CreditNote
+from services.rating.invoicing.invoice import Invoice
+from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store import credit_notes, listing
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.store import organization as organization_of
@@ -28,21 +29,21 @@ from services.rating.usage.events_of_fee import UsageEventsOfFee
 from services.rating.usage.store import corrections
 
 
-def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Bill:
+def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Invoice:
     """One invoice.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
     """
     with deps.db.transaction(organization) as tx:
-        return store.bill(tx, organization, invoice_id)
+        return store.invoice(tx, organization, invoice_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Printable:
     """What is drawn: an invoice, and the name of who sends it."""
 
-    bill: Bill
+    invoice: Invoice
     seller: str
 
 
@@ -53,24 +54,26 @@ def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str)
         NotFoundError: `INVOICE_UNKNOWN`.
     """
     with deps.db.transaction(organization) as tx:
-        return Printable(store.bill(tx, organization, invoice_id), organization_of(tx, organization).name)
+        return Printable(store.invoice(tx, organization, invoice_id), organization_of(tx, organization).name)
 
 
-def list_invoices(deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page) -> Listed[Bill]:
+def list_invoices(
+    deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page
+) -> Listed[Invoice]:
     """Invoices, newest first."""
     with deps.db.transaction(organization) as tx:
-        return listing.list_bills(tx, organization, wanted, page)
+        return listing.list_of_invoices(tx, organization, wanted, page)
 
 
 def list_fees(
     deps: Deps, organization: OrganizationId, wanted: listing.FeesWanted, page: Page
-) -> Listed[tuple[Bill, BilledFee]]:
+) -> Listed[tuple[Invoice, InvoiceFee]]:
     """Fees across invoices, newest first."""
     with deps.db.transaction(organization) as tx:
         return listing.list_fees(tx, organization, wanted, page)
 
 
-def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: str) -> GivenCredit:
+def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: str) -> CreditNote:
     """One credit note.
 
     Raises:
@@ -82,7 +85,7 @@ def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: st
 
 def list_credit_notes(
     deps: Deps, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
-) -> Listed[GivenCredit]:
+) -> Listed[CreditNote]:
     """Credit notes, newest first."""
     with deps.db.transaction(organization) as tx:
         return credit_notes.list_credit_notes(
@@ -108,12 +111,12 @@ class Explanation:
     """How a fee came about.
 
     Attributes:
-        bill, fee: the fee on its invoice, with lines and proof.
+        invoice, fee: the fee on its invoice, with lines and proof.
         events: a page of its events, in order of receipt.
     """
 
-    bill: Bill
-    fee: BilledFee
+    invoice: Invoice
+    fee: InvoiceFee
     events: Listed[CountedUsageEvent]
 
 
@@ -127,10 +130,10 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
         UnavailableError: the log cannot be asked now.
     """
     with deps.db.transaction(organization) as tx:
-        bill, billed = store.bill_of_fee(tx, organization, fee_id)
+        invoice, billed = store.invoice_of_fee(tx, organization, fee_id)
         fee, proof = billed.fee, billed.proof
         if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
-            return Explanation(bill, billed, Listed(()))
+            return Explanation(invoice, billed, Listed(()))
         agreement = agreement_of(tx, organization, fee.subscription_id)
         metric = metric_version(tx, organization, BillableMetricId(proof.metric_id), proof.metric_version)
         of_fee = events_of_fee(tx, organization, billed)
@@ -144,7 +147,7 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
         for each, sign in signed
         if sign and bucket in counter.buckets(each.occurred_at, each.properties)
     )
-    return Explanation(bill, billed, Listed(events, listed.next_token))
+    return Explanation(invoice, billed, Listed(events, listed.next_token))
 
 
 def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsageEvent:
@@ -153,7 +156,7 @@ def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsa
     return CountedUsageEvent(event.transaction_id, f"-{text}" if sign < 0 else text)
 
 
-def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee) -> CountedBucket:
+def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: InvoiceFee) -> CountedBucket:
     """The aggregate that a fee was priced on."""
     charge = next((each for each in agreement.plan.charges if each.charge_id == billed.fee.charge_id), None)
     free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
@@ -162,7 +165,7 @@ def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: BilledFee
     return CountedBucket(charge.charge_id, Bucket(billed.fee.filter_key, billed.fee.group))
 
 
-def events_of_fee(tx: Connection, organization: OrganizationId, billed: BilledFee) -> UsageEventsOfFee:
+def events_of_fee(tx: Connection, organization: OrganizationId, billed: InvoiceFee) -> UsageEventsOfFee:
     """Which events a fee had counted when it was billed; for an adjustment, since what was billed before it."""
     fee, proof = billed.fee, billed.proof
     if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:

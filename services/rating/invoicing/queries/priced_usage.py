@@ -18,8 +18,8 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import latest_agreement, list_agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
-from services.rating.invoicing.bill import BilledFee
-from services.rating.invoicing.period_rating import ProvenFee, rate_period
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import MetricVersion
@@ -57,7 +57,7 @@ class UsageSummary:
 
     period: Period
     currency: Currency
-    fees: tuple[BilledFee, ...]
+    fees: tuple[InvoiceFee, ...]
     invoice_id: InvoiceId | None = None
 
     @property
@@ -66,9 +66,9 @@ class UsageSummary:
         return sum(each.fee.amount_cents for each in self.fees)
 
     @property
-    def taxes_cents(self) -> int:
+    def taxes_amount_cents(self) -> int:
         """Taxes on them, each fee's rounded by itself."""
-        return sum(each.taxes_cents for each in self.fees)
+        return sum(each.taxes_amount_cents for each in self.fees)
 
 
 def current_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> UsageSummary:
@@ -183,11 +183,11 @@ def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) 
     return UsageSummary(period, currency, tuple(_taxed(each, currency) for each in fees))
 
 
-def _taxed(proven: ProvenFee, currency: Currency) -> BilledFee:
+def _taxed(proven: ProvenFee, currency: Currency) -> InvoiceFee:
     """A fee that is on no invoice, with its taxes."""
     base = currency.to_major(proven.fee.amount_cents)
-    taxes_cents = sum(currency.to_minor(tax.of(base)) for tax in proven.fee.taxes)
-    return BilledFee(FeeId(""), proven.fee, proven.proof, taxes_cents=taxes_cents)
+    taxes_amount_cents = sum(currency.to_minor(tax.of(base)) for tax in proven.fee.taxes)
+    return InvoiceFee(FeeId(""), proven.fee, proven.proof, taxes_amount_cents=taxes_amount_cents)
 
 
 def _stretch(kept: UsageAggregate, metric: MetricVersion, factor: Decimal) -> UsageAggregate:

@@ -16,11 +16,12 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metric_version
 from services.rating.deps import Deps
-from services.rating.invoicing.bill import Bill, BilledFee
-from services.rating.invoicing.invoice import compute_totals
-from services.rating.invoicing.period_rating import ProvenFee, adjust_period, rate_period
+from services.rating.invoicing.invoice import Invoice
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.period_rating import adjust_period, rate_period
 from services.rating.invoicing.queries.invoices import get_invoice
 from services.rating.invoicing.store import invoices as store
+from services.rating.invoicing.totals import compute_totals
 from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import Fee, FeeKind
@@ -37,11 +38,11 @@ class Rebuilt:
     """An invoice computed anew from the log.
 
     Attributes:
-        bill: the invoice with the fees and totals that the log gives.
+        invoice: the invoice with the fees and totals that the log gives.
         differences: what differs from the original, a sentence each; empty where nothing does.
     """
 
-    bill: Bill
+    invoice: Invoice
     differences: tuple[str, ...]
 
 
@@ -57,14 +58,14 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
         source = _Source.of(deps, tx, original)
     rated = source.rated()
     fees = tuple(_anew(each, source, rated) for each in original.fees)
-    totals = original.invoice.totals
+    totals = original.totals
     coupons = [each.coupon for each in totals.coupons]
     anew = compute_totals(
-        [each.fee for each in fees], original.invoice.currency, coupons=coupons, credit_notes=totals.credit_notes
+        [each.fee for each in fees], original.currency, coupons=coupons, credit_notes=totals.credit_notes
     )
-    bill = original.with_totals(fees, anew)
+    invoice = original.with_totals(fees, anew)
     missing = [f"{fee.description}: is not on the invoice" for fee in rated.values() if fee.amount_cents]
-    return Rebuilt(bill, (*_differences(original, bill), *missing))
+    return Rebuilt(invoice, (*_differences(original, invoice), *missing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class _Group:
     key: PeriodKey
     period: Period
     agreement: Agreement
-    fees: Sequence[BilledFee]
+    fees: Sequence[InvoiceFee]
     metrics: Mapping[str, MetricVersion]
     corrections: Mapping[str, Mapping[str, Correction]]
     invoiced: Sequence[Fee]
@@ -106,18 +107,18 @@ class _Source:
     agreements: Mapping[SubscriptionId, Agreement]
 
     @classmethod
-    def of(cls, deps: Deps, tx: Connection, bill: Bill) -> _Source:
+    def of(cls, deps: Deps, tx: Connection, invoice: Invoice) -> _Source:
         """What is known of an invoice's fees."""
-        owner = bill.organization_id
-        found = agreements(tx, owner, bill.subscription_ids)
-        grouped: dict[tuple[SubscriptionId, datetime, bool], list[BilledFee]] = {}
-        for each in bill.fees:
+        organization = invoice.organization_id
+        found = agreements(tx, organization, invoice.subscription_ids)
+        grouped: dict[tuple[SubscriptionId, datetime, bool], list[InvoiceFee]] = {}
+        for each in invoice.fees:
             fee, start = each.fee, each.proof.period_start
             if start is not None and fee.subscription_id is not None and each.proof.metric_id:
                 key = (fee.subscription_id, start, fee.kind is FeeKind.ADJUSTMENT)
                 grouped.setdefault(key, []).append(each)
-        groups = [_group(tx, owner, found[key[0]], key[1], fees) for key, fees in grouped.items()]
-        return cls(deps, owner, groups, found)
+        groups = [_group(tx, organization, found[key[0]], key[1], fees) for key, fees in grouped.items()]
+        return cls(deps, organization, groups, found)
 
     def rated(self) -> dict[tuple[object, ...], Fee]:
         """The usage fees that the log gives, by what they are for."""
@@ -162,26 +163,26 @@ class _Source:
 
 
 def _group(
-    tx: Connection, owner: OrganizationId, agreement: Agreement, start: datetime, fees: Sequence[BilledFee]
+    tx: Connection, organization: OrganizationId, agreement: Agreement, start: datetime, fees: Sequence[InvoiceFee]
 ) -> _Group:
-    key = PeriodKey(owner, agreement.subscription_id, start)
+    key = PeriodKey(organization, agreement.subscription_id, start)
     metrics = {}
     for each in fees:
         proof = each.proof
         metrics[each.fee.metric_code or ""] = metric_version(
-            tx, owner, BillableMetricId(proof.metric_id), proof.metric_version
+            tx, organization, BillableMetricId(proof.metric_id), proof.metric_version
         )
     first = min(each.fee_id for each in fees)
     predecessors = _predecessors(tx, agreement)
     chain = [each.subscription_id for each in predecessors]
-    usage_fees = store.fees_of_usage(tx, owner, [(agreement.subscription_id, start)])
+    usage_fees = store.fees_of_usage(tx, organization, [(agreement.subscription_id, start)])
     return _Group(
         key,
         fees[0].fee.period,
         agreement,
         fees,
         metrics,
-        {code: corrections.of_metric(tx, owner, chain, code) for code in metrics},
+        {code: corrections.of_metric(tx, organization, chain, code) for code in metrics},
         [each.fee for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
         predecessors,
     )
@@ -198,7 +199,7 @@ def _key(fee: Fee) -> tuple[object, ...]:
     return (fee.kind, *fee.subject)
 
 
-def _anew(billed: BilledFee, source: _Source, rated: dict[tuple[object, ...], Fee]) -> BilledFee:
+def _anew(billed: InvoiceFee, source: _Source, rated: dict[tuple[object, ...], Fee]) -> InvoiceFee:
     """A fee as the log gives it; it is taken out of `rated`, so that what is left is on no invoice."""
     fee = billed.fee
     if fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id is not None:
@@ -215,13 +216,13 @@ def _anew(billed: BilledFee, source: _Source, rated: dict[tuple[object, ...], Fe
     return replace(billed, fee=replace(found, taxes=fee.taxes, description=fee.description))
 
 
-def _differences(original: Bill, rebuilt: Bill) -> Iterator[str]:
+def _differences(original: Invoice, rebuilt: Invoice) -> Iterator[str]:
     for before, after in zip(original.fees, rebuilt.fees, strict=True):
         for name in ("units", "event_count", "precise_amount", "amount_cents"):
             was, now = getattr(before.fee, name), getattr(after.fee, name)
             if was != now:
                 yield f"{before.fee.description}: {name} is {was} on the invoice and {now} by the log"
-    for name in ("fees_cents", "coupons_cents", "taxes_cents", "total_cents"):
-        was, now = getattr(original.invoice.totals, name), getattr(rebuilt.invoice.totals, name)
+    for name in ("fees_amount_cents", "coupons_amount_cents", "taxes_amount_cents", "total_amount_cents"):
+        was, now = getattr(original.totals, name), getattr(rebuilt.totals, name)
         if was != now:
             yield f"{name} is {was} on the invoice and {now} by the log"

@@ -13,7 +13,8 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.catalog.store.plans import current_plan
 from services.rating.deps import Deps
-from services.rating.invoicing.period_rating import ProvenFee, rate_period
+from services.rating.invoicing.invoice_fee import ProvenFee
+from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.queries.priced_usage import (
     UsageSummary,
     Whose,

@@ -12,9 +12,9 @@ from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
 from services.kernel.money import CURRENCIES
-from services.rating.invoicing.credit_note import CreditItem, CreditNote, CreditNoteState
-from services.rating.invoicing.invoice import Balance
-from services.rating.invoicing.kept_credit_note import CreditReason, GivenCredit
+from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, CreditNoteState
+from services.rating.invoicing.credit_note import CreditNote, CreditReason
+from services.rating.invoicing.totals import Balance
 from services.rating.shared.bulk import rows_json
 
 _COLUMNS = {
@@ -29,12 +29,12 @@ _COLUMNS = {
     "reason": "text",
     "description": "text",
     "items": "jsonb",
-    "sub_total_cents": "bigint",
-    "taxes_cents": "bigint",
-    "credit_cents": "bigint",
-    "refund_cents": "bigint",
-    "offset_cents": "bigint",
-    "used_cents": "bigint",
+    "sub_total_amount_cents": "bigint",
+    "taxes_amount_cents": "bigint",
+    "credit_amount_cents": "bigint",
+    "refund_amount_cents": "bigint",
+    "offset_amount_cents": "bigint",
+    "used_amount_cents": "bigint",
     "created_at": "timestamptz",
     "voided_at": "timestamptz",
 }
@@ -42,9 +42,10 @@ _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
 _SELECT = (
     "SELECT c.organization_id::text, c.credit_note_id::text, c.invoice_id::text, c.sequence, c.customer_id::text, "
-    "c.external_customer_id, c.currency, c.reason, c.description, c.items::text, c.sub_total_cents, c.taxes_cents, "
-    "c.credit_cents, c.refund_cents, c.offset_cents, c.used_cents, c.created_at, c.voided_at, "
-    "i.number AS invoice_number FROM credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
+    "c.external_customer_id, c.currency, c.reason, c.description, c.items::text, c.sub_total_amount_cents, "
+    "c.taxes_amount_cents, c.credit_amount_cents, c.refund_amount_cents, c.offset_amount_cents, c.used_amount_cents, "
+    "c.created_at, c.voided_at, i.number AS invoice_number "
+    "FROM credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
 )
 
 
@@ -59,25 +60,25 @@ class _Item(msgspec.Struct):
 _ITEMS = msgspec.json.Decoder(list[_Item])
 
 
-def insert(tx: Connection, given: GivenCredit) -> None:
+def insert(tx: Connection, note: CreditNote) -> None:
     """Keep a new credit note."""
     tx.exec_driver_sql(
         f"INSERT INTO credit_notes ({_NAMES}) SELECT {_NAMES} FROM json_to_recordset(%s::json) AS r({_TYPES})",
-        (rows_json([_row(given)]),),
+        (rows_json([_row(note)]),),
     )
 
 
-def save(tx: Connection, given: GivenCredit) -> None:
-    """Keep a credit note as a verb has left it."""
-    tx.exec_driver_sql(
-        "UPDATE credit_notes SET used_cents = %s, voided_at = %s WHERE organization_id = %s AND credit_note_id = %s",
-        (given.note.used_cents, given.voided_at, given.organization_id, given.credit_note_id),
-    )
+def save(tx: Connection, notes: Iterable[CreditNote]) -> None:
+    """Keep credit notes as verbs have left them."""
+    for note in notes:
+        tx.exec_driver_sql(
+            "UPDATE credit_notes SET used_amount_cents = %s, voided_at = %s "
+            "WHERE organization_id = %s AND credit_note_id = %s",
+            (note.amounts.used_amount_cents, note.voided_at, note.organization_id, note.credit_note_id),
+        )
 
 
-def credit_note(
-    tx: Connection, organization: OrganizationId, credit_note_id: str, *, lock: bool = False
-) -> GivenCredit:
+def credit_note(tx: Connection, organization: OrganizationId, credit_note_id: str, *, lock: bool = False) -> CreditNote:
     """The credit note with this Farebox id; with `lock` nobody else uses it until the transaction ends.
 
     Raises:
@@ -91,20 +92,24 @@ def credit_note(
         ).first()
     if row is None:
         raise NotFoundError("CREDIT_NOTE_UNKNOWN", "no credit note has this id", credit_note_id=credit_note_id)
-    return _given(row)
+    return _credit_note(row)
 
 
-def of_invoice(tx: Connection, organization: OrganizationId, invoice: InvoiceId) -> list[GivenCredit]:
-    """The credit notes of an invoice, first one first."""
+def of_invoice(
+    tx: Connection, organization: OrganizationId, invoice: InvoiceId, *, lock: bool = False
+) -> list[CreditNote]:
+    """The credit notes of an invoice, first one first; with `lock` nobody else uses them until the transaction ends."""
     rows = tx.exec_driver_sql(
-        f"{_SELECT} WHERE c.organization_id = %s AND c.invoice_id = %s ORDER BY c.sequence", (organization, invoice)
+        f"{_SELECT} WHERE c.organization_id = %s AND c.invoice_id = %s ORDER BY c.sequence"
+        + (" FOR UPDATE OF c" if lock else ""),
+        (organization, invoice),
     )
-    return [_given(row) for row in rows]
+    return [_credit_note(row) for row in rows]
 
 
 def list_credit_notes(
     tx: Connection, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
-) -> Listed[GivenCredit]:
+) -> Listed[CreditNote]:
     """Credit notes, newest first; only a customer's or an invoice's where named."""
     conditions, values = ["c.organization_id = %s"], [str(organization)]
     after = page.after[0] if page.after else ""
@@ -122,7 +127,7 @@ def list_credit_notes(
         f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY c.credit_note_id DESC OFFSET %s LIMIT %s",
         (*values, page.skip, page.size + 1),
     ).all()
-    return Listed.of(rows, page, lambda row: (row.credit_note_id,)).map(_given)
+    return Listed.of(rows, page, lambda row: (row.credit_note_id,)).map(_credit_note)
 
 
 def lock_balances(
@@ -130,14 +135,14 @@ def lock_balances(
 ) -> dict[tuple[CustomerId, str], list[Balance]]:
     """What customers have left of credit notes, by customer and currency, oldest first; locked to be used once."""
     rows = tx.exec_driver_sql(
-        "SELECT customer_id::text, currency, credit_note_id::text, credit_cents - used_cents AS left_cents "
+        "SELECT customer_id::text, currency, credit_note_id::text, credit_amount_cents - used_amount_cents "
         "FROM credit_notes WHERE organization_id = %s AND customer_id = ANY(%s::uuid[]) AND voided_at IS NULL "
-        "AND credit_cents > used_cents ORDER BY credit_note_id FOR UPDATE",
+        "AND credit_amount_cents > used_amount_cents ORDER BY credit_note_id FOR UPDATE",
         (organization, list(customers)),
     )
     found: dict[tuple[CustomerId, str], list[Balance]] = {}
-    for customer, currency, credit_note_id, left_cents in rows:
-        found.setdefault((CustomerId(customer), currency), []).append(Balance(credit_note_id, left_cents))
+    for customer, currency, credit_note_id, left_amount_cents in rows:
+        found.setdefault((CustomerId(customer), currency), []).append(Balance(credit_note_id, left_amount_cents))
     return found
 
 
@@ -149,57 +154,57 @@ def use(tx: Connection, organization: OrganizationId, used: Mapping[str, int]) -
     if used:
         rows = [{"credit_note_id": each, "amount": amount} for each, amount in used.items()]
         tx.exec_driver_sql(
-            "UPDATE credit_notes c SET used_cents = used_cents + r.amount FROM json_to_recordset(%s::json) "
-            "AS r(credit_note_id uuid, amount bigint) WHERE c.organization_id = %s "
+            "UPDATE credit_notes c SET used_amount_cents = used_amount_cents + r.amount "
+            "FROM json_to_recordset(%s::json) AS r(credit_note_id uuid, amount bigint) WHERE c.organization_id = %s "
             "AND c.credit_note_id = r.credit_note_id",
             (rows_json(rows), organization),
         )
 
 
-def _row(given: GivenCredit) -> dict[str, Any]:
-    note = given.note
+def _row(note: CreditNote) -> dict[str, Any]:
+    amounts = note.amounts
     return {
-        "organization_id": given.organization_id,
-        "credit_note_id": given.credit_note_id,
-        "invoice_id": given.invoice_id,
-        "sequence": given.sequence,
-        "number": given.number,
-        "customer_id": given.customer_id,
-        "external_customer_id": given.external_customer_id,
-        "currency": given.currency.code,
-        "reason": given.reason,
-        "description": given.description,
-        "items": _items(given),
-        "sub_total_cents": note.sub_total_cents,
-        "taxes_cents": note.taxes_cents,
-        "credit_cents": note.credit_cents,
-        "refund_cents": note.refund_cents,
-        "offset_cents": note.offset_cents,
-        "used_cents": note.used_cents,
-        "created_at": given.created_at,
-        "voided_at": given.voided_at,
+        "organization_id": note.organization_id,
+        "credit_note_id": note.credit_note_id,
+        "invoice_id": note.invoice_id,
+        "sequence": note.sequence,
+        "number": note.number,
+        "customer_id": note.customer_id,
+        "external_customer_id": note.external_customer_id,
+        "currency": note.currency.code,
+        "reason": note.reason,
+        "description": note.description,
+        "items": _items(note),
+        "sub_total_amount_cents": amounts.sub_total_amount_cents,
+        "taxes_amount_cents": amounts.taxes_amount_cents,
+        "credit_amount_cents": amounts.credit_amount_cents,
+        "refund_amount_cents": amounts.refund_amount_cents,
+        "offset_amount_cents": amounts.offset_amount_cents,
+        "used_amount_cents": amounts.used_amount_cents,
+        "created_at": note.created_at,
+        "voided_at": note.voided_at,
     }
 
 
-def _items(given: GivenCredit) -> Sequence[_Item]:
-    note = given.note
-    return [_Item(*each) for each in zip(given.fee_ids, note.items, note.item_cents, strict=True)]
+def _items(note: CreditNote) -> Sequence[_Item]:
+    amounts = note.amounts
+    return [_Item(*each) for each in zip(note.fee_ids, amounts.items, amounts.item_amounts_cents, strict=True)]
 
 
-def _given(row: Row[Any]) -> GivenCredit:
+def _credit_note(row: Row[Any]) -> CreditNote:
     items = _ITEMS.decode(row.items)
-    note = CreditNote(
+    amounts = CreditAmounts(
         items=tuple(each.item for each in items),
-        item_cents=tuple(each.amount_cents for each in items),
-        sub_total_cents=row.sub_total_cents,
-        taxes_cents=row.taxes_cents,
-        credit_cents=row.credit_cents,
-        refund_cents=row.refund_cents,
-        offset_cents=row.offset_cents,
-        used_cents=row.used_cents,
+        item_amounts_cents=tuple(each.amount_cents for each in items),
+        sub_total_amount_cents=row.sub_total_amount_cents,
+        taxes_amount_cents=row.taxes_amount_cents,
+        credit_amount_cents=row.credit_amount_cents,
+        refund_amount_cents=row.refund_amount_cents,
+        offset_amount_cents=row.offset_amount_cents,
+        used_amount_cents=row.used_amount_cents,
         state=CreditNoteState.VOIDED if row.voided_at else CreditNoteState.FINALIZED,
     )
-    return GivenCredit(
+    return CreditNote(
         organization_id=OrganizationId(row.organization_id),
         credit_note_id=row.credit_note_id,
         invoice_id=InvoiceId(row.invoice_id),
@@ -210,7 +215,7 @@ def _given(row: Row[Any]) -> GivenCredit:
         currency=CURRENCIES[row.currency],
         reason=CreditReason(row.reason),
         description=row.description,
-        note=note,
+        amounts=amounts,
         fee_ids=tuple(FeeId(each.fee_id) for each in items),
         created_at=row.created_at,
         voided_at=row.voided_at,

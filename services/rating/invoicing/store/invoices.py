@@ -11,15 +11,16 @@ from sqlalchemy.engine import Connection, Row
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import FeeId, InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
 from services.kernel.period import Period
-from services.rating.invoicing.bill import Bill, BilledFee
+from services.rating.invoicing.invoice import Invoice
+from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store.rows import (
     FEE_COLUMNS,
     FEE_SELECT,
     INVOICE_COLUMNS,
     INVOICE_SELECT,
-    bill_of_row,
     fee_of_row,
     fee_row,
+    invoice_of_row,
     invoice_row,
 )
 from services.rating.shared.bulk import rows_json
@@ -40,41 +41,41 @@ _UPDATE_INVOICES = (
 )
 
 
-def insert(tx: Connection, bills: Sequence[Bill]) -> None:
+def insert(tx: Connection, invoices: Sequence[Invoice]) -> None:
     """Keep new invoices with their fees."""
-    if bills:
-        tx.exec_driver_sql(_INSERT_INVOICES, (rows_json(map(invoice_row, bills)),))
-        _insert_fees(tx, bills)
+    if invoices:
+        tx.exec_driver_sql(_INSERT_INVOICES, (rows_json(map(invoice_row, invoices)),))
+        _insert_fees(tx, invoices)
 
 
-def save(tx: Connection, bills: Sequence[Bill], *, fees: bool = False) -> None:
+def save(tx: Connection, invoices: Sequence[Invoice], *, fees: bool = False) -> None:
     """Keep invoices as verbs have left them; with `fees` their fees too, which only drafts may change."""
-    if not bills:
+    if not invoices:
         return
-    tx.exec_driver_sql(_UPDATE_INVOICES, (rows_json(map(invoice_row, bills)),))
+    tx.exec_driver_sql(_UPDATE_INVOICES, (rows_json(map(invoice_row, invoices)),))
     if fees:
         tx.exec_driver_sql(
             "DELETE FROM fees WHERE organization_id = ANY(%s::uuid[]) AND invoice_id = ANY(%s::uuid[])",
-            (list({bill.organization_id for bill in bills}), [bill.invoice.invoice_id for bill in bills]),
+            (list({invoice.organization_id for invoice in invoices}), [invoice.invoice_id for invoice in invoices]),
         )
-        _insert_fees(tx, bills)
+        _insert_fees(tx, invoices)
 
 
-def _insert_fees(tx: Connection, bills: Sequence[Bill]) -> None:
-    rows = [fee_row(bill, position, each) for bill in bills for position, each in enumerate(bill.fees)]
+def _insert_fees(tx: Connection, invoices: Sequence[Invoice]) -> None:
+    rows = [fee_row(invoice, position, each) for invoice in invoices for position, each in enumerate(invoice.fees)]
     if rows:
         tx.exec_driver_sql(_INSERT_FEES, (rows_json(rows),))
 
 
-def bill(tx: Connection, organization: OrganizationId, invoice_id: str, *, lock: bool = False) -> Bill:
+def invoice(tx: Connection, organization: OrganizationId, invoice_id: str, *, lock: bool = False) -> Invoice:
     """The invoice with this Farebox id; with `lock` nobody else moves it until the transaction ends.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
     """
-    found: list[Bill] = []
+    found: list[Invoice] = []
     if uuid_or_none(invoice_id) is not None:
-        found = bills_of(
+        found = invoices_of(
             tx,
             f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = %s "
             + ("FOR NO KEY UPDATE" if lock else ""),
@@ -85,7 +86,7 @@ def bill(tx: Connection, organization: OrganizationId, invoice_id: str, *, lock:
     return found[0]
 
 
-def bill_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) -> tuple[Bill, BilledFee]:
+def invoice_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) -> tuple[Invoice, InvoiceFee]:
     """A fee with its invoice.
 
     Raises:
@@ -98,20 +99,20 @@ def bill_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) -> tu
         ).first()
     if row is None:
         raise NotFoundError("FEE_UNKNOWN", "no fee has this id", fee_id=fee_id)
-    found = bill(tx, organization, row[0])
+    found = invoice(tx, organization, row[0])
     return found, next(each for each in found.fees if each.fee_id == fee_id)
 
 
 def lock_grace_ended(
     tx: Connection, organization: OrganizationId | None, as_of: datetime, *, limit: int, skip_locked: bool = True
-) -> list[Bill]:
+) -> list[Invoice]:
     """Drafts whose grace period has ended, earliest first, locked; without an organization of all without a clock."""
     own = (
         "i.organization_id = %s"
         if organization
         else "i.organization_id NOT IN (SELECT organization_id FROM organizations WHERE test_clock_now IS NOT NULL)"
     )
-    return bills_of(
+    return invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.state = 'draft' AND i.grace_ends_at <= %s AND {own} "
         "ORDER BY i.grace_ends_at, i.organization_id, i.invoice_id LIMIT %s FOR NO KEY UPDATE"
@@ -153,21 +154,21 @@ def last_number(tx: Connection, organization: OrganizationId) -> int:
     return found or 0
 
 
-def bills_by_id(tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId]) -> dict[InvoiceId, Bill]:
+def invoices_by_id(tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId]) -> dict[InvoiceId, Invoice]:
     """Invoices by id."""
-    bills = bills_of(
+    invoices = invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = ANY(%s::uuid[])",
         (organization, list(ids)),
     )
-    return {each.invoice.invoice_id: each for each in bills}
+    return {each.invoice_id: each for each in invoices}
 
 
 def fees_of_usage(
     tx: Connection, organization: OrganizationId, periods: Iterable[tuple[SubscriptionId, datetime]]
-) -> dict[tuple[SubscriptionId, datetime], list[BilledFee]]:
+) -> dict[tuple[SubscriptionId, datetime], list[InvoiceFee]]:
     """What was invoiced for the usage of billing periods, adjustments included, by subscription and start."""
-    found: dict[tuple[SubscriptionId, datetime], list[BilledFee]] = {each: [] for each in periods}
+    found: dict[tuple[SubscriptionId, datetime], list[InvoiceFee]] = {each: [] for each in periods}
     rows = tx.exec_driver_sql(
         f"SELECT {FEE_SELECT} FROM fees f JOIN json_to_recordset(%s::json) AS r(subscription_id uuid, "
         "counted_period_start timestamptz) USING (subscription_id, counted_period_start) "
@@ -181,7 +182,7 @@ def fees_of_usage(
 
 def fees_within(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period
-) -> list[BilledFee]:
+) -> list[InvoiceFee]:
     """Fees of a subscription that pay for a part of a span: base price, charges and true-ups."""
     rows = tx.exec_driver_sql(
         f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = %s AND f.subscription_id = %s "
@@ -203,10 +204,10 @@ def base_fee_within(
     return (InvoiceId(row[0]), FeeId(row[1])) if row is not None else None
 
 
-def bills_of(tx: Connection, statement: str, values: Sequence[Any]) -> list[Bill]:
+def invoices_of(tx: Connection, statement: str, values: Sequence[Any]) -> list[Invoice]:
     """The invoices that a statement selects, with their fees."""
     rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, tuple(values)).all()
-    fees: dict[str, list[BilledFee]] = {row.invoice_id: [] for row in rows}
+    fees: dict[str, list[InvoiceFee]] = {row.invoice_id: [] for row in rows}
     if rows:
         found = tx.exec_driver_sql(
             f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = ANY(%s::uuid[]) "
@@ -215,4 +216,4 @@ def bills_of(tx: Connection, statement: str, values: Sequence[Any]) -> list[Bill
         )
         for fee in found:
             fees[fee.invoice_id].append(fee_of_row(fee))
-    return [bill_of_row(row, tuple(fees[row.invoice_id])) for row in rows]
+    return [invoice_of_row(row, tuple(fees[row.invoice_id])) for row in rows]

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
-from services.rating.invoicing.bill import Bill, BilledFee
-from services.rating.invoicing.invoice import InvoiceState, PaymentState
-from services.rating.invoicing.store.invoices import bills_by_id, bills_of
+from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState
+from services.rating.invoicing.invoice_fee import InvoiceFee
+from services.rating.invoicing.store.invoices import invoices_by_id, invoices_of
 from services.rating.invoicing.store.rows import FEE_SELECT, INVOICE_SELECT, fee_of_row
 
 
@@ -36,7 +36,9 @@ class InvoicesWanted:
     subscription_id: SubscriptionId | None = None
 
 
-def list_bills(tx: Connection, organization: OrganizationId, wanted: InvoicesWanted, page: Page) -> Listed[Bill]:
+def list_of_invoices(
+    tx: Connection, organization: OrganizationId, wanted: InvoicesWanted, page: Page
+) -> Listed[Invoice]:
     """Invoices, newest first."""
     conditions, values = ["i.organization_id = %s"], [organization]
 
@@ -52,13 +54,13 @@ def list_bills(tx: Connection, organization: OrganizationId, wanted: InvoicesWan
     where("i.issuing_date <= %s", wanted.issued_until)
     where("%s::uuid = ANY(i.subscription_ids)", wanted.subscription_id)
     where("i.invoice_id < %s::uuid", _after(page))
-    bills = bills_of(
+    invoices = invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE {' AND '.join(conditions)} "
         "ORDER BY i.invoice_id DESC OFFSET %s LIMIT %s",
         (*values, page.skip, page.size + 1),
     )
-    return Listed.of(bills, page, lambda bill: (bill.invoice.invoice_id,))
+    return Listed.of(invoices, page, lambda invoice: (invoice.invoice_id,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class FeesWanted:
 
 def list_fees(
     tx: Connection, organization: OrganizationId, wanted: FeesWanted, page: Page
-) -> Listed[tuple[Bill, BilledFee]]:
+) -> Listed[tuple[Invoice, InvoiceFee]]:
     """Fees across invoices, newest first, each with its invoice."""
     conditions, values = ["f.organization_id = %s"], [organization]
 
@@ -97,8 +99,8 @@ def list_fees(
         (*values, page.skip, page.size + 1),
     ).all()
     listed = Listed.of(rows, page, lambda row: (row.fee_id,))
-    bills = bills_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in listed.items})
-    return listed.map(lambda row: (bills[InvoiceId(row.invoice_id)], fee_of_row(row)))
+    invoices = invoices_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in listed.items})
+    return listed.map(lambda row: (invoices[InvoiceId(row.invoice_id)], fee_of_row(row)))
 
 
 def _after(page: Page) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Row
 
-from services.kernel.ids import ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId
+from services.kernel.ids import ChargeId, FeeId, InvoiceId, OrganizationId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.customers.customer import Customer
-from services.rating.invoicing.bill import Bill, BilledFee, BillTerms, InvoiceKind, Proof
-from services.rating.invoicing.invoice import Balance, Invoice, InvoiceState, PaymentState, Totals
+from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind, InvoiceState, PaymentState
+from services.rating.invoicing.invoice_fee import InvoiceFee, Proof
+from services.rating.invoicing.totals import Balance, Totals
 from services.rating.pricing.charges import Line
 from services.rating.pricing.coupon import CouponCredit
 from services.rating.pricing.fee import Fee, FeeKind
@@ -22,7 +23,7 @@ _COUPONS = msgspec.json.Decoder(tuple[CouponCredit, ...])
 _TAXES = msgspec.json.Decoder(tuple[InvoiceTax, ...])
 _BALANCES = msgspec.json.Decoder(tuple[Balance, ...])
 _CUSTOMER = msgspec.json.Decoder(Customer)
-_TERMS = msgspec.json.Decoder(BillTerms)
+_TERMS = msgspec.json.Decoder(DraftTerms)
 _LINES = msgspec.json.Decoder(tuple[Line, ...])
 _FEE_TAXES = msgspec.json.Decoder(tuple[Tax, ...])
 _GROUP = msgspec.json.Decoder(tuple[tuple[str, str], ...])
@@ -42,13 +43,13 @@ INVOICE_COLUMNS = {
     "subscription_ids": "uuid[]",
     "period_start": "timestamptz",
     "period_end": "timestamptz",
-    "fees_cents": "bigint",
-    "coupons_cents": "bigint",
-    "taxes_cents": "bigint",
-    "credit_notes_cents": "bigint",
-    "prepaid_credits_cents": "bigint",
-    "total_cents": "bigint",
-    "paid_cents": "bigint",
+    "fees_amount_cents": "bigint",
+    "coupons_amount_cents": "bigint",
+    "taxes_amount_cents": "bigint",
+    "credit_notes_amount_cents": "bigint",
+    "prepaid_credits_amount_cents": "bigint",
+    "total_amount_cents": "bigint",
+    "paid_amount_cents": "bigint",
     "coupons": "jsonb",
     "taxes": "jsonb",
     "credit_notes": "jsonb",
@@ -88,8 +89,8 @@ FEE_COLUMNS = {
     "full_period_amount": "numeric",
     "lines": "jsonb",
     "taxes": "jsonb",
-    "taxes_cents": "bigint",
-    "coupon_amount": "numeric",
+    "taxes_amount_cents": "bigint",
+    "coupons_amount": "numeric",
     "shard": "smallint",
     "watermark": "bigint",
     "counted_events": "bigint",
@@ -111,51 +112,51 @@ INVOICE_SELECT = _selected(INVOICE_COLUMNS, "i")
 FEE_SELECT = _selected(FEE_COLUMNS, "f")
 
 
-def invoice_row(bill: Bill) -> dict[str, Any]:
+def invoice_row(invoice: Invoice) -> dict[str, Any]:
     """The row of an invoice."""
-    invoice, totals = bill.invoice, bill.invoice.totals
+    totals = invoice.totals
     return {
-        "organization_id": bill.organization_id,
+        "organization_id": invoice.organization_id,
         "invoice_id": invoice.invoice_id,
-        "kind": bill.kind,
+        "kind": invoice.kind,
         "state": invoice.state,
         "payment_state": invoice.payment_state,
-        "sequential_id": bill.sequential_id,
+        "sequential_id": invoice.sequential_id,
         "number": invoice.number,
         "customer_id": invoice.customer_id,
-        "customer": bill.customer,
-        "timezone": bill.timezone,
+        "customer": invoice.customer,
+        "timezone": invoice.timezone,
         "currency": invoice.currency.code,
-        "subscription_ids": bill.subscription_ids,
-        "period_start": bill.period.start if bill.period else None,
-        "period_end": bill.period.end if bill.period else None,
-        "fees_cents": totals.fees_cents,
-        "coupons_cents": totals.coupons_cents,
-        "taxes_cents": totals.taxes_cents,
-        "credit_notes_cents": totals.credit_notes_cents,
-        "prepaid_credits_cents": totals.prepaid_credits_cents,
-        "total_cents": totals.total_cents,
-        "paid_cents": invoice.paid_cents,
+        "subscription_ids": invoice.subscription_ids,
+        "period_start": invoice.period.start if invoice.period else None,
+        "period_end": invoice.period.end if invoice.period else None,
+        "fees_amount_cents": totals.fees_amount_cents,
+        "coupons_amount_cents": totals.coupons_amount_cents,
+        "taxes_amount_cents": totals.taxes_amount_cents,
+        "credit_notes_amount_cents": totals.credit_notes_amount_cents,
+        "prepaid_credits_amount_cents": totals.prepaid_credits_amount_cents,
+        "total_amount_cents": totals.total_amount_cents,
+        "paid_amount_cents": invoice.paid_amount_cents,
         "coupons": totals.coupons,
         "taxes": totals.taxes,
         "credit_notes": totals.credit_notes,
-        "terms": bill.terms,
-        "issuing_date": bill.issuing_date,
-        "payment_due_date": bill.payment_due_date,
-        "created_at": bill.created_at,
-        "grace_ends_at": bill.grace_ends_at,
+        "terms": invoice.terms,
+        "issuing_date": invoice.issuing_date,
+        "payment_due_date": invoice.payment_due_date,
+        "created_at": invoice.created_at,
+        "grace_ends_at": invoice.grace_ends_at,
         "finalized_at": invoice.finalized_at,
         "voided_at": invoice.voided_at,
     }
 
 
-def fee_row(bill: Bill, position: int, billed: BilledFee) -> dict[str, Any]:
+def fee_row(invoice: Invoice, position: int, on_invoice: InvoiceFee) -> dict[str, Any]:
     """The row of a fee."""
-    fee, proof = billed.fee, billed.proof
+    fee, proof = on_invoice.fee, on_invoice.proof
     return {
-        "organization_id": bill.organization_id,
-        "fee_id": billed.fee_id,
-        "invoice_id": bill.invoice.invoice_id,
+        "organization_id": invoice.organization_id,
+        "fee_id": on_invoice.fee_id,
+        "invoice_id": invoice.invoice_id,
         "position": position,
         "kind": fee.kind,
         "name": fee.description,
@@ -180,8 +181,8 @@ def fee_row(bill: Bill, position: int, billed: BilledFee) -> dict[str, Any]:
         "full_period_amount": fee.full_period_amount,
         "lines": fee.lines,
         "taxes": fee.taxes,
-        "taxes_cents": billed.taxes_cents,
-        "coupon_amount": billed.coupon_amount,
+        "taxes_amount_cents": on_invoice.taxes_amount_cents,
+        "coupons_amount": on_invoice.coupons_amount,
         "shard": proof.shard,
         "watermark": proof.watermark,
         "counted_events": proof.event_count,
@@ -190,7 +191,7 @@ def fee_row(bill: Bill, position: int, billed: BilledFee) -> dict[str, Any]:
     }
 
 
-def fee_of_row(row: Row[Any]) -> BilledFee:
+def fee_of_row(row: Row[Any]) -> InvoiceFee:
     """The fee in a row of `FEE_SELECT`."""
     fee = Fee(
         kind=FeeKind(row.kind),
@@ -223,44 +224,38 @@ def fee_of_row(row: Row[Any]) -> BilledFee:
         units=row.counted_units,
         digest=int(row.digest),
     )
-    return BilledFee(FeeId(row.fee_id), fee, proof, row.coupon_amount, row.taxes_cents)
+    return InvoiceFee(FeeId(row.fee_id), fee, proof, row.coupons_amount, row.taxes_amount_cents)
 
 
-def bill_of_row(row: Row[Any], fees: tuple[BilledFee, ...]) -> Bill:
+def invoice_of_row(row: Row[Any], fees: tuple[InvoiceFee, ...]) -> Invoice:
     """The invoice in a row of `INVOICE_SELECT`."""
     totals = Totals(
-        fees_cents=row.fees_cents,
+        fees_amount_cents=row.fees_amount_cents,
         coupons=_COUPONS.decode(row.coupons),
-        coupon_amounts=tuple(each.coupon_amount for each in fees),
+        coupon_amounts=tuple(each.coupons_amount for each in fees),
         taxes=_TAXES.decode(row.taxes),
         credit_notes=_BALANCES.decode(row.credit_notes),
     )
-    invoice = Invoice(
+    return Invoice(
         invoice_id=InvoiceId(row.invoice_id),
-        customer_id=CustomerId(row.customer_id),
-        currency=CURRENCIES[row.currency],
-        issued_at=row.created_at,
-        fees=tuple(each.fee for each in fees),
-        totals=totals,
-        state=InvoiceState(row.state),
-        number=row.number,
-        finalized_at=row.finalized_at,
-        voided_at=row.voided_at,
-        payment_state=PaymentState(row.payment_state),
-        paid_cents=row.paid_cents,
-    )
-    return Bill(
         organization_id=OrganizationId(row.organization_id),
         kind=InvoiceKind(row.kind),
-        invoice=invoice,
         customer=_CUSTOMER.decode(row.customer),
+        currency=CURRENCIES[row.currency],
         timezone=row.timezone,
-        fees=fees,
         created_at=row.created_at,
         grace_ends_at=row.grace_ends_at,
         issuing_date=row.issuing_date,
         payment_due_date=row.payment_due_date,
+        fees=fees,
+        totals=totals,
         period=Period(row.period_start, row.period_end) if row.period_start else None,
         terms=_TERMS.decode(row.terms),
+        state=InvoiceState(row.state),
         sequential_id=row.sequential_id,
+        number=row.number,
+        finalized_at=row.finalized_at,
+        voided_at=row.voided_at,
+        payment_state=PaymentState(row.payment_state),
+        paid_amount_cents=row.paid_amount_cents,
     )

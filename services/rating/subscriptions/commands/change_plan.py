@@ -17,7 +17,7 @@ from services.rating.catalog.store.plans import plan_for_sale
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
 from services.rating.subscriptions.announcing import announce_subscription
-from services.rating.subscriptions.commands.periods import lock_open_period
+from services.rating.subscriptions.commands.billing import lock_open_period
 from services.rating.subscriptions.commands.replace import replace_agreement
 
 

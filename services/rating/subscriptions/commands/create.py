@@ -10,7 +10,7 @@ from services.kernel.errors import AbortedError, AlreadyExistsError, FailedPreco
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store as subscriptions
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.billed import NOTHING_BILLED
+from services.rating.agreements.billing_outcome import NOTHING_BILLED
 from services.rating.agreements.subscription import Subscription
 from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
@@ -21,7 +21,8 @@ from services.rating.organizations import store as organizations
 from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.subscriptions.announcing import announce_subscription
-from services.rating.subscriptions.commands.start import activated, bill_start
+from services.rating.subscriptions.commands.billing import bill_start
+from services.rating.subscriptions.commands.start import activated
 
 # Every period since the start is billed at once; ten years of days is the most that stays quick.
 MAX_BACKDATING = timedelta(days=3653)

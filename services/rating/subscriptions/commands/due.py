@@ -18,9 +18,9 @@ from services.rating.catalog.store.plans import plan_version
 from services.rating.deps import Deps
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.subscriptions.announcing import announce_subscription
-from services.rating.subscriptions.commands.periods import end_trial
+from services.rating.subscriptions.commands.billing import bill_start, bill_trial_end
 from services.rating.subscriptions.commands.replace import end_agreement, replace_agreement
-from services.rating.subscriptions.commands.start import activated, bill_start
+from services.rating.subscriptions.commands.start import activated
 
 # Subscriptions moved between two looks at what is due; bounds memory, not the work.
 BATCH = 500
@@ -95,5 +95,5 @@ def _promised(agreement: Agreement, subscription: Subscription, at: datetime) ->
 def _end_trial(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
     out_of_trial = replace(agreement, trial_end_due_at=None)
     store.save_agreements(tx, [out_of_trial])
-    end_trial(deps, tx, out_of_trial, at)
+    bill_trial_end(deps, tx, out_of_trial, at)
     announce_subscription(deps, tx, out_of_trial, at)

@@ -9,15 +9,14 @@ from sqlalchemy.engine import Connection
 from services.kernel.errors import AbortedError
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement, EndTerms
-from services.rating.agreements.billed import Billed
 from services.rating.agreements.change import ChangeKind
 from services.rating.agreements.subscription import Subscription
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.deps import Deps
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.subscriptions.announcing import announce_subscriptions
-from services.rating.subscriptions.commands.periods import close_subscription_now
-from services.rating.subscriptions.commands.start import bill_start, with_trial
+from services.rating.subscriptions.commands.billing import bill_end, bill_start
+from services.rating.subscriptions.commands.start import with_trial
 
 
 def end_agreement(
@@ -26,7 +25,7 @@ def end_agreement(
     """Keep, bill and announce a subscription that a verb has ended."""
     at = _ended_at(ended)
     store.save_agreements(tx, [ended])
-    billed = _bill_end(deps, tx, ended, reason, terms)
+    billed = bill_end(deps, tx, ended, at, reason, terms)
     announce_subscriptions(deps, tx, [ended], now)
     return SubscriptionChange(ended, at, now, billed)
 
@@ -47,21 +46,9 @@ def replace_agreement(
     follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, version)))
     if follower is None:
         raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
-    billed = _bill_end(deps, tx, ended, reason, terms) + bill_start(deps, tx, follower)
+    billed = bill_end(deps, tx, ended, _ended_at(ended), reason, terms) + bill_start(deps, tx, follower)
     announce_subscriptions(deps, tx, [ended, follower], now)
     return SubscriptionChange(follower, _ended_at(ended), now, billed, previous=ended)
-
-
-def _bill_end(deps: Deps, tx: Connection, ended: Agreement, reason: ChangeKind, terms: EndTerms) -> Billed:
-    return close_subscription_now(
-        deps,
-        tx,
-        ended,
-        _ended_at(ended),
-        reason,
-        credit_action=terms.resolution,
-        skip_final_invoice=terms.skip_final_invoice,
-    )
 
 
 def _ended_at(ended: Agreement) -> datetime:

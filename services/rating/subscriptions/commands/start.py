@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy.engine import Connection
-
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.billed import Billed
 from services.rating.agreements.subscription import activate
-from services.rating.deps import Deps
-from services.rating.subscriptions.commands.periods import start_subscription
 
 
 def activated(agreement: Agreement, at: datetime) -> Agreement:
@@ -24,8 +19,3 @@ def with_trial(agreement: Agreement) -> Agreement:
     ends_at = agreement.trial_ends_at
     is_ahead = ends_at is not None and ends_at > agreement.subscription.starts_at
     return replace(agreement, trial_end_due_at=ends_at if is_ahead else None)
-
-
-def bill_start(deps: Deps, tx: Connection, agreement: Agreement) -> Billed:
-    """Open the first period of an active subscription and bill what is due in advance, dated at its start."""
-    return start_subscription(deps, tx, agreement, agreement.subscription.starts_at)

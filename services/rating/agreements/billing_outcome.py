@@ -8,7 +8,7 @@ from services.kernel.ids import InvoiceId
 
 
 @dataclass(frozen=True, slots=True)
-class Billed:
+class BillingOutcome:
     """Invoices and credits that came of a start, an end or a change. Amounts are in minor units.
 
     Attributes:
@@ -25,8 +25,8 @@ class Billed:
     refund_amount_cents: int = 0
     offset_amount_cents: int = 0
 
-    def __add__(self, other: Billed) -> Billed:
-        return Billed(
+    def __add__(self, other: BillingOutcome) -> BillingOutcome:
+        return BillingOutcome(
             self.invoice_ids + tuple(each for each in other.invoice_ids if each not in self.invoice_ids),
             self.due_amount_cents + other.due_amount_cents,
             self.credit_amount_cents + other.credit_amount_cents,
@@ -35,4 +35,4 @@ class Billed:
         )
 
 
-NOTHING_BILLED = Billed()
+NOTHING_BILLED = BillingOutcome()

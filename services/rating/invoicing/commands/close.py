@@ -1,0 +1,86 @@
+"""Closing: billing periods are invoiced and closed, and the periods that follow are opened.
+
+Closing is idempotent: a period is locked, invoiced and marked closed in one transaction, and one that is closed is
+never found again. A replica that dies leaves its periods open for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.period import Period
+from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.events import SubscriptionChanged
+from services.rating.catalog.store.metrics import metrics_by_code
+from services.rating.deps import Deps
+from services.rating.invoicing.billing_run import BillingRun
+from services.rating.invoicing.commands.invoice_runs import invoice_runs
+from services.rating.invoicing.invoice import Invoice
+from services.rating.organizations.organization import Organization
+from services.rating.pricing.catalog import MetricVersion
+from services.rating.usage.billing_period import BillingPeriod
+from services.rating.usage.commands.carry_over import carry, next_step
+from services.rating.usage.store import future_usage, periods
+from services.rating.usage.store.carry_over import Step
+
+
+def close_runs(
+    deps: Deps, tx: Connection, organization: Organization, runs: Sequence[BillingRun], at: datetime
+) -> list[Invoice]:
+    """Invoice runs of one organization, close their periods and open the following ones. The periods are locked.
+
+    Everybody is told the billing period that each subscription has come into.
+    """
+    invoices = invoice_runs(deps, tx, organization, runs, at)
+    close_periods(tx, [run.usage for run in runs if run.usage is not None], invoices)
+    following = [run for run in runs if run.following is not None]
+    open_periods(tx, [(run.agreement, run.following) for run in following if run.following is not None])
+    _carry_over(tx, following)
+    deps.announce_all(tx, [SubscriptionChanged(run.agreement, run.following) for run in following])
+    return invoices
+
+
+def close_periods(tx: Connection, ended: Iterable[BillingPeriod], invoices: Iterable[Invoice]) -> None:
+    """Close periods, which are locked, as they end: each with the invoice of its subscription, where there is one."""
+    by_subscription = {invoice.terms.subscription_id: invoice.invoice_id for invoice in invoices}
+    closed = {period.key: (period.period, by_subscription.get(period.subscription_id)) for period in ended}
+    if closed:
+        periods.close(tx, closed)
+        future_usage.forget(tx, {key: span.end for key, (span, _) in closed.items()})
+
+
+def open_periods(tx: Connection, begun: Iterable[tuple[Agreement, Period]]) -> None:
+    """Open billing periods of subscriptions; one that is there already stays as it is."""
+    periods.open_periods(
+        tx,
+        [
+            BillingPeriod(
+                agreement.organization_id, agreement.subscription_id, agreement.subscription.customer_id, period
+            )
+            for agreement, period in begun
+        ],
+    )
+
+
+def _carry_over(tx: Connection, runs: Iterable[BillingRun]) -> None:
+    """Begin the periods that follow on runs of one organization with what their recurring metrics carry over."""
+    going_on = [run for run in runs if run.usage is not None]
+    if not going_on:
+        return
+    codes = {charge.metric_code for run in going_on for charge in run.agreement.plan.charges}
+    metrics = metrics_by_code(tx, going_on[0].agreement.organization_id, codes) if codes else {}
+    recurring = {code: metric for code, metric in metrics.items() if metric.definition.recurring}
+    if recurring:
+        carry(tx, [step for run in going_on for step in _steps_of(run, recurring)], recurring)
+
+
+def _steps_of(run: BillingRun, recurring: Mapping[str, MetricVersion]) -> list[Step]:
+    if run.usage is None or run.following is None:
+        return []
+    return [
+        next_step(run.agreement, run.usage.period, run.following, code)
+        for code in {charge.metric_code for charge in run.agreement.plan.charges} & set(recurring)
+    ]

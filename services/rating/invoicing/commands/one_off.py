@@ -1,0 +1,136 @@
+"""One-off invoices: items that a person has typed, invoiced at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy.engine import Connection
+
+from services.kernel.cadence import local_date
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import FeeId, InvoiceId, OrganizationId, new_id
+from services.kernel.money import ZERO, Currency, currency
+from services.kernel.period import Period
+from services.rating.catalog.store.taxes import TaxLevels, tax_levels
+from services.rating.customers import store as customers
+from services.rating.customers.customer import Customer
+from services.rating.deps import Deps
+from services.rating.invoicing.commands.finalize import finalize
+from services.rating.invoicing.commands.total import Holdings
+from services.rating.invoicing.events import InvoiceChanged
+from services.rating.invoicing.invoice import Invoice, InvoiceKind
+from services.rating.invoicing.invoice_fee import InvoiceFee
+from services.rating.invoicing.store import invoices as store
+from services.rating.organizations import store as organizations
+from services.rating.organizations.clock_store import now_of
+from services.rating.organizations.organization import Organization
+from services.rating.pricing.charges import Line, Priced
+from services.rating.pricing.charges.checks import require_amount
+from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.tax import Tax
+from services.rating.shared.limits import MAX_NAME, require_text
+
+# What a person types in one go.
+MAX_ITEMS = 100
+# A price beyond a hundred thousand million is a typing mistake, and sums must fit 64 bits.
+MAX_UNIT_CENTS = 10**13
+
+
+@dataclass(frozen=True, slots=True)
+class OneOffItem:
+    """An item of a one-off invoice.
+
+    Attributes:
+        name: on the invoice.
+        units: how many.
+        unit_amount_cents: price of one, in minor units.
+        tax_codes: its taxes; empty for the customer's.
+        code: the organization's own.
+    """
+
+    name: str
+    units: Decimal
+    unit_amount_cents: int
+    tax_codes: tuple[str, ...] = ()
+    code: str = ""
+
+
+def create_one_off_invoice(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    external_customer_id: str,
+    currency_code: str,
+    items: Sequence[OneOffItem],
+) -> Invoice:
+    """Invoice items now; the invoice is finalized at once.
+
+    Raises:
+        NotFoundError: `CUSTOMER_UNKNOWN`.
+        InvalidArgumentError: the items or the currency.
+    """
+    _check_items(items)
+    seller = organizations.organization(tx, organization)
+    customer = customers.customer(tx, organization, external_customer_id)
+    at = now_of(deps, tx, organization)
+    draft = _draft(seller, customer, currency(currency_code or customer.currency or seller.default_currency), at)
+    named = {code for item in items for code in item.tax_codes}
+    taxes = tax_levels(tx, organization, named | set(customer.tax_codes))
+    fees = [_item_fee(index, item, _taxes(index, item, customer, taxes), draft) for index, item in enumerate(items)]
+    holdings = Holdings.of(tx, organization, [customer.customer_id], at)
+    (invoice,) = finalize(tx, seller, [replace(draft, fees=tuple(fees))], holdings, at)
+    store.insert(tx, [invoice])
+    holdings.save(tx, organization, at)
+    deps.announce(tx, InvoiceChanged(organization, invoice))
+    return invoice
+
+
+def _check_items(items: Sequence[OneOffItem]) -> None:
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise InvalidArgumentError.of_field("items", "value_is_invalid", f"has 1 to {MAX_ITEMS} entries")
+    for index, item in enumerate(items):
+        if not item.name:
+            raise InvalidArgumentError.of_field(f"items[{index}].name", "value_is_mandatory", "is required")
+        require_text(f"items[{index}].name", item.name, MAX_NAME)
+        require_amount(f"items[{index}].units", item.units)
+        if not 0 <= item.unit_amount_cents <= MAX_UNIT_CENTS:
+            raise InvalidArgumentError.of_field(
+                f"items[{index}].unit_amount_cents", "value_is_out_of_range", f"is 0 to {MAX_UNIT_CENTS}"
+            )
+
+
+def _taxes(index: int, item: OneOffItem, customer: Customer, taxes: TaxLevels) -> tuple[Tax, ...]:
+    """The item's own taxes, else the customer's, else the organization's."""
+    for code in item.tax_codes:
+        if code not in taxes.by_code:
+            raise InvalidArgumentError.of_field(f"items[{index}].tax_codes", "value_is_invalid", f"{code!r} is unknown")
+    return taxes.of(item.tax_codes, customer.tax_codes)
+
+
+def _item_fee(index: int, item: OneOffItem, taxes: tuple[Tax, ...], draft: Invoice) -> InvoiceFee:
+    unit_amount = draft.currency.to_major(item.unit_amount_cents)
+    line = Line(item.name, item.units, unit_amount, ZERO, item.units * unit_amount)
+    period = Period(draft.created_at, draft.created_at)
+    fee = Fee.of(FeeKind.ADD_ON, period, Priced.of((line,), item.units), draft.currency)
+    named = replace(fee, description=item.name, taxes=taxes, filter_key=f"{index}:{item.code}")
+    return InvoiceFee(FeeId(new_id()), named)
+
+
+def _draft(seller: Organization, customer: Customer, in_currency: Currency, at: datetime) -> Invoice:
+    timezone = customer.timezone or seller.timezone
+    issued_on = local_date(at, timezone)
+    return Invoice(
+        invoice_id=InvoiceId(new_id()),
+        organization_id=seller.organization_id,
+        kind=InvoiceKind.ONE_OFF,
+        customer=customer,
+        currency=in_currency,
+        timezone=timezone,
+        created_at=at,
+        grace_ends_at=at,
+        issuing_date=issued_on,
+        payment_due_date=issued_on + timedelta(days=seller.net_payment_term_days),
+    )
