@@ -10,11 +10,13 @@ from sqlalchemy.engine import Connection
 
 from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
+from services.chassis.apart import applying_apart
 from services.chassis.follower import Log, Message
 from services.margin.commands import projection
-from services.margin.commands.usage import cost_usage
+from services.margin.commands.usage import cost_usage, save_metric
 from services.margin.convert import domain_event as convert
 from services.margin.deps import Deps
+from services.wire.shards import log_name
 from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 from services.wire.usage_log import UsageLogClient
@@ -34,7 +36,8 @@ class Handler:
 
 
 HANDLERS = {
-    subject_of(rating_pb.BillableMetricChanged): Handler(convert.metric_changed, projection.save_metric),
+    subject_of(rating_pb.OrganizationChanged): Handler(convert.organization_changed, projection.save_organization),
+    subject_of(rating_pb.BillableMetricChanged): Handler(convert.metric_changed, save_metric),
     subject_of(rating_pb.SubscriptionChanged): Handler(convert.subscription_changed, projection.save_subscription),
     subject_of(rating_pb.RevenueAccrued): Handler(convert.revenue_accrued, projection.accrue),
     subject_of(rating_pb.TestClockAdvanced): Handler(convert.test_clock_advanced, projection.reach_test_clock),
@@ -60,4 +63,4 @@ def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:
         batches = [UsageEventsAccepted.FromString(message.body) for message in messages]
         cost_usage(deps, tx, [event for batch in batches for event in convert.usage_events_from_pb(batch)])
 
-    return usage_log.logs(lambda _: apply)
+    return usage_log.logs(lambda shard: applying_apart(log_name(shard), apply, convert.split_batch))

@@ -1,4 +1,4 @@
-"""What margin does by itself: import the catalog at start, and give waiting cost events to their customers."""
+"""What margin does by itself: import the catalog at start, and reach test clocks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from services.chassis.job import Job, forget_old_requests
 from services.chassis.log import logger
-from services.margin.commands import cost_event as cost_event_commands
 from services.margin.commands import price as price_commands
+from services.margin.commands import projection as projection_commands
 from services.margin.deps import Deps
 
 log = logger(__name__)
 
 # The import runs once; this long it waits for a database that is away or not migrated yet.
 IMPORT_RETRY_SECONDS = 0.5
-# A cost event that came before its parent is in its customer's margin about a second after the parent.
-CLAIM_SECONDS = 1.0
+# How long a test clock may wait for usage that has just been costed.
+CLOCK_SECONDS = 0.05
 
 
 def catalog_import(deps: Deps) -> Job:
@@ -31,19 +31,19 @@ def catalog_import(deps: Deps) -> Job:
     return Job("catalog-import", turn, pause_seconds=IMPORT_RETRY_SECONDS)
 
 
-def waiting_cost_events(deps: Deps) -> Job:
-    """Gives cost events that came before their parent to the parent's customer; replicas share the work."""
+def waiting_clocks(deps: Deps) -> Job:
+    """Takes test clocks to their new time when the usage from before it is costed; replicas share the work."""
 
     def turn(_: threading.Event) -> bool:
         with deps.db.worker_transaction() as tx:
-            cost_event_commands.claim_waiting(deps, tx)
+            projection_commands.reach_waiting_clocks(deps, tx)
         return True
 
-    return Job("waiting-cost-events", turn, pause_seconds=CLAIM_SECONDS)
+    return Job("waiting-clocks", turn, pause_seconds=CLOCK_SECONDS)
 
 
 def _old_requests(deps: Deps) -> Job:
     return forget_old_requests(deps.db, deps.clock.now)
 
 
-JOBS: tuple[Callable[[Deps], Job], ...] = (catalog_import, waiting_cost_events, _old_requests)
+JOBS: tuple[Callable[[Deps], Job], ...] = (catalog_import, waiting_clocks, _old_requests)

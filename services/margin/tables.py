@@ -43,7 +43,7 @@ CATALOG_IMPORTS = sa.Table(
     sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 
-_PRICE = ("provider", "model", "token_type")
+_PRICE = ("provider", "model", "token_type", "service_tier")
 
 CATALOG_PRICES = sa.Table(
     "catalog_prices",
@@ -97,9 +97,11 @@ COST_EVENTS = sa.Table(
     _text("cost_event_id", key=True),
     sa.Column("natural_key", sa.LargeBinary, nullable=True),
     sa.Column("content_hash", sa.LargeBinary, nullable=False),
-    _text("external_customer_id"),
-    _text("parent_transaction_id"),
-    _text("request_id"),
+    *(_text(name) for name in ("external_customer_id", "parent_transaction_id", "request_id")),
+    *(_text(name) for name in ("cost_meter_code", "operation_key", "provider", "model", "token_type", "service_tier")),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    _number("amount", null=True),
+    _text("currency"),
     _at("occurred_at"),
     sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Index(
@@ -109,7 +111,7 @@ COST_EVENTS = sa.Table(
         unique=True,
         postgresql_where=sa.text("natural_key IS NOT NULL"),
     ),
-    sa.Index("cost_events_waiting", "recorded_at", postgresql_where=sa.text("external_customer_id = ''")),
+    sa.Index("cost_events_by_request", "organization_id", "parent_transaction_id", "request_id"),
 )
 
 COST_ENTRIES = sa.Table(
@@ -162,6 +164,17 @@ COST_HOURS = sa.Table(
     sa.Column("unpriced_count", sa.BigInteger, nullable=False),
 )
 
+# Locked by whoever records a part of the request, so that its parts are priced one after another.
+COST_REQUESTS = sa.Table(
+    "cost_requests",
+    METADATA,
+    _id("organization_id", key=True),
+    _text("parent_transaction_id", key=True),
+    _text("request_id", key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+)
+
+# Locked by whoever costs the usage event and by whoever records what it cost, so that one of them sees the other.
 USAGE_PARENTS = sa.Table(
     "usage_parents",
     METADATA,
@@ -169,6 +182,21 @@ USAGE_PARENTS = sa.Table(
     _text("transaction_id", key=True),
     _text("external_customer_id"),
     _id("subscription_id", null=True),
+    sa.Column("has_cost_events", sa.Boolean, nullable=False),
+)
+
+# Usage whose cost depends on a metric that rating has not announced yet.
+WAITING_USAGE = sa.Table(
+    "waiting_usage",
+    METADATA,
+    _id("organization_id", key=True),
+    _text("transaction_id", key=True),
+    _text("code"),
+    _text("external_customer_id"),
+    _id("subscription_id", null=True),
+    _at("occurred_at"),
+    sa.Column("properties", sa.LargeBinary, nullable=False),
+    sa.Index("waiting_usage_by_metric", "organization_id", "code"),
 )
 
 ACCRUALS = sa.Table(
@@ -221,12 +249,29 @@ SUBSCRIPTIONS = sa.Table(
     sa.Index("subscriptions_by_customer", "organization_id", "external_customer_id"),
 )
 
+ORGANIZATIONS = sa.Table(
+    "organizations",
+    METADATA,
+    _id("organization_id", key=True),
+    _text("default_currency"),
+)
+
 TEST_CLOCKS = sa.Table(
     "test_clocks",
     METADATA,
     _id("organization_id", key=True),
     _at("clock_now"),
     sa.Column("revision", sa.BigInteger, nullable=False),
+)
+
+# Test clocks that moved while usage from before was still to be costed.
+WAITING_CLOCKS = sa.Table(
+    "waiting_clocks",
+    METADATA,
+    _id("organization_id", key=True),
+    _at("clock_now"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("positions", postgresql.JSONB, nullable=False),
 )
 
 ALERTS = sa.Table(

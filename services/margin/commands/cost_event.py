@@ -1,17 +1,33 @@
-"""Recording cost events, each once, and giving those that came before their parent to its customer."""
+"""Recording cost events, each once, and pricing the requests they are parts of.
+
+Which of several sources says what a call cost is decided once: **cost events that name a usage event win over the cost
+model of its metric**. So the first cost event that names it takes back what the cost model had booked, and a usage
+event that comes later is not costed by its cost model at all (commands/usage.py). Both lock the row of the usage event
+in `usage_parents`, so one of them always sees the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import OrganizationId, new_id
 from services.margin.deps import Deps
 from services.margin.domain import ledger
-from services.margin.domain.cost_event import MAX_BATCH, CostEvent, Outcome, cost_of_event, require_valid
+from services.margin.domain.cost_event import (
+    MAX_BATCH,
+    MAX_SIBLINGS,
+    CostEvent,
+    Outcome,
+    by_request,
+    cost_of_events,
+    require_valid,
+)
+from services.margin.domain.costing import CostLine
 from services.margin.domain.ledger import CostEntry, Origin, Source
 from services.margin.domain.price import Prices
 from services.margin.domain.projection import Subscription, subscription_at
@@ -19,50 +35,59 @@ from services.margin.store import cost_event as store
 from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
 from services.margin.store import projection as projection_store
-from services.margin.store.cost_event import Owner
+from services.margin.store.cost_event import Owner, ParentKey
 
-# A parent that has not arrived by then will not: usage events may come late, but not the rest of one request.
-WAIT_FOR_PARENT = timedelta(hours=72)
-# Given to their customers in one transaction: short enough to repeat.
-CLAIM_BATCH = 500
 _NOBODY = Owner("", None)
 
 
 def record_cost_events(
     deps: Deps, tx: Connection, organization: OrganizationId, events: Sequence[CostEvent]
 ) -> list[Outcome]:
-    """Record events and book their costs; a repeat changes nothing. One outcome for each event, in order.
+    """Record events and book what their requests cost; a repeat changes nothing. One outcome for each, in order.
 
     Raises:
         InvalidArgumentError: the batch is empty or too large, or an event is wrong.
+        FailedPreconditionError: `TOO_MANY_COST_EVENTS`, a request would have more than `MAX_SIBLINGS` parts.
     """
     if not 1 <= len(events) <= MAX_BATCH:
         raise InvalidArgumentError.of_field("cost_events", "value_is_out_of_range", f"needs 1 to {MAX_BATCH} events")
-    for index, event in enumerate(events):
-        require_valid(event, field=f"cost_events[{index}]")
+    for place, event in enumerate(events):
+        require_valid(event, field=f"cost_events[{place}]")
     now = projection_store.clock_of(tx, organization) or deps.clock.now()
-    owners = _owners(tx, organization, events, now)
-    customers = [owner.external_customer_id for owner in owners]
-    added = store.add_once(tx, organization, events, customers, [event.occurred_at or now for event in events])
-    entries = _book(deps, tx, organization, _added(events, owners, added), now)
-    unpriced = {entry.origin.source_id for entry in entries if not entry.is_priced}
-    return _outcomes(tx, organization, events, added, unpriced)
+    dated = [replace(event, occurred_at=event.occurred_at or now) for event in events]
+    # Locks come first, so that whoever waits for another's identities below holds none of them that the other needs.
+    parents = {event.parent_transaction_id for event in dated if event.parent_transaction_id}
+    owners = _owners(tx, organization, dated, store.name_parents(tx, organization, parents), now)
+    store.lock_requests(tx, organization, by_request(dated))
+    added = store.add_once(tx, organization, dated, [owner.external_customer_id for owner in owners])
+    lines = _book(deps, tx, organization, _added(dated, owners, added))
+    _supersede(tx, organization, parents)
+    unpriced = {cost_event_id for cost_event_id, line in lines.items() if line.amount is None}
+    return _outcomes(tx, organization, dated, added, unpriced)
 
 
-def _added(
-    events: Sequence[CostEvent], owners: Sequence[Owner], added: set[tuple[str, bytes]]
-) -> list[tuple[CostEvent, Owner]]:
-    """The events that were added, each once, with whose they are."""
-    found: dict[tuple[str, bytes], tuple[CostEvent, Owner]] = {}
-    for event, owner in zip(events, owners, strict=True):
-        if event.identity in added:
-            found.setdefault(event.identity, (event, owner))
-    return list(found.values())
+def claim_waiting(tx: Connection, parents: Sequence[ParentKey]) -> None:
+    """Book the costs that came before these usage events again, now to the customers of those."""
+    claimed = store.claim_waiting(tx, parents)
+    owners = {(event.organization_id, event.cost_event_id): event.owner for event in claimed}
+    moved: list[CostEntry] = []
+    for entry in ledger_store.standing(tx, Source.COST_EVENT, owners):
+        owner = owners[entry.origin.organization_id, entry.origin.source_id]
+        moved += [
+            ledger.reverse(entry, new_id),
+            ledger.owned_by(entry, owner.external_customer_id, owner.subscription_id, new_id),
+        ]
+    ledger_store.add(tx, moved)
 
 
-def _owners(tx: Connection, organization: OrganizationId, events: Sequence[CostEvent], now: datetime) -> list[Owner]:
+def _owners(
+    tx: Connection,
+    organization: OrganizationId,
+    events: Sequence[CostEvent],
+    parents: Mapping[str, Owner],
+    now: datetime,
+) -> list[Owner]:
     """Whose each event is: its parent's customer and subscription, else the customer it names."""
-    parents = store.parents(tx, organization, [e.parent_transaction_id for e in events if e.parent_transaction_id])
     customers = {event.external_customer_id for event in events if event.external_customer_id}
     running: dict[str, list[Subscription]] = {}
     for subscription in projection_store.subscriptions(tx, organization, customers):
@@ -71,38 +96,92 @@ def _owners(tx: Connection, organization: OrganizationId, events: Sequence[CostE
     for event in events:
         customer, owner = event.external_customer_id, parents.get(event.parent_transaction_id, _NOBODY)
         if customer and customer != owner.external_customer_id:
-            subscription_ = subscription_at(running.get(customer, ()), event.occurred_at or now)
-            owner = Owner(customer, subscription_.id if subscription_ else None)
+            current = subscription_at(running.get(customer, ()), event.occurred_at or now)
+            owner = Owner(customer, current.id if current else None)
         owners.append(owner)
     return owners
+
+
+def _added(
+    events: Sequence[CostEvent], owners: Sequence[Owner], added: set[tuple[str, bytes]]
+) -> dict[str, tuple[CostEvent, Owner]]:
+    """The events that were added, each once, with whose they are; by id."""
+    fresh: dict[str, tuple[CostEvent, Owner]] = {}
+    for event, owner in zip(events, owners, strict=True):
+        if event.identity in added:
+            fresh.setdefault(event.cost_event_id, (event, owner))
+    return fresh
 
 
 def _book(
     deps: Deps,
     tx: Connection,
     organization: OrganizationId,
-    events: Sequence[tuple[CostEvent, Owner]],
-    now: datetime,
-) -> list[CostEntry]:
+    added: Mapping[str, tuple[CostEvent, Owner]],
+) -> dict[str, CostLine]:
+    """Price the requests that the added events are parts of, and book what is new of it; the lines by event."""
     prices = Prices(deps.prices, price_store.overrides(tx, [organization]).get(organization, ()))
-    entries = []
-    for event, owner in events:
-        at = event.occurred_at or now
-        origin = Origin(
-            organization,
-            Source.COST_EVENT,
-            event.cost_event_id,
-            owner.external_customer_id,
-            owner.subscription_id,
-            event.cost_meter_code,
-            at,
-            event.parent_transaction_id,
-            event.request_id,
-            event.operation_key,
-        )
-        entries += ledger.book(origin, cost_of_event(event, prices, at=at), new_id)
+    touched = {event.request for event, _ in added.values() if event.request is not None}
+    lines = _lines(store.parts(tx, organization, touched, MAX_SIBLINGS + 1), prices)
+    for event, _ in added.values():
+        if event.request is None:
+            lines |= _priced([event], prices)
+    booked = {
+        entry.origin.source_id: entry
+        for entry in ledger_store.standing(tx, Source.COST_EVENT, [(organization, source_id) for source_id in lines])
+    }
+    entries: list[CostEntry] = []
+    for cost_event_id, line in lines.items():
+        before = booked.get(cost_event_id)
+        if before is None:
+            entries += ledger.book(_origin(organization, *added[cost_event_id]), [line], new_id)
+        elif before.line != line:
+            entries += [ledger.reverse(before, new_id), *ledger.book(before.origin, [line], new_id)]
     ledger_store.add(tx, entries)
-    return entries
+    return lines
+
+
+def _lines(parts: Sequence[CostEvent], prices: Prices) -> dict[str, CostLine]:
+    """What each part of some requests costs, by event."""
+    lines: dict[str, CostLine] = {}
+    for request, siblings in by_request(parts).items():
+        if len(siblings) > MAX_SIBLINGS:
+            raise FailedPreconditionError(
+                "TOO_MANY_COST_EVENTS",
+                f"a request has at most {MAX_SIBLINGS} cost events",
+                request_id=request.request_id,
+                parent_transaction_id=request.parent_transaction_id,
+            )
+        lines |= _priced(siblings, prices)
+    return lines
+
+
+def _priced(siblings: Sequence[CostEvent], prices: Prices) -> dict[str, CostLine]:
+    ids = [event.cost_event_id for event in siblings]
+    return dict(zip(ids, cost_of_events(siblings, prices), strict=True))
+
+
+def _origin(organization: OrganizationId, event: CostEvent, owner: Owner) -> Origin:
+    if event.occurred_at is None:
+        raise ValueError("an event is booked at an instant")
+    return Origin(
+        organization,
+        Source.COST_EVENT,
+        event.cost_event_id,
+        owner.external_customer_id,
+        owner.subscription_id,
+        event.cost_meter_code,
+        event.occurred_at,
+        event.parent_transaction_id,
+        event.request_id,
+        event.operation_key,
+    )
+
+
+def _supersede(tx: Connection, organization: OrganizationId, parents: set[str]) -> None:
+    """Take back what the cost models of their metrics had booked for usage events that cost events name now."""
+    standing = ledger_store.standing(tx, Source.USAGE_EVENT, [(organization, parent) for parent in parents])
+    ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])
 
 
 def _outcomes(
@@ -122,22 +201,6 @@ def _outcomes(
             outcomes.append(Outcome.UNPRICED if event.cost_event_id in unpriced else Outcome.ACCEPTED)
             continue
         stored = by_id.get(event.cost_event_id) or by_key[event.natural_key]
-        same = stored.content_hash == event.content_hash
-        outcomes.append(Outcome.DUPLICATE if same else Outcome.CONFLICT)
+        is_same = stored.content_hash == event.content_hash
+        outcomes.append(Outcome.DUPLICATE if is_same else Outcome.CONFLICT)
     return outcomes
-
-
-def claim_waiting(deps: Deps, tx: Connection) -> int:
-    """Book the costs that came before their parent again, now to its customer; how many events that were."""
-    claimed = store.claim_waiting(tx, deps.clock.now() - WAIT_FOR_PARENT, CLAIM_BATCH)
-    owners = {(event.organization_id, event.cost_event_id): event.owner for event in claimed}
-    standing = ledger_store.standing(tx, Source.COST_EVENT, owners)
-    moved = []
-    for entry in standing:
-        owner = owners[entry.origin.organization_id, entry.origin.source_id]
-        moved += [
-            ledger.reverse(entry, new_id),
-            ledger.owned_by(entry, owner.external_customer_id, owner.subscription_id, new_id),
-        ]
-    ledger_store.add(tx, moved)
-    return len(claimed)

@@ -6,18 +6,17 @@ from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.errors import UnavailableError
 from services.margin.deps import Deps
-from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription
+from services.margin.domain.projection import ClockAdvance, ClockReached, Organization, Subscription
 from services.margin.domain.revenue import Accrual, AccrualEntry
 from services.margin.store import accrual as accrual_store
 from services.margin.store import projection as projection_store
 from services.wire.shards import SHARD_OF_LOG, log_name
 
 
-def save_metric(_: Deps, tx: Connection, metric: Metric) -> None:
-    """Know a metric as it is now."""
-    projection_store.save_metric(tx, metric)
+def save_organization(_: Deps, tx: Connection, organization: Organization) -> None:
+    """Know an organization as it is now."""
+    projection_store.save_organization(tx, organization)
 
 
 def save_subscription(_: Deps, tx: Connection, subscription: Subscription) -> None:
@@ -41,15 +40,31 @@ def _named(deps: Deps, entry: AccrualEntry) -> AccrualEntry:
 
 
 def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
-    """Take an organization to its new time, once everything logged before it was costed, and announce it.
+    """Take an organization to its new time, and announce it, once everything logged before it was costed.
 
-    Raises:
-        UnavailableError: usage from before the advance is still on its way; try again.
+    Until then the clock waits by itself, not the log, which carries everybody's.
     """
-    positions = projection_store.usage_positions(tx, tuple(SHARD_OF_LOG))
-    for shard, last in advance.positions.items():
-        applied = positions.get(log_name(shard), 0)
-        if applied < last:
-            raise UnavailableError("USAGE_NOT_YET_COSTED", f"shard {shard} is at {applied} of {last}")
+    if _is_costed(tx, advance):
+        _reach(deps, tx, advance)
+    else:
+        projection_store.let_clock_wait(tx, advance)
+
+
+def reach_waiting_clocks(deps: Deps, tx: Connection) -> int:
+    """Take those waiting organizations to their new time whose usage was costed meanwhile; how many they were."""
+    due = [advance for advance in projection_store.waiting_clocks(tx) if _is_costed(tx, advance)]
+    for advance in due:
+        _reach(deps, tx, advance)
+    if due:
+        projection_store.forget_waiting_clocks(tx, [advance.organization_id for advance in due])
+    return len(due)
+
+
+def _is_costed(tx: Connection, advance: ClockAdvance) -> bool:
+    applied = projection_store.usage_positions(tx, tuple(SHARD_OF_LOG))
+    return all(applied.get(log_name(shard), 0) >= last for shard, last in advance.positions.items())
+
+
+def _reach(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
     projection_store.save_clock(tx, advance)
     deps.announce(tx, ClockReached(advance.organization_id, advance.revision, advance.now))

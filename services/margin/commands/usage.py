@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
 
-from services.kernel.errors import UnavailableError
 from services.kernel.ids import new_id
-from services.kernel.money import ZERO
+from services.margin.commands.cost_event import claim_waiting
 from services.margin.deps import Deps
 from services.margin.domain import ledger
 from services.margin.domain.cost_model import CostModel, PerUnit, model_at
-from services.margin.domain.costing import cost_of_usage, number_of
+from services.margin.domain.costing import cost_of_usage, signed_number_of
 from services.margin.domain.ledger import CostEntry, Origin, Source
 from services.margin.domain.price import Prices
 from services.margin.domain.projection import Metric, UsageEvent
@@ -24,6 +23,10 @@ from services.margin.store import cost_model as cost_model_store
 from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
 from services.margin.store import projection as projection_store
+from services.margin.store import waiting_usage as waiting_usage_store
+
+# An organization and the code of one of its metrics.
+MetricKey = tuple[str, str]
 
 _ONE = Decimal(1)
 # Numbers stay exact: a JSON number with a point becomes a Decimal, never a float.
@@ -33,41 +36,68 @@ _properties = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
     """Book what usage events cost and take back what voided ones did, in their order in the log.
 
-    Events of a metric without a cost model cost nothing and leave no entry; they are remembered as parents.
-
-    Raises:
-        UnavailableError: a metric with a cost per unit is not known here yet; rating announces it on another stream.
+    Events of a metric without a cost model cost nothing and leave no entry, and those that cost events name cost what
+    these say (commands/cost_event.py). A cost per unit of a metric that rating has not announced yet is booked when it
+    does: the usage waits by itself, not the log, which carries everybody's.
     """
     accepted = [event for event in events if not event.is_voided]
     if accepted:
-        cost_event_store.add_parents(tx, accepted)
-        ledger_store.add(tx, _costs(deps, tx, accepted))
+        named = cost_event_store.add_parents(tx, accepted)
+        if named:
+            claim_waiting(tx, sorted(named))
+        _cost(deps, tx, [event for event in accepted if (event.organization_id, event.transaction_id) not in named])
     voided = [(event.organization_id, event.transaction_id) for event in events if event.is_voided]
     if voided:
+        waiting_usage_store.remove(tx, voided)
         standing = ledger_store.standing(tx, Source.USAGE_EVENT, voided)
         ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])
 
 
-def _costs(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> list[CostEntry]:
+def save_metric(deps: Deps, tx: Connection, metric: Metric) -> None:
+    """Know a metric as it is now, and cost the usage that waited for it."""
+    projection_store.lock_metrics(tx, [(metric.organization_id, metric.code)])
+    projection_store.save_metric(tx, metric)
+    waiting = waiting_usage_store.take(tx, metric.organization_id, metric.code)
+    if waiting:
+        cost_usage(deps, tx, waiting)
+
+
+def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
     models = cost_model_store.holding(tx, [(event.organization_id, event.code) for event in events])
     costed = [event for event in events if (event.organization_id, event.code) in models]
     if not costed:
-        return []
-    metrics = projection_store.metrics(tx, models)
+        return
+    metrics = _metrics(tx, models)
     overrides = price_store.overrides(tx, [event.organization_id for event in costed])
     entries: list[CostEntry] = []
+    waiting: list[UsageEvent] = []
     for event in costed:
         key = (event.organization_id, event.code)
-        model = model_at(models[key], event.occurred_at)
-        if model is not None:
-            prices = Prices(deps.prices, overrides.get(event.organization_id, ()))
-            entries += _entries(event, model, metrics.get(key), prices)
-    return entries
+        model, metric = model_at(models[key], event.occurred_at), metrics.get(key)
+        if model is None:
+            continue
+        if isinstance(model.rule, PerUnit) and metric is None:
+            waiting.append(event)
+            continue
+        prices = Prices(deps.prices, overrides.get(event.organization_id, ()))
+        entries += _entries(event, model, metric, prices)
+    ledger_store.add(tx, entries)
+    waiting_usage_store.add(tx, waiting)
+
+
+def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) -> Mapping[MetricKey, Metric]:
+    """The metrics of cost models; one that is not known is looked for again under the lock of its announcement."""
+    known = projection_store.metrics(tx, models)
+    missing = models.keys() - known.keys()
+    if missing:
+        projection_store.lock_metrics(tx, missing)
+        known = projection_store.metrics(tx, models)
+    return known
 
 
 def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices: Prices) -> list[CostEntry]:
     properties = _properties.decode(event.properties or b"{}")
-    units = _units(event, model, metric, properties)
+    units = _units(metric, properties)
     origin = Origin(
         event.organization_id,
         Source.USAGE_EVENT,
@@ -80,10 +110,6 @@ def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices:
     return ledger.book(origin, cost_of_usage(model, prices, properties, units, at=event.occurred_at), new_id)
 
 
-def _units(event: UsageEvent, model: CostModel, metric: Metric | None, properties: dict[str, Any]) -> Decimal:
+def _units(metric: Metric | None, properties: dict[str, Any]) -> Decimal | None:
     """What an event adds to its metric: the value that is summed, else the event itself."""
-    if not isinstance(model.rule, PerUnit):
-        return ZERO
-    if metric is None:
-        raise UnavailableError("METRIC_NOT_YET_KNOWN", f"the metric {event.code!r} was not announced yet")
-    return (number_of(properties, metric.field_name) or ZERO) if metric.is_sum else _ONE
+    return signed_number_of(properties, metric.field_name) if metric is not None and metric.is_sum else _ONE

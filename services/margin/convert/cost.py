@@ -10,7 +10,7 @@ from services.kernel.money import currency
 from services.margin.domain.cost_event import CostEvent, Outcome
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit, Rates
 from services.margin.domain.ledger import CostEntry
-from services.margin.domain.price import ProviderPrice
+from services.margin.domain.price import ProviderPrice, service_tier_named
 from services.margin.domain.token import TokenType
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
@@ -50,6 +50,7 @@ def price_from_pb(message: cost_model_pb2.ProviderPrice) -> ProviderPrice:
         instant_or_none_of(message, "effective_from", "price"),
         instant_or_none_of(message, "effective_to", "price"),
         message.above_input_tokens,
+        service_tier=message.service_tier,
     )
 
 
@@ -66,6 +67,7 @@ def price_to_pb(price: ProviderPrice) -> cost_model_pb2.ProviderPrice:
         effective_to=instant_to_pb(price.effective_to),
         source=price.source,
         above_input_tokens=price.above_input_tokens,
+        service_tier=price.service_tier,
     )
 
 
@@ -94,6 +96,7 @@ def _rule_from_pb(message: cost_model_pb2.CostModel) -> PerUnit | PerModel:
         rule.model_property or default.model_property,
         rule.token_type_property or default.token_type_property,
         rule.tokens_property or default.tokens_property,
+        rule.service_tier_property or default.service_tier_property,
     )
 
 
@@ -136,6 +139,7 @@ def _per_model_to_pb(rule: PerModel) -> cost_model_pb2.CostModel.PerModel:
         model_property=rule.model_property,
         token_type_property=rule.token_type_property,
         tokens_property=rule.tokens_property,
+        service_tier_property=rule.service_tier_property,
     )
 
 
@@ -155,6 +159,7 @@ def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> Cost
         message.tokens,
         decimal_or_none_of(message, "amount", field),
         currency_from_pb(message.currency, field=f"{field}.currency"),
+        service_tier_named(message.service_tier),
     )
 
 

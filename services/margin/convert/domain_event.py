@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from farebox.rating.v1 import billable_metric_pb2, subscription_pb2
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
-from services.kernel.money import ZERO
-from services.margin.domain.projection import ClockAdvance, ClockReached, Metric, Subscription, UsageEvent
+from services.chassis.follower import Message as LogMessage
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.money import ZERO, currency
+from services.margin.domain.limits import MAX_REVENUE
+from services.margin.domain.projection import (
+    ClockAdvance,
+    ClockReached,
+    Metric,
+    Organization,
+    Subscription,
+    UsageEvent,
+)
 from services.margin.domain.revenue import Accrual, AccrualEntry, RevenueKind
-from services.wire.values import decimal_or_none_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
+from services.wire.values import computed_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
 
 _SUMS = {
     billable_metric_pb2.BillableMetric.AGGREGATION_SUM,
@@ -27,6 +39,13 @@ _KINDS = {
 _PROVIDER, _MODEL = "provider", "model"
 
 
+def split_batch(message: LogMessage) -> list[bytes]:
+    """The entries of a batch of the usage-event log one by one, each as a batch of its own."""
+    batch = ingest_pb.UsageEventsAccepted.FromString(message.body)
+    place = {"shard": batch.shard, "first_number": batch.first_number, "last_number": batch.last_number}
+    return [ingest_pb.UsageEventsAccepted(entries=[entry], **place).SerializeToString() for entry in batch.entries]
+
+
 def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEvent]:
     """The entries of some batches of the usage-event log, in order."""
     return [
@@ -42,6 +61,12 @@ def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEven
         )
         for entry in batch.entries
     ]
+
+
+def organization_changed(body: bytes) -> Organization:
+    """`rating.organization.changed`: an organization as it is now."""
+    announced = rating_pb.OrganizationChanged.FromString(body).organization
+    return Organization(announced.id, currency(announced.default_currency, field="default_currency").code)
 
 
 def metric_changed(body: bytes) -> Metric:
@@ -86,10 +111,19 @@ def _accrual_entry(entry: rating_pb.RevenueAccrued.Entry) -> AccrualEntry:
         _KINDS.get(entry.kind, RevenueKind.OTHER),
         entry.metric_code,
         period_from_pb(entry.period, "entries.period"),
-        decimal_or_none_of(entry, "amount", "entries") or ZERO,
+        _revenue(entry),
         entry.group.get(_PROVIDER, ""),
         entry.group.get(_MODEL, ""),
     )
+
+
+def _revenue(entry: rating_pb.RevenueAccrued.Entry) -> Decimal:
+    amount = computed_of(entry, "amount", "entries") if entry.HasField("amount") else ZERO
+    if abs(amount) > MAX_REVENUE:
+        raise InvalidArgumentError.of_field(
+            "entries.amount", "value_is_out_of_range", f"nobody earns more than {MAX_REVENUE} in a period"
+        )
+    return amount
 
 
 def test_clock_advanced(body: bytes) -> ClockAdvance:

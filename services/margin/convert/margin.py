@@ -43,7 +43,7 @@ def granularity_from_pb(number: int) -> Granularity:
 
 
 def margin_to_pb(margin: Margin) -> margin_pb2.Margin:
-    """The figures of a group; what has no percent or no coverage leaves it out."""
+    """The figures of a group; what has no cost, no percent or no coverage leaves it out."""
     figures = margin.figures
     return margin_pb2.Margin(
         group=margin.group,

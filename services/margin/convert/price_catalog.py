@@ -2,8 +2,8 @@
 
 The library is a source of rows and of the names under which models are known, not an oracle: what an event costs comes
 from a row with an id, so that it can be explained later. A row's id follows from its content, so that every process
-and every import gives the same row the same id. Where a row cannot say what the library means (a discount for batches,
-say) it is left out and nothing is guessed.
+and every import gives the same row the same id. Where a row cannot say what the library means (a route through a
+country, say) it is left out and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from functools import lru_cache
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
-from genai_prices import data_snapshot
 from genai_prices.data import providers
 from genai_prices.types import (
     ConditionalPrice,
     ModelInfo,
     ModelPrice,
+    PriceVariant,
     Provider,
     StartDateConstraint,
     TieredPrices,
     TimeOfDateConstraint,
 )
 
-from services.margin.domain.price import CatalogName, DailyWindow, PriceBook, ProviderPrice
+from services.margin.convert.model_name import resolve
+from services.margin.domain.price import DailyWindow, PriceBook, ProviderPrice, service_tier_named
 from services.margin.domain.token import TokenType
 
 SOURCE = f"genai-prices {version('genai-prices')}"
@@ -46,10 +47,28 @@ _KEYS = {
     "input_audio_mtok": TokenType.INPUT_AUDIO,
     "output_audio_mtok": TokenType.OUTPUT_AUDIO,
 }
+# What the library conditions a variant of a price on, where it is the tier that a request is served in.
+_TIER_KEYS = frozenset({"processing", "service_tier", "speed"})
 # A namespace of our own, so that no row shares its id with anything else.
 _ROWS = uuid.UUID("6f0c8f0e-5d0b-4d0c-9a53-1d1c5b7f3a11")
-# Names that events use, model by model: a few hundred in practice; the bound is for a sender of nonsense.
-_NAMES_KEPT = 10_000
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class _Amount(NamedTuple):
+    """What is asked for a million tokens of a kind, in requests of more input tokens than `above`."""
+
+    kind: TokenType
+    above: int
+    price: Decimal
+
+
+class _Hold(NamedTuple):
+    """When and for whom a price holds: a span, a part of the day, a service tier."""
+
+    start: datetime | None
+    end: datetime | None
+    window: DailyWindow | None
+    service_tier: str = ""
 
 
 def book() -> PriceBook:
@@ -57,33 +76,37 @@ def book() -> PriceBook:
     return PriceBook((row for provider in providers for row in _rows_of_provider(provider)), resolve)
 
 
-@lru_cache(maxsize=_NAMES_KEPT)
-def resolve(provider: str, model: str) -> CatalogName | None:
-    """What the library calls a model, by its matching rules; None where it knows no such model.
-
-    A provider that is not known does not hide a model that is: many senders name the wire format there.
-    """
-    snapshot = data_snapshot.get_snapshot()
-    for asked in dict.fromkeys([provider.strip() or None, None]):
-        try:
-            seller, found = snapshot.find_provider_model(model.strip(), None, asked, None)
-        except LookupError:
-            continue
-        return CatalogName(seller.id, found.id.lower(), _listing_provider(found, seller))
-    return None
-
-
-def _listing_provider(model: ModelInfo, seller: Provider) -> str:
-    """Whose list a model was found in: the seller's own, or that of a provider whose models it resells."""
-    return next((p.id for p in [seller, *providers] if any(model is listed for listed in p.models)), seller.id)
-
-
 def _rows_of_provider(provider: Provider) -> Iterator[ProviderPrice]:
     for model in provider.models:
         whole = model.prices if isinstance(model.prices, list) else [ConditionalPrice(prices=model.prices)]
         for prices, start, end, window in _dated(whole):
-            for kind, above, amount in _amounts(prices):
-                yield _row(provider.id, model.id, kind, above, amount, start, end, window)
+            for amount in _amounts(prices):
+                yield _row(provider.id, model.id, amount, _Hold(start, end, window))
+        yield from _tier_rows(provider.id, model)
+
+
+def _tier_rows(provider: str, model: ModelInfo) -> Iterator[ProviderPrice]:
+    """The prices of each service tier; the library picks the first variant that holds, for every kind of token."""
+    tiers = [(tier, variant) for variant in model.price_variants or () if (tier := _tier_of(variant))]
+    for tier, variants in groupby(sorted(tiers, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
+        listed = [variant for _, variant in variants]
+        starts = sorted({_start(variant.constraint) for variant in listed}, key=lambda start: start or _BEGINNING)
+        for start, end in pairwise([*starts, None]):
+            amounts: list[_Amount] = []
+            for variant in listed:
+                if (_start(variant.constraint) or _BEGINNING) <= (start or _BEGINNING):
+                    known = {amount.kind for amount in amounts}
+                    amounts += [amount for amount in _amounts(variant.prices) if amount.kind not in known]
+            # A variant without a price says that the tier costs what the standard one does.
+            for amount in amounts or _amounts(model.get_prices(start or _BEGINNING)):
+                yield _row(provider, model.id, amount, _Hold(start, end, None, tier))
+
+
+def _tier_of(variant: PriceVariant) -> str:
+    """The service tier a variant is for; empty where it is for something else, or for a part of the day."""
+    (key, value), *more = variant.when.items()
+    is_tier = key in _TIER_KEYS and not more and not isinstance(variant.constraint, TimeOfDateConstraint)
+    return service_tier_named(value) if is_tier else ""
 
 
 def _dated(
@@ -94,8 +117,8 @@ def _dated(
     The library's windows carry no date. They were published with the price that holds last, so they begin with it: a
     call from before that is not priced at an hour's price of today.
     """
-    starts = {_start(c): c for c in conditions if not isinstance(c.constraint, TimeOfDateConstraint)}
-    ordered = sorted(starts, key=lambda start: start or datetime.min.replace(tzinfo=UTC))
+    starts = {_start(c.constraint): c for c in conditions if not isinstance(c.constraint, TimeOfDateConstraint)}
+    ordered = sorted(starts, key=lambda start: start or _BEGINNING)
     for start, end in pairwise([*ordered, None]):
         yield starts[start].prices, start, end, None
     for condition in conditions:
@@ -105,10 +128,11 @@ def _dated(
             yield condition.prices, ordered[-1] if ordered else None, None, window
 
 
-def _start(condition: ConditionalPrice) -> datetime | None:
-    if not isinstance(condition.constraint, StartDateConstraint):
+def _start(constraint: object) -> datetime | None:
+    """The first instant at which a price holds; None from the beginning."""
+    if not isinstance(constraint, StartDateConstraint):
         return None
-    return datetime.combine(condition.constraint.start_date, time(), UTC)
+    return datetime.combine(constraint.start_date, time(), UTC)
 
 
 def _plain(at: time) -> time:
@@ -116,28 +140,31 @@ def _plain(at: time) -> time:
     return at.replace(tzinfo=None)
 
 
-def _amounts(prices: ModelPrice) -> Iterator[tuple[TokenType, int, Decimal]]:
-    """Kind of token, tier and price; where two keys are of one kind the more specific one is taken."""
+def _amounts(prices: ModelPrice) -> Iterator[_Amount]:
+    """What is asked for each kind of token; where two keys are of one kind the more specific one is taken."""
     found = {kind: value for key, kind in _KEYS.items() if (value := getattr(prices, key)) is not None}
     for kind, value in found.items():
         if isinstance(value, TieredPrices):
-            yield kind, 0, value.base
-            yield from ((kind, tier.start, tier.price) for tier in value.tiers)
+            yield _Amount(kind, 0, value.base)
+            yield from (_Amount(kind, tier.start, tier.price) for tier in value.tiers)
         else:
-            yield kind, 0, value
+            yield _Amount(kind, 0, value)
 
 
-def _row(
-    provider: str,
-    model: str,
-    kind: TokenType,
-    above: int,
-    amount: Decimal,
-    start: datetime | None,
-    end: datetime | None,
-    window: DailyWindow | None,
-) -> ProviderPrice:
+def _row(provider: str, model: str, amount: _Amount, hold: _Hold) -> ProviderPrice:
     name = model.lower()
-    content = repr((SOURCE, provider, name, kind.value, above, str(amount), start, end, window))
-    identity = str(uuid.uuid5(_ROWS, content))
-    return ProviderPrice(identity, provider, name, kind, amount, CURRENCY, start, end, above, window, SOURCE)
+    content = (SOURCE, provider, name, amount.kind.value, amount.above, str(amount.price), *hold[:3])
+    return ProviderPrice(
+        id=str(uuid.uuid5(_ROWS, repr((*content, hold.service_tier) if hold.service_tier else content))),
+        provider=provider,
+        model=name,
+        token_type=amount.kind,
+        amount_per_million=amount.price,
+        currency=CURRENCY,
+        effective_from=hold.start,
+        effective_to=hold.end,
+        above_input_tokens=amount.above,
+        window=hold.window,
+        source=SOURCE,
+        service_tier=hold.service_tier,
+    )

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO
+from services.margin.domain.limits import MAX_TEXT
 
-MAX_TEXT = 255
 # Longer than a quarter no figure needs to be crossed before somebody should know.
 MAX_DURATION = timedelta(days=92)
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.kernel.errors import InvalidArgumentError
+from services.margin.domain.limits import MAX_COST, MAX_TEXT
 
 # Rates are kept in one row; more models than this belong into provider prices.
 MAX_RATED_MODELS = 200
-MAX_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PerUnit:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Costs of one model's tokens, in major units per million; None where not given."""
+    """Costs of one model's tokens in the standard service tier, in major units per million; None where not given."""
 
     input_per_million: Decimal | None = None
     output_per_million: Decimal | None = None
@@ -43,7 +43,8 @@ class PerModel:
 
     Attributes:
         rates: by model name in lower case.
-        provider_property, model_property, token_type_property, tokens_property: names of the event's properties.
+        provider_property, model_property, token_type_property, tokens_property, service_tier_property: names of the
+            event's properties.
     """
 
     rates: Mapping[str, Rates] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class PerModel:
     model_property: str = "model"
     token_type_property: str = "type"  # noqa: S105 - the name of a property
     tokens_property: str = "tokens"
+    service_tier_property: str = "service_tier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +92,24 @@ def _rank(model: CostModel) -> tuple[bool, datetime, datetime, str]:
 
 def require_valid(model: CostModel) -> CostModel:
     """The model itself, or an InvalidArgumentError that names the wrong field."""
-    if not 1 <= len(model.metric_code) <= MAX_NAME:
-        raise _wrong("metric_code", f"needs 1 to {MAX_NAME} characters")
-    if len(model.name) > MAX_NAME:
-        raise _wrong("name", f"has at most {MAX_NAME} characters")
+    if not 1 <= len(model.metric_code) <= MAX_TEXT:
+        raise _wrong("metric_code", f"needs 1 to {MAX_TEXT} characters")
+    if len(model.name) > MAX_TEXT:
+        raise _wrong("name", f"has at most {MAX_TEXT} characters")
     if isinstance(model.rule, PerUnit):
-        _require_not_negative("per_unit.unit_amount", model.rule.unit_amount)
+        _require_a_cost("per_unit.unit_amount", model.rule.unit_amount)
         return model
     if len(model.rule.rates) > MAX_RATED_MODELS:
         raise _wrong("per_model.rates", f"names at most {MAX_RATED_MODELS} models")
     for name, rates in model.rule.rates.items():
         for amount in (rates.input_per_million, rates.output_per_million):
-            _require_not_negative(f"per_model.rates[{name}]", amount)
+            _require_a_cost(f"per_model.rates[{name}]", amount)
     return model
 
 
-def _require_not_negative(name: str, amount: Decimal | None) -> None:
-    if amount is not None and amount < 0:
-        raise _wrong(name, "is 0 or more")
+def _require_a_cost(name: str, amount: Decimal | None) -> None:
+    if amount is not None and not 0 <= amount <= MAX_COST:
+        raise _wrong(name, f"is 0 to {MAX_COST}")
 
 
 def _wrong(name: str, description: str) -> InvalidArgumentError:

@@ -1,8 +1,7 @@
 """Costing: usage in, explained cost lines out. The amount of a line without a price is None, never 0.
 
 A request is the unit of costing: its tier follows from all tokens that were sent in it. A usage event that names its
-kinds of token is a request by itself; joining the cost events of one request comes with re-costing, and needs no
-other function than `cost_of_request`.
+kinds of token is a request by itself; cost events that name one request are joined in `cost_event.cost_of_events`.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ from typing import Any
 
 from services.kernel.money import ZERO, decimal_or_none
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit, Rates
-from services.margin.domain.price import MILLION, Prices
+from services.margin.domain.limits import MAX_COST, MAX_NAME_BYTES, MAX_UNITS
+from services.margin.domain.price import MILLION, ModelCall, Prices, service_tier_named
 from services.margin.domain.token import TokenType, disjoint, input_tokens, token_type_named
 
 # Names of the inclusive totals that LLM SDKs put on one event.
 INPUT_TOTAL, OUTPUT_TOTAL = "input_tokens", "output_tokens"
 CACHED_PART, WRITTEN_PART, REASONING_PART = "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"
+# How senders say that a request was served as a batch, beside naming the service tier.
+PROCESSING, BATCH = "processing", "batch"
 _RECEIVED = frozenset({TokenType.OUTPUT, TokenType.REASONING})
 
 
@@ -49,31 +51,28 @@ class CostLine:
 
 
 def cost_of_request(
-    prices: Prices, provider: str, model: str, tokens: Mapping[TokenType | None, Decimal], *, at: datetime
+    prices: Prices, call: ModelCall, tokens: Mapping[TokenType | None, Decimal], *, at: datetime
 ) -> list[CostLine]:
     """Price one request by provider prices, each kind of token on a line, the tier by all tokens that were sent."""
     sent = input_tokens(tokens)
-    known = prices.book.name(provider, model)
-    lines = []
-    for kind, count in tokens.items():
-        price = prices.find(provider, model, kind, at=at, input_tokens=sent) if kind else None
-        lines.append(
-            CostLine(
-                known.provider,
-                known.model,
-                kind,
-                count,
-                price.amount_per_million if price else None,
-                count * price.amount_per_million / MILLION if price else None,
-                price.currency if price else "USD",
-                price.id if price else None,
-            )
-        )
-    return lines
+    return [cost_of_tokens(prices, call, kind, count, at=at, sent=sent) for kind, count in tokens.items()]
+
+
+def cost_of_tokens(
+    prices: Prices, call: ModelCall, kind: TokenType | None, count: Decimal, *, at: datetime, sent: Decimal
+) -> CostLine:
+    """Price the tokens of one kind in a request in which so many tokens were sent."""
+    price = prices.find(call, kind, at=at, input_tokens=sent) if kind else None
+    known = prices.book.name(call.provider, call.model)
+    amount = _cost(count * price.amount_per_million / MILLION) if price else None
+    if price is None or amount is None:
+        return CostLine(known.provider, known.model, kind, count, None, None, "USD", None)
+    rate = price.amount_per_million
+    return CostLine(known.provider, known.model, kind, count, rate, amount, price.currency, price.id)
 
 
 def cost_of_usage(
-    model: CostModel, prices: Prices, properties: Mapping[str, Any], units: Decimal, *, at: datetime
+    model: CostModel, prices: Prices, properties: Mapping[str, Any], units: Decimal | None, *, at: datetime
 ) -> list[CostLine]:
     """Cost one usage event by its metric's cost model.
 
@@ -81,34 +80,59 @@ def cost_of_usage(
         model: the cost model that holds.
         prices: what the organization sees.
         properties: the event's JSON object; numbers are `Decimal`, `int` or text.
-        units: what the event adds to its metric; used by a cost per unit.
+        units: what the event adds to its metric; used by a cost per unit. None where it cannot be told.
         at: when it happened.
     """
-    if isinstance(model.rule, PerUnit):
-        amount = model.rule.unit_amount
-        return [CostLine("", "", None, units, amount, units * amount, model.currency, model.id)]
-    return _cost_per_model(model, model.rule, prices, properties, at)
+    if isinstance(model.rule, PerModel):
+        return _cost_per_model(model, model.rule, prices, properties, at)
+    return [_cost_per_unit(model, model.rule, units)]
+
+
+def _cost_per_unit(model: CostModel, rule: PerUnit, units: Decimal | None) -> CostLine:
+    amount = None if units is None else _cost(units * rule.unit_amount)
+    if units is None or amount is None:
+        return CostLine("", "", None, units or ZERO, None, None, model.currency, None)
+    return CostLine("", "", None, units, rule.unit_amount, amount, model.currency, model.id)
 
 
 def _cost_per_model(
     model: CostModel, rule: PerModel, prices: Prices, properties: Mapping[str, Any], at: datetime
 ) -> list[CostLine]:
-    provider, name = _text(properties, rule.provider_property), _text(properties, rule.model_property)
-    tokens = tokens_of(rule, properties)
-    priced = cost_of_request(prices, provider, name, tokens, at=at)
-    rates = rule.rates.get(name.lower()) or rule.rates.get(priced[0].model if priced else "")
-    return [_by_rates(line, rates, model) for line in priced] if rates else priced
+    call = call_of(rule, properties)
+    priced = cost_of_request(prices, call, tokens_of(rule, properties), at=at)
+    known = prices.book.name(call.provider, call.model)
+    rates = rule.rates.get(call.model.strip().lower()) or rule.rates.get(known.model)
+    # Rates say nothing of other service tiers, which cost half or double: there the provider's own price holds.
+    return [_by_rates(line, rates, model) for line in priced] if rates and not call.service_tier else priced
 
 
 def _by_rates(line: CostLine, rates: Rates, model: CostModel) -> CostLine:
-    """The line by the given rates; a kind of token they do not name keeps its provider price."""
-    rate = rates.input_per_million if line.token_type is TokenType.INPUT else None
-    if line.token_type in _RECEIVED:
+    """The line by the given rates.
+
+    Of input and output, the one that has no rate is unpriced: who has prices of his own for a model does not pay the
+    list's. A kind of token that rates cannot name (cached, audio) keeps its provider price.
+    """
+    if line.token_type is TokenType.INPUT:
+        rate = rates.input_per_million
+    elif line.token_type in _RECEIVED:
         rate = rates.output_per_million
-    if rate is None:
+    else:
         return line
-    amount = line.units * rate / MILLION
+    amount = None if rate is None else _cost(line.units * rate / MILLION)
+    if amount is None:
+        return CostLine(line.provider, line.model, line.token_type, line.units, None, None, model.currency, None)
     return CostLine(line.provider, line.model, line.token_type, line.units, rate, amount, model.currency, model.id)
+
+
+def call_of(rule: PerModel, properties: Mapping[str, Any]) -> ModelCall:
+    """Which model an event's properties name, and in which service tier it was called."""
+    tier = _text(properties, rule.service_tier_property)
+    is_batch = _text(properties, PROCESSING).strip().lower() == BATCH or properties.get(BATCH) is True
+    return ModelCall(
+        _text(properties, rule.provider_property),
+        _text(properties, rule.model_property),
+        BATCH if is_batch else service_tier_named(tier),
+    )
 
 
 def tokens_of(rule: PerModel, properties: Mapping[str, Any]) -> dict[TokenType | None, Decimal]:
@@ -133,14 +157,25 @@ def tokens_of(rule: PerModel, properties: Mapping[str, Any]) -> dict[TokenType |
 
 
 def number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
-    """A property as an exact number that is 0 or more; None where it is absent or not one."""
+    """A property as an exact number from 0 to `MAX_UNITS`; None where it is absent or not one."""
+    number = signed_number_of(properties, name)
+    return None if number is None or number < 0 else number
+
+
+def signed_number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
+    """A property as an exact number from -`MAX_UNITS` to `MAX_UNITS`; None where it is absent or not one."""
     value = properties.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         return None
     number = decimal_or_none(str(value))
-    return number if number is not None and number >= 0 else None
+    return number if number is not None and abs(number) <= MAX_UNITS else None
+
+
+def _cost(amount: Decimal) -> Decimal | None:
+    """The amount, if it can be one: a cost beyond `MAX_COST` is a mistake, and would be in every sum."""
+    return amount if abs(amount) <= MAX_COST else None
 
 
 def _text(properties: Mapping[str, Any], name: str) -> str:
     value = properties.get(name, "")
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and len(value.encode()) <= MAX_NAME_BYTES and "\0" not in value else ""

@@ -1,7 +1,8 @@
 """Margin: revenue less cost, and what the percent may be said of.
 
 Figures of a group come from sums, never from the percents of its members. There is a percent only where there is
-revenue; elsewhere a state says why not.
+revenue; elsewhere a state says why not. Where nothing of the cost is known there is neither cost nor margin: an unknown
+cost is never 0. Where a part of it is known, that part is the cost, and the coverage says how much is missing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class MarginState(StrEnum):
     UNMONETIZED = "unmonetized"
     NO_ACTIVITY = "no_activity"
     NEGATIVE_REVENUE = "negative_revenue"
+    UNPRICED = "unpriced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class Figures:
     """What a margin is made of; figures add up field by field.
 
     Attributes:
-        revenue, cost: in major units of one currency.
+        revenue, priced_cost: in major units of one currency; the cost of those entries that have a price.
         units: tokens or units that were paid for.
         entry_count: entries of the ledger, reversed ones not counted.
         unpriced_count: those of them without a price.
     """
 
     revenue: Decimal = ZERO
-    cost: Decimal = ZERO
+    priced_cost: Decimal = ZERO
     units: Decimal = ZERO
     entry_count: int = 0
     unpriced_count: int = 0
@@ -50,27 +52,38 @@ class Figures:
     def __add__(self, other: Figures) -> Figures:
         return Figures(
             self.revenue + other.revenue,
-            self.cost + other.cost,
+            self.priced_cost + other.priced_cost,
             self.units + other.units,
             self.entry_count + other.entry_count,
             self.unpriced_count + other.unpriced_count,
         )
 
     @property
-    def margin(self) -> Decimal:
-        """Revenue less cost."""
-        return self.revenue - self.cost
+    def cost(self) -> Decimal | None:
+        """What was paid out, as far as it is known; None where something was and nothing of it is known."""
+        is_unknown = self.unpriced_count > 0 and self.unpriced_count == self.entry_count
+        return None if is_unknown else self.priced_cost
+
+    @property
+    def margin(self) -> Decimal | None:
+        """Revenue less cost; None without a cost."""
+        return None if self.cost is None else self.revenue - self.cost
 
     @property
     def margin_percent(self) -> Decimal | None:
-        """Margin in percent of revenue, to four decimals; None unless revenue is above 0. It has no lower bound."""
-        if self.revenue <= 0:
+        """Margin in percent of revenue, to four decimals; None unless revenue is above 0 and there is a margin.
+
+        It has no lower bound.
+        """
+        if self.revenue <= 0 or self.margin is None:
             return None
         return (_HUNDRED * self.margin / self.revenue).quantize(PERCENT_STEP, rounding=ROUND_HALF_UP)
 
     @property
     def state(self) -> MarginState:
         """Why there is a percent, or why not."""
+        if self.cost is None:
+            return MarginState.UNPRICED
         if self.revenue > 0:
             return MarginState.OK
         if self.revenue < 0:

@@ -3,6 +3,9 @@
 An organization's own price wins over an imported one from its first instant on. Among the rows that hold at an
 instant, the highest tier that the request exceeds prices the whole request (strictly: 200,000 tokens are not above
 200,000), then a window of the day wins over the whole day, then the later beginning over the earlier.
+
+A request may be served in another service tier than the standard one (a batch, say). Where the model has prices of
+that tier, a kind of token that they leave out keeps its standard price; where it has none, nothing is known.
 """
 
 from __future__ import annotations
@@ -40,6 +43,31 @@ class CatalogName(NamedTuple):
     listed_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """What was called, as the sender names it.
+
+    Attributes:
+        provider: who sold it, or empty.
+        model: the model.
+        service_tier: as `service_tier_named` knows it; empty for the standard one.
+    """
+
+    provider: str
+    model: str
+    service_tier: str = ""
+
+
+# Words of senders and providers for the tier that is had without asking for one.
+_STANDARD = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
+
+
+def service_tier_named(word: str) -> str:
+    """The service tier that a sender's word means, in lower case: `batch`, `flex`, `priority`; empty for standard."""
+    tier = word.strip().lower()
+    return "" if tier in _STANDARD else tier
+
+
 ResolveModel = Callable[[str, str], CatalogName | None]
 """(provider or empty, model) as events name them → what the catalog calls it, or None."""
 
@@ -74,6 +102,7 @@ class ProviderPrice:
         above_input_tokens: holds only for requests with more input tokens; 0 for all.
         window: the part of the day it is limited to, if any.
         source: where it comes from.
+        service_tier: the tier it is limited to; empty for the standard one.
     """
 
     id: str
@@ -87,6 +116,7 @@ class ProviderPrice:
     above_input_tokens: int = 0
     window: DailyWindow | None = None
     source: str = OVERRIDE
+    service_tier: str = ""
 
     def holds(self, at: datetime) -> bool:
         """Whether it holds at an instant."""
@@ -136,29 +166,46 @@ class Prices:
     book: PriceBook
     overrides: Sequence[ProviderPrice] = ()
 
-    def holding(self, provider: str, model: str, at: datetime) -> list[ProviderPrice]:
-        """The rows that hold at an instant, one for each kind of token and tier; own rows replace imported ones."""
-        best: dict[tuple[TokenType, int], ProviderPrice] = {}
-        own = self._own(provider, model, at)
-        replaced = {price.token_type for price in own}
-        imported = [p for p in self.book.rows(provider, model) if p.holds(at) and p.token_type not in replaced]
+    def holding(self, call: ModelCall, at: datetime) -> list[ProviderPrice]:
+        """The rows of a model that hold at an instant; own rows replace imported ones.
+
+        There is one for each service tier, kind of token and size of request.
+        """
+        best: dict[tuple[str, TokenType, int], ProviderPrice] = {}
+        own = self._own(call, at)
+        replaced = {(price.service_tier, price.token_type) for price in own}
+        imported = [
+            price
+            for price in self.book.rows(call.provider, call.model)
+            if price.holds(at) and (price.service_tier, price.token_type) not in replaced
+        ]
         for price in sorted([*imported, *own], key=ProviderPrice.rank):
-            best[price.token_type, price.above_input_tokens] = price
+            best[price.service_tier, price.token_type, price.above_input_tokens] = price
         return [best[key] for key in sorted(best)]
 
     def find(
-        self, provider: str, model: str, token_type: TokenType, *, at: datetime, input_tokens: Decimal
+        self, call: ModelCall, token_type: TokenType, *, at: datetime, input_tokens: Decimal
     ) -> ProviderPrice | None:
-        """The price of one kind of token in a request with so many input tokens; None where none is known."""
-        holding = self.holding(provider, model, at)
-        fitting = [p for p in holding if not p.above_input_tokens or input_tokens > p.above_input_tokens]
+        """The price of one kind of token in a call with so many input tokens; None where none is known."""
+        holding = self.holding(call, at)
+        if not any(price.service_tier == call.service_tier for price in holding):
+            return None
+        fitting = [
+            price for price in holding if not price.above_input_tokens or input_tokens > price.above_input_tokens
+        ]
         for kind in (token_type, _STAND_IN.get(token_type)):
-            rows = [price for price in fitting if price.token_type is kind]
-            if rows:
-                return max(rows, key=ProviderPrice.rank)
+            for tier in (call.service_tier, ""):
+                rows = [price for price in fitting if price.token_type is kind and price.service_tier == tier]
+                if rows:
+                    return max(rows, key=ProviderPrice.rank)
         return None
 
-    def _own(self, provider: str, model: str, at: datetime) -> list[ProviderPrice]:
-        known = self.book.name(provider, model)
-        models, providers = {model.strip().lower(), known.model}, {provider.strip().lower(), known.provider}
-        return [p for p in self.overrides if p.holds(at) and p.model in models and p.provider in providers]
+    def _own(self, call: ModelCall, at: datetime) -> list[ProviderPrice]:
+        known = self.book.name(call.provider, call.model)
+        models = {call.model.strip().lower(), known.model}
+        providers = {call.provider.strip().lower(), known.provider}
+        return [
+            price
+            for price in self.overrides
+            if price.holds(at) and price.model in models and price.provider in providers
+        ]

@@ -8,6 +8,19 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant.
+
+    Attributes:
+        id: UUID as text.
+        default_currency: ISO 4217 code of what it bills in unless it says otherwise.
+    """
+
+    id: str
+    default_currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """A billable metric.
 

@@ -11,7 +11,7 @@ from services.kernel.ids import OrganizationId, uuid_or_none
 from services.margin.deps import Deps
 from services.margin.domain.cost_model import CostModel
 from services.margin.domain.ledger import CostEntry
-from services.margin.domain.price import Prices, ProviderPrice
+from services.margin.domain.price import ModelCall, Prices, ProviderPrice
 from services.margin.store import cost_model as cost_model_store
 from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
@@ -26,7 +26,7 @@ def provider_prices(
     with deps.db.transaction(organization) as tx:
         instant = at or projection_store.clock_of(tx, organization) or deps.clock.now()
         overrides = price_store.overrides(tx, [organization]).get(organization, ())
-    return Prices(deps.prices, overrides).holding(provider, model, instant)
+    return Prices(deps.prices, overrides).holding(ModelCall(provider, model), instant)
 
 
 def list_cost_models(deps: Deps, organization: OrganizationId, page: Page) -> Listed[CostModel]:

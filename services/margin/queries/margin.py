@@ -24,7 +24,7 @@ from services.margin.store.figure import GroupBy, Window
 MAX_GROUPS = 10_000
 # The beginning of everything, where a caller names no span.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# The currency of an answer that has neither revenue nor cost: the catalog's.
+# The currency of an organization that rating has not announced: the catalog's.
 DEFAULT_CURRENCY = "USD"
 
 Sums = dict[tuple[int, str, str], Figures]
@@ -44,14 +44,32 @@ class Span:
 
 
 def summary(deps: Deps, organization: OrganizationId, span: Span, customer: str = "") -> list[Margin]:
-    """The margin of the organization, or of one customer, in each currency."""
-    return _margins(deps, organization, span, GroupBy.NOTHING, customer)
+    """The margin of the organization, or of one customer, in each currency; nothing is converted.
+
+    The organization's own currency comes first and is always there, whatever else was paid in others.
+    """
+    with deps.db.transaction(organization) as tx:
+        now, own = _now(deps, tx, organization), _currency(tx, organization)
+        period = _period(span.start or BEGINNING, span.end or now)
+        sums = _sums(tx, Window(organization, [period], now, span.end is None, customer), GroupBy.NOTHING)
+    sums.setdefault((0, "", own), Figures())
+    margins = [Margin("", period, currency, figures) for (_, _, currency), figures in sums.items()]
+    return sorted(margins, key=lambda margin: (margin.currency != own, margin.currency))
 
 
 def by_group(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy) -> list[Margin]:
-    """The margin of every group in each currency, the lowest first, at most `MAX_GROUPS`."""
-    margins = _margins(deps, organization, span, group_by, "")
-    return sorted(margins, key=lambda margin: (margin.figures.margin, margin.group, margin.currency))[:MAX_GROUPS]
+    """The margin of every group in each currency, at most `MAX_GROUPS`: the lowest first, the unknown ones last."""
+    with deps.db.transaction(organization) as tx:
+        now = _now(deps, tx, organization)
+        period = _period(span.start or BEGINNING, span.end or now)
+        sums = _sums(tx, Window(organization, [period], now, span.end is None), group_by)
+    margins = [Margin(group, period, currency, figures) for (_, group, currency), figures in sums.items()]
+    return sorted(margins, key=_worst_first)[:MAX_GROUPS]
+
+
+def _worst_first(margin: Margin) -> tuple[bool, Decimal, str, str]:
+    amount = margin.figures.margin
+    return amount is None, ZERO if amount is None else amount, margin.group, margin.currency
 
 
 def trend(
@@ -68,22 +86,13 @@ def trend(
         steps = steps_of(_period(span.start, end), granularity) if span.start else last_steps(end, granularity)
         window = Window(organization, steps, now, span.end is None, customer)
         sums = _sums(tx, window, GroupBy.NOTHING)
-    currencies = sorted({currency for _, _, currency in sums}) or [DEFAULT_CURRENCY]
+        own = _currency(tx, organization)
+    currencies = sorted({own, *(currency for _, _, currency in sums)}, key=lambda currency: (currency != own, currency))
     return [
         Margin("", step, currency, sums.get((index, "", currency), Figures()))
         for index, step in enumerate(steps)
         for currency in currencies
     ]
-
-
-def _margins(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy, customer: str) -> list[Margin]:
-    with deps.db.transaction(organization) as tx:
-        now = _now(deps, tx, organization)
-        period = _period(span.start or BEGINNING, span.end or now)
-        sums = _sums(tx, Window(organization, [period], now, span.end is None, customer), group_by)
-    if not sums and group_by is GroupBy.NOTHING:
-        sums = {(0, "", DEFAULT_CURRENCY): Figures()}
-    return [Margin(group, period, currency, figures) for (_, group, currency), figures in sorted(sums.items())]
 
 
 def _sums(tx: Connection, window: Window, group_by: GroupBy) -> Sums:
@@ -138,6 +147,10 @@ def _by_model(
 
 def _now(deps: Deps, tx: Connection, organization: OrganizationId) -> datetime:
     return projection_store.clock_of(tx, organization) or deps.clock.now()
+
+
+def _currency(tx: Connection, organization: OrganizationId) -> str:
+    return projection_store.currency_of(tx, organization) or DEFAULT_CURRENCY
 
 
 def _period(start: datetime, end: datetime) -> Period:

@@ -1,15 +1,29 @@
-"""Cost events as they were sent, and the usage events that they name as parents."""
+"""Cost events as they were sent, the requests they are parts of, and the usage events that they name as parents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
-from services.margin.domain.cost_event import CostEvent
+from services.kernel.ids import OrganizationId
+from services.margin.domain.cost_event import CostEvent, RequestKey
 from services.margin.domain.projection import UsageEvent
+from services.margin.domain.token import TokenType
+
+# A usage event of one organization.
+ParentKey = tuple[str, str]
+
+_COLUMNS = (
+    "cost_event_id, natural_key, content_hash, external_customer_id, parent_transaction_id, request_id, occurred_at, "
+    "cost_meter_code, operation_key, provider, model, token_type, service_tier, tokens, amount, currency"
+)
+_TYPES = (
+    *("text", "bytea", "bytea", "text", "text", "text", "timestamptz"),
+    *("text", "text", "text", "text", "text", "text", "bigint", "numeric", "text"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,92 +57,156 @@ class Claimed:
     owner: Owner
 
 
+def lock_requests(tx: Connection, organization: OrganizationId, requests: Iterable[RequestKey]) -> None:
+    """Lock requests, in one order, until the end of the transaction: their parts are priced one after another."""
+    keys = sorted(requests)
+    tx.exec_driver_sql(
+        "INSERT INTO cost_requests AS r (organization_id, parent_transaction_id, request_id, revision) "
+        "SELECT %s::uuid, parent, request, 1 FROM unnest(%s::text[], %s::text[]) AS named(parent, request) "
+        "ORDER BY parent, request ON CONFLICT (organization_id, parent_transaction_id, request_id) "
+        "DO UPDATE SET revision = r.revision + 1",
+        (organization, [key.parent_transaction_id for key in keys], [key.request_id for key in keys]),
+    )
+
+
 def add_once(
-    tx: Connection,
-    organization_id: str,
-    events: Sequence[CostEvent],
-    customers: Sequence[str],
-    times: Sequence[datetime],
+    tx: Connection, organization: OrganizationId, events: Sequence[CostEvent], customers: Sequence[str]
 ) -> set[tuple[str, bytes]]:
     """Add events whose identities are both new; id and content hash of those that were added.
 
-    The constraints decide, within the batch too.
+    The constraints decide, within the batch too. Each event must say when it happened.
     """
-    rows = tx.exec_driver_sql(
-        "INSERT INTO cost_events (organization_id, cost_event_id, natural_key, content_hash, external_customer_id, "
-        "parent_transaction_id, request_id, occurred_at) SELECT %s::uuid, * FROM unnest(%s::text[], %s::bytea[], "
-        "%s::bytea[], %s::text[], %s::text[], %s::text[], %s::timestamptz[]) "
+    rows = [(organization, *_values(event, customer)) for event, customer in zip(events, customers, strict=True)]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in ("uuid", *_TYPES))
+    added = tx.exec_driver_sql(
+        f"INSERT INTO cost_events (organization_id, {_COLUMNS}) SELECT * FROM unnest({arrays}) "
         "ON CONFLICT DO NOTHING RETURNING cost_event_id, content_hash",
-        (
-            organization_id,
-            [event.cost_event_id for event in events],
-            [event.natural_key for event in events],
-            [event.content_hash for event in events],
-            list(customers),
-            [event.parent_transaction_id for event in events],
-            [event.request_id for event in events],
-            list(times),
-        ),
+        tuple(list(column) for column in zip(*rows, strict=True)),
     )
-    return {(row.cost_event_id, bytes(row.content_hash)) for row in rows}
+    return {(row.cost_event_id, bytes(row.content_hash)) for row in added}
 
 
-def known(tx: Connection, organization_id: str, events: Sequence[CostEvent]) -> list[Known]:
+def known(tx: Connection, organization: OrganizationId, events: Sequence[CostEvent]) -> list[Known]:
     """What is recorded under any identity of these events."""
     rows = tx.exec_driver_sql(
         "SELECT cost_event_id, natural_key, content_hash FROM cost_events WHERE organization_id = %(organization)s "
         "AND cost_event_id = ANY(%(ids)s) UNION SELECT cost_event_id, natural_key, content_hash FROM cost_events "
         "WHERE organization_id = %(organization)s AND natural_key = ANY(%(keys)s::bytea[])",
         {
-            "organization": organization_id,
+            "organization": organization,
             "ids": [event.cost_event_id for event in events],
             "keys": [event.natural_key for event in events if event.natural_key],
         },
     )
     return [
-        Known(r.cost_event_id, bytes(r.natural_key) if r.natural_key else None, bytes(r.content_hash)) for r in rows
+        Known(row.cost_event_id, bytes(row.natural_key) if row.natural_key else None, bytes(row.content_hash))
+        for row in rows
     ]
 
 
-def claim_waiting(tx: Connection, since: datetime, limit: int) -> list[Claimed]:
-    """Give waiting cost events to the customers of their parents that arrived meanwhile; locks what it gives."""
+def parts(tx: Connection, organization: OrganizationId, requests: Iterable[RequestKey], limit: int) -> list[CostEvent]:
+    """Everything recorded of these requests, at most `limit` of each, in the order of their ids."""
+    keys = sorted(requests)
+    rows = tx.exec_driver_sql(
+        f"SELECT part.* FROM unnest(%s::text[], %s::text[]) AS named(parent, request) CROSS JOIN LATERAL ("
+        f"SELECT {_COLUMNS} FROM cost_events WHERE organization_id = %s AND parent_transaction_id = parent "
+        "AND request_id = request ORDER BY cost_event_id LIMIT %s) AS part",
+        ([key.parent_transaction_id for key in keys], [key.request_id for key in keys], organization, limit),
+    )
+    return [_event(row) for row in rows]
+
+
+def claim_waiting(tx: Connection, parents: Iterable[ParentKey]) -> list[Claimed]:
+    """Give the cost events that waited for these usage events to their customers; locks what it gives."""
+    keys = sorted(parents)
     rows = tx.exec_driver_sql(
         """
-        WITH found AS (
-            SELECT c.organization_id, c.cost_event_id, p.external_customer_id, p.subscription_id
-            FROM cost_events c JOIN usage_parents p
-                ON p.organization_id = c.organization_id AND p.transaction_id = c.parent_transaction_id
-            WHERE c.external_customer_id = '' AND c.recorded_at >= %s AND p.external_customer_id <> ''
-            ORDER BY c.recorded_at LIMIT %s FOR UPDATE OF c SKIP LOCKED)
-        UPDATE cost_events SET external_customer_id = found.external_customer_id FROM found
-        WHERE cost_events.organization_id = found.organization_id AND cost_events.cost_event_id = found.cost_event_id
-        RETURNING found.organization_id::text, found.cost_event_id, found.external_customer_id,
-            found.subscription_id::text
+        UPDATE cost_events AS c SET external_customer_id = p.external_customer_id
+        FROM unnest(%s::uuid[], %s::text[]) AS arrived(organization, transaction_id)
+        JOIN usage_parents p ON p.organization_id = organization AND p.transaction_id = arrived.transaction_id
+        WHERE c.organization_id = organization AND c.parent_transaction_id = arrived.transaction_id
+            AND c.external_customer_id = '' AND p.external_customer_id <> ''
+        RETURNING c.organization_id::text, c.cost_event_id, p.external_customer_id, p.subscription_id::text
         """,
-        (since, limit),
+        ([organization for organization, _ in keys], [transaction_id for _, transaction_id in keys]),
     )
-    return [Claimed(r.organization_id, r.cost_event_id, Owner(r.external_customer_id, r.subscription_id)) for r in rows]
+    return [
+        Claimed(row.organization_id, row.cost_event_id, Owner(row.external_customer_id, row.subscription_id))
+        for row in rows
+    ]
 
 
-def add_parents(tx: Connection, events: Sequence[UsageEvent]) -> None:
-    """Remember whose usage events these are, for cost events that name them."""
-    tx.exec_driver_sql(
-        "INSERT INTO usage_parents (organization_id, transaction_id, external_customer_id, subscription_id) "
-        "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[]) ON CONFLICT DO NOTHING",
+def add_parents(tx: Connection, events: Sequence[UsageEvent]) -> set[ParentKey]:
+    """Remember whose usage events these are; answers those that cost events name. Locks their rows, in one order."""
+    by_key = {(event.organization_id, event.transaction_id): event for event in events}
+    ordered = [by_key[key] for key in sorted(by_key)]
+    rows = tx.exec_driver_sql(
+        "INSERT INTO usage_parents AS p (organization_id, transaction_id, external_customer_id, subscription_id, "
+        "has_cost_events) SELECT *, false FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[]) "
+        "ON CONFLICT (organization_id, transaction_id) DO UPDATE SET "
+        "external_customer_id = excluded.external_customer_id, subscription_id = excluded.subscription_id "
+        "RETURNING p.organization_id::text, p.transaction_id, p.has_cost_events",
         (
-            [event.organization_id for event in events],
-            [event.transaction_id for event in events],
-            [event.external_customer_id for event in events],
-            [event.subscription_id for event in events],
+            [event.organization_id for event in ordered],
+            [event.transaction_id for event in ordered],
+            [event.external_customer_id for event in ordered],
+            [event.subscription_id for event in ordered],
         ),
     )
+    return {(row.organization_id, row.transaction_id) for row in rows if row.has_cost_events}
 
 
-def parents(tx: Connection, organization_id: str, transaction_ids: Iterable[str]) -> dict[str, Owner]:
-    """Whose usage events these are, by transaction id; those that did not arrive are missing."""
+def name_parents(tx: Connection, organization: OrganizationId, transaction_ids: Iterable[str]) -> Mapping[str, Owner]:
+    """Note that cost events name these usage events; whose those are that arrived. Locks their rows, in one order."""
     rows = tx.exec_driver_sql(
-        "SELECT transaction_id, external_customer_id, subscription_id::text FROM usage_parents "
-        "WHERE organization_id = %s AND transaction_id = ANY(%s)",
-        (organization_id, sorted(set(transaction_ids))),
+        "INSERT INTO usage_parents AS p (organization_id, transaction_id, external_customer_id, has_cost_events) "
+        "SELECT %s::uuid, named, '', true FROM unnest(%s::text[]) AS named "
+        "ON CONFLICT (organization_id, transaction_id) DO UPDATE SET has_cost_events = true "
+        "RETURNING p.transaction_id, p.external_customer_id, p.subscription_id::text",
+        (organization, sorted(set(transaction_ids))),
     )
-    return {row.transaction_id: Owner(row.external_customer_id, row.subscription_id) for row in rows}
+    return {
+        row.transaction_id: Owner(row.external_customer_id, row.subscription_id)
+        for row in rows
+        if row.external_customer_id
+    }
+
+
+def _values(event: CostEvent, customer: str) -> tuple[object, ...]:
+    return (
+        event.cost_event_id,
+        event.natural_key,
+        event.content_hash,
+        customer,
+        event.parent_transaction_id,
+        event.request_id,
+        event.occurred_at,
+        event.cost_meter_code,
+        event.operation_key,
+        event.provider,
+        event.model,
+        event.token_type.value,
+        event.service_tier,
+        event.tokens,
+        event.amount,
+        event.currency,
+    )
+
+
+def _event(row: Row[Any]) -> CostEvent:
+    return CostEvent(
+        cost_event_id=row.cost_event_id,
+        cost_meter_code=row.cost_meter_code,
+        parent_transaction_id=row.parent_transaction_id,
+        external_customer_id=row.external_customer_id,
+        request_id=row.request_id,
+        operation_key=row.operation_key,
+        occurred_at=row.occurred_at,
+        provider=row.provider,
+        model=row.model,
+        token_type=TokenType(row.token_type),
+        tokens=row.tokens,
+        amount=row.amount,
+        currency=row.currency,
+        service_tier=row.service_tier,
+    )

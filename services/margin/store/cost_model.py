@@ -91,7 +91,13 @@ def _rule_to_json(rule: PerUnit | PerModel) -> dict[str, Any]:
             name: [_text(rates.input_per_million), _text(rates.output_per_million)]
             for name, rates in rule.rates.items()
         },
-        "properties": [rule.provider_property, rule.model_property, rule.token_type_property, rule.tokens_property],
+        "properties": [
+            rule.provider_property,
+            rule.model_property,
+            rule.token_type_property,
+            rule.tokens_property,
+            rule.service_tier_property,
+        ],
     }
 
 

@@ -10,7 +10,10 @@ from sqlalchemy.engine import Connection, Row
 from services.margin.domain.price import OVERRIDE, ProviderPrice
 from services.margin.domain.token import TokenType
 
-_COLUMNS = "provider, model, token_type, amount_per_million, currency, effective_from, effective_to, above_input_tokens"
+_COLUMNS = (
+    "provider, model, token_type, amount_per_million, currency, effective_from, effective_to, above_input_tokens, "
+    "service_tier"
+)
 
 
 def is_imported(tx: Connection, source: str, content_hash: bytes) -> bool:
@@ -27,7 +30,7 @@ def add_import(tx: Connection, source: str, content_hash: bytes, rows: Sequence[
     tx.exec_driver_sql(
         f"INSERT INTO catalog_prices (id, {_COLUMNS}, daily_start, daily_end, source) "
         "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::text[], "
-        "%s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::time[], %s::time[], %s::text[]) "
+        "%s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[], %s::time[], %s::time[], %s::text[]) "
         "ON CONFLICT DO NOTHING",
         tuple(list(column) for column in zip(*map(_catalog_row, rows), strict=True)),
     )
@@ -58,6 +61,7 @@ def _values(price: ProviderPrice) -> tuple[object, ...]:
         price.effective_from,
         price.effective_to,
         price.above_input_tokens,
+        price.service_tier,
     )
 
 
@@ -65,7 +69,7 @@ def add_override(tx: Connection, organization_id: str, price: ProviderPrice, cre
     """Add an organization's own price."""
     tx.exec_driver_sql(
         f"INSERT INTO price_overrides (organization_id, id, {_COLUMNS}, created_at) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (organization_id, price.id, *_values(price), created_at),
     )
 
@@ -95,4 +99,5 @@ def _override(row: Row[tuple[object, ...]]) -> ProviderPrice:
         row.effective_to,
         row.above_input_tokens,
         source=OVERRIDE,
+        service_tier=row.service_tier,
     )

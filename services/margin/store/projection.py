@@ -5,9 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from psycopg.types.json import Jsonb
 from sqlalchemy.engine import Connection
 
-from services.margin.domain.projection import ClockAdvance, Metric, Subscription
+from services.margin.domain.projection import ClockAdvance, Metric, Organization, Subscription
+
+
+def save_organization(tx: Connection, organization: Organization) -> None:
+    """Keep an organization as it is now."""
+    tx.exec_driver_sql(
+        "INSERT INTO organizations (organization_id, default_currency) VALUES (%s, %s) "
+        "ON CONFLICT (organization_id) DO UPDATE SET default_currency = excluded.default_currency",
+        (organization.id, organization.default_currency),
+    )
+
+
+def currency_of(tx: Connection, organization_id: str) -> str | None:
+    """The default currency of an organization; None where it is not known."""
+    return tx.exec_driver_sql(
+        "SELECT default_currency FROM organizations WHERE organization_id = %s", (organization_id,)
+    ).scalar_one_or_none()
 
 
 def save_metric(tx: Connection, metric: Metric) -> None:
@@ -16,6 +33,18 @@ def save_metric(tx: Connection, metric: Metric) -> None:
         "INSERT INTO metrics (organization_id, code, sums, field_name) VALUES (%s, %s, %s, %s) "
         "ON CONFLICT (organization_id, code) DO UPDATE SET sums = excluded.sums, field_name = excluded.field_name",
         (metric.organization_id, metric.code, metric.is_sum, metric.field_name),
+    )
+
+
+def lock_metrics(tx: Connection, codes: Iterable[tuple[str, str]]) -> None:
+    """Lock metrics by (organization, code), known or not, in one order, until the end of the transaction.
+
+    Whoever lets usage wait for a metric and whoever announces it hold this, so that one of them sees the other.
+    """
+    keys = sorted({f"{organization}/{code}" for organization, code in codes})
+    tx.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock(hashtextextended('farebox.metric/' || key, 0)) FROM unnest(%s::text[]) AS key",
+        (keys,),
     )
 
 
@@ -72,6 +101,40 @@ def save_clock(tx: Connection, advance: ClockAdvance) -> None:
         "ON CONFLICT (organization_id) DO UPDATE SET clock_now = excluded.clock_now, revision = excluded.revision "
         "WHERE test_clocks.revision < excluded.revision",
         (advance.organization_id, advance.now, advance.revision),
+    )
+
+
+def let_clock_wait(tx: Connection, advance: ClockAdvance) -> None:
+    """Keep an advance until its usage is costed; a later one of the same clock takes its place."""
+    tx.exec_driver_sql(
+        "INSERT INTO waiting_clocks (organization_id, clock_now, revision, positions) VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT (organization_id) DO UPDATE SET clock_now = excluded.clock_now, revision = excluded.revision, "
+        "positions = excluded.positions WHERE waiting_clocks.revision < excluded.revision",
+        (advance.organization_id, advance.now, advance.revision, Jsonb(advance.positions)),
+    )
+
+
+def waiting_clocks(tx: Connection) -> list[ClockAdvance]:
+    """The advances that wait, locked; those that another replica looks at are left to it."""
+    rows = tx.exec_driver_sql(
+        "SELECT organization_id::text, clock_now, revision, positions FROM waiting_clocks "
+        "ORDER BY organization_id FOR UPDATE SKIP LOCKED"
+    )
+    return [
+        ClockAdvance(
+            row.organization_id,
+            row.clock_now,
+            row.revision,
+            {int(shard): last for shard, last in row.positions.items()},
+        )
+        for row in rows
+    ]
+
+
+def forget_waiting_clocks(tx: Connection, organization_ids: Iterable[str]) -> None:
+    """Let these organizations' clocks wait no longer."""
+    tx.exec_driver_sql(
+        "DELETE FROM waiting_clocks WHERE organization_id = ANY(%s::uuid[])", (sorted(organization_ids),)
     )
 
 

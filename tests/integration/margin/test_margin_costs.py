@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from services.chassis.db import Database
 from services.chassis.page import Page, read_page
-from services.kernel.errors import UnavailableError
 from services.margin.commands import cost_event
 from services.margin.commands import cost_model as cost_models
 from services.margin.commands import price as prices
-from services.margin.commands.usage import cost_usage
+from services.margin.commands.usage import cost_usage, save_metric
 from services.margin.deps import Deps
 from services.margin.domain.cost_event import CostEvent, Outcome
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit
@@ -31,16 +29,11 @@ from services.margin.queries.margin import Span
 from services.margin.store import projection as projections
 from services.margin.store.figure import GroupBy
 from services.margin.store.ledger import EntryFilter
-from tests.support.margin import ACME, NOW, OTHER, SUBSCRIPTION, deps_on, usage
+from tests.support.margin import ACME, NOW, OTHER, SUBSCRIPTION, usage
 
 INPUT = {"model": "gpt-4o", "type": "input", "tokens": 1000}
 OUTPUT = {"model": "gpt-4o", "type": "output", "tokens": 500}
 EVENT = CostEvent("ce-1", "ai_tokens", "", "cust_1", "req-1", "chat", NOW, "openai", "gpt-4o", TokenType.INPUT, 1000)
-
-
-@pytest.fixture
-def deps(database_for: Callable[[str], Database]) -> Deps:
-    return deps_on(database_for("margin"))
 
 
 def cost_model(deps: Deps, rule: PerUnit | PerModel | None = None, **fields: Any) -> CostModel:
@@ -60,8 +53,8 @@ def record(deps: Deps, *events: CostEvent) -> Sequence[Outcome]:
 
 
 def figures(deps: Deps) -> Figures:
-    (margin,) = margins.summary(deps, ACME, Span())
-    return margin.figures
+    """Of everything, in the organization's own currency."""
+    return margins.summary(deps, ACME, Span())[0].figures
 
 
 def groups(deps: Deps, group_by: GroupBy) -> dict[str, Figures]:
@@ -119,10 +112,18 @@ def test_units_cost_a_fixed_amount_each(deps: Deps) -> None:
     }
 
 
-def test_a_cost_per_unit_waits_for_its_metric(deps: Deps) -> None:
+def test_a_cost_per_unit_waits_for_its_metric_by_itself(deps: Deps) -> None:
+    """Usage of a metric that rating has not announced waits; others behind it are costed, a voided one is forgotten."""
     cost_model(deps, PerUnit(Decimal(1)))
-    with pytest.raises(UnavailableError):
-        take(deps, usage("t1"))
+    cost_model(deps, metric_code="tokens")
+    take(deps, usage("t1"), usage("t2"), usage("t3", INPUT, code="tokens"))
+    take(deps, usage("t2", is_voided=True))
+    assert figures(deps).cost == Decimal("0.0025")
+    announced = Metric(ACME, "llm_tokens", is_sum=False, field_name="")
+    for _ in range(2):
+        with deps.db.worker_transaction() as tx:
+            save_metric(deps, tx, announced)
+        assert figures(deps).cost == Decimal("1.0025")
 
 
 def test_the_time_of_the_event_fixes_the_price(deps: Deps) -> None:
@@ -145,12 +146,16 @@ def test_an_own_price_holds_for_its_organization_alone(deps: Deps) -> None:
         prices.set_provider_price(deps, tx, ACME, price)
     cost_model(deps)
     take(deps, usage("old", INPUT, occurred_at=NOW - timedelta(seconds=1)), usage("new", INPUT))
-    found = {m.currency: m.figures.cost for m in margins.summary(deps, ACME, Span())}
+    found = {margin.currency: margin.figures.cost for margin in margins.summary(deps, ACME, Span())}
     assert found == {"USD": Decimal("0.0025"), "EUR": Decimal("0.001")}
-    own = [p for p in lists.provider_prices(deps, ACME, "openai", "gpt-4o", None) if p.token_type is TokenType.INPUT]
+    own = [
+        price
+        for price in lists.provider_prices(deps, ACME, "openai", "gpt-4o", None)
+        if price.token_type is TokenType.INPUT and not price.service_tier
+    ]
     others = lists.provider_prices(deps, OTHER, "openai", "gpt-4o", None)
-    assert [p.currency for p in own] == ["EUR"]
-    assert {p.currency for p in others} == {"USD"}
+    assert [price.currency for price in own] == ["EUR"]
+    assert {price.currency for price in others} == {"USD"}
 
 
 def test_a_withdrawn_model_costs_nothing_more_and_keeps_what_it_did(deps: Deps) -> None:
@@ -208,9 +213,6 @@ def test_a_parent_tells_the_customer_whenever_it_comes(deps: Deps, *, parent_fir
     if not parent_first:
         assert groups(deps, GroupBy.CUSTOMER)[""].cost == Decimal("0.0025")
         take(deps, usage("t1", external_customer_id="cust_9"))
-    for _ in range(2):
-        with deps.db.worker_transaction() as tx:
-            cost_event.claim_waiting(deps, tx)
     found = groups(deps, GroupBy.CUSTOMER)
     assert found["cust_9"] == Figures(Decimal(0), Decimal("0.0025"), Decimal(1000), 1, 0)
     assert found.get("", Figures()) == Figures()

@@ -50,11 +50,6 @@ ENTRIES = [
 UNTIL_NOW = Span()
 
 
-@pytest.fixture
-def deps(database_for: Callable[[str], Database]) -> Deps:
-    return deps_on(database_for("margin"))
-
-
 def accrue(deps: Deps, message: RevenueAccrued) -> None:
     with deps.db.worker_transaction() as tx:
         projections.accrue(deps, tx, revenue_accrued(message.SerializeToString()))

@@ -118,3 +118,42 @@ def test_the_latest_beginning_holds_then_the_last_made() -> None:
 def test_a_negative_cost_is_refused(rule: PerUnit | PerModel) -> None:
     with pytest.raises(InvalidArgumentError):
         require_valid(model(rule))
+
+
+def test_a_rate_that_is_not_given_is_unknown_and_never_free() -> None:
+    """With a rate for input alone, output is unpriced: neither free nor at the list's price."""
+    rule = PerModel({"gpt-4o": Rates(input_per_million=Decimal(1)), "in-house": Rates(input_per_million=Decimal(1))})
+    for name in ("gpt-4o", "in-house"):
+        lines = cost(rule, {"model": name, "input_tokens": 1_000_000, "output_tokens": 1_000_000})
+        assert {line.token_type: line.amount for line in lines} == {TokenType.INPUT: Decimal(1), TokenType.OUTPUT: None}
+
+
+@pytest.mark.parametrize("given", [{"service_tier": "batch"}, {"processing": "batch"}, {"batch": True}])
+def test_a_batch_is_told_in_three_ways(given: dict[str, Any]) -> None:
+    """Rates of the standard tier are not those of another one; without a price of that tier it is unpriced."""
+    rule = PerModel({"gpt-4o": Rates(Decimal(1), Decimal(2))})
+    (line,) = cost(rule, {"model": "gpt-4o", "type": "input", "tokens": 5, **given})
+    assert line.amount is None
+    (standard,) = cost(rule, {"model": "gpt-4o", "type": "input", "tokens": 1_000_000, "batch": False})
+    assert standard.amount == Decimal(1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "properties", "units"),
+    [
+        (PerUnit(Decimal("1e15")), {}, "2"),
+        (PerUnit(Decimal(1)), {}, "-1e16"),
+        (PerModel({"m": Rates(Decimal("1e15"))}), {"model": "m", "type": "input", "tokens": "1e7"}, "1"),
+    ],
+)
+def test_a_cost_that_cannot_be_is_unpriced(rule: PerUnit | PerModel, properties: dict[str, Any], units: str) -> None:
+    """A quadrillion for one event is a mistake: it is shown without a price, and is in no sum."""
+    (line,) = cost(rule, properties, units)
+    assert (line.amount, line.price_id) == (None, None)
+
+
+def test_a_name_that_is_no_name_names_nothing() -> None:
+    """Names too long for an index, or that no database takes, leave a line without a model."""
+    for name in ("m" * 201, "m\0", 7, None):
+        (line,) = cost(PerModel(), {"model": name, "type": "input", "tokens": 5})
+        assert (line.model, line.amount) == ("", None)

@@ -19,7 +19,7 @@ from services.kernel.period import Period
 from services.margin.convert import price_catalog
 from services.margin.domain.costing import cost_of_request
 from services.margin.domain.margin import Figures, total
-from services.margin.domain.price import PriceBook, Prices
+from services.margin.domain.price import ModelCall, PriceBook, Prices, service_tier_named
 from services.margin.domain.revenue import AccrualEntry, RevenueKind
 from services.margin.domain.token import TokenType, disjoint, token_type_named
 from tests.oracles.accrued_revenue import earned, earned_in
@@ -29,8 +29,6 @@ TOKEN_CASES = {case["id"]: case for case in CASES["token_cost_cases"]}
 FORMULA_CASES = {case["id"]: case for case in CASES["margin_formula_cases"]}
 DEVIATIONS = (Path(__file__).parents[3] / "docs" / "deviations-margin.md").read_text()
 
-# Batch and flex discounts depend on a property of the request that cost models do not read yet.
-TOKEN_CASES_LATER = {"oai-gpt5-flex", "oai-gpt41-batch"}
 FORMULA_CASES_LATER = {
     "MF-usage-graduated-accrual",
     "MF-usage-volume-negative-day",
@@ -65,14 +63,14 @@ def book() -> PriceBook:
     return price_catalog.book()
 
 
-@pytest.mark.parametrize(
-    "case", [TOKEN_CASES[name] for name in TOKEN_CASES if name not in TOKEN_CASES_LATER], ids=lambda c: c["id"]
-)
+@pytest.mark.parametrize("case", TOKEN_CASES.values(), ids=lambda case: case["id"])
 def test_token_cost(book: PriceBook, case: dict[str, Any]) -> None:
     """The cost of a request is the sum of its kinds of token at the prices of its time, exact to the last digit."""
     tokens = {token_type_named(bucket): Decimal(count) for bucket, count in case["usage"].items()}
     at = datetime.fromisoformat(case["timestamp"])
-    lines = cost_of_request(Prices(book), case["provider"], case["model"], tokens, at=at)
+    context = case["price_context"]
+    tier = service_tier_named(context.get("service_tier") or context.get("processing", ""))
+    lines = cost_of_request(Prices(book), ModelCall(case["provider"], case["model"], tier), tokens, at=at)
     assert sum(line.amount for line in lines if line.amount is not None) == Decimal(case["expected_cost_usd"])
     assert {line.model for line in lines} == {case["canonical_model"]}
     expected = {token_type_named(line["bucket"]): Decimal(line["unit_price"]) for line in case["lines"]}
@@ -95,9 +93,8 @@ def test_inclusive_totals_split_into_the_same_kinds(case: dict[str, Any]) -> Non
 
 def test_every_case_is_run_or_named_as_a_deviation() -> None:
     """No case is left out silently: what is not run is listed and explained."""
-    assert TOKEN_CASES.keys() >= TOKEN_CASES_LATER
     assert {*MARGIN_CASES, *OTHER_CASES, *FORMULA_CASES_LATER} == FORMULA_CASES.keys()
-    for name in TOKEN_CASES_LATER | FORMULA_CASES_LATER:
+    for name in FORMULA_CASES_LATER:
         assert f"`{name}`" in DEVIATIONS
 
 
