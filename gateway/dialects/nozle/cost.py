@@ -27,20 +27,27 @@ V = TypeVar("V")
 DEFAULT_CURRENCY = "USD"
 # More than any provider has; what is not named is looked up in the providers' prices.
 MAX_MODELS = 1000
-_PROPERTIES = ("provider_property", "model_property", "token_type_property", "tokens_property")
+_PROPERTIES = (
+    *("provider_property", "model_property", "token_type_property", "tokens_property"),
+    "service_tier_property",
+)
 
+_TIER = "How the request was served: `batch`, `flex`, `priority`. `processing: batch` says the same of a batch."
+ServiceTier = Annotated[str, Meta(max_length=200, description=_TIER)]
 MinorAmount = Annotated[ExactNumber, Meta(description="Minor units, with decimals: 0.25 is a quarter of a cent.")]
 
 
 class CostEventProperties(Struct, kw_only=True):
     """What was bought: tokens of a model, or anything else by its `amount` in major units."""
 
-    provider: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
-    model: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
+    provider: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    model: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
     type: Annotated[str, TOKEN_TYPE.meta, of("token_type")] | UnsetType = UNSET
     tokens: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     amount: DecimalInput | UnsetType = UNSET
     currency: CurrencyCode | UnsetType = UNSET
+    service_tier: ServiceTier | UnsetType = UNSET
+    processing: Literal["batch"] | UnsetType = UNSET
 
 
 class CostEventBody(Struct, kw_only=True):
@@ -89,6 +96,7 @@ class NewCostModel(Struct, kw_only=True):
     model_property: Code | UnsetType = UNSET
     token_type_property: Code | UnsetType = UNSET
     tokens_property: Code | UnsetType = UNSET
+    service_tier_property: Code | UnsetType = UNSET
 
 
 class Rates(Struct, kw_only=True):
@@ -115,6 +123,7 @@ class CostModel(Identified, kw_only=True):
     model_property: str | UnsetType | None = UNSET
     token_type_property: str | UnsetType | None = UNSET
     tokens_property: str | UnsetType | None = UNSET
+    service_tier_property: str | UnsetType | None = UNSET
 
 
 async def record(request: Request[Nothing, Nothing, CostEventBody]) -> RecordedCost:
@@ -161,7 +170,9 @@ def cost_event_from_api(body: CostEventBody) -> CostEventMessage:
     if body.parent_transaction_id is UNSET and body.external_customer_id is UNSET:
         raise invalid("external_customer_id", "value_is_mandatory", "or parent_transaction_id must be given")
     event, _ = patch(CostEventMessage(), body, skip=("properties",))
-    patch(event, body.properties)
+    patch(event, body.properties, skip=("processing",))
+    if body.properties.processing is not UNSET:
+        event.service_tier = body.properties.processing
     return event
 
 
