@@ -78,7 +78,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(OrganizationServicer(deps), server)
     catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(deps), server)
     customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(CustomerServicer(deps), server)
-    subscription_service_pb2_grpc.add_SubscriptionServiceServicer_to_server(SubscriptionServicer(deps), server)  # type: ignore[abstract] # ListPlanChanges answers UNIMPLEMENTED yet
+    subscription_service_pb2_grpc.add_SubscriptionServiceServicer_to_server(SubscriptionServicer(deps), server)
     test_clock_service_pb2_grpc.add_TestClockServiceServicer_to_server(TestClockServicer(deps), server)
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageServicer(deps), server)
     invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)

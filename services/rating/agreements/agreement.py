@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.kernel.cadence import Cadence, period_containing
+from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.resolution import Resolution
@@ -119,6 +120,20 @@ class Agreement:
         change = self.subscription.pending_change
         candidates = (change.effective_at if change else None, self.trial_end_due_at, self.ending_at)
         return min((each for each in candidates if each is not None), default=None)
+
+    def require_customer(self, external_customer_id: str) -> None:
+        """Refuse a subscription of another customer than the named one, as if it were not there; empty names nobody.
+
+        Raises:
+            NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        """
+        if external_customer_id and external_customer_id != self.external_customer_id:
+            raise NotFoundError(
+                "SUBSCRIPTION_UNKNOWN",
+                "this customer has no such subscription",
+                external_id=self.subscription.external_id,
+                external_customer_id=external_customer_id,
+            )
 
     def moved(self, subscription: Subscription) -> Agreement:
         """The agreement after a verb moved its subscription."""

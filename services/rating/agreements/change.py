@@ -27,7 +27,15 @@ class ChangeKind(StrEnum):
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
+    SIDEGRADE = "sidegrade"
     CANCELLATION = "cancellation"
+
+
+def direction(plan: Plan, new_plan: Plan) -> ChangeKind:
+    """Which way a change of plan goes: by the base price of a year."""
+    if new_plan.yearly_amount < plan.yearly_amount:
+        return ChangeKind.DOWNGRADE
+    return ChangeKind.SIDEGRADE if new_plan.yearly_amount == plan.yearly_amount else ChangeKind.UPGRADE
 
 
 class ChangeTiming(StrEnum):
@@ -45,7 +53,7 @@ class ChangePreview:
     A change at a period's end is billed by the billing run at that boundary; the fees shown are those it will make.
 
     Attributes:
-        kind: upgrade, downgrade or cancellation.
+        kind: upgrade, downgrade, sidegrade or cancellation.
         effective_at: when it takes effect.
         ends_period: the full period of the old plan that it cuts or ends.
         old_fee: the old plan's base price up to the change, when that was not yet billed.
@@ -106,8 +114,8 @@ def preview_change(
 ) -> ChangePreview:
     """What moving from `plan` to `new_plan` will cost and credit.
 
-    A plan of a lower yearly price is a downgrade and waits for the period's end unless asked for now; any
-    other is an upgrade and happens now.
+    A downgrade waits for the period's end unless it is asked for now; any other change happens now, unless it is asked
+    for at the period's end.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`.
@@ -116,12 +124,9 @@ def preview_change(
     _require_active(subscription)
     if new_plan.currency != plan.currency:
         raise InvalidArgumentError.of_field("plan_code", "value_is_invalid", "is in another currency")
-    is_downgrade = new_plan.yearly_amount < plan.yearly_amount
-    kind = ChangeKind.DOWNGRADE if is_downgrade else ChangeKind.UPGRADE
-    if timing is ChangeTiming.DEFAULT:
-        timing = ChangeTiming.PERIOD_END if is_downgrade else ChangeTiming.NOW
+    kind = direction(plan, new_plan)
     nominal = period_containing(subscription.cadence(plan.interval, timezone), at)
-    effective_at = at if timing is ChangeTiming.NOW else nominal.end
+    effective_at = at if _happens_now(kind, timing) else nominal.end
     cut = start_of_day(effective_at, timezone)
     return ChangePreview(
         kind,
@@ -131,6 +136,11 @@ def preview_change(
         new_fee=_new_fee(subscription, new_plan, effective_at, timezone),
         unused=_unused(subscription, plan, nominal, cut, at, timezone),
     )
+
+
+def _happens_now(kind: ChangeKind, timing: ChangeTiming) -> bool:
+    """Whether a change of plan takes effect at once: as asked, or by the rule that only a downgrade waits."""
+    return kind is not ChangeKind.DOWNGRADE if timing is ChangeTiming.DEFAULT else timing is ChangeTiming.NOW
 
 
 def request_change(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from farebox.rating.v1 import catalog_service_pb2
 from farebox.rating.v1 import subscription_pb2 as pb
 from farebox.rating.v1 import subscription_service_pb2 as service_pb2
 from services.kernel.cadence import Alignment
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import uuid_or_none
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.change import ChangeTiming
+from services.rating.agreements.change import ChangeKind, ChangeTiming
+from services.rating.agreements.queries import PlanChanges
 from services.rating.agreements.resolution import Resolution
+from services.rating.agreements.store import SubscriptionsWanted
 from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange, VersionMove
+from services.rating.catalog.convert.plans import plan_to_pb
 from services.rating.shared.subscription_state import SubscriptionState
-from services.wire.values import instant_or_none_of, instant_to_pb, period_to_pb
+from services.wire.values import instant_or_none_of, instant_to_pb, page_to_pb, period_to_pb
 
 # Keyed by number: an enum on the wire is one, and may be one that we do not know.
 _STATES: dict[int, SubscriptionState] = {
@@ -40,6 +43,11 @@ _RESOLUTIONS: dict[int, Resolution] = {
     service_pb2.CREDIT_ACTION_REFUND: Resolution.REFUND,
     service_pb2.CREDIT_ACTION_OFFSET: Resolution.OFFSET,
     service_pb2.CREDIT_ACTION_NONE: Resolution.NONE,
+}
+_DIRECTIONS = {
+    ChangeKind.UPGRADE: pb.CHANGE_DIRECTION_UPGRADE,
+    ChangeKind.DOWNGRADE: pb.CHANGE_DIRECTION_DOWNGRADE,
+    ChangeKind.SIDEGRADE: pb.CHANGE_DIRECTION_SIDEGRADE,
 }
 _STATES_TO_PB = {
     SubscriptionState.PENDING: pb.Subscription.STATE_PENDING,
@@ -67,6 +75,7 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
         alignment=alignment,
         starts_at=instant_or_none_of(message, "started_at"),
         ending_at=instant_or_none_of(message, "ending_at"),
+        change_existing=message.change_existing,
     )
 
 
@@ -86,12 +95,21 @@ def resolution_from_pb(action: int) -> Resolution:
     return found
 
 
-def states_from_pb(states: Iterable[int]) -> tuple[SubscriptionState, ...]:
-    """The states a list is wanted in; none means active."""
-    wanted = tuple(states)
-    if any(each not in _STATES for each in wanted):
-        raise _unknown("states")
-    return tuple(_STATES[each] for each in wanted) or (SubscriptionState.ACTIVE,)
+def wanted_from_pb(request: service_pb2.ListSubscriptionsRequest) -> SubscriptionsWanted:
+    """The filters of a list of subscriptions; without states it is of active ones, or of any where ids are given."""
+    with inside() as checks:
+        if any(state not in _STATES for state in request.states):
+            checks.refuse("states", "value_is_invalid", "is not one of the known values")
+        if any(uuid_or_none(each) is None for each in request.ids):
+            checks.refuse("ids", "value_is_invalid", "are Farebox ids")
+        by_default = tuple(_STATES.values()) if request.ids else (SubscriptionState.ACTIVE,)
+        return SubscriptionsWanted(
+            states=tuple(_STATES[state] for state in request.states if state in _STATES) or by_default,
+            external_customer_id=request.external_customer_id,
+            plan_code=request.plan_code,
+            ids=tuple(request.ids),
+            currency=request.currency,
+        )
 
 
 def subscription_to_pb(agreement: Agreement, current_period: Period | None) -> pb.Subscription:
@@ -118,6 +136,8 @@ def subscription_to_pb(agreement: Agreement, current_period: Period | None) -> p
         plan_currency=agreement.plan.currency.code,
         previous_subscription_id=subscription.previous_id or "",
         plan_id=agreement.plan_version.plan_id,
+        previous_plan_code=subscription.previous_plan_code or "",
+        anchored_at=instant_to_pb(subscription.anchor),
     )
 
 
@@ -145,6 +165,27 @@ def change_to_pb(change: SubscriptionChange, *, is_preview: bool) -> pb.Subscrip
         currency=agreement.plan.currency.code,
         previous_subscription=None if previous is None else subscription_to_pb(previous, None),
         invoice_ids=() if is_preview else billed.invoice_ids,
+        direction=_DIRECTIONS[change.kind] if change.kind is not None else None,
+    )
+
+
+def plan_changes_to_pb(found: PlanChanges) -> service_pb2.ListPlanChangesResponse:
+    """The plans a subscription could move to."""
+    held = found.subscription
+    return service_pb2.ListPlanChangesResponse(
+        subscription=subscription_to_pb(held.agreement, held.current_period),
+        plan=plan_to_pb(held.agreement.plan_version),
+        options=[
+            service_pb2.ListPlanChangesResponse.Option(
+                plan=plan_to_pb(option.version),
+                direction=_DIRECTIONS[option.kind],
+                effective_at=instant_to_pb(option.effective_at),
+                refusal=option.refusal,
+            )
+            for option in found.options.items
+        ],
+        page=page_to_pb(found.options),
+        pending_plan=plan_to_pb(found.pending) if found.pending is not None else None,
     )
 
 

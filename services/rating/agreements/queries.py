@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
@@ -11,9 +11,12 @@ from services.kernel.ids import OrganizationId, SubscriptionId, uuid_or_none
 from services.kernel.period import Period
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.change import direction, preview_change
+from services.rating.agreements.subscription_change import PlanOption
+from services.rating.catalog.store.plans import list_plans, plan_version
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
-from services.rating.shared.subscription_state import SubscriptionState
+from services.rating.pricing.catalog import PlanVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +33,27 @@ class Dated:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which subscriptions a list is of; empty texts mean all.
+class PlanChanges:
+    """The plans a subscription could move to.
 
     Attributes:
-        states: in any of these states.
-        external_customer_id: only this customer's.
-        plan_code: only to this plan.
+        subscription: as it stands now.
+        pending: the plan version that is agreed to follow; None for none.
+        options: a page of the plans on sale, by code.
     """
 
-    states: Sequence[SubscriptionState]
-    external_customer_id: str = ""
-    plan_code: str = ""
+    subscription: Dated
+    pending: PlanVersion | None
+    options: Listed[PlanOption]
 
 
-def get_subscription(deps: Deps, organization: OrganizationId, external_id: str, subscription_id: str) -> Dated:
+def get_subscription(
+    deps: Deps, organization: OrganizationId, external_id: str, subscription_id: str, external_customer_id: str
+) -> Dated:
     """The subscription with this Farebox id, or else with this external id.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's; an empty name means anybody's.
     """
     if subscription_id and uuid_or_none(subscription_id) is None:
         raise InvalidArgumentError.of_field("id", "invalid_format", "is not an id")
@@ -57,19 +62,51 @@ def get_subscription(deps: Deps, organization: OrganizationId, external_id: str,
             found = store.agreement(tx, organization, SubscriptionId(subscription_id))
         else:
             found = store.latest_agreement(tx, organization, external_id)
+        found.require_customer(external_customer_id)
         return Dated(found, found.period_at(now_of(deps, tx, organization)))
 
 
-def list_subscriptions(deps: Deps, organization: OrganizationId, page: Page, wanted: Wanted) -> Listed[Dated]:
+def list_subscriptions(
+    deps: Deps, organization: OrganizationId, page: Page, wanted: store.SubscriptionsWanted
+) -> Listed[Dated]:
     """Subscriptions, newest first."""
     with deps.db.transaction(organization) as tx:
-        listed = store.list_agreements(
-            tx,
-            organization,
-            page,
-            external_customer_id=wanted.external_customer_id,
-            plan_code=wanted.plan_code,
-            states=wanted.states,
-        )
+        listed = store.list_agreements(tx, organization, page, wanted)
         now = now_of(deps, tx, organization)
         return listed.map(lambda agreement: Dated(agreement, agreement.period_at(now)))
+
+
+def list_plan_changes(
+    deps: Deps, organization: OrganizationId, page: Page, external_id: str, external_customer_id: str
+) -> PlanChanges:
+    """The plans on sale with what moving a subscription to each would be, whether or not something is pending.
+
+    Raises:
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
+    """
+    with deps.db.transaction(organization) as tx:
+        found = store.latest_agreement(tx, organization, external_id)
+        found.require_customer(external_customer_id)
+        now = now_of(deps, tx, organization)
+        change = found.subscription.pending_change
+        pending = None
+        if change is not None and change.plan_code is not None and change.plan_version is not None:
+            pending = plan_version(tx, organization, change.plan_code, change.plan_version)
+        offered = list_plans(tx, organization, page)
+        options = offered.map(lambda version: _option(found, version, now))
+        return PlanChanges(Dated(found, found.period_at(now)), pending, options)
+
+
+def _option(agreement: Agreement, version: PlanVersion, at: datetime) -> PlanOption:
+    """What moving to a plan would be; a preview says what it would cost."""
+    kind = direction(agreement.plan, version.plan)
+    if version.plan_id == agreement.plan_version.plan_id:
+        return PlanOption(version, kind, refusal="PLAN_UNCHANGED")
+    if version.plan.currency != agreement.plan.currency:
+        return PlanOption(version, kind, refusal="CURRENCY_MISMATCH")
+    if not agreement.is_active:
+        return PlanOption(version, kind, refusal="SUBSCRIPTION_NOT_ACTIVE")
+    if agreement.subscription.pending_change is not None:
+        return PlanOption(version, kind, refusal="CHANGE_ALREADY_PENDING")
+    preview = preview_change(agreement.subscription, agreement.plan, version.plan, at=at, timezone=agreement.timezone)
+    return PlanOption(version, kind, preview.effective_at)

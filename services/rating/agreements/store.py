@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_versions
 from services.rating.catalog.store.taxes import TaxLevels, tax_codes_of, tax_levels
 from services.rating.pricing.catalog import PlanVersion
-from services.rating.shared.rows import lock_row, read_list
+from services.rating.shared.rows import lock_row, named_in, read_list
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import ORGANIZATIONS, PLANS
 from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
@@ -100,23 +101,42 @@ def latest_agreement(tx: Connection, organization: OrganizationId, external_id: 
     return _one(tx, chosen, external_id=external_id)
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionsWanted:
+    """Which subscriptions a list is of; every filter that is set must hold.
+
+    Attributes:
+        states: in any of these states.
+        external_customer_id: only this customer's.
+        plan_code: only to this plan.
+        ids: only these, by Farebox id.
+        currency: only to plans in this currency.
+    """
+
+    states: tuple[SubscriptionState, ...] = (SubscriptionState.ACTIVE,)
+    external_customer_id: str = ""
+    plan_code: str = ""
+    ids: tuple[str, ...] = ()
+    currency: str = ""
+
+
 def list_agreements(
-    tx: Connection,
-    organization: OrganizationId,
-    page: Page,
-    *,
-    external_customer_id: str = "",
-    plan_code: str = "",
-    states: Sequence[SubscriptionState] = (SubscriptionState.ACTIVE,),
+    tx: Connection, organization: OrganizationId, page: Page, wanted: SubscriptionsWanted
 ) -> Listed[Agreement]:
-    """Subscriptions in some states, newest first; only one customer's or plan's where named."""
-    chosen = _select().where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.state.in_(states))
-    if external_customer_id:
-        chosen = chosen.where(CUSTOMERS.c.external_id == external_customer_id)
-    if plan_code:
-        chosen = chosen.where(PLANS.c.code == plan_code)
+    """Subscriptions, newest first."""
+    chosen = _select().where(
+        SUBSCRIPTIONS.c.organization_id == organization,
+        SUBSCRIPTIONS.c.state.in_(wanted.states),
+        named_in(SUBSCRIPTIONS.c.id, wanted.ids, "ids"),
+    )
+    if wanted.external_customer_id:
+        chosen = chosen.where(CUSTOMERS.c.external_id == wanted.external_customer_id)
+    if wanted.plan_code:
+        chosen = chosen.where(PLANS.c.code == wanted.plan_code)
+    if wanted.currency:
+        chosen = chosen.where(PLANS.c.currency == wanted.currency)
     listed = read_list(tx, chosen, SUBSCRIPTIONS.c.id, page, lambda row: row, newest_first=True)
-    return Listed(tuple(_load(tx, listed.items)), listed.next_token)
+    return Listed(tuple(_load(tx, listed.items)), listed.next_token, listed.total)
 
 
 def first_started_at(
@@ -127,6 +147,16 @@ def first_started_at(
     started = SUBSCRIPTIONS.c.external_id == external_id, SUBSCRIPTIONS.c.state != SubscriptionState.CANCELED
     found: datetime | None = tx.execute(
         sa.select(sa.func.min(SUBSCRIPTIONS.c.first_started_at)).where(*own, *started)
+    ).scalar_one()
+    return found
+
+
+def last_ended_at(tx: Connection, organization: OrganizationId, external_id: str) -> datetime | None:
+    """When the last life under this external id ended, whoever had it; None where there was none."""
+    own = SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.external_id == external_id
+    lived = SUBSCRIPTIONS.c.state == SubscriptionState.TERMINATED
+    found: datetime | None = tx.execute(
+        sa.select(sa.func.max(SUBSCRIPTIONS.c.ended_at)).where(*own, lived)
     ).scalar_one()
     return found
 
@@ -211,6 +241,7 @@ def _values(agreement: Agreement) -> dict[str, Any]:
         "end_skips_invoice": agreement.end_terms.skip_final_invoice,
         "due_at": agreement.due_at,
         "previous_id": subscription.previous_id,
+        "previous_plan_code": subscription.previous_plan_code,
         "created_at": agreement.created_at,
     }
 
@@ -286,6 +317,7 @@ def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:
         base_ends_at=row.base_ends_at,
         pending_change=change,
         previous_id=SubscriptionId(row.previous_id) if row.previous_id else None,
+        previous_plan_code=row.previous_plan_code,
     )
     return Agreement(
         organization_id=OrganizationId(row.organization_id),

@@ -35,6 +35,11 @@ class PendingChange:
     plan_version: int | None = None
 
     @property
+    def target(self) -> tuple[str | None, int | None]:
+        """The plan to move to, by code and version."""
+        return self.plan_code, self.plan_version
+
+    @property
     def is_cancellation(self) -> bool:
         """Whether the subscription ends rather than moves."""
         return self.plan_code is None
@@ -59,6 +64,7 @@ class Subscription:
         base_ends_at: the local midnight from which no day bears the base price, None while it goes on.
         pending_change: a change scheduled for later.
         previous_id: the subscription that this one continues.
+        previous_plan_code: the plan of that one.
     """
 
     subscription_id: SubscriptionId
@@ -75,6 +81,7 @@ class Subscription:
     base_ends_at: datetime | None = None
     pending_change: PendingChange | None = None
     previous_id: SubscriptionId | None = None
+    previous_plan_code: str | None = None
 
     def covers(self, at: datetime) -> bool:
         """Whether usage at this instant belongs to the subscription, now that it may have ended."""
@@ -208,6 +215,7 @@ def _successor(
         starts_at=at,
         pending_change=None,
         previous_id=subscription.subscription_id,
+        previous_plan_code=subscription.plan_code,
     )
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.kernel.cadence import Alignment
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.checks import inside
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOutcome
+from services.rating.agreements.change import ChangeKind
+from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
 
 
@@ -25,6 +27,7 @@ class NewSubscription:
         alignment: what its periods follow.
         starts_at: past, now or later; None for now.
         ending_at: when it ends by itself; None for never.
+        change_existing: whether one of the customer's with this external id is moved to the plan, rather than refused.
     """
 
     external_customer_id: str
@@ -35,15 +38,17 @@ class NewSubscription:
     alignment: Alignment = Alignment.CALENDAR
     starts_at: datetime | None = None
     ending_at: datetime | None = None
+    change_existing: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse texts beyond the limits; InvalidArgumentError names the field."""
-        require_code("external_customer_id", self.external_customer_id)
-        require_code("plan_code", self.plan_code)
-        require_text("external_id", self.external_id, MAX_CODE)
-        require_text("name", self.name, MAX_NAME)
-        if self.plan_version < 0:
-            raise InvalidArgumentError.of_field("plan_version", "value_is_invalid", "is 0 or more")
+        """Refuse texts beyond the limits; InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_code, "external_customer_id", self.external_customer_id)
+            checks(require_code, "plan_code", self.plan_code)
+            checks(require_text, "external_id", self.external_id, MAX_CODE)
+            checks(require_text, "name", self.name, MAX_NAME)
+            if self.plan_version < 0:
+                checks.refuse("plan_version", "value_is_invalid", "is 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class SubscriptionChange:
         now: the organization's time, for the period the subscription is in.
         billed: what it invoices and credits at once.
         previous: the subscription that ended by it; None for none.
+        kind: which way a change of plan goes; None where the plan does not change.
     """
 
     agreement: Agreement
@@ -63,6 +69,24 @@ class SubscriptionChange:
     now: datetime
     billed: BillingOutcome = NOTHING_BILLED
     previous: Agreement | None = None
+    kind: ChangeKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOption:
+    """What moving a subscription to a plan would be.
+
+    Attributes:
+        version: the plan's current version.
+        kind: which way it goes.
+        effective_at: when it would take effect by the rule of its kind; None where it is not possible.
+        refusal: why it is not possible now; empty where it is.
+    """
+
+    version: PlanVersion
+    kind: ChangeKind
+    effective_at: datetime | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy.engine import Connection
+
 from farebox.rating.v1 import subscription_service_pb2 as pb
 from farebox.rating.v1 import subscription_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.command import command
+from services.kernel.ids import OrganizationId
 from services.rating.agreements import convert, queries
 from services.rating.agreements.agreement import EndTerms
 from services.rating.clock.commands import catch_up
@@ -40,7 +44,8 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
     @answers
     def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
         """Find one subscription."""
-        found = queries.get_subscription(self.deps, organization_of(context), request.external_id, request.id)
+        which = request.external_id, request.id, request.external_customer_id
+        found = queries.get_subscription(self.deps, organization_of(context), *which)
         return pb.GetSubscriptionResponse(
             subscription=convert.subscription_to_pb(found.agreement, found.current_period)
         )
@@ -48,75 +53,57 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
     @answers
     def ListSubscriptions(self, request: pb.ListSubscriptionsRequest, context: Context) -> pb.ListSubscriptionsResponse:
         """List subscriptions."""
-        states = convert.states_from_pb(request.states)
-        wanted = queries.Wanted(states, request.external_customer_id, request.plan_code)
-        page = page_from_pb(request.page)
+        page, wanted = page_from_pb(request.page), convert.wanted_from_pb(request)
         listed = queries.list_subscriptions(self.deps, organization_of(context), page, wanted)
-        found = [convert.subscription_to_pb(each.agreement, each.current_period) for each in listed.items]
+        found = [convert.subscription_to_pb(held.agreement, held.current_period) for held in listed.items]
         return pb.ListSubscriptionsResponse(subscriptions=found, page=page_to_pb(listed))
 
     @answers
+    def ListPlanChanges(self, request: pb.ListPlanChangesRequest, context: Context) -> pb.ListPlanChangesResponse:
+        """List the plans on sale with what moving to each would be."""
+        page, which = page_from_pb(request.page), (request.external_id, request.external_customer_id)
+        return convert.plan_changes_to_pb(queries.list_plan_changes(self.deps, organization_of(context), page, *which))
+
+    @command(pb.ChangeSubscriptionPlanRequest, pb.ChangeSubscriptionPlanResponse)
     def ChangeSubscriptionPlan(
-        self, request: pb.ChangeSubscriptionPlanRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.ChangeSubscriptionPlanRequest
     ) -> pb.ChangeSubscriptionPlanResponse:
         """Move to another plan."""
-        plan = request.plan_code, request.plan_version
-        timing = convert.timing_from_pb(request.timing)
-        resolution = convert.resolution_from_pb(request.credit_action)
-        return self.answer(
-            request,
-            context,
-            pb.ChangeSubscriptionPlanResponse,
-            lambda tx, organization: pb.ChangeSubscriptionPlanResponse(
-                change=convert.change_to_pb(
-                    commands.change_plan(
-                        self.deps,
-                        tx,
-                        organization,
-                        request.external_id,
-                        plan,
-                        timing=timing,
-                        resolution=resolution,
-                    ),
-                    is_preview=request.validate_only,
-                )
-            ),
+        change = commands.change_plan(
+            self.deps,
+            tx,
+            organization,
+            request.external_id,
+            (request.plan_code, request.plan_version),
+            external_customer_id=request.external_customer_id,
+            timing=convert.timing_from_pb(request.timing),
+            resolution=convert.resolution_from_pb(request.credit_action),
         )
+        return pb.ChangeSubscriptionPlanResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
 
-    @answers
+    @command(pb.CancelSubscriptionRequest, pb.CancelSubscriptionResponse)
     def CancelSubscription(
-        self, request: pb.CancelSubscriptionRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.CancelSubscriptionRequest
     ) -> pb.CancelSubscriptionResponse:
         """End a subscription now or at the period's end."""
-        timing = convert.timing_from_pb(request.timing)
-        terms = EndTerms(convert.resolution_from_pb(request.credit_action), request.skip_final_invoice)
-        return self.answer(
-            request,
-            context,
-            pb.CancelSubscriptionResponse,
-            lambda tx, organization: pb.CancelSubscriptionResponse(
-                change=convert.change_to_pb(
-                    commands.cancel_subscription(
-                        self.deps, tx, organization, request.external_id, timing=timing, terms=terms
-                    ),
-                    is_preview=request.validate_only,
-                )
-            ),
+        change = commands.cancel_subscription(
+            self.deps,
+            tx,
+            organization,
+            request.external_id,
+            external_customer_id=request.external_customer_id,
+            timing=convert.timing_from_pb(request.timing),
+            terms=EndTerms(convert.resolution_from_pb(request.credit_action), request.skip_final_invoice),
         )
+        return pb.CancelSubscriptionResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
 
-    @answers
+    @command(pb.WithdrawSubscriptionChangeRequest, pb.WithdrawSubscriptionChangeResponse)
     def WithdrawSubscriptionChange(
-        self, request: pb.WithdrawSubscriptionChangeRequest, context: Context
+        self, tx: Connection, organization: OrganizationId, request: pb.WithdrawSubscriptionChangeRequest
     ) -> pb.WithdrawSubscriptionChangeResponse:
         """Take back a change or a cancellation that is not yet in effect."""
-        return self.answer(
-            request,
-            context,
-            pb.WithdrawSubscriptionChangeResponse,
-            lambda tx, organization: pb.WithdrawSubscriptionChangeResponse(
-                change=convert.change_to_pb(
-                    commands.withdraw_change(self.deps, tx, organization, request.external_id),
-                    is_preview=request.validate_only,
-                )
-            ),
+        whose = request.external_customer_id
+        change = commands.withdraw_change(self.deps, tx, organization, request.external_id, external_customer_id=whose)
+        return pb.WithdrawSubscriptionChangeResponse(
+            change=convert.change_to_pb(change, is_preview=request.validate_only)
         )

@@ -95,6 +95,7 @@ SUBSCRIPTIONS = sa.Table(
     # The first instant at which something is due by itself: its start, change, trial's end or own end.
     instant("due_at", nullable=True),
     sa.Column("previous_id", ID),
+    sa.Column("previous_plan_code", sa.Text),
     instant("created_at"),
     sa.ForeignKeyConstraint(["organization_id", "customer_id"], ["customers.organization_id", "customers.id"]),
     sa.ForeignKeyConstraint(["organization_id", "plan_id"], ["plans.organization_id", "plans.id"]),

@@ -43,9 +43,6 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     )
 )
 METHODS = [method for service in SERVICES for method in service.methods]
-# In the protos already, so that both sides can be built at once; a method leaves this list when it is implemented.
-ANNOUNCED = {"ListPlanChanges"}
-IMPLEMENTED = [method for method in METHODS if method.name not in ANNOUNCED]
 EXPECTED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.UNAUTHENTICATED,
@@ -100,7 +97,7 @@ def refused(channel: grpc.Channel, method: MethodDescriptor, request: Any, **fie
     return error.value
 
 
-@pytest.mark.parametrize("method", IMPLEMENTED, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_method_answers_with_a_reason(channel: grpc.Channel, method: MethodDescriptor) -> None:
     """An empty request is refused, or finds the database away; it is never unknown and never an accident."""
     request = message_factory.GetMessageClass(method.input_type)()
@@ -110,16 +107,7 @@ def test_every_method_answers_with_a_reason(channel: grpc.Channel, method: Metho
 
 
 @pytest.mark.parametrize(
-    "method", [method for method in METHODS if method.name in ANNOUNCED], ids=lambda method: method.name
-)
-def test_what_is_only_announced_says_so(channel: grpc.Channel, method: MethodDescriptor) -> None:
-    """A method that is not there yet answers UNIMPLEMENTED and touches nothing."""
-    request = message_factory.GetMessageClass(method.input_type)()
-    assert refused(channel, method, request, metadata=ORGANIZATION).code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize(
-    "method", [each for each in IMPLEMENTED if each.name.startswith(("Get", "List"))], ids=lambda method: method.name
+    "method", [each for each in METHODS if each.name.startswith(("Get", "List"))], ids=lambda method: method.name
 )
 def test_a_call_names_its_organization(channel: grpc.Channel, method: MethodDescriptor) -> None:
     request = message_factory.GetMessageClass(method.input_type)()

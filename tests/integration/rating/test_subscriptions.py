@@ -12,12 +12,14 @@ import pytest
 from farebox.rating.v1 import (
     customer_pb2,
     customer_service_pb2,
+    invoice_service_pb2,
     subscription_pb2,
 )
 from farebox.rating.v1 import (
     subscription_service_pb2 as pb,
 )
 from services.chassis.rpc.errors import error_info, field_violations
+from services.rating.clock.due import run_due
 from services.rating.subscriptions.commands import apply_due_changes
 from tests.support.rating.server import NOW, Rating, Tenant, timestamp
 
@@ -169,7 +171,7 @@ def test_a_downgrade_waits_for_the_period_and_can_be_withdrawn(tenant: Tenant) -
     assert not done.due_amount_cents
     assert not done.credit_amount_cents
     assert not done.invoice_ids
-    assert refusal(change, tenant, "basic") == "CHANGE_ALREADY_PENDING"
+    assert refusal(change, tenant, "arrears") == "CHANGE_ALREADY_PENDING"
     assert not withdraw(tenant).subscription.HasField("pending_change")
     assert refusal(withdraw, tenant) == "NO_CHANGE_PENDING"
 
@@ -291,3 +293,154 @@ def test_another_organization_cannot_find_it(tenant: Tenant) -> None:
         assert refusal(get, stranger, **request) == "SUBSCRIPTION_UNKNOWN"
     assert refusal(cancel, stranger) == "SUBSCRIPTION_UNKNOWN"
     assert listed(stranger) == []
+
+
+def test_another_customers_subscription_is_not_there(tenant: Tenant) -> None:
+    """A request for bob neither reads, moves, ends nor withdraws what is alice's, whichever verb it is."""
+    before = subscribe(tenant).change.subscription
+    whose = {"external_customer_id": "bob"}
+    assert refusal(get, tenant, external_id="sub-1", **whose) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(get, tenant, id=before.id, **whose) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(change, tenant, "pro", **whose) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(cancel, tenant, **whose) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(plan_changes, tenant, **whose) == "SUBSCRIPTION_UNKNOWN"
+    assert refusal(subscribe, tenant, plan_code="pro", change_existing=True, **whose) == "SUBSCRIPTION_EXISTS"
+    withdrawal = pb.WithdrawSubscriptionChangeRequest(external_id="sub-1", **whose)
+    withdrawn = tenant.rating.subscriptions.WithdrawSubscriptionChange
+    assert refusal(tenant.call, withdrawn, withdrawal) == "SUBSCRIPTION_UNKNOWN"
+    assert get(tenant, external_id="sub-1", external_customer_id="alice") == before
+    assert len(tenant.subscription_events()) == 1
+
+
+def test_subscribing_again_moves_where_that_is_asked_for(tenant: Tenant) -> None:
+    """As Lago does: the same external id and customer, another plan. Repeated, it changes nothing more."""
+    first = subscribe(tenant).change.subscription
+    moved = subscribe(tenant, plan_code="pro", change_existing=True).change
+    assert (moved.previous_subscription.id, moved.subscription.plan_code) == (first.id, "pro")
+    assert moved.direction == subscription_pb2.CHANGE_DIRECTION_UPGRADE
+    again = subscribe(tenant, plan_code="pro", change_existing=True).change
+    assert again.subscription == moved.subscription
+    promised = subscribe(tenant, plan_code="basic", change_existing=True).change
+    assert promised.subscription.pending_change.plan_code == "basic"
+    assert subscribe(tenant, plan_code="basic", change_existing=True).change == promised
+
+
+def test_a_changed_subscription_says_where_it_comes_from(tenant: Tenant) -> None:
+    """The plan before the last change, and the day that anniversaries are counted from."""
+    first = subscribe(tenant).change.subscription
+    assert (first.previous_plan_code, first.anchored_at) == ("", first.started_at)
+    tenant.rating.clock.move_to(NOW + timedelta(days=1))
+    change(tenant, "pro")
+    moved = get(tenant)
+    assert (moved.previous_plan_code, moved.previous_subscription_id) == ("basic", first.id)
+    assert (moved.anchored_at, moved.started_at) == (first.started_at, timestamp(NOW + timedelta(days=1)))
+
+
+def test_the_direction_of_a_change_is_said(tenant: Tenant) -> None:
+    """By the base price of a year; a preview says the same."""
+    tenant.plan("other", amount_cents=3100)
+    subscribe(tenant, plan_code="pro")
+    for plan_code, direction in (
+        ("basic", subscription_pb2.CHANGE_DIRECTION_DOWNGRADE),
+        ("other", subscription_pb2.CHANGE_DIRECTION_SIDEGRADE),
+    ):
+        assert change(tenant, plan_code, validate_only=True).direction == direction
+        assert change(tenant, plan_code).direction == direction
+        if direction == subscription_pb2.CHANGE_DIRECTION_DOWNGRADE:
+            assert not withdraw(tenant).direction
+    assert get(tenant).plan_code == "other"
+
+
+def test_a_promised_change_that_is_asked_for_again_is_answered(tenant: Tenant) -> None:
+    """Another one still has to wait until the first is withdrawn."""
+    tenant.plan("free", amount_cents=0)
+    subscribe(tenant, plan_code="pro")
+    promised = change(tenant, "basic")
+    assert change(tenant, "basic") == promised
+    assert refusal(change, tenant, "free") == "CHANGE_ALREADY_PENDING"
+
+
+def plan_changes(tenant: Tenant, **fields: Any) -> pb.ListPlanChangesResponse:
+    """The plans that sub-1 could move to."""
+    request = pb.ListPlanChangesRequest(external_id="sub-1", **fields)
+    return tenant.call(tenant.rating.subscriptions.ListPlanChanges, request)
+
+
+def options(answer: pb.ListPlanChangesResponse) -> dict[str, tuple[str, str, str]]:
+    """Direction, time of effect and refusal by plan."""
+    directions = subscription_pb2.ChangeDirection
+    return {
+        option.plan.code: (
+            directions.Name(option.direction).removeprefix("CHANGE_DIRECTION_").lower(),
+            option.effective_at.ToJsonString() if option.HasField("effective_at") else "",
+            option.refusal,
+        )
+        for option in answer.options
+    }
+
+
+def test_every_plan_on_sale_says_what_moving_to_it_would_be(tenant: Tenant) -> None:
+    """In one call; what is not possible says why."""
+    tenant.plan("euro", currency="EUR", amount_cents=100)
+    held = subscribe(tenant, plan_code="pro").change.subscription
+    answer = plan_changes(tenant)
+    assert (answer.subscription, answer.plan.code, answer.HasField("pending_plan")) == (held, "pro", False)
+    assert options(answer) == {
+        "arrears": ("sidegrade", "2024-01-15T12:00:00Z", ""),
+        "basic": ("downgrade", "2024-02-01T00:00:00Z", ""),
+        "euro": ("downgrade", "", "CURRENCY_MISMATCH"),
+        "pro": ("sidegrade", "", "PLAN_UNCHANGED"),
+    }
+
+
+def test_what_is_pending_does_not_hide_the_plans(tenant: Tenant) -> None:
+    """They are listed with the reason, beside the plan that is to follow."""
+    subscribe(tenant, plan_code="pro")
+    change(tenant, "basic")
+    answer = plan_changes(tenant)
+    assert answer.pending_plan.code == answer.subscription.pending_change.plan_code == "basic"
+    assert options(answer)["arrears"] == ("sidegrade", "", "CHANGE_ALREADY_PENDING")
+
+
+def test_subscriptions_are_listed_by_id_and_currency(tenant: Tenant) -> None:
+    """Ids find ended ones, too."""
+    tenant.plan("euro", currency="EUR")
+    first = subscribe(tenant).change.subscription
+    cancel(tenant, timing=pb.CHANGE_TIMING_NOW)
+    second = subscribe(tenant, external_customer_id="bob", plan_code="euro", external_id="sub-2").change.subscription
+    assert [each.id for each in listed(tenant, ids=[first.id, second.id])] == [second.id, first.id]
+    assert [each.id for each in listed(tenant, currency="EUR")] == [second.id]
+    assert listed(tenant, currency="USD") == []
+    with pytest.raises(grpc.RpcError) as refused:
+        listed(tenant, ids=["sub-1"])
+    assert [each.field for each in field_violations(refused.value)] == ["ids"]
+
+
+def test_two_lives_of_one_external_id_do_not_overlap(tenant: Tenant) -> None:
+    """Ended on 16 March and subscribed again from 1 January: what the first life billed is not billed twice."""
+    rating = tenant.rating
+    began, ended = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 16, tzinfo=UTC)
+    rating.clock.move_to(began)
+    first = subscribe(tenant, plan_code="arrears").change.subscription
+    rating.clock.move_to(ended)
+    run_due(rating.deps, ended)
+    cancel(tenant, timing=pb.CHANGE_TIMING_NOW)
+    rating.clock.move_to(ended + timedelta(days=4))
+    second = subscribe(tenant, plan_code="arrears", started_at=timestamp(began)).change.subscription
+    assert (second.started_at, second.anchored_at) == (timestamp(ended), first.started_at)
+    rating.clock.move_to(datetime(2024, 4, 1, tzinfo=UTC))
+    run_due(rating.deps, datetime(2024, 4, 1, tzinfo=UTC))
+    invoices = tenant.call(rating.invoices.ListInvoices, invoice_service_pb2.ListInvoicesRequest()).invoices
+    billed = sorted((invoice.period.start.ToJsonString()[:10], invoice.fees_amount_cents) for invoice in invoices)
+    # 31.00 a month: 1 to 16 March are sixteen days of the first life, 16 to 31 March sixteen of the second.
+    assert billed == [("2024-01-01", 3100), ("2024-02-01", 3100), ("2024-03-01", 1600), ("2024-03-16", 1600)]
+
+
+def test_a_life_that_would_end_before_it_begins_is_refused(tenant: Tenant) -> None:
+    """The end that was asked for lies within the earlier life."""
+    subscribe(tenant)
+    cancel(tenant, timing=pb.CHANGE_TIMING_NOW)
+    past = {"started_at": timestamp(NOW - timedelta(days=9)), "ending_at": timestamp(NOW - timedelta(days=1))}
+    with pytest.raises(grpc.RpcError) as refused:
+        subscribe(tenant, **past)
+    assert [each.field for each in field_violations(refused.value)] == ["ending_at"]

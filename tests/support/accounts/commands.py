@@ -13,14 +13,15 @@ from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.agreements.agreement import EndTerms
 from services.rating.agreements.resolution import Resolution
-from services.rating.agreements.store import list_agreements
+from services.rating.agreements.store import SubscriptionsWanted, list_agreements
 from services.rating.agreements.subscription_change import NewSubscription
-from services.rating.catalog.commands.coupons import create_coupon, upsert_tax
+from services.rating.catalog.commands.coupons import create_coupon
 from services.rating.catalog.commands.metrics import create_metric
 from services.rating.catalog.commands.plans import create_plan, update_plan
+from services.rating.catalog.commands.taxes import upsert_tax
 from services.rating.clock.due import run_due
 from services.rating.customers.commands import upsert_customer
-from services.rating.customers.coupons import apply_coupon
+from services.rating.customers.coupons import Agreed, apply_coupon
 from services.rating.invoicing.commands.credit_notes import CreditWanted, create_credit_note
 from services.rating.invoicing.commands.payment import record_payment
 from services.rating.invoicing.commands.refresh import refresh_invoice
@@ -97,21 +98,24 @@ class CommandsAccount:
             details["tax_codes"] = tuple(fields["tax_codes"])
         if "billing_configuration" in fields:
             details["invoice_grace_period_days"] = fields["billing_configuration"]["invoice_grace_period"]
-        self._run(upsert_customer, CUSTOMER, details)
+        self._run(upsert_customer, CUSTOMER, lambda _: details)
 
     def metric(self, body: Body) -> None:
         self._run(create_metric, metric_draft(body))
 
     def plan(self, body: Body) -> None:
         draft = plan_draft(body)
-        self._run(update_plan if draft.plan.code in self._plans else create_plan, draft)
+        if draft.plan.code in self._plans:
+            self._run(update_plan, draft.plan.code, lambda _: draft)
+        else:
+            self._run(create_plan, draft)
         self._plans.add(draft.plan.code)
 
     def coupon(self, body: Body) -> None:
         self._run(create_coupon, coupon_draft(body))
 
     def hold(self, coupon: str) -> None:
-        self._run(apply_coupon, CUSTOMER, coupon, None)
+        self._run(apply_coupon, CUSTOMER, coupon, Agreed())
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -147,7 +151,7 @@ class CommandsAccount:
     def use(self, events: Sequence[Body]) -> None:
         with self._deps.db.transaction(self._organization) as tx:
             states = tuple(SubscriptionState)
-            known = list_agreements(tx, self._organization, PAGE, states=states).items
+            known = list_agreements(tx, self._organization, PAGE, SubscriptionsWanted(states=states)).items
         fresh = []
         for event in events:
             if event["transaction_id"] not in self._sent:

@@ -19,12 +19,14 @@ from farebox.rating.v1 import (
     charge_pb2,
     customer_service_pb2_grpc,
     domain_events_pb2,
+    invoice_service_pb2_grpc,
     organization_pb2,
     organization_service_pb2,
     organization_service_pb2_grpc,
     plan_pb2,
     subscription_service_pb2_grpc,
     test_clock_service_pb2_grpc,
+    usage_service_pb2_grpc,
 )
 from services.chassis.config import Settings
 from services.chassis.db import Database
@@ -75,6 +77,8 @@ class Rating:
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         self.customers = customer_service_pb2_grpc.CustomerServiceStub(channel)
         self.subscriptions = subscription_service_pb2_grpc.SubscriptionServiceStub(channel)
+        self.invoices = invoice_service_pb2_grpc.InvoiceServiceStub(channel)
+        self.usage = usage_service_pb2_grpc.UsageServiceStub(channel)
         self.test_clock = test_clock_service_pb2_grpc.TestClockServiceStub(channel)
 
     def tenant(self, **settings: Any) -> Tenant:

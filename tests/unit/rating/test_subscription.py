@@ -109,6 +109,7 @@ def test_the_day_of_change_belongs_to_the_new_plan() -> None:
         plan_version=3,
         starts_at=LATER,
         previous_id=ACTIVE.subscription_id,
+        previous_plan_code=ACTIVE.plan_code,
     )
 
 

@@ -10,12 +10,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from sqlalchemy.engine import Connection
 
 from services.chassis.page import Page
-from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import FeeId, InvoiceId, OrganizationId
 from services.kernel.money import Currency
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.store import latest_agreement, list_agreements
+from services.rating.agreements.store import SubscriptionsWanted, latest_agreement, list_agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
@@ -156,12 +156,11 @@ def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> 
     customer = whose.external_customer_id
     if whose.external_subscription_id:
         found = latest_agreement(tx, organization, whose.external_subscription_id)
-        if customer and found.external_customer_id != customer:
-            raise NotFoundError("SUBSCRIPTION_UNKNOWN", "the customer has no such subscription")
+        found.require_customer(customer)
         return found
     if not customer:
         raise InvalidArgumentError.of_field("external_customer_id", "value_is_mandatory", "or a subscription is given")
-    active = list_agreements(tx, organization, Page(size=2), external_customer_id=customer).items
+    active = list_agreements(tx, organization, Page(size=2), SubscriptionsWanted(external_customer_id=customer)).items
     if not active:
         raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the customer has no active subscription")
     if len(active) > 1:

@@ -27,16 +27,17 @@ def cancel_subscription(
     organization: OrganizationId,
     external_id: str,
     *,
+    external_customer_id: str = "",
     timing: ChangeTiming = ChangeTiming.PERIOD_END,
     terms: EndTerms,
 ) -> SubscriptionChange:
     """End a subscription at the end of its billing period or now; one that has not begun is called off.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
         FailedPreconditionError: `CHANGE_ALREADY_PENDING`.
     """
-    agreement = living(tx, organization, external_id)
+    agreement = living(tx, organization, external_id, external_customer_id)
     now = now_of(deps, tx, organization)
     if agreement.subscription.state is SubscriptionState.PENDING:
         called_off = agreement.moved(verbs.cancel(agreement.subscription, at=now))
@@ -56,14 +57,16 @@ def cancel_subscription(
     return end_agreement(deps, tx, moved, reason=ChangeKind.CANCELLATION, terms=terms, now=now)
 
 
-def withdraw_change(deps: Deps, tx: Connection, organization: OrganizationId, external_id: str) -> SubscriptionChange:
+def withdraw_change(
+    deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, *, external_customer_id: str = ""
+) -> SubscriptionChange:
     """Take back a change or a cancellation that is not yet in effect.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
         FailedPreconditionError: `NO_CHANGE_PENDING`, `SUBSCRIPTION_NOT_ACTIVE`.
     """
-    agreement = living(tx, organization, external_id)
+    agreement = living(tx, organization, external_id, external_customer_id)
     now = now_of(deps, tx, organization)
     kept = replace(agreement.moved(verbs.withdraw_change(agreement.subscription)), end_terms=EndTerms())
     store.save_agreements(tx, [kept])

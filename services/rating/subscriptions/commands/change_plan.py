@@ -10,7 +10,7 @@ from services.kernel.errors import FailedPreconditionError, NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement, EndTerms
-from services.rating.agreements.change import ChangeTiming, request_change
+from services.rating.agreements.change import ChangeTiming, direction, request_change
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
@@ -28,20 +28,28 @@ def change_plan(
     external_id: str,
     plan: tuple[str, int],
     *,
+    external_customer_id: str = "",
     timing: ChangeTiming = ChangeTiming.DEFAULT,
     resolution: Resolution = Resolution.CREDIT,
 ) -> SubscriptionChange:
     """Move to a plan (code, and version or 0 for the current one), now or at the end of the billing period.
 
+    Asked again for a change that is promised, it answers with what is there.
+
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, `PLAN_UNKNOWN`.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's; `PLAN_UNKNOWN`.
         FailedPreconditionError: `PLAN_UNCHANGED`, `SUBSCRIPTION_NOT_ACTIVE`, `CHANGE_ALREADY_PENDING`.
     """
-    agreement = living(tx, organization, external_id)
+    agreement = living(tx, organization, external_id, external_customer_id)
     new_version = plan_for_sale(tx, organization, *plan)
     if new_version.plan_id == agreement.plan_version.plan_id:
         raise FailedPreconditionError("PLAN_UNCHANGED", "the subscription has this version of this plan")
     now = now_of(deps, tx, organization)
+    promised = agreement.subscription.pending_change
+    target = new_version.plan.code, new_version.plan.version
+    if promised is not None and promised.target == target and timing is not ChangeTiming.NOW:
+        kind = direction(agreement.plan, new_version.plan)
+        return SubscriptionChange(agreement, promised.effective_at, now, kind=kind)
     terms = EndTerms(resolution)
     effect = request_change(
         agreement.subscription,
@@ -57,14 +65,15 @@ def change_plan(
         moved = replace(moved, end_terms=terms)
         store.save_agreements(tx, [moved])
         announce_subscription(deps, tx, moved, now)
-        return SubscriptionChange(moved, effect.preview.effective_at, now)
-    return replace_agreement(
+        return SubscriptionChange(moved, effect.preview.effective_at, now, kind=effect.preview.kind)
+    done = replace_agreement(
         deps, tx, moved, effect.successor, new_version, reason=effect.preview.kind, terms=terms, now=now
     )
+    return replace(done, kind=effect.preview.kind)
 
 
-def living(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
-    """The subscription with this external id that has not ended, locked.
+def living(tx: Connection, organization: OrganizationId, external_id: str, external_customer_id: str) -> Agreement:
+    """The subscription with this external id that has not ended, locked; it must be the named customer's, if any.
 
     Its open period is held as well, before the caller asks for the time: what was counted until then lies before that
     time, or is remembered as ahead of it.
@@ -75,5 +84,6 @@ def living(tx: Connection, organization: OrganizationId, external_id: str) -> Ag
     found = store.living_agreement(tx, organization, external_id, lock=True)
     if found is None:
         raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription that has not ended", external_id=external_id)
+    found.require_customer(external_customer_id)
     lock_open_period(tx, found)
     return found

@@ -22,6 +22,7 @@ from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.billing import bill_start
+from services.rating.subscriptions.commands.change_plan import change_plan
 from services.rating.subscriptions.commands.start import activated
 
 # Every period since the start is billed at once; ten years of days is the most that stays quick.
@@ -35,17 +36,19 @@ def create_subscription(
 ) -> SubscriptionChange:
     """Start a subscription, now or later, creating the customer where it is new.
 
-    Asked again for the same external id, customer and plan it answers with what is there.
+    Asked again for the same external id, customer and plan it answers with what is there; for another plan it moves
+    the customer's subscription where that is asked for.
 
     Raises:
-        AlreadyExistsError: `SUBSCRIPTION_EXISTS`, one that has not ended has the external id.
+        AlreadyExistsError: `SUBSCRIPTION_EXISTS`, one that has not ended has the external id: another customer's, or
+            one on another plan.
         FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
         InvalidArgumentError: names what is wrong.
     """
     now = now_of(deps, tx, organization)
     known = _known(tx, organization, wanted)
     if known is not None:
-        return SubscriptionChange(known, known.subscription.starts_at, now)
+        return _again(deps, tx, organization, wanted, known, now)
     version = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
     customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, version, now)
     agreement = _agreement(tx, organization, wanted, version, customer, now)
@@ -53,22 +56,21 @@ def create_subscription(
         agreement = activated(agreement, now)
     kept = subscriptions.insert_agreement(tx, agreement)
     if kept is None:
-        return _lost_race(tx, organization, wanted, now)
+        return _lost_race(deps, tx, organization, wanted, now)
     billed = bill_start(deps, tx, kept) if kept.is_active else NOTHING_BILLED
     announce_subscription(deps, tx, kept, now)
     return SubscriptionChange(kept, kept.subscription.starts_at, now, billed)
 
 
 def _known(tx: Connection, organization: OrganizationId, wanted: NewSubscription) -> Agreement | None:
-    """What the same request has already made; another's subscription of this external id is refused."""
+    """What the same request has already made, or may move; any other of this external id is refused."""
     if not wanted.external_id:
         return None
     known = subscriptions.living_agreement(tx, organization, wanted.external_id)
     if known is None:
         return None
-    same_version = wanted.plan_version in {0, known.subscription.plan_version}
-    same_plan = known.subscription.plan_code == wanted.plan_code and same_version
-    if same_plan and known.external_customer_id == wanted.external_customer_id:
+    is_own = known.external_customer_id == wanted.external_customer_id
+    if is_own and (wanted.change_existing or _has_plan(known, wanted)):
         return known
     raise AlreadyExistsError(
         "SUBSCRIPTION_EXISTS",
@@ -78,14 +80,36 @@ def _known(tx: Connection, organization: OrganizationId, wanted: NewSubscription
     )
 
 
+def _has_plan(known: Agreement, wanted: NewSubscription) -> bool:
+    """Whether a subscription is on the wanted plan, in the wanted version where one is named."""
+    is_version = wanted.plan_version in {0, known.subscription.plan_version}
+    return known.subscription.plan_code == wanted.plan_code and is_version
+
+
+def _again(
+    deps: Deps,
+    tx: Connection,
+    organization: OrganizationId,
+    wanted: NewSubscription,
+    known: Agreement,
+    now: datetime,
+) -> SubscriptionChange:
+    """The answer for a subscription that is there: as it is where it is on the plan, else moved to it."""
+    if _has_plan(known, wanted):
+        return SubscriptionChange(known, known.subscription.starts_at, now)
+    plan = wanted.plan_code, wanted.plan_version
+    whose = wanted.external_customer_id
+    return change_plan(deps, tx, organization, wanted.external_id, plan, external_customer_id=whose)
+
+
 def _lost_race(
-    tx: Connection, organization: OrganizationId, wanted: NewSubscription, now: datetime
+    deps: Deps, tx: Connection, organization: OrganizationId, wanted: NewSubscription, now: datetime
 ) -> SubscriptionChange:
     """Another call was first with the external id; its subscription is seen now, since its insert was waited for."""
     known = _known(tx, organization, wanted)
     if known is None:
         raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
-    return SubscriptionChange(known, known.subscription.starts_at, now)
+    return _again(deps, tx, organization, wanted, known, now)
 
 
 def _billable_customer(
@@ -109,9 +133,13 @@ def _agreement(
     customer: Customer,
     now: datetime,
 ) -> Agreement:
-    starts_at = wanted.starts_at or now
-    if not now - MAX_BACKDATING <= starts_at <= now + MAX_AHEAD:
+    anchor = wanted.starts_at or now
+    if not now - MAX_BACKDATING <= anchor <= now + MAX_AHEAD:
         raise InvalidArgumentError.of_field("started_at", "value_is_invalid", "is at most ten years away")
+    # What an earlier life under this external id has billed is not billed again: this one begins where that one ended,
+    # and its anniversaries are still counted from the day that was asked for.
+    earlier = subscriptions.last_ended_at(tx, organization, wanted.external_id) if wanted.external_id else None
+    starts_at = max(anchor, earlier or anchor)
     if wanted.ending_at is not None and wanted.ending_at <= starts_at:
         raise InvalidArgumentError.of_field("ending_at", "value_is_invalid", "is after the start")
     subscription_id = SubscriptionId(new_id())
@@ -124,7 +152,7 @@ def _agreement(
         plan_code=version.plan.code,
         plan_version=version.plan.version,
         alignment=wanted.alignment,
-        anchor=starts_at,
+        anchor=anchor,
         starts_at=starts_at,
         first_started_at=min(first or starts_at, starts_at),
     )

@@ -12,7 +12,7 @@ from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store
 from services.rating.agreements import subscription as verbs
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.change import ChangeKind
+from services.rating.agreements.change import ChangeKind, direction
 from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_version
 from services.rating.deps import Deps
@@ -68,8 +68,7 @@ def _change(deps: Deps, tx: Connection, agreement: Agreement, change: PendingCha
         end_agreement(deps, tx, ended, reason=ChangeKind.CANCELLATION, terms=terms, now=at)
         return
     version = plan_version(tx, agreement.organization_id, successor.plan_code, successor.plan_version)
-    is_downgrade = version.plan.yearly_amount < agreement.plan.yearly_amount
-    reason = ChangeKind.DOWNGRADE if is_downgrade else ChangeKind.UPGRADE
+    reason = direction(agreement.plan, version.plan)
     replace_agreement(deps, tx, ended, successor, version, reason=reason, terms=terms, now=change.effective_at)
 
 
