@@ -135,7 +135,7 @@ class WorkerLine:
         self._used_at = 0.0
 
     @contextmanager
-    def transaction(self, opening: str) -> Iterator[tuple[Connection, tuple[Any, ...]]]:
+    def transaction_with(self, opening: str) -> Iterator[tuple[Connection, tuple[Any, ...]]]:
         """A transaction of the worker role; after a pause, on a connection that was asked whether it lives.
 
         Args:

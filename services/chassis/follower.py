@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
@@ -92,28 +91,6 @@ class Log:
     apply: Callable[[Connection, Sequence[Message]], None]
     replay: Callable[[int, int], Iterable[Message]] | None = None
     newest: Callable[[], int] | None = None
-
-
-def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
-    """The positions and the dead letters; every consuming service's migrations create both."""
-    inbox = sa.Table(
-        "inbox",
-        metadata,
-        sa.Column("log", sa.Text, primary_key=True),
-        sa.Column("last_number", sa.BigInteger, nullable=False),
-        sa.Column("stream_sequence", sa.BigInteger, nullable=False, server_default="0"),
-    )
-    dead_letters = sa.Table(
-        "dead_letters",
-        metadata,
-        sa.Column("log", sa.Text, primary_key=True),
-        sa.Column("number", sa.BigInteger, primary_key=True),
-        sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("body", sa.LargeBinary, nullable=False),
-        sa.Column("error", sa.Text, nullable=False),
-        sa.Column("set_aside_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    )
-    return inbox, dead_letters
 
 
 def position(tx: Connection, log_name: str) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-import sqlalchemy as sa
 from google.protobuf.message import Message
 from sqlalchemy.engine import Connection
 
@@ -53,21 +52,6 @@ class Request(Protocol):
 
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
         """The message as bytes."""
-
-
-def table(metadata: sa.MetaData) -> sa.Table:
-    """The answered requests; every service with commands mirrors it in its tables."""
-    return sa.Table(
-        "requests",
-        metadata,
-        sa.Column("organization_id", sa.Uuid(as_uuid=False), primary_key=True),
-        sa.Column("method", sa.Text, primary_key=True),
-        sa.Column("request_id", sa.Text, primary_key=True),
-        sa.Column("payload_digest", sa.LargeBinary, nullable=False),
-        sa.Column("answer", sa.LargeBinary),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-        sa.Index("requests_by_age", "created_at"),
-    )
 
 
 def create_table(op: Any) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-import sqlalchemy as sa
-
 from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.job import Job
 from services.chassis.log import logger
@@ -22,24 +20,6 @@ log = logger(__name__)
 LEASE_SECONDS = 5.0
 # Three tries fit into a lease, so that one slow statement does not lose it.
 RENEW_SECONDS = 1.5
-
-
-def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
-    """Who is alive, and who reads what; every consuming service's migrations create both."""
-    members = sa.Table(
-        "consumer_members",
-        metadata,
-        sa.Column("holder", sa.Text, primary_key=True),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-    )
-    leases = sa.Table(
-        "consumer_leases",
-        metadata,
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("holder", sa.Text),
-        sa.Column("expires_at", sa.DateTime(timezone=True)),
-    )
-    return members, leases
 
 
 class Leases:

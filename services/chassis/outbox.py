@@ -19,7 +19,6 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
@@ -59,30 +58,6 @@ def numbered(subject: str, stream: str, body: bytes, first: int, last: int) -> O
         LAST_NUMBER_HEADER: str(last),
     }
     return Outgoing(subject, body, headers)
-
-
-def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
-    """The outbox and its head; every service's migrations create both."""
-    outbox = sa.Table(
-        "outbox",
-        metadata,
-        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-        sa.Column("number", sa.BigInteger, unique=True),
-        sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("body", sa.LargeBinary, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-        sa.Column("published_at", sa.DateTime(timezone=True)),
-        sa.Index("outbox_unpublished", "id", postgresql_where=sa.text("published_at IS NULL")),
-    )
-    head = sa.Table(
-        "outbox_head",
-        metadata,
-        sa.Column("singleton", sa.Boolean, primary_key=True, server_default=sa.true()),
-        sa.Column("last_number", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("stream_created_at", sa.DateTime(timezone=True)),
-        sa.CheckConstraint("singleton", name="outbox_head_is_one_row"),
-    )
-    return outbox, head
 
 
 def announce(tx: Connection, subject: str, body: bytes) -> None:

@@ -1,6 +1,5 @@
-"""Alembic's environment of this service."""
+"""Alembic's entry point for the entitlements service."""
 
 from services.chassis.migrate import run_env
-from services.entitlements.tables import METADATA
 
-run_env(METADATA)
+run_env()

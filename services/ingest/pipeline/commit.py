@@ -136,7 +136,7 @@ class Committer:
             batches: what to commit.
             must_look: whether to look for stored identities first, instead of hoping that there are none.
         """
-        with line.transaction(store.BEGIN_COMMIT) as (tx, opened):
+        with line.transaction_with(store.BEGIN_COMMIT) as (tx, opened):
             head = store.CommitHead(*opened)
             self._cache.catch_up(tx, head.revision)
             for submission in batches:

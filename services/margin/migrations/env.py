@@ -1,6 +1,5 @@
-"""Runs margin's migrations (services.chassis.migrate)."""
+"""Alembic's entry point for the margin service."""
 
 from services.chassis.migrate import run_env
-from services.margin.tables import METADATA
 
-run_env(METADATA)
+run_env()

@@ -156,25 +156,37 @@ WHERE revenue <> 0 GROUP BY step, {group} currency ORDER BY step
 """
 
 
-def costs(tx: Connection, window: Window, group_by: GroupBy) -> list[CostSum]:
-    """What every group cost in each step of the window."""
-    group = _COST_GROUP[group_by]
-    rows = tx.exec_driver_sql(
+def _costs_sql(group: str, join: str) -> str:
+    return (
         f"{_COSTS} SELECT width_bucket(e.at, %(starts)s::timestamptz[]) - 1, {group}, e.currency, "
         "sum(e.amount), sum(e.units), sum(e.entry_count)::bigint, sum(e.unpriced_count)::bigint "
-        f"FROM costs e {_PLAN_JOIN if group_by is GroupBy.PLAN else ''} {_WHERE} GROUP BY 1, 2, 3 "
-        "HAVING sum(e.entry_count) <> 0 OR sum(e.units) <> 0 OR sum(e.amount) <> 0",
-        _parameters(window),
+        f"FROM costs e {join} {_WHERE} GROUP BY 1, 2, 3 "
+        "HAVING sum(e.entry_count) <> 0 OR sum(e.units) <> 0 OR sum(e.amount) <> 0"
     )
-    return [CostSum(*row) for row in rows]
+
+
+_COST_SUMS = {
+    group_by: _costs_sql(group, _PLAN_JOIN if group_by is GroupBy.PLAN else "")
+    for group_by, group in _COST_GROUP.items()
+}
+
+
+def _revenue_sql(wanted: Sequence[str]) -> str:
+    columns = ", ".join(name if name in wanted else f"'' AS {name}" for name in _REVENUE_COLUMNS)
+    return _REVENUE_SQL.format(columns=columns, group="".join(f"{name}, " for name in wanted))
+
+
+_REVENUES = {group_by: _revenue_sql(wanted) for group_by, wanted in _REVENUE_GROUP.items()}
+
+
+def costs(tx: Connection, window: Window, group_by: GroupBy) -> list[CostSum]:
+    """What every group cost in each step of the window."""
+    return [CostSum(*row) for row in tx.exec_driver_sql(_COST_SUMS[group_by], _parameters(window))]
 
 
 def revenues(tx: Connection, window: Window, group_by: GroupBy) -> list[RevenueSum]:
     """What was earned in each step of the window, as finely as the grouping needs."""
-    wanted = _REVENUE_GROUP[group_by]
-    columns = ", ".join(name if name in wanted else f"'' AS {name}" for name in _REVENUE_COLUMNS)
-    sql = _REVENUE_SQL.format(columns=columns, group="".join(f"{name}, " for name in wanted))
-    return [RevenueSum(*row) for row in tx.exec_driver_sql(sql, _parameters(window))]
+    return [RevenueSum(*row) for row in tx.exec_driver_sql(_REVENUES[group_by], _parameters(window))]
 
 
 def units(tx: Connection, window: Window) -> list[UnitSum]:

@@ -1,6 +1,5 @@
-"""Alembic's entry for rating's database."""
+"""Alembic's entry point for the rating service."""
 
 from services.chassis.migrate import run_env
-from services.rating.tables import METADATA
 
-run_env(METADATA)
+run_env()

@@ -13,7 +13,6 @@ from sqlalchemy.engine import Connection
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
-from services.rating.tables.base import INBOX
 from services.rating.tables.catalog import ORGANIZATIONS
 from services.rating.tables.subscriptions import CUSTOMERS, TEST_CLOCK_ACKNOWLEDGEMENTS
 
@@ -103,6 +102,6 @@ def waiting_for(tx: Connection, organization: OrganizationId, services: Iterable
 
 def logs_behind(tx: Connection, positions: Mapping[str, int]) -> frozenset[str]:
     """Which of the followed logs have not yet been applied up to the given number."""
-    rows = tx.execute(sa.select(INBOX.c.log, INBOX.c.last_number).where(INBOX.c.log.in_(list(positions))))
+    rows = tx.exec_driver_sql("SELECT log, last_number FROM inbox WHERE log = ANY(%s)", (list(positions),))
     applied: dict[str, int] = {row.log: row.last_number for row in rows}
     return frozenset(name for name, number in positions.items() if applied.get(name, 0) < number)

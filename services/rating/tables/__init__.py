@@ -1,8 +1,8 @@
-"""Tables of rating's database; the migrations make them, and a test compares both."""
+"""Those of rating's tables that its Core stores read and write (ADR 10); a test compares them with the schema."""
 
 from __future__ import annotations
 
-from services.rating.tables import catalog, invoices, subscriptions, usage
+from services.rating.tables import catalog, subscriptions
 from services.rating.tables.base import METADATA
 
-__all__ = ["METADATA", "catalog", "invoices", "subscriptions", "usage"]
+__all__ = ["METADATA", "catalog", "subscriptions"]

@@ -1,17 +1,10 @@
-"""The metadata of rating's database, with the chassis's tables; each file of tables adds its own."""
+"""The metadata of those of rating's tables that its Core stores read and write; each file of tables adds its own."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.chassis import follower, idempotency, lease, outbox
-
 METADATA = sa.MetaData()
-
-OUTBOX, OUTBOX_HEAD = outbox.tables(METADATA)
-INBOX, DEAD_LETTERS = follower.tables(METADATA)
-MEMBERS, LEASES = lease.tables(METADATA)
-REQUESTS = idempotency.table(METADATA)
 
 
 def organization_key() -> sa.Column[str]:

@@ -99,7 +99,7 @@ def line(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerLine]:
 
 
 def _run(line: WorkerLine, opening: str, body: Callable[[sa.Connection], object]) -> None:
-    with line.transaction(opening) as (tx, _):
+    with line.transaction_with(opening) as (tx, _):
         body(tx)
 
 
@@ -123,7 +123,7 @@ def _names(db: Database) -> set[str]:
 
 
 def _backend(line: WorkerLine) -> int:
-    with line.transaction(WHO) as (_, (backend,)):
+    with line.transaction_with(WHO) as (_, (backend,)):
         return int(backend)
 
 
@@ -135,13 +135,13 @@ def _terminate(server: PostgresServer, backend: int) -> None:
 def test_a_line_hands_out_the_row_of_its_opening(line: WorkerLine) -> None:
     """The last statement's, of as many as there are; and again each time, prepared statements or not."""
     for _ in range(10):
-        with line.transaction("SELECT 'of no interest'; SELECT 7, 'seven'") as (_, row):
+        with line.transaction_with("SELECT 'of no interest'; SELECT 7, 'seven'") as (_, row):
             assert row == (7, "seven")
 
 
 def test_an_opening_without_a_row_is_refused(line: WorkerLine) -> None:
     """It is a mistake of ours, and costs the line nothing but a connection."""
-    with pytest.raises(RuntimeError, match="no row"), line.transaction("SELECT 1 WHERE false"):
+    with pytest.raises(RuntimeError, match="no row"), line.transaction_with("SELECT 1 WHERE false"):
         pass
     assert _backend(line)
 
@@ -149,7 +149,7 @@ def test_an_opening_without_a_row_is_refused(line: WorkerLine) -> None:
 def test_a_line_commits(db: Database, line: WorkerLine) -> None:
     """What the opening and the body did appears at the end, and not before."""
     opening = f"INSERT INTO things VALUES ('{OURS}', 'opened'); SELECT count(*) FROM things"
-    with line.transaction(opening) as (tx, (count,)):
+    with line.transaction_with(opening) as (tx, (count,)):
         assert count == 3
         _insert(tx)
         chassis_db.driver_connection(tx).execute("INSERT INTO things VALUES (%s, 'driven')", (OURS,))
@@ -236,7 +236,7 @@ def test_a_line_is_a_worker(db: Database, line: WorkerLine) -> None:
         " (SELECT count(*) FROM things)"
     )
     for _ in range(2):
-        with line.transaction(settings) as (tx, row):
+        with line.transaction_with(settings) as (tx, row):
             assert row == (f"{db._url.username}_worker", f"{LOCK_TIMEOUT_MS // 1000}s", "UTC", 2)
             assert tx.exec_driver_sql("SELECT current_user").scalar_one() == row[0]
 

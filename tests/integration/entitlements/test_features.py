@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.config import Settings
-from services.chassis.migrate import check, downgrade, migrate
 from services.chassis.page import Page, read_page
 from services.entitlements.commands.feature import create_feature, delete_feature, upsert_feature
 from services.entitlements.commands.override import remove_override, set_override
@@ -199,15 +197,6 @@ def test_organizations_are_apart(sold: Any) -> None:
         sold.deps.db.transaction(sold.organization) as tx,
     ):
         tx.exec_driver_sql("INSERT INTO revisions VALUES (%s, 1)", (new_id(),))
-
-
-def test_migrations(settings_for: Callable[[str], Settings]) -> None:
-    """The migrated database is what the tables say; every migration can be undone and done again."""
-    url = settings_for("entitlements").database_url.get_secret_value()
-    check("services.entitlements", url)
-    downgrade("services.entitlements", url, "base")
-    migrate("services.entitlements", url)
-    check("services.entitlements", url)
 
 
 def test_the_check_uses_indexes(sold: Any) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from services.chassis.migrate import check, downgrade, migrate
+from services.chassis.migrate import downgrade, migrate
 from services.chassis.provision import SERVICES, database_name, request_role, worker_role
 from services.kernel.errors import FailedPreconditionError
 from services.local import postgres_files, postgres_server, unprivileged
@@ -42,13 +42,9 @@ def downgrade():
     op.execute("DROP TABLE thing")
 """
 ENVIRONMENT = """
-import sqlalchemy as sa
 from services.chassis.migrate import run_env
 
-metadata = sa.MetaData()
-columns = sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("organization_id", sa.Text, nullable=False)
-sa.Table("thing", metadata, *columns)
-run_env(metadata)
+run_env()
 """
 
 
@@ -252,7 +248,6 @@ def test_migrated_template(provisioned: PostgresServer, package: str) -> None:
     """A migrated database is copied with its tables, grants and policies, and the copies are independent."""
     original = provisioned.service_url("rating")
     assert migrate(package, original) == "0001"
-    check(package, original)
     first, second = provisioned.clone_database("rating"), provisioned.clone_database("rating")
     tell(first, "SET ROLE farebox_rating_worker", "INSERT INTO thing VALUES (1, 'org_a'), (2, 'org_b')")
     assert ask(second, "SELECT count(*) FROM pg_class WHERE relname = 'thing'") == [(1,)]

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy.engine import Connection, Row
 
 from services.chassis.page import Listed, Page
+from services.chassis.statement import Filtered
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
 from services.kernel.money import CURRENCIES
@@ -46,6 +47,14 @@ _SELECT = (
     "c.taxes_amount_cents, c.credit_amount_cents, c.refund_amount_cents, c.offset_amount_cents, c.used_amount_cents, "
     "c.created_at, c.voided_at, i.number AS invoice_number "
     "FROM credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
+)
+
+_LIST = Filtered(
+    f"{_SELECT} WHERE c.organization_id = %(organization)s {{filters}} "
+    "ORDER BY c.credit_note_id DESC OFFSET %(skip)s LIMIT %(limit)s",
+    customer="c.external_customer_id = %(customer)s",
+    invoice="c.invoice_id::text = %(invoice)s",
+    after="c.credit_note_id < %(after)s::uuid",
 )
 
 
@@ -111,22 +120,18 @@ def list_credit_notes(
     tx: Connection, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
 ) -> Listed[CreditNote]:
     """Credit notes, newest first; only a customer's or an invoice's where named."""
-    conditions, values = ["c.organization_id = %s"], [str(organization)]
     after = page.after[0] if page.after else ""
     if after and uuid_or_none(after) is None:
         raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
-    for condition, value in (
-        ("c.external_customer_id = %s", external_customer_id),
-        ("c.invoice_id::text = %s", invoice_id),
-        ("c.credit_note_id < %s::uuid", after),
-    ):
-        if value:
-            conditions.append(condition)
-            values.append(value)
-    rows = tx.exec_driver_sql(
-        f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY c.credit_note_id DESC OFFSET %s LIMIT %s",
-        (*values, page.skip, page.size + 1),
-    ).all()
+    values = {
+        "organization": organization,
+        "customer": external_customer_id,
+        "invoice": invoice_id,
+        "after": after,
+        "skip": page.skip,
+        "limit": page.size + 1,
+    }
+    rows = tx.exec_driver_sql(_LIST.text(values), values).all()
     return Listed.of(rows, page, lambda row: (row.credit_note_id,)).map(_credit_note)
 
 

@@ -204,9 +204,9 @@ def base_fee_within(
     return (InvoiceId(row[0]), FeeId(row[1])) if row is not None else None
 
 
-def invoices_of(tx: Connection, statement: str, values: Sequence[Any]) -> list[Invoice]:
+def invoices_of(tx: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]) -> list[Invoice]:
     """The invoices that a statement selects, with their fees."""
-    rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, tuple(values)).all()
+    rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, values).all()
     fees: dict[str, list[InvoiceFee]] = {row.invoice_id: [] for row in rows}
     if rows:
         found = tx.exec_driver_sql(

@@ -9,12 +9,36 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from services.chassis.page import Listed, Page
+from services.chassis.statement import Filtered
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
 from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState
 from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store.invoices import invoices_by_id, invoices_of
 from services.rating.invoicing.store.rows import FEE_SELECT, INVOICE_SELECT, fee_of_row
+
+_PAGE = "OFFSET %(skip)s LIMIT %(limit)s"
+_INVOICES = Filtered(
+    f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %(organization)s {{filters}} "
+    f"ORDER BY i.invoice_id DESC {_PAGE}",
+    customer="i.customer->>'external_id' = %(customer)s",
+    states="i.state = ANY(%(states)s)",
+    payment_states="i.payment_state = ANY(%(payment_states)s)",
+    issued_from="i.issuing_date >= %(issued_from)s",
+    issued_until="i.issuing_date <= %(issued_until)s",
+    subscription="%(subscription)s::uuid = ANY(i.subscription_ids)",
+    after="i.invoice_id < %(after)s::uuid",
+)
+_FEES = Filtered(
+    f"SELECT {FEE_SELECT} FROM fees f JOIN invoices i USING (organization_id, invoice_id) "
+    f"WHERE f.organization_id = %(organization)s {{filters}} ORDER BY f.fee_id DESC {_PAGE}",
+    customer="i.customer->>'external_id' = %(customer)s",
+    subscription="f.subscription_id IN (SELECT s.id FROM subscriptions s "
+    "WHERE s.organization_id = f.organization_id AND s.external_id = %(subscription)s)",
+    metric="f.metric_code = %(metric)s",
+    fee="f.fee_id::text = %(fee)s",
+    after="f.fee_id < %(after)s::uuid",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +64,16 @@ def list_of_invoices(
     tx: Connection, organization: OrganizationId, wanted: InvoicesWanted, page: Page
 ) -> Listed[Invoice]:
     """Invoices, newest first."""
-    conditions, values = ["i.organization_id = %s"], [organization]
-
-    def where(condition: str, value: Any) -> None:
-        if value:
-            conditions.append(condition)
-            values.append(value)
-
-    where("i.customer->>'external_id' = %s", wanted.external_customer_id)
-    where("i.state = ANY(%s)", [str(each) for each in wanted.states])
-    where("i.payment_state = ANY(%s)", [str(each) for each in wanted.payment_states])
-    where("i.issuing_date >= %s", wanted.issued_from)
-    where("i.issuing_date <= %s", wanted.issued_until)
-    where("%s::uuid = ANY(i.subscription_ids)", wanted.subscription_id)
-    where("i.invoice_id < %s::uuid", _after(page))
-    invoices = invoices_of(
-        tx,
-        f"SELECT {INVOICE_SELECT} FROM invoices i WHERE {' AND '.join(conditions)} "
-        "ORDER BY i.invoice_id DESC OFFSET %s LIMIT %s",
-        (*values, page.skip, page.size + 1),
-    )
+    values = {
+        **_span(organization, page),
+        "customer": wanted.external_customer_id,
+        "states": [str(state) for state in wanted.states],
+        "payment_states": [str(state) for state in wanted.payment_states],
+        "issued_from": wanted.issued_from,
+        "issued_until": wanted.issued_until,
+        "subscription": wanted.subscription_id,
+    }
+    invoices = invoices_of(tx, _INVOICES.text(values), values)
     return Listed.of(invoices, page, lambda invoice: (invoice.invoice_id,))
 
 
@@ -77,30 +91,22 @@ def list_fees(
     tx: Connection, organization: OrganizationId, wanted: FeesWanted, page: Page
 ) -> Listed[tuple[Invoice, InvoiceFee]]:
     """Fees across invoices, newest first, each with its invoice."""
-    conditions, values = ["f.organization_id = %s"], [organization]
-
-    def where(condition: str, value: str) -> None:
-        if value:
-            conditions.append(condition)
-            values.append(OrganizationId(value))
-
-    where("i.customer->>'external_id' = %s", wanted.external_customer_id)
-    where(
-        "f.subscription_id IN (SELECT s.id FROM subscriptions s WHERE s.organization_id = f.organization_id "
-        "AND s.external_id = %s)",
-        wanted.external_subscription_id,
-    )
-    where("f.metric_code = %s", wanted.metric_code)
-    where("f.fee_id::text = %s", wanted.fee_id)
-    where("f.fee_id < %s::uuid", _after(page))
-    rows = tx.exec_driver_sql(
-        f"SELECT {FEE_SELECT} FROM fees f JOIN invoices i USING (organization_id, invoice_id) "
-        f"WHERE {' AND '.join(conditions)} ORDER BY f.fee_id DESC OFFSET %s LIMIT %s",
-        (*values, page.skip, page.size + 1),
-    ).all()
+    values = {
+        **_span(organization, page),
+        "customer": wanted.external_customer_id,
+        "subscription": wanted.external_subscription_id,
+        "metric": wanted.metric_code,
+        "fee": wanted.fee_id,
+    }
+    rows = tx.exec_driver_sql(_FEES.text(values), values).all()
     listed = Listed.of(rows, page, lambda row: (row.fee_id,))
     invoices = invoices_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in listed.items})
     return listed.map(lambda row: (invoices[InvoiceId(row.invoice_id)], fee_of_row(row)))
+
+
+def _span(organization: OrganizationId, page: Page) -> dict[str, Any]:
+    """Whose list it is, and which part of it."""
+    return {"organization": organization, "after": _after(page), "skip": page.skip, "limit": page.size + 1}
 
 
 def _after(page: Page) -> str:

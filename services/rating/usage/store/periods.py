@@ -177,17 +177,13 @@ def mark(
     tx: Connection, keys: Iterable[PeriodKey], *, dirty: bool | None = None, accrual_due: bool | None = None
 ) -> None:
     """Say of periods whether their usage is not what was invoiced, and whether their revenue is to be announced."""
-    rows = rows_json(key._asdict() for key in keys)
-    changes, differs = [], []
-    for column, value in (("is_dirty", dirty), ("is_accrual_due", accrual_due)):
-        if value is not None:
-            changes.append(f"{column} = {value}")
-            differs.append(f"p.{column} <> {value}")
     tx.exec_driver_sql(
-        f"UPDATE billing_periods p SET {', '.join(changes)} FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}) "
+        "UPDATE billing_periods p SET is_dirty = coalesce(%(dirty)s, p.is_dirty), "
+        "is_accrual_due = coalesce(%(due)s, p.is_accrual_due) "
+        f"FROM json_to_recordset(%(rows)s::json) AS r({_KEY_TYPES}) "
         "WHERE p.organization_id = r.organization_id AND p.subscription_id = r.subscription_id "
-        f"AND p.period_start = r.period_start AND ({' OR '.join(differs)})",
-        (rows,),
+        "AND p.period_start = r.period_start AND (p.is_dirty <> %(dirty)s OR p.is_accrual_due <> %(due)s)",
+        {"rows": rows_json(key._asdict() for key in keys), "dirty": dirty, "due": accrual_due},
     )
 
 

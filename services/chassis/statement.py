@@ -1,0 +1,39 @@
+"""A statement some of whose conditions hold only where their value is given, as the filters of a list are.
+
+    _LIST = Filtered(
+        "SELECT … FROM invoices i WHERE i.organization_id = %(organization)s {filters} ORDER BY i.invoice_id DESC",
+        customer="i.external_customer_id = %(customer)s",
+        states="i.state = ANY(%(states)s)",
+    )
+    tx.exec_driver_sql(_LIST.text(values), values)
+
+Conditions that are not asked for are left out, so that the planner sees no `IS NULL OR`. All its variants are known
+beforehand: a test prepares each of them against the migrated schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Filtered:
+    """SQL with a place `{filters}` for conditions, each under the name of the value that it needs."""
+
+    def __init__(self, text: str, **conditions: str) -> None:
+        self._parts = text.split("{filters}")
+        self._conditions = conditions
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """The statement with the conditions whose value is there and not empty."""
+        return self._with(name for name in self._conditions if values.get(name))
+
+    def variants(self) -> Iterator[str]:
+        """The statement without any condition, with each alone, and with all: what there is to get wrong."""
+        yield self._with(())
+        for name in self._conditions:
+            yield self._with((name,))
+        yield self._with(self._conditions)
+
+    def _with(self, names: Any) -> str:
+        return "".join(f"AND {self._conditions[name]} " for name in names).join(self._parts)
