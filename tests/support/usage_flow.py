@@ -46,6 +46,8 @@ CALL_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
 # What looks as if nothing were on its way must look so for this long: jobs turn once a second.
 CALM_SECONDS = 2.5
+# What happens by itself within this time is waited for as well.
+DUE_SECONDS = 10.0
 METRIC = "api_call"
 
 
@@ -94,6 +96,34 @@ class Flow:
             external_customer_id=customer, plan_code=plan_code, **fields
         )
         return self.call(self.subscriptions.CreateSubscription, request).change.subscription
+
+    def change(self, method: str, external_id: str, **fields: Any) -> None:
+        """Call a verb of a subscription: Cancel…, Change…Plan, Withdraw…Change."""
+        request = getattr(subscription_service_pb2, f"{method}Request")(external_id=external_id, **fields)
+        self.call(getattr(self.subscriptions, method), request)
+
+    def remove_metric(self, code: str) -> None:
+        """Remove a metric that no plan charges for."""
+        request = catalog_service_pb2.DeleteBillableMetricRequest(code=code)
+        self.call(self.catalog.DeleteBillableMetric, request)
+
+    def look_again(self) -> None:
+        """Ask for another look at everything in quarantine, as if all of its catalog had changed."""
+        with self.log.worker_transaction() as tx:
+            tx.exec_driver_sql(
+                "INSERT INTO release_requests (organization_id, kind, key) "
+                "SELECT DISTINCT organization_id, 'metric', code FROM quarantined_usage_events"
+            )
+
+    def quarantined(self) -> set[str]:
+        """The keys of the events in quarantine."""
+        with self.log.worker_transaction() as tx:
+            rows = tx.exec_driver_sql("SELECT event_key::text FROM quarantined_usage_events WHERE released_at IS NULL")
+            return set(rows.scalars())
+
+    def refused(self) -> int:
+        """How many refusals wait for the log to take their event back; none at rest."""
+        return int(self._scalar(self.ledger, "SELECT count(*) FROM refused_usage"))
 
     def until_known(self, table: str, count: int) -> None:
         """Wait until ingest's projection has so many rows of the organization."""
@@ -200,7 +230,9 @@ class Flow:
             said = tx.exec_driver_sql("SELECT last_number FROM outbox_head").scalar_one()
             waiting = tx.exec_driver_sql("SELECT count(*) FROM outbox WHERE published_at IS NULL").scalar_one()
             due = tx.exec_driver_sql(
-                "SELECT count(*) FROM billing_periods WHERE state = 'open' AND period_end <= now()"
+                "SELECT (SELECT count(*) FROM billing_periods WHERE state = 'open' AND period_end <= now()) "
+                "+ (SELECT count(*) FROM subscriptions WHERE due_at <= now() + %s * interval '1 second')",
+                (DUE_SECONDS,),
             ).scalar_one()
         is_read = all(inbox.get(f"usage.{shard}", 0) == number for shard, number in heads.items())
         return is_read and heard == said and not (requests or waiting or due), (heads, said)
