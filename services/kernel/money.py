@@ -21,6 +21,10 @@ MAX_DIGITS = 38
 MAX_EXPONENT = 30
 # A whole number of one more has an exponent beyond the largest, however it is written.
 MAX_WHOLE_DIGITS = MAX_EXPONENT + 1
+# Most units that one event may report: a thousand times what anybody counts in a month (a petabyte in bytes, eleven
+# days in nanoseconds), and so little that no price of a metric makes an amount of it that NUMERIC or bigint cannot hold
+# by accident. The amounts of a period are checked again where they are priced.
+MAX_UNITS = Decimal(10) ** 15
 # What our own arithmetic may make of such numbers: a product of two of them, with all digits that are kept.
 MAX_COMPUTED_EXPONENT = 2 * MAX_EXPONENT
 # Longest text of a computed number: its digits behind as many zeros, sign and point.

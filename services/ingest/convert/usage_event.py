@@ -23,7 +23,7 @@ from services.ingest.domain.usage_event import (
 )
 from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, UsageEvents
 from services.kernel.errors import FieldViolation, InvalidArgumentError
-from services.kernel.money import decimal_or_none, plain
+from services.kernel.money import MAX_UNITS, decimal_or_none, plain
 
 # For so many events or more, looking at all of them together is cheaper than at each.
 _MANY = 8
@@ -140,6 +140,9 @@ def event_from_pb(message: pb.UsageEvent, now_us: int) -> UsageEvent | FieldViol
         amount = decimal_or_none(message.precise_total_amount_cents.value)
         if amount is None:
             return FieldViolation("precise_total_amount_cents", "invalid_number", "must be a decimal number")
+        if abs(amount) > MAX_UNITS:
+            limit = f"must lie within {plain(MAX_UNITS)} of zero"
+            return FieldViolation("precise_total_amount_cents", "value_is_out_of_range", limit)
     # As UsageEvent(…), without the cost of its constructor, which is a Python function.
     return tuple.__new__(UsageEvent, (transaction_id, customer, subscription, code, occurred_us, properties, amount))
 

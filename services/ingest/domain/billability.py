@@ -11,8 +11,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from services.ingest.domain.usage_event import UsageEvent
-from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, MAX_WHOLE_DIGITS, decimal_or_none
+from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, MAX_UNITS, decimal_or_none, plain
 
+# Whole numbers of so many digits are surely within MAX_UNITS.
+_SAFE_DIGITS = MAX_UNITS.adjusted()
 # Later than any event may occur: the end of what has none.
 FOREVER_US = 2**62
 
@@ -83,7 +85,7 @@ SUBSCRIPTION_AMBIGUOUS = Reason(
     "SUBSCRIPTION_AMBIGUOUS", "external_subscription_id", "several subscriptions were active at this time; name one"
 )
 
-_SHORT_NUMBER = re.compile(rb'"?-?[0-9]{1,18}(?:\.[0-9]{1,18})?"?', re.ASCII)
+_SHORT_NUMBER = re.compile(rb'"?-?[0-9]{1,%d}(?:\.[0-9]{1,18})?"?' % _SAFE_DIGITS, re.ASCII)
 _LONG_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _ABSENT = (b"null", b'""')
 
@@ -96,7 +98,7 @@ def missing_property(metric: Metric, raw: bytes) -> Reason | None:
         raw: its raw JSON; `null` where the event does not have it.
     """
     # A whole number of few digits is what nearly every event carries.
-    if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= MAX_WHOLE_DIGITS):
+    if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= _SAFE_DIGITS):
         return None
     if raw in _ABSENT:
         return Reason("PROPERTY_MISSING", f"properties.{metric.field_name}", "the metric counts this property")
@@ -111,12 +113,16 @@ def _not_numeric(field_name: str, raw: bytes) -> Reason | None:
     if _SHORT_NUMBER.fullmatch(raw) and is_quoted == (raw[-1:] == b'"'):
         return None
     text = (raw[1:-1] if is_quoted else raw).decode()
-    if decimal_or_none(text) is not None:
+    number = decimal_or_none(text)
+    if number is not None and abs(number) <= MAX_UNITS:
         return None
     field = f"properties.{field_name}"
     if _LONG_NUMBER.fullmatch(text):
         return Reason(
-            "VALUE_TOO_LARGE", field, f"must have at most {MAX_DIGITS} digits and an exponent within {MAX_EXPONENT}"
+            "VALUE_TOO_LARGE",
+            field,
+            f"must lie within {plain(MAX_UNITS)} of zero, with at most {MAX_DIGITS} digits and an exponent within "
+            f"{MAX_EXPONENT}",
         )
     return Reason("PROPERTY_NOT_NUMERIC", field, "the metric adds this property up; it must be a number")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from services.kernel.money import MAX_WHOLE_DIGITS
+from services.kernel.money import MAX_UNITS
 
 # From the properties of an event to the raw JSON of one of them; `null` where the event does not have it.
 ReadValue = Callable[[bytes], bytes]
@@ -19,8 +19,7 @@ ReadValue = Callable[[bytes], bytes]
 HasValue = Callable[[bytes], bool]
 
 _NULL = msgspec.Raw(b"null")
-# The first whole number with too many digits.
-_END = 10**MAX_WHOLE_DIGITS
+_MOST = int(MAX_UNITS)
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -54,6 +53,6 @@ def number_test(field_name: str) -> HasValue:
             value = decode(properties).value  # type: ignore[attr-defined]
         except msgspec.ValidationError:
             return False
-        return value is not None and -_END < value < _END
+        return value is not None and -_MOST <= value <= _MOST
 
     return is_number

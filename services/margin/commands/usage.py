@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
 from services.kernel.ids import new_id
@@ -24,13 +22,12 @@ from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
 from services.margin.store import projection as projection_store
 from services.margin.store import waiting_usage as waiting_usage_store
+from services.wire.properties import read_properties
 
 # An organization and the code of one of its metrics.
 MetricKey = tuple[str, str]
 
 _ONE = Decimal(1)
-# Numbers stay exact: a JSON number with a point becomes a Decimal, never a float.
-_properties = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
@@ -96,7 +93,7 @@ def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) ->
 
 
 def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices: Prices) -> list[CostEntry]:
-    properties = _properties.decode(event.properties or b"{}")
+    properties = read_properties(event.properties)
     units = _units(metric, properties)
     origin = Origin(
         event.organization_id,
@@ -110,6 +107,6 @@ def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices:
     return ledger.book(origin, cost_of_usage(model, prices, properties, units, at=event.occurred_at), new_id)
 
 
-def _units(metric: Metric | None, properties: dict[str, Any]) -> Decimal | None:
+def _units(metric: Metric | None, properties: Mapping[str, object]) -> Decimal | None:
     """What an event adds to its metric: the value that is summed, else the event itself."""
     return signed_number_of(properties, metric.field_name) if metric is not None and metric.is_sum else _ONE

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
@@ -15,15 +13,9 @@ from farebox.ingest.v1 import usage_event_pb2, usage_event_service_pb2
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.money import ZERO
 from services.rating.shared.usage_log import ListedUsageEvent, UsageEntry, UsageEventPage
+from services.wire.properties import read_properties
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-_NOTHING: Mapping[str, object] = {}
-
-
-# Numbers never pass through a float, so none is rounded on the way.
-_PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 def entries_from_pb(batch: ingest_pb.UsageEventsAccepted) -> Iterator[UsageEntry]:
@@ -40,7 +32,7 @@ def entries_from_pb(batch: ingest_pb.UsageEventsAccepted) -> Iterator[UsageEntry
             entry.event_key,
             entry.kind == voided,
             _instant(entry.occurred_at),
-            _properties(entry.properties),
+            read_properties(entry.properties),
             Decimal(amount) if amount else ZERO,
             shard,
             number,
@@ -55,7 +47,7 @@ def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse
         ListedUsageEvent(
             transaction_id=stored.event.transaction_id,
             occurred_at=_instant(stored.event.occurred_at),
-            properties=_properties(stored.event.properties),
+            properties=read_properties(stored.event.properties),
             precise_amount_cents=Decimal(stored.event.precise_total_amount_cents.value or 0),
             is_voided=stored.state == states.STATE_VOIDED,
         )
@@ -67,7 +59,3 @@ def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse
 
 def _instant(stamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
-
-
-def _properties(raw: bytes) -> Mapping[str, object]:
-    return _PROPERTIES.decode(raw) if raw else _NOTHING

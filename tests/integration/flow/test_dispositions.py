@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from services.chassis.config import Settings
+from services.rating.usage.counting import Counter
 from tests.support.usage_flow import Flow, daily, event, now, running, stamp
 
 
@@ -49,3 +51,40 @@ def test_events_flow_while_a_subscription_starts(flow: Flow) -> None:
     # What was answered as accepted is counted in the end: it came after the start.
     assert outcomes.count("accepted") == flow.counted()
     assert flow.reasons() == {"SUBSCRIPTION_NOT_ACTIVE": outcomes.count("quarantined")}
+
+
+def test_an_absurd_property_harms_no_neighbour(settings_for: Callable[[str], Settings]) -> None:
+    """A number that nobody counts may be anything: its event and all others of the batch are counted."""
+    with running(settings_for) as flow:
+        flow.sell()
+        flow.subscribe("acme")
+        flow.until_known("subscriptions", 1)
+        absurd = [b"1e99999999999999999999", b"1e999999999", b"9" * 60_000, b"0." + b"9" * 60_000]
+        poison = [event("acme", properties=b'{"x": ' + number + b"}") for number in absurd]
+        assert set(flow.send([event("acme"), *poison, event("acme")])) == {"accepted"}
+        flow.settle()
+        assert (flow.drift(), flow.counted(), flow.reasons()) == ({}, 6, {})
+
+
+def test_an_event_that_cannot_be_counted_harms_no_neighbour(
+    settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever counting it raises, it alone is quarantined, and voiding it takes nothing out of any aggregate."""
+    measure = Counter.measure
+
+    def fail(counter: Counter, entry: Any) -> Any:
+        if entry.transaction_id.startswith("poison"):
+            raise ArithmeticError(entry.transaction_id)
+        return measure(counter, entry)
+
+    monkeypatch.setattr(Counter, "measure", fail)
+    with running(settings_for) as flow:
+        flow.sell()
+        flow.subscribe("acme")
+        flow.until_known("subscriptions", 1)
+        poison = [event("acme", transaction_id=f"poison-{number}") for number in range(3)]
+        batch = [event("acme"), poison[0], event("acme"), event("acme"), *poison[1:], event("acme")]
+        assert set(flow.send(batch)) == {"accepted"}
+        flow.settle()
+        assert (flow.drift(), flow.counted(), flow.reasons()) == ({}, 4, {"USAGE_NOT_COUNTABLE": 3})
+        assert flow.refused() == 0

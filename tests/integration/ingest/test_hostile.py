@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2
 
+from farebox.common.v1 import decimal_pb2
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.rpc.channel import open_channel
@@ -58,6 +59,11 @@ REFUSED = {
         "timestamp",
         "value_is_out_of_range",
     ),
+    "an amount of 1e18 cents": (
+        usage_event(precise_total_amount_cents=decimal_pb2.Decimal(value="1e18")),
+        "precise_total_amount_cents",
+        "value_is_out_of_range",
+    ),
     "negative nanoseconds": (
         usage_event(occurred_at=timestamp_pb2.Timestamp(seconds=1, nanos=-5)),
         "timestamp",
@@ -66,6 +72,7 @@ REFUSED = {
 }
 QUARANTINED = {
     "huge exponent": (b'{"tokens": 1E+1000000}', "VALUE_TOO_LARGE"),
+    "a quintillion": (b'{"tokens": 1e18}', "VALUE_TOO_LARGE"),
     "60,000 digits": (b'{"tokens": ' + b"9" * 60_000 + b"}", "VALUE_TOO_LARGE"),
     "text": (b'{"tokens": "twelve"}', "PROPERTY_NOT_NUMERIC"),
     "object": (b'{"tokens": {"n": 1}}', "PROPERTY_NOT_NUMERIC"),

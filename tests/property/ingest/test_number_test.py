@@ -52,7 +52,7 @@ def test_what_is_let_through_is_never_missing(name: str, raws: list[str], needs:
         assert missing_property(Metric("code", needs, name), value_reader(name)(properties)) is None
 
 
-@pytest.mark.parametrize("raw", [b"0", b"12", b"-7", b"1790000000000000", b"9" * 30])
+@pytest.mark.parametrize("raw", [b"0", b"12", b"-7", b"1790000000000", b"9" * 15])
 def test_whole_numbers_are_let_through(raw: bytes) -> None:
     """Else the quick look would be of no use."""
     assert number_test("tokens")(b'{"model": "x", "tokens": ' + raw + b"}")
