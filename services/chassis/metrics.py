@@ -15,6 +15,9 @@ APPLIED = Counter("farebox_log_applied_total", "Messages of a numbered log appli
 REPLAYED = Counter("farebox_log_replayed_total", "Messages fetched from the source after a gap.", ["log"])
 DEAD_LETTERS = Counter("farebox_dead_letters_total", "Messages set aside because they cannot be applied.", ["log"])
 JOB_FAILURES = Counter("farebox_job_failures_total", "Turns of a job that ended in an error nobody foresaw.", ["job"])
+SET_ASIDE = Counter(
+    "farebox_set_aside_total", "Things that a job could not do and set aside, by what it tried.", ["work"]
+)
 LOG_POSITION = Gauge("farebox_log_position", "Last number applied of a numbered log.", ["log"])
 OUTBOX_WAITING = Gauge("farebox_outbox_waiting", "Outbox rows not yet published.")
 

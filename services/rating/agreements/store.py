@@ -23,6 +23,7 @@ from services.rating.catalog.store.plans import plan_versions
 from services.rating.catalog.store.taxes import TaxLevels, tax_codes_of, tax_levels
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.rows import lock_row, named_in, read_list
+from services.rating.shared.set_aside import Work, waiting_sql
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.tables.catalog import ORGANIZATIONS, PLANS
 from services.rating.tables.subscriptions import CUSTOMERS, SUBSCRIPTIONS
@@ -183,11 +184,20 @@ def movable_agreements(
     return _load(tx, tx.execute(chosen).all())
 
 
-def due_agreements(tx: Connection, organization: OrganizationId, as_of: datetime, limit: int) -> list[Agreement]:
-    """Subscriptions for which something is due by itself at or before an instant, in order of time, locked."""
+def due_agreements(
+    tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime, limit: int
+) -> list[Agreement]:
+    """Subscriptions for which something is due by itself at or before an instant, in order of time, locked.
+
+    What could not be done is left out until its next try (`shared/set_aside.py`).
+    """
     chosen = (
         _select()
-        .where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.due_at <= as_of)
+        .where(
+            SUBSCRIPTIONS.c.organization_id == organization,
+            SUBSCRIPTIONS.c.due_at <= as_of,
+            _is_not_set_aside(machine_now),
+        )
         .order_by(SUBSCRIPTIONS.c.due_at, SUBSCRIPTIONS.c.id)
         .limit(limit)
         .with_for_update(of=SUBSCRIPTIONS, key_share=True)
@@ -195,23 +205,31 @@ def due_agreements(tx: Connection, organization: OrganizationId, as_of: datetime
     return _load(tx, tx.execute(chosen).all())
 
 
-def next_due_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+def next_due_at(
+    tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
+) -> datetime | None:
     """The first instant, at or before `as_of`, at which something is due by itself; None for none."""
     due = SUBSCRIPTIONS.c.due_at
-    own = SUBSCRIPTIONS.c.organization_id == organization, due <= as_of
+    own = SUBSCRIPTIONS.c.organization_id == organization, due <= as_of, _is_not_set_aside(machine_now)
     found: datetime | None = tx.execute(sa.select(sa.func.min(due)).where(*own)).scalar_one()
     return found
 
 
-def organizations_with_due(tx: Connection, as_of: datetime) -> list[OrganizationId]:
+def organizations_with_due(tx: Connection, as_of: datetime, machine_now: datetime) -> list[OrganizationId]:
     """Organizations without a test clock that have something due; needs a worker transaction."""
     statement = (
         sa.select(SUBSCRIPTIONS.c.organization_id)
         .join(ORGANIZATIONS, ORGANIZATIONS.c.organization_id == SUBSCRIPTIONS.c.organization_id)
         .where(SUBSCRIPTIONS.c.due_at <= as_of, ORGANIZATIONS.c.test_clock_now.is_(None))
+        .where(_is_not_set_aside(machine_now))
         .distinct()
     )
     return [OrganizationId(each) for each in tx.execute(statement).scalars()]
+
+
+def _is_not_set_aside(machine_now: datetime) -> sa.TextClause:
+    waits = waiting_sql([Work.CHANGE], "subscriptions.organization_id", "subscriptions.id", ":machine_now")
+    return sa.text(f"NOT {waits}").bindparams(machine_now=machine_now)
 
 
 def _values(agreement: Agreement) -> dict[str, Any]:

@@ -44,11 +44,13 @@ class Advanced:
         now: the organization's time.
         closed_periods: billing periods that were closed.
         finalized_invoices: invoices that were finalized.
+        set_aside: what could not be done and was left out.
     """
 
     now: datetime
     closed_periods: int
     finalized_invoices: int
+    set_aside: int = 0
 
 
 def set_test_clock(deps: Deps, tx: Connection, organization: OrganizationId, now: datetime) -> datetime:
@@ -83,7 +85,7 @@ def advance_test_clock(deps: Deps, organization: OrganizationId, to: datetime) -
         report = run_due(deps, to, organization)
         revision = _move(deps, organization, to, positions)
         _wait_for_followers(deps, organization, revision)
-    return Advanced(to, report.closed, report.finalized)
+    return Advanced(to, report.closed, report.finalized, report.set_aside)
 
 
 def catch_up(deps: Deps, organization: OrganizationId) -> None:

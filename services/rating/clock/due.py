@@ -7,25 +7,30 @@ of replicas share: a batch is one transaction, and rows that another replica hol
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.isolate import isolated
 from services.chassis.job import drained
 from services.chassis.log import logger
-from services.kernel.errors import FareboxError, UnavailableError
+from services.kernel.errors import FareboxError
 from services.kernel.ids import OrganizationId
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.store import agreements, organizations_with_due
+from services.rating.agreements.store import agreements, next_due_at, organizations_with_due
 from services.rating.deps import Deps
-from services.rating.invoicing.billing_run import BillingRun, period_end_run
+from services.rating.invoicing.billing_run import period_end_run
 from services.rating.invoicing.commands.close import close_runs
 from services.rating.invoicing.commands.finalize import finalize_drafts
 from services.rating.invoicing.commands.revenue import accrue_due
+from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.store import invoices
 from services.rating.organizations.store import organization as organization_of
-from services.rating.subscriptions.commands.due import apply_due_changes, next_change_at
+from services.rating.shared.set_aside import Work, set_aside
+from services.rating.subscriptions.commands.due import apply_due_changes
+from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.store import periods
 
 log = logger(__name__)
@@ -42,16 +47,21 @@ class DueReport:
     Attributes:
         closed: billing periods that were closed at their end.
         finalized: invoices that were finalized.
+        set_aside: what could not be done, and is tried again later.
     """
 
     closed: int = 0
     finalized: int = 0
+    set_aside: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.closed or self.finalized)
+        return self != NOTHING
 
     def __add__(self, other: DueReport) -> DueReport:
-        return DueReport(self.closed + other.closed, self.finalized + other.finalized)
+        return DueReport(self.closed + other.closed, self.finalized + other.finalized, self.set_aside + other.set_aside)
+
+
+NOTHING = DueReport()
 
 
 def run_due(
@@ -70,9 +80,9 @@ def run_due(
     """
     if organization is None:
         _apply_changes(deps, as_of)
-        closed = sum(drained(lambda: close_batch(deps, as_of), until=until), DueReport())
-        return closed + sum(drained(lambda: finalize_batch(deps, as_of), until=until), DueReport())
-    report = DueReport()
+        closed = sum(drained(lambda: close_batch(deps, as_of), until=until), NOTHING)
+        return closed + sum(drained(lambda: finalize_batch(deps, as_of), until=until), NOTHING)
+    report = NOTHING
     while (at := _next_at(deps, organization, as_of)) is not None:
         report += _run_at(deps, organization, at)
     for _ in drained(lambda: accrue_due(deps, organization)):
@@ -82,11 +92,12 @@ def run_due(
 
 def _next_at(deps: Deps, organization: OrganizationId, as_of: datetime) -> datetime | None:
     """The earliest instant at which something is due for an organization."""
+    machine_now = deps.clock.now()
     with deps.db.worker_transaction() as tx:
         due = (
-            next_change_at(tx, organization, as_of),
-            periods.next_due_at(tx, organization, as_of),
-            invoices.next_grace_end(tx, organization, as_of),
+            next_due_at(tx, organization, as_of, machine_now),
+            periods.next_due_at(tx, organization, as_of, machine_now),
+            invoices.next_grace_end(tx, organization, as_of, machine_now),
         )
     return min((at for at in due if at is not None), default=None)
 
@@ -96,43 +107,58 @@ def _run_at(deps: Deps, organization: OrganizationId, at: datetime) -> DueReport
     with deps.db.worker_transaction() as tx:
         before = invoices.last_number(tx, organization)
         apply_due_changes(deps, tx, organization, at)
-    report = sum(drained(lambda: close_batch(deps, at, organization)), DueReport())
-    for _ in drained(lambda: finalize_batch(deps, at, organization)):
-        pass
+    report = sum(drained(lambda: close_batch(deps, at, organization)), NOTHING)
+    report += sum(drained(lambda: finalize_batch(deps, at, organization)), NOTHING)
     with deps.db.worker_transaction() as tx:
         after = invoices.last_number(tx, organization)
     # What changes and closings have finalized is counted by the numbers they took, each invoice once.
-    return DueReport(report.closed, after - before)
+    return replace(report, finalized=after - before)
 
 
 def _apply_changes(deps: Deps, as_of: datetime) -> None:
     """Move subscriptions; where an organization's cannot be moved now, the others need not wait for it."""
     with deps.db.worker_transaction() as tx:
-        changing = organizations_with_due(tx, as_of)
+        changing = organizations_with_due(tx, as_of, deps.clock.now())
     for organization in changing:
         try:
             with deps.db.worker_transaction() as tx:
-                apply_due_changes(deps, tx, organization, as_of)
+                apply_due_changes(deps, tx, organization, as_of, may_wait=True)
         except FareboxError as error:
             log.warning("changes_wait", organization_id=organization, reason=error.reason)
 
 
 def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
-    """Close one batch of periods that have ended; none when none is left that can be closed now."""
+    """Close one batch of periods that have ended; none when none is left that can be closed now.
+
+    A period that cannot be closed is set aside alone; the others of its batch and all other organizations go on.
+    """
+    now, is_all = deps.clock.now(), organization is None
+    report = NOTHING
     with deps.db.worker_transaction() as tx:
-        due = periods.lock_due(tx, organization, as_of, limit=BATCH, skip_locked=organization is None)
-        agreed = agreements(tx, organization, {period.subscription_id for period in due})
-        runs: dict[OrganizationId, list[BillingRun]] = {}
-        for period in due:
-            agreement = agreed[period.subscription_id]
-            if not _ends_itself(agreement, period.period.end):
-                runs.setdefault(period.organization_id, []).append(period_end_run(agreement, period))
-        report = DueReport()
-        for owner, own in runs.items():
-            report += (
-                _close(deps, tx, owner, own, as_of) if organization else _close_possible(deps, tx, owner, own, as_of)
-            )
+        due = periods.lock_due(tx, organization, as_of, now, limit=BATCH, skip_locked=is_all)
+        for owner in dict.fromkeys(period.organization_id for period in due):
+            own = [period for period in due if period.organization_id == owner]
+            closed, failed = isolated(tx, own, partial(_close, deps, tx, owner, as_of))
+            for period, error in failed:
+                set_aside(tx, owner, Work.CLOSE, period.subscription_id, error, now, may_wait=is_all)
+            report += sum(closed, DueReport(set_aside=len(failed)))
     return report
+
+
+def _close(
+    deps: Deps, tx: Connection, organization: OrganizationId, at: datetime, due: Sequence[BillingPeriod]
+) -> DueReport:
+    """Close those periods of one organization that nothing else closes."""
+    agreed = agreements(tx, organization, {period.subscription_id for period in due})
+    runs = [
+        period_end_run(agreed[period.subscription_id], period)
+        for period in due
+        if not _ends_itself(agreed[period.subscription_id], period.period.end)
+    ]
+    if not runs:
+        return NOTHING
+    made = close_runs(deps, tx, organization_of(tx, organization), runs, at)
+    return DueReport(len(runs), sum(invoice.sequential_id is not None for invoice in made))
 
 
 def _ends_itself(agreement: Agreement, at: datetime) -> bool:
@@ -142,35 +168,20 @@ def _ends_itself(agreement: Agreement, at: datetime) -> bool:
     return not agreement.is_active or any(end is not None and end <= at for end in ends)
 
 
-def _close(
-    deps: Deps, tx: Connection, organization: OrganizationId, runs: Sequence[BillingRun], at: datetime
-) -> DueReport:
-    made = close_runs(deps, tx, organization_of(tx, organization), runs, at)
-    return DueReport(len(runs), sum(invoice.sequential_id is not None for invoice in made))
-
-
-def _close_possible(
-    deps: Deps, tx: Connection, organization: OrganizationId, runs: Sequence[BillingRun], at: datetime
-) -> DueReport:
-    """Close the runs of one organization; those that need the log while it is away stay for the next time."""
-    try:
-        with tx.begin_nested():
-            return _close(deps, tx, organization, runs, at)
-    except UnavailableError as error:
-        if len(runs) == 1:
-            log.warning("period_waits", subscription_id=runs[0].subscription_id, reason=error.reason)
-            return DueReport()
-    report = DueReport()
-    for run in runs:
-        report += _close_possible(deps, tx, organization, [run], at)
+def finalize_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
+    """Finalize one batch of drafts whose grace has ended; none when none is left. One that cannot be is set aside."""
+    now, is_all = deps.clock.now(), organization is None
+    report = NOTHING
+    with deps.db.worker_transaction() as tx:
+        drafts = invoices.lock_grace_ended(tx, organization, as_of, now, limit=BATCH, skip_locked=is_all)
+        for owner in dict.fromkeys(draft.organization_id for draft in drafts):
+            own = [draft for draft in drafts if draft.organization_id == owner]
+            finalized, failed = isolated(tx, own, partial(_finalize, deps, tx, owner, as_of))
+            for draft, error in failed:
+                set_aside(tx, owner, Work.FINALIZE, draft.invoice_id, error, now, may_wait=is_all)
+            report += DueReport(finalized=sum(finalized), set_aside=len(failed))
     return report
 
 
-def finalize_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
-    """Finalize one batch of drafts whose grace has ended; none when none is left."""
-    with deps.db.worker_transaction() as tx:
-        drafts = invoices.lock_grace_ended(tx, organization, as_of, limit=BATCH, skip_locked=organization is None)
-        for owner in dict.fromkeys(draft.organization_id for draft in drafts):
-            own = [draft for draft in drafts if draft.organization_id == owner]
-            finalize_drafts(deps, tx, organization_of(tx, owner), own, as_of)
-    return DueReport(0, len(drafts))
+def _finalize(deps: Deps, tx: Connection, organization: OrganizationId, at: datetime, drafts: Sequence[Invoice]) -> int:
+    return len(finalize_drafts(deps, tx, organization_of(tx, organization), drafts, at))

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from services.kernel.money import Currency
 from services.rating.pricing.coupon import CouponCredit, CouponTerms, apply_coupons
-from services.rating.pricing.fee import Fee
+from services.rating.pricing.fee import Fee, require_amount_within
 from services.rating.pricing.tax import InvoiceTax, total_taxes
 
 
@@ -95,6 +95,9 @@ def compute_totals(
 
     Adjustments below zero must be outweighed by other fees (`adjustment.settle`), so that the total is never below
     zero.
+
+    Raises:
+        FailedPreconditionError: `AMOUNT_TOO_LARGE`.
     """
     discount = apply_coupons(fees, coupons, currency)
     bases = [
@@ -102,7 +105,7 @@ def compute_totals(
         for fee, taken in zip(fees, discount.by_fee, strict=True)
     ]
     totals = Totals(
-        fees_amount_cents=sum(fee.amount_cents for fee in fees),
+        fees_amount_cents=require_amount_within(sum(fee.amount_cents for fee in fees)),
         coupons=discount.credits,
         coupon_amounts=discount.by_fee,
         taxes=total_taxes(bases, currency),

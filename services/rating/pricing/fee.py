@@ -6,11 +6,29 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import ChargeId, SubscriptionId
 from services.kernel.money import Currency
 from services.kernel.period import Period
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.tax import Tax
+
+# Ten billion thousands in major units: more than anybody is billed, and ten thousand such still sum within 64 bits.
+# Usage that would come to more is a mistake of the sender's; the period waits until it is corrected.
+MAX_AMOUNT_CENTS = 10**15
+
+
+def require_amount_within(amount_cents: int) -> int:
+    """The amount, in minor units, unless it is beyond what can be billed.
+
+    Raises:
+        FailedPreconditionError: `AMOUNT_TOO_LARGE`.
+    """
+    if abs(amount_cents) > MAX_AMOUNT_CENTS:
+        raise FailedPreconditionError(
+            "AMOUNT_TOO_LARGE", f"an amount is beyond {MAX_AMOUNT_CENTS} minor units; correct its usage or its price"
+        )
+    return amount_cents
 
 
 class FeeKind(StrEnum):
@@ -70,8 +88,12 @@ class Fee:
 
     @classmethod
     def of(cls, kind: FeeKind, period: Period, priced: Priced, currency: Currency, *, event_count: int = 0) -> Fee:
-        """The fee of a price, rounded here and nowhere else; `dataclasses.replace` adds what it is about."""
-        amount_cents = currency.to_minor(priced.amount)
+        """The fee of a price, rounded here and nowhere else; `dataclasses.replace` adds what it is about.
+
+        Raises:
+            FailedPreconditionError: `AMOUNT_TOO_LARGE`.
+        """
+        amount_cents = require_amount_within(currency.to_minor(priced.amount))
         return cls(kind, period, priced.amount, amount_cents, priced.units, event_count, priced.lines)
 
     @property

@@ -14,6 +14,7 @@ from services.rating.invoicing.commands.payment import record_payment
 from services.rating.invoicing.commands.refresh import refresh_invoice
 from services.rating.invoicing.commands.void import void_invoice
 from services.rating.invoicing.convert import invoices as convert
+from services.rating.invoicing.convert.set_aside import set_aside_to_pb
 from services.rating.invoicing.queries import invoices as queries
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
 from services.rating.rpc.base import RatingServicer
@@ -181,4 +182,12 @@ class InvoiceServicer(RatingServicer, grpc_pb.InvoiceServiceServicer):
                     credit_notes.void_credit_note(self.deps, tx, organization, request.id)
                 )
             ),
+        )
+
+    @answers
+    def ListSetAside(self, request: pb.ListSetAsideRequest, context: Context) -> pb.ListSetAsideResponse:
+        """List what could not be invoiced by itself."""
+        listed = queries.list_left_out(self.deps, organization_of(context), page_from_pb(request.page))
+        return pb.ListSetAsideResponse(
+            set_aside=[set_aside_to_pb(each) for each in listed.items], page=page_to_pb(listed)
         )

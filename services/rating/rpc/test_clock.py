@@ -43,6 +43,7 @@ class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
             now=instant_to_pb(advanced.now),
             closed_period_count=advanced.closed_periods,
             finalized_invoice_count=advanced.finalized_invoices,
+            set_aside_count=advanced.set_aside,
         )
         with self.deps.db.transaction(organization) as tx:
             idempotency.keep(tx, organization, request, answer.SerializeToString())

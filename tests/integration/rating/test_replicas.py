@@ -26,7 +26,7 @@ FEBRUARY = datetime(2024, 2, 1, tzinfo=UTC)
 SUBSCRIPTIONS = 60
 
 
-class _KilledError(RuntimeError):
+class _KilledError(BaseException):
     """The process is gone in the middle of its transaction."""
 
 

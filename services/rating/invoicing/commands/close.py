@@ -21,6 +21,7 @@ from services.rating.invoicing.commands.invoice_runs import invoice_runs
 from services.rating.invoicing.invoice import Invoice
 from services.rating.organizations.organization import Organization
 from services.rating.pricing.catalog import MetricVersion
+from services.rating.shared.set_aside import Work, done
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.commands.carry_over import carry, next_step
 from services.rating.usage.store import future_usage, periods
@@ -44,11 +45,13 @@ def close_runs(
 
 
 def close_periods(tx: Connection, ended: Iterable[BillingPeriod], invoices: Iterable[Invoice]) -> None:
-    """Close periods, which are locked, as they end: each with the invoice of its subscription, where there is one."""
+    """Close periods of one organization, which are locked, each with its subscription's invoice if there is one."""
     by_subscription = {invoice.terms.subscription_id: invoice.invoice_id for invoice in invoices}
     closed = {period.key: (period.period, by_subscription.get(period.subscription_id)) for period in ended}
     if closed:
         periods.close(tx, closed)
+        organization = next(iter(closed)).organization_id
+        done(tx, organization, Work.CLOSE, [key.subscription_id for key in closed])
         future_usage.forget(tx, {key: span.end for key, (span, _) in closed.items()})
 
 

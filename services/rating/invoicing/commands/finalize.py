@@ -18,6 +18,7 @@ from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.organization import Organization
 from services.rating.organizations.store import organization as organization_of
+from services.rating.shared.set_aside import Work, done
 
 
 def finalize(
@@ -49,6 +50,7 @@ def finalize_drafts(
     finalized = finalize(tx, organization, rated, holdings, at)
     store.save(tx, finalized, fees=True)
     holdings.save(tx, organization.organization_id, at)
+    done(tx, organization.organization_id, Work.FINALIZE, [invoice.invoice_id for invoice in finalized])
     deps.announce_all(tx, [InvoiceChanged(organization.organization_id, invoice) for invoice in finalized])
     return finalized
 

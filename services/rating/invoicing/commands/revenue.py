@@ -8,10 +8,12 @@ on closing, what was invoiced.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId
+from services.chassis.isolate import isolated
+from services.kernel.ids import InvoiceId, OrganizationId
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
@@ -23,6 +25,7 @@ from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import invoices_by_id
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.fee import FeeKind
+from services.rating.shared.set_aside import Work, done, set_aside
 from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import aggregates, periods
@@ -34,40 +37,41 @@ _KINDS = {FeeKind.CHARGE: RevenueKind.USAGE, FeeKind.SUBSCRIPTION: RevenueKind.B
 
 
 def accrue_due(deps: Deps, organization: OrganizationId | None = None) -> int:
-    """Announce the revenue of one batch of touched periods; how many they were."""
+    """Announce the revenue of one batch of touched periods; how many they were. What cannot be priced is set aside."""
     with deps.db.worker_transaction() as tx:
-        due = periods.take_accruals(tx, organization, limit=BATCH)
-        found = agreements(tx, organization, {each.subscription_id for each in due})
-        accrued: list[RevenueAccrued] = []
-        for earner in dict.fromkeys(each.organization_id for each in due):
-            own = [each for each in due if each.organization_id == earner]
-            accrued += _accrue(tx, earner, own, found)
-        deps.announce_all(tx, accrued)
+        due = periods.take_accruals(tx, organization, deps.clock.now(), limit=BATCH)
+        for earner in dict.fromkeys(period.organization_id for period in due):
+            _accrue_possible(deps, tx, earner, [period for period in due if period.organization_id == earner])
     return len(due)
 
 
-def _accrue(
-    tx: Connection,
-    organization: OrganizationId,
-    due: Sequence[BillingPeriod],
-    found: Mapping[SubscriptionId, Agreement],
-) -> list[RevenueAccrued]:
-    """What periods of one organization have earned."""
-    running = [each for each in due if each.state is PeriodState.OPEN]
-    codes = {charge.metric_code for each in running for charge in found[each.subscription_id].plan.charges}
+def _accrue_possible(deps: Deps, tx: Connection, organization: OrganizationId, due: Sequence[BillingPeriod]) -> None:
+    """Announce what periods of one organization have earned; a subscription that cannot be priced waits whole."""
+    _, failed = isolated(tx, due, partial(_accrue, deps, tx, organization))
+    errors = {period.subscription_id: error for period, error in failed}
+    done(tx, organization, Work.ACCRUE, {period.subscription_id for period in due} - errors.keys())
+    if failed:
+        periods.mark(tx, [period.key for period, _ in failed], accrual_due=True)
+    for subscription, error in errors.items():
+        set_aside(tx, organization, Work.ACCRUE, subscription, error, deps.clock.now(), may_wait=True)
+
+
+def _accrue(deps: Deps, tx: Connection, organization: OrganizationId, due: Sequence[BillingPeriod]) -> None:
+    """Announce what periods of one organization have earned."""
+    agreed = agreements(tx, organization, {period.subscription_id for period in due})
+    running = [period for period in due if period.state is PeriodState.OPEN]
+    codes = {charge.metric_code for period in running for charge in agreed[period.subscription_id].plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
-    kept = aggregates.of_periods(tx, [each.key for each in running])
-    invoices = invoices_by_id(tx, organization, {each.invoice_id for each in due if each.invoice_id is not None})
-    return [
-        _announced(
-            each,
-            found[each.subscription_id],
-            _invoiced(each, invoices)
-            if each.state is PeriodState.CLOSED
-            else _so_far(each, found[each.subscription_id], kept[each.key], metrics),
-        )
-        for each in due
-    ]
+    counted = aggregates.of_periods(tx, [period.key for period in running])
+    ids = {period.invoice_id for period in due if period.invoice_id is not None}
+    invoices = invoices_by_id(tx, organization, ids)
+    announced = []
+    for period in due:
+        agreement = agreed[period.subscription_id]
+        is_closed = period.state is PeriodState.CLOSED
+        parts = _invoiced(period, invoices) if is_closed else _so_far(period, agreement, counted[period.key], metrics)
+        announced.append(_announced(period, agreement, parts))
+    deps.announce_all(tx, announced)
 
 
 def _so_far(

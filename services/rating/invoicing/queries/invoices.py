@@ -18,6 +18,7 @@ from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store import credit_notes, listing
 from services.rating.invoicing.store import invoices as store
+from services.rating.invoicing.store.set_aside import SetAside, list_set_aside
 from services.rating.organizations.store import organization as organization_of
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
@@ -91,6 +92,12 @@ def list_credit_notes(
         return credit_notes.list_credit_notes(
             tx, organization, page, external_customer_id=external_customer_id, invoice_id=invoice_id
         )
+
+
+def list_left_out(deps: Deps, organization: OrganizationId, page: Page) -> Listed[SetAside]:
+    """What could not be invoiced by itself and waits for its next try."""
+    with deps.db.transaction(organization) as tx:
+        return list_set_aside(tx, organization, page)
 
 
 @dataclass(frozen=True, slots=True)

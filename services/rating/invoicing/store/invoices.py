@@ -24,6 +24,7 @@ from services.rating.invoicing.store.rows import (
     invoice_row,
 )
 from services.rating.shared.bulk import rows_json
+from services.rating.shared.set_aside import Work, waiting_sql
 
 
 def _insert_sql(table: str, columns: dict[str, str]) -> str:
@@ -103,8 +104,17 @@ def invoice_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) ->
     return found, next(each for each in found.fees if each.fee_id == fee_id)
 
 
+_IS_SET_ASIDE = waiting_sql([Work.FINALIZE], "i.organization_id", "i.invoice_id")
+
+
 def lock_grace_ended(
-    tx: Connection, organization: OrganizationId | None, as_of: datetime, *, limit: int, skip_locked: bool = True
+    tx: Connection,
+    organization: OrganizationId | None,
+    as_of: datetime,
+    machine_now: datetime,
+    *,
+    limit: int,
+    skip_locked: bool = True,
 ) -> list[Invoice]:
     """Drafts whose grace period has ended, earliest first, locked; without an organization of all without a clock."""
     own = (
@@ -115,18 +125,20 @@ def lock_grace_ended(
     return invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.state = 'draft' AND i.grace_ends_at <= %s AND {own} "
-        "ORDER BY i.grace_ends_at, i.organization_id, i.invoice_id LIMIT %s FOR NO KEY UPDATE"
+        f"AND NOT {_IS_SET_ASIDE} ORDER BY i.grace_ends_at, i.organization_id, i.invoice_id LIMIT %s FOR NO KEY UPDATE"
         + (" SKIP LOCKED" if skip_locked else ""),
-        (as_of, *((organization,) if organization else ()), limit),
+        (as_of, *((organization,) if organization else ()), machine_now, limit),
     )
 
 
-def next_grace_end(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+def next_grace_end(
+    tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
+) -> datetime | None:
     """The earliest end of a draft's grace at or before `as_of`; None when none is due."""
     found: datetime | None = tx.exec_driver_sql(
-        "SELECT min(grace_ends_at) FROM invoices "
-        "WHERE organization_id = %s AND state = 'draft' AND grace_ends_at <= %s",
-        (organization, as_of),
+        "SELECT min(i.grace_ends_at) FROM invoices i "
+        f"WHERE i.organization_id = %s AND i.state = 'draft' AND i.grace_ends_at <= %s AND NOT {_IS_SET_ASIDE}",
+        (organization, as_of, machine_now),
     ).scalar_one()
     return found
 

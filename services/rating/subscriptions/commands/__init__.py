@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.rating.subscriptions.commands.cancel import cancel_subscription, withdraw_change
 from services.rating.subscriptions.commands.change_plan import change_plan
 from services.rating.subscriptions.commands.create import create_subscription
-from services.rating.subscriptions.commands.due import apply_due_changes, next_change_at
+from services.rating.subscriptions.commands.due import apply_due_changes
 from services.rating.subscriptions.commands.migrate import migrate_plan_version
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "change_plan",
     "create_subscription",
     "migrate_plan_version",
-    "next_change_at",
     "withdraw_change",
 ]

@@ -16,6 +16,7 @@ from services.rating.agreements.subscription_change import SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
+from services.rating.shared.set_aside import Work, done
 from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.billing import lock_open_period
 from services.rating.subscriptions.commands.replace import replace_agreement
@@ -86,4 +87,6 @@ def living(tx: Connection, organization: OrganizationId, external_id: str, exter
         raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription that has not ended", external_id=external_id)
     found.require_customer(external_customer_id)
     lock_open_period(tx, found)
+    # Whoever asks for something may mend what could not be done by itself.
+    done(tx, organization, Work.CHANGE, [found.subscription_id])
     return found

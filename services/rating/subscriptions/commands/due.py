@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.isolate import isolated
 from services.kernel.cadence import start_of_day
 from services.kernel.ids import OrganizationId, SubscriptionId, new_id
 from services.rating.agreements import store
@@ -16,6 +19,7 @@ from services.rating.agreements.change import ChangeKind, direction
 from services.rating.agreements.subscription import PendingChange, Subscription
 from services.rating.catalog.store.plans import plan_version
 from services.rating.deps import Deps
+from services.rating.shared.set_aside import Work, done, set_aside
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.subscriptions.announcing import announce_subscription
 from services.rating.subscriptions.commands.billing import bill_start, bill_trial_end
@@ -26,23 +30,33 @@ from services.rating.subscriptions.commands.start import activated
 BATCH = 500
 
 
-def next_change_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
-    """The earliest instant, at or before `as_of`, at which a subscription is due to move; None for none."""
-    return store.next_due_at(tx, organization, as_of)
+def apply_due_changes(
+    deps: Deps, tx: Connection, organization: OrganizationId, as_of: datetime, *, may_wait: bool = False
+) -> int:
+    """Do everything that is due at or before `as_of`, in order of time, each dated when it was due; how many moves.
 
-
-def apply_due_changes(deps: Deps, tx: Connection, organization: OrganizationId, as_of: datetime) -> int:
-    """Do everything that is due at or before `as_of`, in order of time, each dated when it was due; how many moves."""
-    moves = 0
-    while (at := store.next_due_at(tx, organization, as_of)) is not None:
-        for agreement in store.due_agreements(tx, organization, at, BATCH):
-            _apply(deps, tx, agreement, at)
-            moves += 1
+    A subscription that cannot be moved is set aside. `may_wait` is as in `shared/set_aside.py`.
+    """
+    machine_now, moves = deps.clock.now(), 0
+    while (at := store.next_due_at(tx, organization, as_of, machine_now)) is not None:
+        for agreement in store.due_agreements(tx, organization, at, machine_now, BATCH):
+            moved, failed = isolated(tx, [agreement], partial(_apply, deps, tx, at))
+            moves += sum(moved)
+            for _, error in failed:
+                subscription = agreement.subscription_id
+                set_aside(tx, organization, Work.CHANGE, subscription, error, machine_now, may_wait=may_wait)
     return moves
 
 
-def _apply(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
-    """The first thing that is due for a subscription; whatever else is due at the same instant comes next."""
+def _apply(deps: Deps, tx: Connection, at: datetime, agreements: Sequence[Agreement]) -> int:
+    """Do what is due first for each subscription; whatever else is due at the same instant comes next."""
+    for agreement in agreements:
+        _move(deps, tx, agreement, at)
+        done(tx, agreement.organization_id, Work.CHANGE, [agreement.subscription_id])
+    return len(agreements)
+
+
+def _move(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
     change = agreement.subscription.pending_change
     if agreement.subscription.state is SubscriptionState.PENDING:
         _start(deps, tx, agreement, at)

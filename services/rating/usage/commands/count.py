@@ -27,6 +27,7 @@ from services.rating.organizations.clock_store import test_clocks
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.metric import Measurement
+from services.rating.shared.set_aside import Work, try_again
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
@@ -117,6 +118,9 @@ def _count_together(deps: Deps, tx: Connection, memory: Memory, entries: Sequenc
     keep_batch(deps, tx, batch)
     future_usage.keep(tx, batch.ahead.values())
     announce_refusals(deps, tx, batch.refusals)
+    if voided := {entry.subscription_id for entry in entries if entry.is_void}:
+        # What could not be priced may be priced without the events that were taken back.
+        try_again(tx, [Work.CHANGE, Work.CLOSE, Work.ACCRUE], voided, deps.clock.now())
 
 
 def announce_refusals(deps: Deps, tx: Connection, refusals: Sequence[Refusal]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Row
 from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.shared.bulk import rows_json
+from services.rating.shared.set_aside import Work, waiting_sql
 from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 
@@ -71,8 +72,18 @@ def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[Sub
     return found
 
 
+# What could not be done is left out until its next try; a change that could not be made closes the period first.
+_IS_SET_ASIDE = waiting_sql([Work.CLOSE, Work.CHANGE], "p.organization_id", "p.subscription_id")
+
+
 def lock_due(
-    tx: Connection, organization: OrganizationId | None, as_of: datetime, *, limit: int, skip_locked: bool = True
+    tx: Connection,
+    organization: OrganizationId | None,
+    as_of: datetime,
+    machine_now: datetime,
+    *,
+    limit: int,
+    skip_locked: bool = True,
 ) -> list[BillingPeriod]:
     """Open periods that have ended, earliest first, locked; those another replica is closing are passed over.
 
@@ -85,19 +96,21 @@ def lock_due(
     )
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE p.state = 'open' AND p.period_end <= %s AND {own} "
-        "ORDER BY p.period_end, p.organization_id, p.subscription_id LIMIT %s FOR UPDATE"
+        f"AND NOT {_IS_SET_ASIDE} ORDER BY p.period_end, p.organization_id, p.subscription_id LIMIT %s FOR UPDATE"
         + (" SKIP LOCKED" if skip_locked else ""),
-        (as_of, *((organization,) if organization else ()), limit),
+        (as_of, *((organization,) if organization else ()), machine_now, limit),
     )
     return [_period(row) for row in rows]
 
 
-def next_due_at(tx: Connection, organization: OrganizationId, as_of: datetime) -> datetime | None:
+def next_due_at(
+    tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
+) -> datetime | None:
     """The earliest end of an open period at or before `as_of`; None when nothing is due."""
     found: datetime | None = tx.exec_driver_sql(
-        "SELECT min(period_end) FROM billing_periods "
-        "WHERE organization_id = %s AND state = 'open' AND period_end <= %s",
-        (organization, as_of),
+        "SELECT min(p.period_end) FROM billing_periods p "
+        f"WHERE p.organization_id = %s AND p.state = 'open' AND p.period_end <= %s AND NOT {_IS_SET_ASIDE}",
+        (organization, as_of, machine_now),
     ).scalar_one()
     return found
 
@@ -216,16 +229,21 @@ def lock_dirty(
     return found
 
 
-def take_accruals(tx: Connection, organization: OrganizationId | None, *, limit: int) -> list[BillingPeriod]:
+_ACCRUES_LATER = waiting_sql([Work.ACCRUE], "p.organization_id", "p.subscription_id")
+
+
+def take_accruals(
+    tx: Connection, organization: OrganizationId | None, machine_now: datetime, *, limit: int
+) -> list[BillingPeriod]:
     """Periods whose accrued revenue is to be announced, with their new revision; no other replica takes them."""
-    own = "AND organization_id = %s" if organization else ""
+    own = "AND p.organization_id = %s" if organization else ""
     rows = tx.exec_driver_sql(
-        "WITH due AS (SELECT organization_id, subscription_id, period_start FROM billing_periods "
-        f"WHERE is_accrual_due {own} LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) "
+        "WITH due AS (SELECT p.organization_id, p.subscription_id, p.period_start FROM billing_periods p "
+        f"WHERE p.is_accrual_due {own} AND NOT {_ACCRUES_LATER} LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) "
         "UPDATE billing_periods p SET is_accrual_due = false, accrual_revision = p.accrual_revision + 1 FROM due "
         "WHERE p.organization_id = due.organization_id AND p.subscription_id = due.subscription_id "
         f"AND p.period_start = due.period_start RETURNING {_COLUMNS}",
-        (*((organization,) if organization else ()), limit),
+        (*((organization,) if organization else ()), machine_now, limit),
     )
     return [_period(row) for row in rows]
 
