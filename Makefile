@@ -36,9 +36,10 @@ format: install ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w protos
 
-lint: install ## Check style
+lint: install ## Check style, and that what is imported is declared and the reverse
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/deptry . --no-ansi
 
 types: gen ## Check types (mypy strict)
 	$(BIN)/mypy services gateway farebox

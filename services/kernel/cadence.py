@@ -97,14 +97,6 @@ INTERVALS = {
 }
 
 
-def interval_named(name: str, *, field: str = "interval") -> Interval:
-    """The interval with this name, or an InvalidArgumentError that names the field."""
-    found = INTERVALS.get(name)
-    if found is None:
-        raise InvalidArgumentError.of_field(field, "value_is_invalid", f"is one of {', '.join(INTERVALS)}")
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Cadence:
     """Everything that decides where billing periods begin.
@@ -180,11 +172,6 @@ def period_containing(cadence: Cadence, at: datetime) -> Period:
         index += 1
         start, end = end, _boundary(cadence, index + 1)
     return Period(start, end)
-
-
-def next_period(cadence: Cadence, period: Period) -> Period:
-    """The nominal period that follows one of the same cadence."""
-    return period_containing(cadence, period.end)
 
 
 def previous_period(cadence: Cadence, period: Period) -> Period:

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from services.ingest.domain.identity import FIRST_HASHED_KEY, LOWEST_KEY
+from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.store.log import CATALOG_LOCK
 from services.kernel.ids import OrganizationId
 from services.kernel.instant import to_us
 
 SCHEMA = "usage_partitions"
-HASHED_KEY = uuid.UUID(bytes=FIRST_HASHED_KEY)
 _BOUNDS = re.compile(r"FROM \((?:'([0-9a-f-]+)'|MINVALUE)\) TO \((?:'([0-9a-f-]+)'|MAXVALUE)\)")
 
 Owner = psycopg.Connection[tuple[Any, ...]]
