@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -88,3 +88,17 @@ def test_an_event_that_cannot_be_counted_harms_no_neighbour(
         flow.settle()
         assert (flow.drift(), flow.counted(), flow.reasons()) == ({}, 4, {"USAGE_NOT_COUNTABLE": 3})
         assert flow.refused() == 0
+
+
+def test_usage_of_the_first_second_is_billed(settings_for: Callable[[str], Settings]) -> None:
+    """A subscription that starts now takes usage that is stamped with this whole second, and none of the one before."""
+    with running(settings_for) as flow:
+        flow.sell()
+        customers = [f"customer-{number}" for number in range(10)]
+        for customer in customers:
+            begun = flow.subscribe(customer).started_at.ToDatetime(UTC)
+            assert begun.microsecond == 0
+            flow.send([event(customer, begun), event(customer, begun - timedelta(seconds=1))])
+        flow.settle()
+        assert (flow.drift(), flow.counted()) == ({}, len(customers))
+        assert flow.reasons() == {"SUBSCRIPTION_NOT_ACTIVE": len(customers)}

@@ -133,7 +133,8 @@ def _agreement(
     customer: Customer,
     now: datetime,
 ) -> Agreement:
-    anchor = wanted.starts_at or now
+    # Callers stamp usage in whole seconds: what starts now starts with the second, or its first usage would precede it.
+    anchor = wanted.starts_at or now.replace(microsecond=0)
     if not now - MAX_BACKDATING <= anchor <= now + MAX_AHEAD:
         raise InvalidArgumentError.of_field("started_at", "value_is_invalid", "is at most ten years away")
     # What an earlier life under this external id has billed is not billed again: this one begins where that one ended,
