@@ -8,11 +8,13 @@ given. Ids that are no UUIDv7 carry no age; their range is never removed.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import click
+import psycopg
 
 from services.chassis.config import Settings
 from services.ingest.domain.identity import FIRST_HASHED_KEY
@@ -68,12 +70,28 @@ def main(made_before: datetime, must_apply: bool, with_quarantined: bool) -> Non
         candidates = find(owner, made_before.replace(tzinfo=UTC))
     if not candidates:
         click.echo("nothing is that old")
-    for candidate in candidates:
-        is_kept = candidate.quarantined_count > 0 and not with_quarantined
-        if must_apply and not is_kept:
-            with owner_connection(url) as owner:
-                remove(owner, candidate)
-        click.echo(_describe(candidate, "kept" if is_kept else "removed" if must_apply else "would be removed"))
+    fates = {
+        candidate: _decide(url, candidate, must_apply=must_apply, with_quarantined=with_quarantined)
+        for candidate in candidates
+    }
+    for candidate, fate in fates.items():
+        click.echo(_describe(candidate, fate))
+    if any(fate.startswith("failed") for fate in fates.values()):
+        sys.exit(1)
+
+
+def _decide(url: str, candidate: Candidate, *, must_apply: bool, with_quarantined: bool) -> str:
+    """Remove a range if that is asked for; a range that cannot be removed now keeps no other."""
+    if candidate.quarantined_count > 0 and not with_quarantined:
+        return "kept"
+    if not must_apply:
+        return "would be removed"
+    try:
+        with owner_connection(url) as owner:
+            remove(owner, candidate)
+    except psycopg.Error as error:
+        return f"failed: {error}"
+    return "removed"
 
 
 def _describe(candidate: Candidate, fate: str) -> str:

@@ -8,15 +8,20 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.log import logger
 from services.ingest.commands.entries import entry_of
 from services.ingest.deps import Deps
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.ingest.domain.usage_events import UsageEvents
 from services.ingest.pipeline.effects import drafts_of
 from services.ingest.pipeline.prepare import PreparedUsageEvents
-from services.ingest.store import log, quarantine, shards, stored_usage_events
+from services.ingest.store import log as log_store
+from services.ingest.store import quarantine, shards, stored_usage_events
 from services.ingest.store.quarantine import Request
 from services.kernel.ids import OrganizationId
+
+log = logger(__name__)
 
 # Events looked at in one transaction: as many as a batch of a sender, and as quick.
 RELEASE_BATCH = 1_000
@@ -29,18 +34,36 @@ def release_next(deps: Deps) -> int | None:
         How many events were looked at; None if no request waits.
     """
     with deps.db.worker_transaction(quiet=True) as tx:
-        log.hold_catalog(tx)
+        log_store.hold_catalog(tx)
         request = quarantine.next_request(tx)
         if request is None:
             return None
         keys = quarantine.candidates(tx, request, RELEASE_BATCH)
-        drafts = _release(deps, tx, request, keys) if keys else []
+        drafts = _release_possible(deps, tx, request, keys)
         if len(keys) < RELEASE_BATCH:
             quarantine.close(tx, request)
         else:
             quarantine.advance(tx, request, keys[-1])
         shards.append(tx, drafts)
     return len(keys)
+
+
+def _release_possible(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.UUID]) -> list[shards.Draft]:
+    """Release what can be released; an event that fails for itself stays in quarantine and holds up nobody."""
+    if not keys:
+        return []
+    try:
+        with tx.begin_nested():
+            return _release(deps, tx, request, keys)
+    except Exception as error:
+        if is_unavailable(error) or lost_a_race(error):
+            raise
+        log.exception("release_failed", events=len(keys))
+        if len(keys) == 1:
+            return []
+    middle = len(keys) // 2
+    halves = keys[:middle], keys[middle:]
+    return [draft for half in halves for draft in _release_possible(deps, tx, request, half)]
 
 
 def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.UUID]) -> list[shards.Draft]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.chassis.log import logger
 from services.ingest.domain import outcome
 from services.ingest.domain.outcome import Answer, Outcome
 from services.ingest.domain.repeat import Content, Original, is_repeat, is_rewritten
@@ -11,12 +12,17 @@ from services.ingest.pipeline.dedupe import Deduplication
 from services.ingest.pipeline.prepare import PreparedUsageEvents
 from services.ingest.pipeline.queue import Submission
 
+log = logger(__name__)
+
 # By key, the batch, what is new of it, and the index in that of the first event of an identity in a commit.
 Firsts = Mapping[bytes, tuple[Submission, PreparedUsageEvents, int]]
 
 
 def answer_all(commit: Deduplication) -> None:
-    """Set the answers of every batch of a commit; call this after the commit only."""
+    """Set the answers, or the error, of every batch of a commit; call this after the commit only.
+
+    What is committed stays, so an error while answering one batch is that batch's alone: its sender sends it again.
+    """
     firsts: Firsts | None = None
     for submission, fresh in zip(commit.submissions, commit.fresh, strict=True):
         if len(fresh) == len(submission.prepared):
@@ -24,7 +30,11 @@ def answer_all(commit: Deduplication) -> None:
             continue
         if firsts is None:
             firsts = _firsts(commit)
-        submission.answers = _answers(commit, submission, fresh, firsts)
+        try:
+            submission.answers = _answers(commit, submission, fresh, firsts)
+        except Exception as error:
+            log.exception("answer_failed")
+            submission.error = error
 
 
 def _firsts(commit: Deduplication) -> Firsts:

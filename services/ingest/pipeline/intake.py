@@ -248,10 +248,14 @@ class Intake(Generic[Sent]):
     def _finish(self, finished: Sequence[Submission]) -> None:
         for submission in finished:
             batch = self._committing.pop(submission)
-            if submission.error is None:
-                _settle(batch, submission.answers)
-            else:
-                self._fail(batch.organization, batch.calls, submission.error)
+            error = submission.error
+            if error is None:
+                try:
+                    _settle(batch, submission.answers)
+                except Exception as failure:  # noqa: BLE001 - every caller hears of it, and the other batches go on
+                    error = failure
+            if error is not None:
+                self._fail(batch.organization, batch.calls, error)
         if self._gathered:
             self._consider_launch()
 

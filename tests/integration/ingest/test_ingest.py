@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
@@ -11,6 +14,8 @@ from services.chassis.wait import wait_until
 from services.ingest.domain.billability import Metric, Needs
 from services.ingest.domain.catalog_update import MetricUpdate, SubscriptionUpdate
 from services.ingest.domain.catalog_update import TestClockUpdate as ClockUpdate
+from services.ingest.domain.usage_events import UsageEvents
+from services.ingest.pipeline.prepare import Preparer
 from services.kernel.ids import OrganizationId
 from services.wire.streams import USAGE, shard_subject
 from tests.support.ingest.process import Ingest, at, subscription, teach, usage_event
@@ -163,3 +168,27 @@ def test_list_pages_by_customer_and_time(ingest: Ingest) -> None:
         if not request.page.page_token:
             break
     assert sorted(seen) == [f"globex-{n}" for n in range(7)]
+
+
+def test_an_event_that_cannot_be_released_holds_up_nobody(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays in quarantine; its neighbours, and the next organization, are released."""
+    again = Preparer.prepare_again
+
+    def fail(preparer: Preparer, tx: Any, organization: OrganizationId, events: UsageEvents, received_us: int) -> Any:
+        if "poison" in events.transaction_ids:
+            raise ArithmeticError("poison")
+        return again(preparer, tx, organization, events, received_us)
+
+    events = [usage_event(one, code="later") for one in ("a", "b", "poison", "c", "d")]
+    assert ingest.outcomes(*events) == ["quarantined"] * 5
+    monkeypatch.setattr(Preparer, "prepare_again", fail)
+    metric = Metric("later", Needs.NOTHING, "")
+    teach(ingest.db, [MetricUpdate(OrganizationId(ingest.organization), metric, is_deleted=False)])
+    wait_until(lambda: len(ingest.announced()) == 4, timeout=PATIENCE_SECONDS, what="the neighbours")
+    assert {entry.transaction_id for entry in ingest.announced()} == {"a", "b", "c", "d"}
+    # Whoever comes after it in the queue is not held up either.
+    wait_until(
+        lambda: ingest.scalar("SELECT count(*) FROM release_requests") == 0,
+        timeout=PATIENCE_SECONDS,
+        what="all requests",
+    )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -334,6 +335,28 @@ def test_who_asks_hears_for_which_subscription_each_event_counts() -> None:
         assert (await curious).subscription_ids == ["subscription of b", "", "subscription of c"]
         assert (await other).subscription_ids == ()
         assert _outcomes(await other) == ["REJECTED", "d"]
+
+    _run(body)
+
+
+def test_a_batch_that_cannot_be_settled_harms_no_other_of_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callers hear of the error, and the loop goes on to the next batch."""
+    settle = intake_module._settle
+
+    def fail(done: Any, answers: Any) -> None:
+        if done.organization == ONE:
+            raise ArithmeticError("poison")
+        settle(done, answers)
+
+    monkeypatch.setattr(intake_module, "_settle", fail)
+
+    async def body(log: FakeLog) -> None:
+        first = _take(log, *(f"x{number}" for number in range(BATCH_EVENTS)))
+        other = _take(log, *(f"y{number}" for number in range(BATCH_EVENTS)), organization=OTHER)
+        log.committer.commit(*log.committer.submitted)
+        with pytest.raises(ArithmeticError):
+            await first
+        assert len((await other).answers) == BATCH_EVENTS
 
     _run(body)
 
