@@ -11,7 +11,7 @@ from services.kernel.ids import OrganizationId, SubscriptionId, uuid_or_none
 from services.kernel.period import Period
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.change import direction, preview_change
+from services.rating.agreements.change import change_takes_effect_at, direction
 from services.rating.agreements.subscription_change import PlanOption
 from services.rating.catalog.store.plans import list_plans, plan_version
 from services.rating.deps import Deps
@@ -108,5 +108,7 @@ def _option(agreement: Agreement, version: PlanVersion, at: datetime) -> PlanOpt
         return PlanOption(version, kind, refusal="SUBSCRIPTION_NOT_ACTIVE")
     if agreement.subscription.pending_change is not None:
         return PlanOption(version, kind, refusal="CHANGE_ALREADY_PENDING")
-    preview = preview_change(agreement.subscription, agreement.plan, version.plan, at=at, timezone=agreement.timezone)
-    return PlanOption(version, kind, preview.effective_at)
+    effective_at = change_takes_effect_at(
+        agreement.subscription, agreement.plan, kind, at=at, timezone=agreement.timezone
+    )
+    return PlanOption(version, kind, effective_at)

@@ -39,11 +39,6 @@ class PendingChange:
         """The plan to move to, by code and version."""
         return self.plan_code, self.plan_version
 
-    @property
-    def is_cancellation(self) -> bool:
-        """Whether the subscription ends rather than moves."""
-        return self.plan_code is None
-
 
 @dataclass(frozen=True, slots=True)
 class Subscription:

@@ -1,13 +1,11 @@
 """The state a store keeps for one bucket of a charge in one period, and the usage it is priced on.
 
-What is kept follows from the charge: the metric's aggregate (by day when the charge is prorated), the
-transactions of a percentage with an allowance or bounds, and the amounts events carry for a dynamic price.
-All of it merges.
+What is kept follows from the charge: the metric's aggregate (by day when the charge is prorated), the transactions of a
+percentage with an allowance or bounds, and the amounts events carry for a dynamic price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,8 +13,7 @@ from services.kernel.money import ZERO
 from services.kernel.period import Period
 from services.rating.pricing.aggregation import Aggregate, DailySum, WeightedSum, empty_aggregate
 from services.rating.pricing.charges import ChargeModel, Percentage, Transactions, Usage
-from services.rating.pricing.metric import BillableMetric, Measurement
-from services.rating.shared.exact import exact_difference, exact_sum
+from services.rating.pricing.metric import BillableMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +54,6 @@ class ChargeUsage:
         if isinstance(model, Percentage) and model.needs_transactions:
             return cls(aggregate, Transactions(model.terms))
         return cls(aggregate)
-
-    def add(self, measurements: Sequence[Measurement]) -> ChargeUsage:
-        """The state with more events."""
-        carried_amount = self.precise_amount
-        for each in measurements:
-            if each.precise_amount:
-                carried_amount = exact_sum(carried_amount, each.precise_amount)
-        transactions = self.transactions.add(measurements) if self.transactions else None
-        return ChargeUsage(self.aggregate.add(measurements), transactions, carried_amount)
-
-    def merge(self, other: ChargeUsage) -> ChargeUsage:
-        """The state of both sets of events, which share none."""
-        transactions = self.transactions
-        if transactions is not None and other.transactions is not None:
-            transactions = transactions.merge(other.transactions)
-        return ChargeUsage(
-            self.aggregate.merge(other.aggregate),
-            transactions,
-            exact_sum(self.precise_amount, other.precise_amount),
-        )
-
-    def without(self, measurement: Measurement) -> ChargeUsage | None:
-        """The state without one voided event, or None when it must be re-aggregated from the event log."""
-        aggregate = self.aggregate.without(measurement)
-        transactions = self.transactions.without(measurement) if self.transactions else None
-        if aggregate is None or (self.transactions is not None and transactions is None):
-            return None
-        return ChargeUsage(aggregate, transactions, exact_difference(self.precise_amount, measurement.precise_amount))
-
-    def carry(self) -> ChargeUsage:
-        """The state that opens the next period of a recurring metric."""
-        transactions = Transactions(self.transactions.terms) if self.transactions else None
-        return ChargeUsage(self.aggregate.carry(), transactions)
 
     def usage(self, metric: BillableMetric, window: Window) -> Usage:
         """What the charge is priced on over a window."""

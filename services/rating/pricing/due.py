@@ -1,4 +1,4 @@
-"""What is due at a period's boundary: which full periods of base price and of usage a billing run invoices."""
+"""What is due at a period's boundary: which full periods of base price and commitment a billing run invoices."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ class Due:
     """The full periods that one billing run invoices; each is still to be cut to the subscription's life.
 
     Attributes:
-        usage_period: the usage period that has ended.
         base_period: the period whose base price is due: the one that begins when it is billed in advance,
             else the one that has ended; None on the monthly runs within a longer period.
         closed_period: the plan's own period that has ended, on which a minimum commitment is due; None
             likewise.
     """
 
-    usage_period: Period
     base_period: Period | None
     closed_period: Period | None
 
@@ -31,8 +29,7 @@ def due_at(plan: Plan, cadence: Cadence, at: datetime) -> Due:
     """What the billing run at or after the latest boundary before `at` invoices, in the plan's cadence."""
     current = period_containing(cadence, at)
     usage_current = period_containing(plan.charge_cadence(cadence), at)
-    usage_period = previous_period(plan.charge_cadence(cadence), usage_current)
     if usage_current.start != current.start:
-        return Due(usage_period, None, None)
+        return Due(None, None)
     closed = previous_period(cadence, current)
-    return Due(usage_period, current if plan.in_advance else closed, closed)
+    return Due(current if plan.in_advance else closed, closed)

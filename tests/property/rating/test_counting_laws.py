@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.ids import BillableMetricId
+from services.kernel.ids import BillableMetricId, OrganizationId, SubscriptionId
 from services.kernel.money import currency
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.metric import Aggregation, BillableMetric
 from services.rating.shared.usage_log import ListedUsageEvent
+from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.counting import DIGEST_MODULUS, Counted, Counter, event_digest, tally
-from services.rating.usage.recount import gather
+from services.rating.usage.recount import aggregates_from_log, gather
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -76,3 +78,14 @@ def test_a_digest_does_not_depend_on_order(listed: list[ListedUsageEvent], dice:
     dice.shuffle(shuffled)
     expected = sum(event_digest(event.transaction_id) for event in listed) % DIGEST_MODULUS
     assert tally(counted_of(own, shuffled), own, None).digest == expected
+
+
+@given(events, aggregations | st.sampled_from([Aggregation.MAX, Aggregation.LATEST]), st.randoms(use_true_random=False))
+def test_the_same_events_give_the_same_aggregate(
+    listed: list[ListedUsageEvent], aggregation: Aggregation, shuffle: Random
+) -> None:
+    """In whatever order the log lists them, what is priced is the same."""
+    own, shuffled = counter(aggregation), list(listed)
+    shuffle.shuffle(shuffled)
+    key = PeriodKey(OrganizationId("o"), SubscriptionId("s"), START)
+    assert aggregates_from_log(key, own, listed) == aggregates_from_log(key, own, shuffled)

@@ -13,16 +13,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.kernel.cadence import MONTHLY, Alignment, Cadence, midnight, period_containing
-from services.kernel.ids import ChargeId, SubscriptionId
-from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.pricing.advance import accrue
-from services.rating.pricing.aggregation import AGGREGATES, Aggregate, DailySum
-from services.rating.pricing.charge_filter import Bucket
+from services.rating.pricing.aggregation import DailySum, Latest, Max, Sum, UniqueCount, WeightedSum
 from services.rating.pricing.charge_usage import ChargeUsage, Window
 from services.rating.pricing.charges import (
     ChargeModel,
-    Dynamic,
     Graduated,
     GraduatedPercentage,
     Package,
@@ -36,9 +31,7 @@ from services.rating.pricing.charges import (
     price,
 )
 from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement
-from services.rating.pricing.plan import Charge
 from services.rating.pricing.proration import day_share
-from services.rating.pricing.rate import RatedFor, rate_charge
 
 D = Decimal
 START = datetime(2024, 2, 1, tzinfo=UTC)
@@ -114,9 +107,7 @@ pieces = st.lists(st.integers(0, 3), min_size=12, max_size=12)
 # --- aggregates -----------------------------------------------------------------------------------------------------
 
 
-def empty_states() -> list[Aggregate]:
-    """One of each aggregate."""
-    return [*(state() for state in AGGREGATES.values()), DailySum("Asia/Tokyo")]
+EMPTY_STATES = (Sum(), Max(), Latest(), UniqueCount(), WeightedSum(), DailySum("Asia/Tokyo"))
 
 
 @given(event_lists(), shuffles)
@@ -124,55 +115,22 @@ def test_order_does_not_matter(events: list[Measurement], shuffle: Any) -> None:
     """The same events in any order, one by one or at once, give the same state."""
     shuffled = list(events)
     shuffle.shuffle(shuffled)
-    for empty in empty_states():
+    for empty in EMPTY_STATES:
         one_by_one = empty
         for event in shuffled:
             one_by_one = one_by_one.add([event])
         assert empty.add(events) == one_by_one
 
 
-@given(event_lists(), pieces)
-def test_states_merge_in_any_grouping(events: list[Measurement], dealt: list[int]) -> None:
-    """Merging is associative and commutative, has the empty state as neutral, and equals adding everything."""
-    for empty in empty_states():
-        a, b, c, d = (empty.add(pile) for pile in split(events, dealt))
-        whole = empty.add(events)
-        assert a.merge(b).merge(c.merge(d)) == d.merge(c).merge(b).merge(a) == whole
-        assert whole.merge(empty) == empty.merge(whole) == whole
-
-
-@given(event_lists(), event_lists(size=3))
-def test_a_voided_event_leaves_no_trace(events: list[Measurement], more: list[Measurement]) -> None:
-    """Without an event the units are those of the others, or the state says that it cannot know."""
-    added = [event._replace(event_id=f"more-{number}") for number, event in enumerate(more)]
-    for empty in empty_states():
-        for voided in added[:1]:
-            state = empty.add([*events, *added]).without(voided)
-            others = empty.add([*events, *added[1:]])
-            assert state is None or (state.units, state.event_count) == (others.units, others.event_count)
-
-
-@given(event_lists(), event_lists(), pieces)
-def test_carrying_is_the_running_value(before: list[Measurement], after: list[Measurement], dealt: list[int]) -> None:
-    """A recurring metric's units are those of all its history, whatever is merged when."""
-    later = [event._replace(event_id=f"x{event.event_id}", at=event.at + timedelta(days=29)) for event in after]
-    for aggregation in (Aggregation.SUM, Aggregation.UNIQUE_COUNT, Aggregation.WEIGHTED_SUM):
-        empty = AGGREGATES[aggregation]()
-        a, b, c, d = (empty.add(pile) for pile in split(later, dealt))
-        running = empty.add(before).carry().merge(a).merge(b).merge(c).merge(d)
-        assert running.units == empty.add(before).add(later).units
-
-
 @given(event_lists(), st.integers(0, 29))
 def test_weighted_sums_split_over_time(events: list[Measurement], day: int) -> None:
     """What is held until a day and from that day on sums to what is held over the whole period."""
     cut = START + timedelta(days=day)
-    metric = AGGREGATES[Aggregation.WEIGHTED_SUM]()
-    before = metric.add([event for event in events if event.at < cut])
-    after = before.carry().add([event for event in events if event.at >= cut])
-    first = before.units_over(Period(START, cut), FEBRUARY)  # type: ignore[union-attr]
-    second = after.units_over(Period(cut, FEBRUARY.end), FEBRUARY)  # type: ignore[union-attr]
-    whole = metric.add(events).units_over(FEBRUARY, FEBRUARY)  # type: ignore[union-attr]
+    before = WeightedSum().add([event for event in events if event.at < cut])
+    after = WeightedSum(carried=before.units).add([event for event in events if event.at >= cut])
+    first = before.units_over(Period(START, cut), FEBRUARY)
+    second = after.units_over(Period(cut, FEBRUARY.end), FEBRUARY)
+    whole = WeightedSum().add(events).units_over(FEBRUARY, FEBRUARY)
     assert abs(first + second - whole) <= D("1e-15")
 
 
@@ -190,17 +148,6 @@ def test_lines_sum_to_the_amount(model: ChargeModel, units: Decimal) -> None:
 def test_more_units_never_cost_less(model: ChargeModel, units: Decimal, more: Decimal) -> None:
     """For every model that promises it; volume does not."""
     assert price(model, Usage(units)).amount <= price(model, Usage(units + more)).amount
-
-
-@given(unit_models, st.lists(quantities, max_size=8))
-def test_increments_sum_to_the_period(model: ChargeModel, added: list[Decimal]) -> None:
-    """However usage is split, what its parts add is what the whole costs."""
-    level, amount = Usage(D(0)), D(0)
-    for number, units in enumerate(added, 1):
-        after = Usage(level.units + units, number)
-        amount += accrue(model, level, after)
-        level = after
-    assert amount == (price(model, level).amount if added else 0)
 
 
 @given(tiers, quantities, quantities)
@@ -229,7 +176,7 @@ def test_a_bound_that_never_binds_changes_nothing(model: Percentage, events: lis
 
 
 @given(percentages, st.none() | amounts, amounts, event_lists(least="0"), pieces, shuffles)
-def test_transactions_merge_in_any_grouping(
+def test_transactions_add_up_in_any_order_and_grouping(
     model: Percentage, least: Decimal | None, room: Decimal, events: list[Measurement], dealt: list[int], shuffle: Any
 ) -> None:
     """The bounded state of a percentage equals pricing every event in order."""
@@ -238,9 +185,10 @@ def test_transactions_merge_in_any_grouping(
     )
     empty, shuffled = Transactions(model.terms), list(events)
     shuffle.shuffle(shuffled)
-    a, b, c, d = (empty.add(pile) for pile in split(shuffled, dealt))
-    whole = empty.add(events)
-    assert d.merge(a).merge(b.merge(c)) == a.merge(b).merge(c).merge(d) == whole
+    whole, piled = empty.add(events), empty
+    for pile in split(shuffled, dealt):
+        piled = piled.add(pile)
+    assert piled == whole
     assert price(model, Usage(D(0), 0, whole)).amount == sum(in_order(model, events), D(0))
 
 
@@ -270,33 +218,10 @@ def in_order(model: Percentage, events: Sequence[Measurement]) -> list[Decimal]:
 def test_changes_held_all_period_cost_what_the_units_cost(steps: tuple[Tier, ...], events: list[Measurement]) -> None:
     """A prorated graduated price of a value carried in is the plain one."""
     metric = BillableMetric("m", Aggregation.SUM, "n", recurring=True)
-    held = ChargeUsage.empty(metric, Graduated(steps), prorated=True).add(events).carry()
-    usage = held.usage(metric, WINDOW)
+    carried = Sum().add(events).units
+    usage = ChargeUsage(DailySum("UTC", carried=carried)).usage(metric, WINDOW)
     assume(usage.units > 0)
     assert price(Graduated(steps), usage).amount == price(Graduated(steps), Usage(usage.units)).amount
-
-
-@given(unit_models | st.just(Dynamic()), event_lists(), shuffles, st.booleans())
-def test_the_same_events_give_the_same_fees(
-    model: ChargeModel,
-    events: list[Measurement],
-    shuffle: Any,
-    prorated: bool,  # noqa: FBT001
-) -> None:
-    """In whatever order and pieces they come, duplicates having been removed."""
-    prorated = prorated and isinstance(model, Standard | Graduated)
-    metric = BillableMetric("m", Aggregation.SUM, "n", recurring=True)
-    charge = Charge(ChargeId("c"), "m", model, prorated=prorated)
-    rated_for = RatedFor(SubscriptionId("s"), "p", CURRENCIES["JPY"], WINDOW)
-    twice = [*events, *events]
-    shuffle.shuffle(twice)
-    state = ChargeUsage.empty(metric, model, prorated=prorated)
-    for event in {each.event_id: each for each in twice}.values():
-        state = state.merge(ChargeUsage.empty(metric, model, prorated=prorated).add([event]))
-    at_once = ChargeUsage.empty(metric, model, prorated=prorated).add(events)
-    assert rate_charge(charge, metric, {Bucket(): state}, rated_for) == rate_charge(
-        charge, metric, {Bucket(): at_once}, rated_for
-    )
 
 
 # --- proration ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from services.kernel.cadence import Alignment, start_of_day
+from services.kernel.cadence import Alignment, period_containing, start_of_day
 from services.kernel.ids import CustomerId, OrganizationId, SubscriptionId, new_id
 from services.kernel.period import Period
 from services.rating.agreements import subscription as verbs
@@ -187,9 +187,7 @@ class MemoryAccount:
 
     def migrate(self, plan: str) -> None:
         for life in self._lives.values():
-            at = request_cancellation(
-                life.agreement.subscription, life.agreement.plan, at=self._now, timezone=life.agreement.timezone
-            ).preview.effective_at
+            at = period_containing(life.agreement.cadence, self._now).end
             change = PendingChange(at, plan, self._plans[plan].plan.version)
             life.agreement = life.agreement.moved(verbs.schedule_change(life.agreement.subscription, change))
 

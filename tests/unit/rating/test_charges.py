@@ -21,7 +21,6 @@ from services.rating.pricing.charges import (
     Standard,
     Tier,
     Transactions,
-    TransactionTerms,
     Usage,
     Volume,
     model_name,
@@ -164,8 +163,6 @@ def test_voiding_a_transaction() -> None:
     assert state.without(events[3]) == Transactions(model.terms).add(events[:3])
     assert state.without(events[0]) is None
     assert Transactions(model.terms).add(events[:1]).without(events[0]) == Transactions(model.terms)
-    with pytest.raises(ValueError, match="terms"):
-        state.merge(Transactions(TransactionTerms(D(2))))
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,20 @@
-"""Rating a charge: buckets, minimums, adjustments, increments, and the state behind them."""
+"""Rating a charge: buckets, minimums, adjustments, and the state behind them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
-
-import pytest
 
 from services.kernel.ids import ChargeId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.invoicing.adjustment import adjust, settle
-from services.rating.pricing.advance import HighWater, accrue, charge_in_advance
-from services.rating.pricing.aggregation import DailySum, Max, Sum
+from services.rating.pricing.aggregation import DailySum, Max
 from services.rating.pricing.base_price import base_fee, billed_part
 from services.rating.pricing.charge_filter import Bucket, ChargeFilter
 from services.rating.pricing.charge_usage import ChargeUsage, Window
-from services.rating.pricing.charges import Dynamic, Graduated, Percentage, Standard, Tier, Usage, Volume
+from services.rating.pricing.charges import Dynamic, Graduated, Percentage, Standard, Tier
 from services.rating.pricing.commitment import commitment_fee
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
@@ -26,6 +22,7 @@ from services.rating.pricing.plan import Charge, Plan
 from services.rating.pricing.proration import DayShare, day_share
 from services.rating.pricing.rate import RatedFor, rate_charge
 from services.rating.pricing.tax import Tax
+from tests.support.rating.usage import used
 
 D = Decimal
 EUR = CURRENCIES["EUR"]
@@ -44,7 +41,7 @@ def event(number: int, value: str, *, precise_amount: str = "0") -> Measurement:
 
 def usage(*values: str) -> ChargeUsage:
     """The usage of a sum."""
-    return ChargeUsage.empty(SUM, CHARGE.model).add([event(number, value) for number, value in enumerate(values)])
+    return used(SUM, CHARGE.model, [event(number, value) for number, value in enumerate(values)])
 
 
 def test_one_fee_for_each_filter_and_group() -> None:
@@ -150,36 +147,6 @@ def test_adjustments_below_zero_wait_until_they_fit() -> None:
     assert settle([less], untaxed) == ((), (less,))
 
 
-# --- increments -----------------------------------------------------------------------------------------------------
-
-
-def test_increments_sum_to_the_amount() -> None:
-    """The first carries what is due at zero units."""
-    model = Graduated((Tier(D(2), D(1), D(5)), Tier(None, D("0.5"), D(3))))
-    levels = [Usage(D(units), count) for count, units in enumerate(["0", "1", "2.5", "4"])]
-    assert [accrue(model, *pair) for pair in pairwise(levels)] == [6, D("4.25"), D("0.75")]
-
-
-def test_an_increment_may_be_below_zero() -> None:
-    """Volume prices fall; what accrues follows, what was charged in advance is not paid back."""
-    model = Volume((Tier(D(10), D(2)), Tier(None, D(1))))
-    before, after = Usage(D(10), 1), Usage(D(11), 2)
-    assert accrue(model, before, after) == -9
-    assert charge_in_advance(model, before, after, HighWater(D(10)))[0].amount == 0
-
-
-def test_only_what_rises_is_charged_in_advance() -> None:
-    """Falling back costs nothing, and returning to the level neither."""
-    mark, amounts = HighWater(), []
-    before = Usage(D(0))
-    for count, units in enumerate(["10", "6", "14", "14"], 1):
-        after = Usage(D(units), count)
-        priced, mark = charge_in_advance(Standard(D(2)), before, after, mark)
-        before = after
-        amounts.append(priced.amount)
-    assert amounts == [20, 0, 8, 0]
-
-
 # --- state ----------------------------------------------------------------------------------------------------------
 
 
@@ -189,20 +156,6 @@ def test_state_keeps_what_the_charge_needs() -> None:
     assert ChargeUsage.empty(SUM, Percentage(D(1))).transactions is None
     assert ChargeUsage.empty(SUM, Percentage(D(1), free_events=1)).transactions is not None
     assert isinstance(ChargeUsage.empty(replace(SUM, aggregation=Aggregation.MAX), Dynamic()).aggregate, Max)
-
-
-def test_state_merges_adds_and_forgets() -> None:
-    """Merged states are the state of all events; voiding one undoes it."""
-    model = Percentage(D(1), free_events=1)
-    first, second, third = (event(number, "5", precise_amount="0.5") for number in range(3))
-    empty = ChargeUsage.empty(SUM, model)
-    whole = empty.add([first, second, third])
-    assert empty.add([third]).merge(empty.add([second, first])) == whole
-    assert whole.without(third) == empty.add([first, second])
-    assert whole.without(first) is None
-    assert whole.carry() == ChargeUsage(Sum(carried=D(15)), empty.transactions)
-    measured = whole.usage(SUM, WINDOW)
-    assert (measured.units, measured.event_count, measured.precise_amount) == (15, 3, D("1.5"))
 
 
 def test_day_share() -> None:
@@ -237,15 +190,7 @@ def test_base_fee_of_whole_days() -> None:
 def test_a_sum_of_a_weighted_metric_depends_on_the_window() -> None:
     """The same state, billed over half the period, is half as much."""
     metric = replace(SUM, aggregation=Aggregation.WEIGHTED_SUM)
-    state = ChargeUsage.empty(metric, Standard(D(1))).add([event(0, "10")])
+    state = used(metric, Standard(D(1)), [event(0, "10")])
     assert state.usage(metric, WINDOW).units == 10
     half = Window(Period(START, START + timedelta(days=15)), APRIL, "UTC")
     assert state.usage(metric, half).units == 5
-
-
-def test_merging_states_of_different_terms_is_a_bug() -> None:
-    """A price that changed has a state of its own."""
-    with pytest.raises(ValueError, match="terms"):
-        ChargeUsage.empty(SUM, Percentage(D(1), free_events=1)).merge(
-            ChargeUsage.empty(SUM, Percentage(D(2), free_events=1))
-        )

@@ -124,7 +124,7 @@ def test_a_promised_cancellation_has_no_successor() -> None:
     """It ends with its period, and no day after it is billed."""
     promised = schedule_change(ACTIVE, PendingChange(MARCH))
     assert promised.pending_change is not None
-    assert promised.pending_change.is_cancellation
+    assert promised.pending_change.plan_code is None
     ended, successor = apply_change(promised, new_id=NEW, at=MARCH, timezone="UTC")
     assert successor is None
     assert ended.base_ends_at == MARCH

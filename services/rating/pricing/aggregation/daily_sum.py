@@ -17,7 +17,7 @@ from services.kernel.period import Period
 from services.rating.pricing.aggregation.aggregate import Aggregate
 from services.rating.pricing.charges.usage import Step
 from services.rating.pricing.metric import Measurement
-from services.rating.shared.exact import exact_difference, exact_sum
+from services.rating.shared.exact import exact_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +62,6 @@ class DailySum(Aggregate):
             day = local_date(each.at, self.timezone)
             days[day] = exact_sum(days.get(day, ZERO), each.number)
         return replace(self, event_count=count, days=days)
-
-    def merge(self, other: DailySum) -> DailySum:
-        """The state of both sets of events."""
-        days = dict(self.days)
-        for day, units in other.days.items():
-            days[day] = exact_sum(days.get(day, ZERO), units)
-        count = self.event_count + other.event_count
-        return DailySum(self.timezone, count, exact_sum(self.carried, other.carried), days)
-
-    def without(self, measurement: Measurement) -> DailySum:
-        """The state without one voided event."""
-        day = local_date(measurement.at, self.timezone)
-        days = {**self.days, day: exact_difference(self.days[day], measurement.number)}
-        return replace(self, event_count=self.event_count - 1, days=days)
-
-    def carry(self) -> DailySum:
-        """The next period starts with the running value, held from its first day."""
-        return DailySum(self.timezone, carried=self._running_value())
 
     def _running_value(self) -> Decimal:
         """The exact sum: the days are in no order, so rounding on the way would depend on how they came."""

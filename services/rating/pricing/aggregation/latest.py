@@ -36,17 +36,5 @@ class Latest(Aggregate):
     def add(self, measurements: Iterable[Measurement]) -> Latest:
         """The state with more events."""
         readings = [Reading(each.at, each.event_id, each.number) for each in measurements]
-        return self.merge(Latest(len(readings), max(readings, default=None)))
-
-    def merge(self, other: Latest) -> Latest:
-        """The state of both sets of events."""
-        readings = [reading for reading in (self.reading, other.reading) if reading is not None]
-        return Latest(self.event_count + other.event_count, max(readings, default=None))
-
-    def without(self, measurement: Measurement) -> Latest | None:
-        """The state without one voided event; no earlier reading is kept, so the latest needs the log."""
-        if self.event_count == 1:
-            return Latest()
-        if self.reading is not None and self.reading.event_id == measurement.event_id:
-            return None
-        return Latest(self.event_count - 1, self.reading)
+        known = [] if self.reading is None else [self.reading]
+        return Latest(self.event_count + len(readings), max([*known, *readings], default=None))

@@ -26,15 +26,5 @@ class Max(Aggregate):
     def add(self, measurements: Iterable[Measurement]) -> Max:
         """The state with more events."""
         numbers = [measurement.number for measurement in measurements]
-        return self.merge(Max(len(numbers), max(numbers, default=None)))
-
-    def merge(self, other: Max) -> Max:
-        """The state of both sets of events."""
-        candidates = [value for value in (self.largest, other.largest) if value is not None]
-        return Max(self.event_count + other.event_count, max(candidates, default=None))
-
-    def without(self, measurement: Measurement) -> Max | None:
-        """The state without one voided event; no runner-up is kept, so the largest needs the log."""
-        if self.event_count == 1:
-            return Max()
-        return None if measurement.number == self.largest else Max(self.event_count - 1, self.largest)
+        known = [] if self.largest is None else [self.largest]
+        return Max(self.event_count + len(numbers), max([*known, *numbers], default=None))

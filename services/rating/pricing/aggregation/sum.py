@@ -9,7 +9,7 @@ from decimal import Decimal
 from services.kernel.money import ZERO
 from services.rating.pricing.aggregation.aggregate import Aggregate
 from services.rating.pricing.metric import Measurement
-from services.rating.shared.exact import exact_difference, exact_sum
+from services.rating.shared.exact import exact_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,3 @@ class Sum(Aggregate):
             count += 1
             total = exact_sum(total, measurement.number)
         return Sum(count, total, self.carried)
-
-    def merge(self, other: Sum) -> Sum:
-        """The state of both sets of events."""
-        return Sum(
-            self.event_count + other.event_count,
-            exact_sum(self.total, other.total),
-            exact_sum(self.carried, other.carried),
-        )
-
-    def without(self, measurement: Measurement) -> Sum:
-        """The state without one voided event."""
-        return Sum(self.event_count - 1, exact_difference(self.total, measurement.number), self.carried)
-
-    def carry(self) -> Sum:
-        """The next period starts with the running value."""
-        return Sum(carried=exact_sum(self.carried, self.total))

@@ -69,28 +69,6 @@ class UniqueCount(Aggregate):
             values[each.text] = presence if known is None else known.merge(presence)
         return UniqueCount(values)
 
-    def merge(self, other: UniqueCount) -> UniqueCount:
-        """The state of both sets of events."""
-        values = dict(self.values)
-        for text, presence in other.values.items():
-            known = values.get(text)
-            values[text] = presence if known is None else known.merge(presence)
-        return UniqueCount(values)
-
-    def without(self, measurement: Measurement) -> UniqueCount | None:
-        """The state without one voided event; what its value was before a last word only the log knows."""
-        known = self.values[measurement.text]
-        values = dict(self.values)
-        if known.event_id != measurement.event_id:
-            values[measurement.text] = known._replace(references=known.references - 1)
-        elif known.references > 1:
-            return None
-        elif known.is_carried:
-            values[measurement.text] = _CARRIED
-        else:
-            del values[measurement.text]
-        return UniqueCount(values)
-
     def carry(self) -> UniqueCount:
         """The next period starts with the values still present, named by none of its own events."""
         return UniqueCount({text: _CARRIED for text, known in self.values.items() if known.is_present})

@@ -57,28 +57,6 @@ class WeightedSum(Aggregate):
             moment = exact_sum(moment, exact_product(each.number, _microseconds(each.at)))
         return WeightedSum(count, total, moment, self.carried)
 
-    def merge(self, other: WeightedSum) -> WeightedSum:
-        """The state of both sets of events."""
-        return WeightedSum(
-            self.event_count + other.event_count,
-            exact_sum(self.total, other.total),
-            exact_sum(self.moment, other.moment),
-            exact_sum(self.carried, other.carried),
-        )
-
-    def without(self, measurement: Measurement) -> WeightedSum:
-        """The state without one voided event."""
-        return WeightedSum(
-            self.event_count - 1,
-            exact_difference(self.total, measurement.number),
-            exact_difference(self.moment, exact_product(measurement.number, _microseconds(measurement.at))),
-            self.carried,
-        )
-
-    def carry(self) -> WeightedSum:
-        """The next period starts with the running value."""
-        return WeightedSum(carried=exact_sum(self.carried, self.total))
-
 
 def _microseconds(at: datetime) -> Decimal:
     """An instant as whole microseconds since 1970."""

@@ -128,12 +128,6 @@ class Transactions:
         added = (Transaction(each.at, each.event_id, each.number) for each in measurements)
         return self._settle([*self.earliest, *added], self.later)
 
-    def merge(self, other: Transactions) -> Transactions:
-        """The state of both sets of events; ValueError if they were kept under different terms."""
-        if other.terms != self.terms:
-            raise ValueError("transactions kept under different terms cannot be merged")
-        return self._settle([*self.earliest, *other.earliest], self.later.plus(other.later))
-
     def without(self, measurement: Measurement) -> Transactions | None:
         """The state without one voided event, or None when only the event log knows which one follows it."""
         voided = Transaction(measurement.at, measurement.event_id, measurement.number)

@@ -53,7 +53,7 @@ def cancel_subscription(
         moved = replace(moved, end_terms=terms)
         store.save_agreements(tx, [moved])
         announce_subscription(deps, tx, moved, now)
-        return SubscriptionChange(moved, effect.preview.effective_at, now)
+        return SubscriptionChange(moved, effect.effective_at, now)
     return end_agreement(deps, tx, moved, reason=ChangeKind.CANCELLATION, terms=terms, now=now)
 
 

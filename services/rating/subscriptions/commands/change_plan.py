@@ -66,11 +66,9 @@ def change_plan(
         moved = replace(moved, end_terms=terms)
         store.save_agreements(tx, [moved])
         announce_subscription(deps, tx, moved, now)
-        return SubscriptionChange(moved, effect.preview.effective_at, now, kind=effect.preview.kind)
-    done = replace_agreement(
-        deps, tx, moved, effect.successor, new_version, reason=effect.preview.kind, terms=terms, now=now
-    )
-    return replace(done, kind=effect.preview.kind)
+        return SubscriptionChange(moved, effect.effective_at, now, kind=effect.kind)
+    done = replace_agreement(deps, tx, moved, effect.successor, new_version, reason=effect.kind, terms=terms, now=now)
+    return replace(done, kind=effect.kind)
 
 
 def living(tx: Connection, organization: OrganizationId, external_id: str, external_customer_id: str) -> Agreement:
