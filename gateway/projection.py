@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -87,9 +87,18 @@ def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object
     if field.message_type.full_name == _DECIMAL:
         return _exact_number if isinstance(kind, inspect.RawType) else _exact_text
     if not isinstance(kind, inspect.StructType):
-        raise TypeError(f"{part.name}: a {field.message_type.name} needs a Struct, or an override")
+        return lambda _: _refuse(part, field)
     inner = kind.cls
     return lambda value: project(inner, value)
+
+
+def _refuse(part: Part, field: FieldDescriptor) -> NoReturn:
+    """A field that only an override can fill was not given.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(f"{part.name}: a {field.name} needs a Struct, or an override")
 
 
 def exact(value: decimal_pb2.Decimal) -> Decimal:

@@ -62,7 +62,11 @@ class Customer:
                 "pay_in_advance": given.get("pay_in_advance", False),
                 "trial_period": given.get("trial_period_days", 0),
                 "minimum_commitment": {"amount_cents": given.get("minimum_commitment_cents", 0)},
-                "charges": [{"billable_metric_id": METRIC, **charge} for charge in charges],
+                # A case may note beside a charge how its metric counts, which is no term of the charge.
+                "charges": [
+                    {"billable_metric_id": METRIC, **{name: charge[name] for name in charge if name != "metric"}}
+                    for charge in charges
+                ],
             }
         )
 

@@ -10,7 +10,6 @@ from farebox.entitlements.v1 import feature_service_pb2 as rpc
 from farebox.entitlements.v1.feature_pb2 import Feature as FeatureMessage
 from gateway.dialects.lago.common import Description, Identified, Name
 from gateway.engine.paging import PageQuery
-from gateway.engine.two_calls import TwoCalls
 from gateway.problem import invalid
 from gateway.projection import patch
 from gateway.resource import Listing, resource
@@ -84,5 +83,4 @@ OPERATIONS = resource(
     list=Listing(rpc.ListFeaturesRequest, FeatureQuery),
     update=rpc.UpdateFeatureRequest,
     delete=rpc.DeleteFeatureRequest,
-    until_implemented=TwoCalls(rpc.UpsertFeatureRequest),
 )

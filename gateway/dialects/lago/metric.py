@@ -9,7 +9,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.rating.v1 import catalog_service_pb2 as rpc
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
 from gateway.dialects.lago.common import Description, Identified, Name
-from gateway.engine.two_calls import TwoCalls
 from gateway.projection import patch, project
 from gateway.resource import Listing, resource
 from gateway.schema import Code, Instant, Words, of
@@ -114,5 +113,4 @@ OPERATIONS = resource(
     list=Listing(rpc.ListBillableMetricsRequest),
     update=rpc.UpdateBillableMetricRequest,
     delete=rpc.DeleteBillableMetricRequest,
-    until_implemented=TwoCalls(rpc.UpdateBillableMetricRequest, is_needed=True),
 )

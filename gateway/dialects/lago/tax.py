@@ -9,7 +9,6 @@ from msgspec import UNSET, Struct, UnsetType
 from farebox.rating.v1 import catalog_service_pb2 as rpc
 from farebox.rating.v1.tax_pb2 import Tax as TaxMessage
 from gateway.dialects.lago.common import Description, Identified, Name
-from gateway.engine.two_calls import TwoCalls
 from gateway.resource import Listing, resource
 from gateway.schema import Code, DecimalInput, ExactNumber, Instant, of
 
@@ -61,5 +60,4 @@ OPERATIONS = resource(
     list=Listing(rpc.ListTaxesRequest),
     update=rpc.UpdateTaxRequest,
     delete=rpc.DeleteTaxRequest,
-    until_implemented=TwoCalls(rpc.UpsertTaxRequest, search=rpc.ListTaxesRequest),
 )

@@ -7,8 +7,20 @@ first SDK called `/v1/can` and `/v1/margin/…`, which stay as aliases.
 from __future__ import annotations
 
 from gateway.dialect import Dialect
-from gateway.dialects.lago import customer, feature, metric, not_offered, organization, problem, tax
-from gateway.dialects.nozle import access, cost, entitlement, margin, test_clock
+from gateway.dialects.lago import (
+    applied_coupon,
+    coupon,
+    customer,
+    entitlement,
+    feature,
+    metric,
+    not_offered,
+    organization,
+    plan,
+    problem,
+    tax,
+)
+from gateway.dialects.nozle import access, cost, margin, plan_version, test_clock
 from gateway.dialects.nozle.not_offered import NOT_OFFERED
 from gateway.dialects.nozle.routes import ROUTES
 
@@ -19,6 +31,10 @@ PORTED = (
     *metric.OPERATIONS,
     *tax.OPERATIONS,
     *feature.OPERATIONS,
+    *plan.OPERATIONS,
+    *plan_version.OPERATIONS,
+    *coupon.OPERATIONS,
+    *applied_coupon.OPERATIONS,
     *customer.OPERATIONS,
     *organization.OPERATIONS,
     *entitlement.OPERATIONS,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from gateway.bridge import Route
 from gateway.dialects.nozle import (
     checkout,
-    coupons,
     credit_notes,
     events,
     fees,
     invoices,
-    plans,
     subscriptions,
     transitions,
     usage,
@@ -19,21 +17,6 @@ from gateway.dialects.nozle import (
 _CUSTOMER = "/customers/{external_customer_id}"
 _SUBSCRIPTION = "/subscriptions/{external_id}"
 
-CATALOG = (
-    Route("POST", "/plans", plans.create),
-    Route("GET", "/plans", plans.find_all, publishable=True),
-    Route("GET", "/plans/{code}", plans.find),
-    Route("PUT", "/plans/{code}", plans.update),
-    Route("DELETE", "/plans/{code}", plans.delete),
-    Route("GET", "/plans/{code}/versions", plans.find_versions),
-    Route("POST", "/plans/{code}/version-migrations", plans.migrate),
-    Route("POST", "/plans/{code}/version-migrations/preview", plans.preview_migration),
-    Route("POST", "/coupons", coupons.create),
-    Route("GET", "/coupons", coupons.find_all),
-    Route("GET", "/coupons/{code}", coupons.find),
-    Route("POST", "/applied_coupons", coupons.apply),
-    Route("GET", "/applied_coupons", coupons.find_applied),
-)
 CUSTOMERS = (
     Route("GET", f"{_CUSTOMER}/current_usage", usage.current),
     Route("GET", f"{_CUSTOMER}/past_usage", usage.past),
@@ -41,8 +24,6 @@ CUSTOMERS = (
     Route("GET", f"{_CUSTOMER}/subscriptions", subscriptions.find_of_customer),
     Route("GET", f"{_CUSTOMER}/invoices", invoices.find_of_customer),
     Route("GET", f"{_CUSTOMER}/credit_notes", credit_notes.find_all),
-    Route("GET", f"{_CUSTOMER}/applied_coupons", coupons.find_applied),
-    Route("DELETE", f"{_CUSTOMER}/applied_coupons/{{id}}", coupons.terminate),
 )
 SUBSCRIPTIONS = (
     Route("POST", "/checkout", checkout.checkout),
@@ -83,4 +64,4 @@ INVOICES = (
     Route("PUT", "/credit_notes/{id}/void", credit_notes.void),
 )
 OTHERS = (Route("GET", "/ping", checkout.ping),)
-ROUTES = (*CATALOG, *CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *OTHERS)
+ROUTES = (*CUSTOMERS, *SUBSCRIPTIONS, *EVENTS, *INVOICES, *OTHERS)

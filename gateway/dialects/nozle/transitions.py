@@ -11,7 +11,8 @@ from farebox.rating.v1 import subscription_service_pb2 as service
 from farebox.rating.v1.plan_pb2 import Plan
 from farebox.rating.v1.subscription_pb2 import Subscription, SubscriptionChange
 from gateway.call import Call
-from gateway.dialects.nozle import plans, write
+from gateway.dialects.lago.plan import interval_word
+from gateway.dialects.nozle import write
 from gateway.dialects.nozle.read import Reader
 from gateway.dialects.nozle.subscriptions import (
     CREDIT_ACTIONS,
@@ -209,7 +210,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "amount_cents": plan.amount_cents,
         "currency": plan.currency,
-        "interval": plans.interval_word(plan.interval),
+        "interval": interval_word(plan.interval),
     }
 
 

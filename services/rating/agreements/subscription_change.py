@@ -105,3 +105,16 @@ class VersionMove:
     current_amount_cents: int
     new_amount_cents: int
     skip_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What moving subscriptions to another version of their plan does.
+
+    Attributes:
+        to_version: the version to move to.
+        moves: one a subscription.
+    """
+
+    to_version: int
+    moves: list[VersionMove]

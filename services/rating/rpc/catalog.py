@@ -122,8 +122,9 @@ class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
     ) -> pb.MigratePlanVersionResponse:
         """Move the subscriptions of one version to another."""
         versions = request.code, request.from_version, request.to_version
-        moves = migrate_plan_version(self.deps, tx, organization, *versions)
-        return pb.MigratePlanVersionResponse(moves=[move_to_pb(move) for move in moves])
+        migration = migrate_plan_version(self.deps, tx, organization, *versions)
+        moves = [move_to_pb(move) for move in migration.moves]
+        return pb.MigratePlanVersionResponse(moves=moves, to_version=migration.to_version)
 
     @command(pb.CreateTaxRequest, pb.CreateTaxResponse, reads=lambda request: tax_from_pb(request.tax))
     def CreateTax(self, tx: Connection, organization: OrganizationId, draft: CatalogTax) -> pb.CreateTaxResponse:

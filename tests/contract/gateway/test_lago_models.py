@@ -20,7 +20,6 @@ from lago_python_client.models.subscription import SubscriptionResponse
 from lago_python_client.models.tax import TaxResponse
 
 from farebox.common.v1.decimal_pb2 import Decimal
-from farebox.common.v1.money_pb2 import Money
 from farebox.common.v1.page_pb2 import PageResponse
 from farebox.common.v1.period_pb2 import Period
 from farebox.rating.v1 import (
@@ -164,11 +163,11 @@ def gateway() -> Gateway:
     on("GetInvoice", invoice_service_pb2.GetInvoiceResponse(invoice=INVOICE))
     on("ListInvoices", invoice_service_pb2.ListInvoicesResponse(invoices=[INVOICE], page=ONE))
     on("ListFees", invoice_service_pb2.ListFeesResponse(fees=[FEE], page=ONE))
-    on("ListCoupons", catalog_service_pb2.ListCouponsResponse(coupons=[COUPON], page=ONE))
-    held = AppliedCoupon(id="a1", coupon=COUPON, external_customer_id="acme", created_at=CREATED)
+    on("GetCoupon", catalog_service_pb2.GetCouponResponse(coupon=COUPON))
+    held = AppliedCoupon(id="a1", coupon=COUPON, external_customer_id="acme", customer_id="u1", created_at=CREATED)
     on("ListAppliedCoupons", customer_service_pb2.ListAppliedCouponsResponse(applied_coupons=[held], page=ONE))
     tax = Tax(id="t1", code="vat", name="VAT", rate_percent=Decimal(value="20"), created_at=CREATED)
-    on("ListTaxes", catalog_service_pb2.ListTaxesResponse(taxes=[tax], page=ONE))
+    on("GetTax", catalog_service_pb2.GetTaxResponse(tax=tax))
     on("GetCreditNote", invoice_service_pb2.GetCreditNoteResponse(credit_note=NOTE))
     on("CreateCreditNote", invoice_service_pb2.CreateCreditNoteResponse(credit_note=NOTE))
     usage = usage_service_pb2.UsageSummary(period=JANUARY, currency="USD", amount_cents=126, fees=[FEE])
@@ -276,57 +275,3 @@ def test_usage_of_a_metric_that_is_gone_still_reads(gateway: Gateway) -> None:
     gateway.services.on("GetBillableMetric", errors.NotFoundError("BILLABLE_METRIC_UNKNOWN", "gone"))
     path = "/api/v1/customers/acme/current_usage?external_subscription_id=acme-pro"
     assert CustomerUsageResponse.parse_obj(gateway.get(path).json()["customer_usage"])
-
-
-def test_a_plan_is_created_with_all_that_was_sent(gateway: Gateway) -> None:
-    gateway.services.on("CreatePlan", lambda request: catalog_service_pb2.CreatePlanResponse(plan=request.plan))
-    body = {
-        "name": "Pro",
-        "code": "pro",
-        "interval": "quarterly",
-        "amount_cents": 2900,
-        "amount_currency": "USD",
-        "trial_period": 14.0,
-        "pay_in_advance": True,
-        "minimum_commitment": {"amount_cents": 5000},
-        "charges": [{"billable_metric_id": "m1", "charge_model": "standard", "properties": {"amount": "0.1"}}],
-        "entitlements": [{"feature_code": "sso"}, {"feature_code": "calls", "limit": "100", "metric_code": "calls"}],
-    }
-    response = gateway.post("/api/v1/plans", json={"plan": body})
-    assert response.status_code == 200, response.text
-    (request,) = gateway.services.requests("CreatePlan")
-    plan = request.plan
-    assert (plan.interval.count, plan.trial_days, plan.pay_in_advance) == (3, 14, True)
-    assert plan.minimum_commitment_cents == 5000
-    assert [each.limit.value for each in plan.entitlements] == ["", "100"]
-    assert response.json()["plan"]["interval"] == "quarterly"
-    assert plan.charges[0].metric_code == "m1", "a metric may be named by its code"
-
-
-def test_a_metric_named_by_its_id_is_found(gateway: Gateway) -> None:
-    identity = "0198c0de-0000-7000-8000-0000000000aa"
-    metric = BillableMetric(id=identity, code="calls")
-    gateway.services.on(
-        "ListBillableMetrics", catalog_service_pb2.ListBillableMetricsResponse(billable_metrics=[metric])
-    )
-    gateway.services.on("CreatePlan", lambda request: catalog_service_pb2.CreatePlanResponse(plan=request.plan))
-    charge = {"billable_metric_id": identity, "charge_model": "standard", "properties": {"amount": "1"}}
-    gateway.post("/api/v1/plans", json={"plan": {"code": "p", "interval": "monthly", "charges": [charge]}})
-    assert gateway.services.requests("CreatePlan")[0].plan.charges[0].metric_code == "calls"
-
-
-def test_an_update_leaves_alone_what_it_does_not_name(gateway: Gateway) -> None:
-    gateway.services.on("UpdatePlan", lambda request: catalog_service_pb2.UpdatePlanResponse(plan=request.plan))
-    gateway.send("PUT", "/api/v1/plans/pro", json={"plan": {"amount_cents": 3900, "name": None}})
-    (request,) = gateway.services.requests("UpdatePlan")
-    assert (request.plan.amount_cents, request.plan.name, len(request.plan.charges)) == (3900, "Pro", 1)
-
-
-def test_a_coupon_of_an_amount_and_one_of_a_percentage(gateway: Gateway) -> None:
-    gateway.services.on("CreateCoupon", lambda request: catalog_service_pb2.CreateCouponResponse(coupon=request.coupon))
-    for terms in ({"amount_cents": 500, "amount_currency": "USD"}, {"percentage_rate": 10.5}):
-        response = gateway.post("/api/v1/coupons", json={"coupon": {"code": "c", **terms}})
-        assert response.status_code == 200, response.text
-    amount, percent = (request.coupon for request in gateway.services.requests("CreateCoupon"))
-    assert amount.amount == Money(amount_cents=500, currency="USD")
-    assert percent.rate_percent.value == "10.5"

@@ -145,7 +145,8 @@ def test_the_organization_reaches_the_service_and_the_path_stays_raw(http: httpx
 def test_reasons_cross_the_wire(http: httpx.Client) -> None:
     missing = http.get("/api/v1/plans/nope")
     assert (missing.status_code, missing.json()["code"]) == (404, "plan_not_found")
-    refused = http.post("/api/v1/plans", json={"plan": {"code": "p"}})
+    plan = {"code": "p", "interval": "monthly", "amount_cents": 0, "amount_currency": "XXX"}
+    refused = http.post("/api/v1/plans", json={"plan": plan})
     assert refused.json()["error_details"] == {"amount_currency": ["value_is_invalid"]}
     busy = http.get("/api/v1/plans")
     assert (busy.status_code, busy.headers["Retry-After"]) == (429, "3")

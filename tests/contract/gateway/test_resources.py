@@ -1,10 +1,9 @@
-"""The five operations of a resource, whatever it is: metrics, taxes, features."""
+"""The five operations of a resource, whatever it is: metrics, taxes, features, plans, coupons."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.message import Message
 
@@ -14,14 +13,19 @@ from farebox.entitlements.v1 import feature_service_pb2
 from farebox.entitlements.v1.feature_pb2 import Feature
 from farebox.rating.v1 import catalog_service_pb2
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
+from farebox.rating.v1.coupon_pb2 import Coupon
+from farebox.rating.v1.plan_pb2 import Plan
 from farebox.rating.v1.tax_pb2 import Tax
 from services.kernel import errors
 from services.kernel.errors import FieldViolation
-from tests.support.gateway import Gateway, bare, new_gateway
+from tests.support.gateway import Gateway, new_gateway
 
 METRIC = BillableMetric(id="m1", code="a", name="A", aggregation=BillableMetric.AGGREGATION_COUNT)
 TAX = Tax(id="t1", code="a", name="A", rate_percent=Decimal(value="20"))
 FEATURE = Feature(id="f1", code="a", name="A", type=Feature.TYPE_GATE)
+PLAN = Plan(id="p1", code="a", name="A", amount_cents=0, currency="USD")
+COUPON = Coupon(id="c1", code="a", name="A", rate_percent=Decimal(value="10"))
+NEW_PLAN = {"code": "a", "interval": "monthly", "amount_cents": 0, "amount_currency": "USD"}
 # path, root, the message, a body that makes one, the method that makes one.
 RESOURCES: list[Any] = [
     (
@@ -33,6 +37,8 @@ RESOURCES: list[Any] = [
     ),
     ("taxes", "tax", TAX, {"code": "a", "rate": 20}, "CreateTax"),
     ("features", "feature", FEATURE, {"code": "a"}, "CreateFeature"),
+    ("plans", "plan", PLAN, NEW_PLAN, "CreatePlan"),
+    ("coupons", "coupon", COUPON, {"code": "a"}, "CreateCoupon"),
 ]
 each = pytest.mark.parametrize(
     ("path", "root", "thing", "body", "create"), RESOURCES, ids=[resource[0] for resource in RESOURCES]
@@ -42,7 +48,7 @@ each = pytest.mark.parametrize(
 def answer(thing: Message, method: str, **fields: Any) -> Message:
     """The answer of a method that holds one thing."""
     service = feature_service_pb2 if isinstance(thing, Feature) else catalog_service_pb2
-    field = {BillableMetric: "billable_metric", Tax: "tax", Feature: "feature"}[type(thing)]
+    field = next(resource[1] for resource in RESOURCES if type(resource[2]) is type(thing))
     response: Message = getattr(service, f"{method}Response")(**({field: thing} | fields))
     return response
 
@@ -98,6 +104,8 @@ def test_a_list_takes_only_what_it_knows(query: str, path: str) -> None:
         ("billable_metrics", "ListBillableMetrics", {"billable_metrics": [METRIC]}),
         ("taxes", "ListTaxes", {"taxes": [TAX]}),
         ("features", "ListFeatures", {"features": [FEATURE]}),
+        ("plans", "ListPlans", {"plans": [PLAN]}),
+        ("coupons", "ListCoupons", {"coupons": [COUPON]}),
     ],
 )
 def test_a_list_is_a_page_with_its_place(path: str, method: str, fields: Any) -> None:
@@ -115,9 +123,7 @@ def test_a_list_is_a_page_with_its_place(path: str, method: str, fields: Any) ->
     assert gateway.services.requests(method)[0].page.skip == 40
 
 
-@pytest.mark.parametrize(
-    ("path", "root", "thing", "create"), [(*resource[:3], resource[4]) for resource in RESOURCES[1:]]
-)
+@pytest.mark.parametrize(("path", "root", "thing", "create"), [(*resource[:3], resource[4]) for resource in RESOURCES])
 def test_a_change_is_one_call_with_the_names_of_what_changes(path: str, root: str, thing: Any, create: str) -> None:
     """The service applies it under its lock, so that two callers who change different fields both get their way."""
     update = create.replace("Create", "Update")
@@ -127,9 +133,7 @@ def test_a_change_is_one_call_with_the_names_of_what_changes(path: str, root: st
     assert (request.code, list(request.update_mask.paths), getattr(request, root).name) == ("a", ["name"], "B")
 
 
-@pytest.mark.parametrize(
-    ("path", "root", "thing", "create"), [(*resource[:3], resource[4]) for resource in RESOURCES[1:]]
-)
+@pytest.mark.parametrize(("path", "root", "thing", "create"), [(*resource[:3], resource[4]) for resource in RESOURCES])
 def test_another_code_in_the_body_renames_and_never_touches_the_other(
     path: str, root: str, thing: Any, create: str
 ) -> None:
@@ -139,30 +143,6 @@ def test_another_code_in_the_body_renames_and_never_touches_the_other(
     gateway.send("PUT", f"/api/v1/{path}/a", json={root: {"code": "b"}})
     (request,) = gateway.services.requests(update)
     assert (request.code, list(request.update_mask.paths)) == ("a", ["code"])
-
-
-def test_until_masks_are_known_a_metric_is_read_changed_and_replaced() -> None:
-    """The old way (gateway/engine/two_calls.py), with the code and the mask that the new way will take."""
-    gateway = serving(METRIC, "GetBillableMetric", "UpdateBillableMetric")
-    assert gateway.send("PUT", "/api/v1/billable_metrics/a", json={"billable_metric": {"name": "B"}}).is_success
-    (request,) = gateway.services.requests("UpdateBillableMetric")
-    assert (request.code, request.billable_metric.code, request.billable_metric.name) == ("a", "a", "B")
-    assert request.billable_metric.aggregation == METRIC.aggregation
-    refused = gateway.send("PUT", "/api/v1/billable_metrics/a", json={"billable_metric": {"code": "b"}})
-    assert refused.json()["error_details"] == {"code": ["value_is_invalid"]}
-    assert len(gateway.services.requests("UpdateBillableMetric")) == 1
-
-
-def test_until_one_tax_can_be_found_it_is_looked_for() -> None:
-    """The old way, where the service does not know GetTax and UpdateTax."""
-    gateway = new_gateway()
-    gateway.services.on("ListTaxes", catalog_service_pb2.ListTaxesResponse(taxes=[TAX]))
-    gateway.services.on("UpsertTax", catalog_service_pb2.UpsertTaxResponse(tax=TAX))
-    assert gateway.get("/api/v1/taxes/a").json()["tax"]["rate"] == 20
-    assert gateway.get("/api/v1/taxes/b").json()["code"] == "tax_not_found"
-    assert gateway.send("PUT", "/api/v1/taxes/a", json={"tax": {"rate": "7.7"}}).is_success
-    (request,) = gateway.services.requests("UpsertTax")
-    assert (request.tax.name, request.tax.rate_percent.value) == ("A", "7.7")
 
 
 @each
@@ -183,15 +163,6 @@ def test_a_service_names_fields_and_callers_hear_their_own_names() -> None:
     body = {"billable_metric": {"code": "a", "aggregation_type": "sum", "filters": [{"key": "k", "values": ["v"]}]}}
     response = gateway.post("/api/v1/billable_metrics", json=body)
     assert response.json()["error_details"] == {"filters[1].values": ["too_many"]}
-
-
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
-def test_a_service_that_is_away_is_not_one_that_lacks_a_method(code: grpc.StatusCode) -> None:
-    """The old way is for services that answer UNIMPLEMENTED, and for nothing else."""
-    gateway = new_gateway()
-    gateway.services.on("GetTax", bare(code))
-    assert gateway.get("/api/v1/taxes/a").status_code == 503
-    assert not gateway.services.requests("ListTaxes")
 
 
 def test_a_feature_is_what_its_fields_make_it() -> None:

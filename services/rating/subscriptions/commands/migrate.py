@@ -12,7 +12,7 @@ from services.kernel.ids import OrganizationId
 from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.subscription import PendingChange, schedule_change
-from services.rating.agreements.subscription_change import VersionMove
+from services.rating.agreements.subscription_change import Migration, VersionMove
 from services.rating.catalog.store.plans import plan_for_sale, plan_version
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
@@ -27,7 +27,7 @@ ENDS_BEFORE = "ENDS_BEFORE_NEXT_PERIOD"
 
 def migrate_plan_version(
     deps: Deps, tx: Connection, organization: OrganizationId, code: str, from_version: int, to_version: int
-) -> list[VersionMove]:
+) -> Migration:
     """Promise active subscriptions of one version another (0: the current one) from their next period on.
 
     At most `MAX_MOVES` at a time; those that are promised already are not listed again.
@@ -51,7 +51,7 @@ def migrate_plan_version(
     ]
     store.save_agreements(tx, promised)
     announce_subscriptions(deps, tx, promised, now)
-    return moves
+    return Migration(new.plan.version, moves)
 
 
 def _move(agreement: Agreement, new: PlanVersion, now: datetime) -> VersionMove:

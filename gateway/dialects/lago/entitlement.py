@@ -14,7 +14,7 @@ from farebox.rating.v1.plan_pb2 import PlanEntitlement as PlanEntitlementMessage
 from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.feature import TYPE
 from gateway.operation import ByCustomer, Nothing, Request, operation
-from gateway.projection import given, patch, project
+from gateway.projection import callers_names, given, patch, project
 from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, of
 
 KIND = Words(PlanEntitlementMessage.Kind, "KIND_", synonyms={"boolean": "gate", "metered": "usage_limit"})
@@ -169,6 +169,11 @@ def _assumed(body: NewPlanEntitlement) -> PlanEntitlementMessage.Kind:
     return PlanEntitlementMessage.KIND_CONFIGURATION if is_configuration else PlanEntitlementMessage.KIND_GATE
 
 
+# How the caller calls the fields of an entitlement of a plan.
+ENTITLEMENT_NAMES = callers_names(NewPlanEntitlement, PlanEntitlementMessage) | {
+    "feature_code": "feature_code",
+    "metric_code": "billable_metric_code",
+}
 OPERATIONS = (
     operation("GET", "/customers/{external_customer_id}/entitlements", find_of_customer, answer_root=""),
     operation("GET", "/subscriptions/{external_id}/entitlements", find_of_subscription, answer_root=""),

@@ -1,0 +1,158 @@
+"""A plan's charges: which metric, at which price, for which events. Amounts are in major units, as exact decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.rating.v1.charge_pb2 import Charge as ChargeMessage
+from gateway.decode.refusals import Refusals
+from gateway.dialects.lago.charge_model import (
+    MODEL_NAMES,
+    ChargeModel,
+    ChargeProperties,
+    NewChargeProperties,
+    properties_to_api,
+    say_model,
+)
+from gateway.dialects.lago.common import Identified
+from gateway.projection import callers_names, given, patch, project
+from gateway.schema import Cents, Code, Instant, of
+from services.kernel.ids import uuid_or_none
+
+# More than a plan is kept with; how many exactly is the service's to say.
+_MOST = Meta(max_length=1000)
+Label = Annotated[str, Meta(max_length=255, description="Name on the invoice.")]
+MinAmount = Annotated[Cents, Meta(description="Least the charge costs in a full period, in minor units.")]
+MetricId = Annotated[Code, Meta(description="The metric, by its `lago_id` or by its code.")]
+Values = Annotated[dict[Code, list[str]], Meta(description="By property the values that match; all properties must.")]
+
+
+class NewChargeFilter(Struct, kw_only=True):
+    """A price of its own for the events whose properties match; of the charge's model, without groups of its own."""
+
+    FIXED: ClassVar = {"cascade_updates": False}
+
+    values: Values
+    properties: NewChargeProperties
+    invoice_display_name: Label | UnsetType | None = UNSET
+
+
+class NewCharge(Struct, kw_only=True):
+    """A price on a metric. Charges are told apart by their codes; without one a charge is called as its metric."""
+
+    NOT_OFFERED: ClassVar = frozenset({"applied_pricing_unit", "id", "regroup_paid_fees"})
+    FIXED: ClassVar = {"accepts_target_wallet": False, "cascade_updates": False, "invoiceable": True}
+
+    billable_metric_id: MetricId | UnsetType | None = UNSET
+    billable_metric_code: Annotated[Code, of("metric_code")] | UnsetType | None = UNSET
+    code: Code | UnsetType | None = UNSET
+    charge_model: ChargeModel
+    properties: NewChargeProperties | UnsetType | None = UNSET
+    filters: Annotated[list[NewChargeFilter], _MOST] | UnsetType | None = UNSET
+    invoice_display_name: Label | UnsetType | None = UNSET
+    min_amount_cents: MinAmount | UnsetType | None = UNSET
+    pay_in_advance: bool | UnsetType | None = UNSET
+    prorated: bool | UnsetType | None = UNSET
+    tax_codes: Annotated[list[Code], _MOST] | UnsetType | None = UNSET
+
+
+class ChargeFilter(Struct, kw_only=True):
+    """A price of its own for the events whose properties match."""
+
+    invoice_display_name: str | None
+    properties: ChargeProperties
+    values: dict[str, list[str]]
+
+
+class Charge(Identified, kw_only=True):
+    """A price on a metric."""
+
+    lago_billable_metric_id: Annotated[str | None, of("metric_id")]
+    billable_metric_code: Annotated[str, of("metric_code")]
+    code: str | None
+    invoice_display_name: str | None
+    created_at: Instant | None
+    charge_model: str
+    properties: ChargeProperties
+    filters: list[ChargeFilter]
+    min_amount_cents: Cents
+    pay_in_advance: bool
+    prorated: bool
+    invoiceable: bool = True
+    tax_codes: list[str]
+
+
+# How the caller calls the fields of a charge's message, from the charge on.
+CHARGE_NAMES = callers_names(NewCharge, ChargeMessage) | {
+    "metric_id": "billable_metric_id",
+    "metric_code": "billable_metric_id",
+    "group_by": "properties.pricing_group_keys",
+    "group_by[]": "properties.pricing_group_keys[]",
+    **{f"model{field}": name for field, name in MODEL_NAMES.items()},
+    **{f"filters[].model{field}": f"filters[].{name}" for field, name in MODEL_NAMES.items() if field},
+    "filters[].model": "charge_model",
+}
+
+
+def say_charges(messages: Sequence[ChargeMessage], bodies: Sequence[NewCharge], refusals: Refusals) -> None:
+    """Say in messages what bodies say of charges."""
+    for number, (message, body) in enumerate(zip(messages, bodies, strict=True)):
+        _say_charge(message, body, f"charges[{number}]", refusals)
+
+
+def _say_charge(charge: ChargeMessage, body: NewCharge, path: str, refusals: Refusals) -> None:
+    patch(charge, body, skip=("billable_metric_id", "charge_model", "properties", "filters"))
+    named = given(body.billable_metric_id)
+    if named is not None and uuid_or_none(named):
+        charge.metric_id = named
+    elif named is not None and charge.metric_code not in {"", named}:
+        refusals.add(f"{path}.billable_metric_id", "value_is_invalid", "is another metric than billable_metric_code")
+    else:
+        charge.metric_code = charge.metric_code or named or ""
+    properties = given(body.properties) or NewChargeProperties()
+    say_model(charge.model, body.charge_model, properties, f"{path}.properties", refusals)
+    charge.group_by.extend(_group_by(properties, f"{path}.properties", refusals))
+    for number, filtered in enumerate(given(body.filters) or ()):
+        inside = f"{path}.filters[{number}].properties"
+        price = charge.filters.add(invoice_display_name=given(filtered.invoice_display_name) or "")
+        for name, values in filtered.values.items():
+            price.values[name].values.extend(values)
+        say_model(price.model, body.charge_model, filtered.properties, inside, refusals)
+        if _group_by(filtered.properties, inside, refusals):
+            refusals.add(f"{inside}.pricing_group_keys", "not_available", "is the charge's to say")
+
+
+def _group_by(properties: NewChargeProperties, path: str, refusals: Refusals) -> list[str]:
+    """Lago's name of the grouping, or its older one."""
+    groups, older = given(properties.pricing_group_keys), given(properties.grouped_by)
+    if groups is not None and older is not None and groups != older:
+        refusals.add(f"{path}.grouped_by", "value_is_invalid", "differs from pricing_group_keys, its newer name")
+    return groups or older or []
+
+
+def charge_to_api(charge: ChargeMessage, created_at: Instant | None) -> Charge:
+    """A charge as Lago's clients read it.
+
+    Args:
+        charge: of a plan.
+        created_at: of the plan version; a charge has no life of its own.
+    """
+    return project(
+        Charge,
+        charge,
+        created_at=created_at,
+        charge_model=charge.model.WhichOneof("model") or "",
+        properties=properties_to_api(charge.model, list(charge.group_by)),
+        filters=[_filter_to_api(price) for price in charge.filters],
+    )
+
+
+def _filter_to_api(price: ChargeMessage.FilteredPrice) -> ChargeFilter:
+    return ChargeFilter(
+        invoice_display_name=price.invoice_display_name or None,
+        properties=properties_to_api(price.model, []),
+        values={name: list(accepted.values) for name, accepted in sorted(price.values.items())},
+    )
