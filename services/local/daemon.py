@@ -43,9 +43,9 @@ class Daemon(ABC):
         """Whether it answers its clients; asked again and again while it starts."""
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the process runs."""
-        return self.process.running
+        return self.process.is_running
 
     def start(self) -> None:
         """Start it and wait until it is ready; a running one stays as it is.

@@ -88,7 +88,7 @@ class ManagedProcess:
         return self._process.pid
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it was started and has not ended; notices (and reaps) an ended one."""
         return self._process is not None and self._process.poll() is None
 
@@ -99,7 +99,7 @@ class ManagedProcess:
 
     def launch(self) -> None:
         """Start it without waiting for anything; a running one stays as it is."""
-        if not self.running:
+        if not self.is_running:
             self._process = _FORKS.submit(self._fork).result()
 
     def wait_ready(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
@@ -110,14 +110,14 @@ class ManagedProcess:
         """
 
         def ended_or_ready() -> bool:
-            return not self.running or is_ready()
+            return not self.is_running or is_ready()
 
         try:
             wait_until(ended_or_ready, timeout=timeout, what=f"{self.name} to be ready")
         except TimeoutError as error:
             self.kill()
             raise self.failure(str(error)) from error
-        if not self.running:
+        if not self.is_running:
             raise self.failure(f"{self.name} ended with exit code {self.exit_code} before it was ready")
 
     def send(self, number: signal.Signals) -> None:

@@ -98,7 +98,7 @@ class NatsServer(Daemon):
         Raises:
             FailedPreconditionError: the server runs.
         """
-        if self.running:
+        if self.is_running:
             raise FailedPreconditionError("NATS_RUNNING", "stop the server before its store is deleted")
         if self._store.exists():
             shutil.rmtree(self._store)

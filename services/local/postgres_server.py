@@ -154,7 +154,7 @@ class PostgresServer(Daemon):
         Raises:
             ProcessFailedError: it could not start; the message shows the end of its log.
         """
-        if self.running:
+        if self.is_running:
             return
         self.files.initialize(is_durable=self._is_durable)
         self.files.forget_reused_pid()
@@ -169,7 +169,7 @@ class PostgresServer(Daemon):
         Raises:
             FailedPreconditionError: the server runs.
         """
-        if self.running:
+        if self.is_running:
             raise FailedPreconditionError("POSTGRES_RUNNING", "stop the server before its data is deleted")
         self.files.wipe()
 

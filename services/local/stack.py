@@ -164,7 +164,7 @@ class Stack:
         while True:
             time.sleep(WATCH_SECONDS)
             for name, daemon in self._daemons().items():
-                if daemon.process.running:
+                if daemon.process.is_running:
                     continue
                 restarts[name] += 1
                 if restarts[name] > MAX_RESTARTS:

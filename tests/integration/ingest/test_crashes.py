@@ -82,7 +82,7 @@ class Site:
         """Send everything while the process called `name` dies by itself, and is started again."""
         sending = threading.Thread(target=self.send_all)
         sending.start()
-        wait_until(lambda: not self.stack.process(name).running, timeout=PATIENCE_SECONDS, what=f"the end of {name}")
+        wait_until(lambda: not self.stack.process(name).is_running, timeout=PATIENCE_SECONDS, what=f"the end of {name}")
         self.stack.restart(name)
         sending.join()
 

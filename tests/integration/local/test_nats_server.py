@@ -71,7 +71,7 @@ def test_kill_keeps_the_messages(server: NatsServer) -> None:
     url = server.url
     publish(url, 10)
     server.kill9()
-    assert not server.running
+    assert not server.is_running
     server.start()
     assert server.url == url
     assert stored(url) == {"TEST": 10}

@@ -112,7 +112,7 @@ def test_second_start_reuses_the_data(room: Path) -> None:
         assert ask(server.admin_url, "SELECT count(*) FROM kept") == [(expected,)]
         tell(server.admin_url, "INSERT INTO kept VALUES (1)")
         server.close()
-        assert not server.running
+        assert not server.is_running
 
 
 def test_kill_loses_no_commit(server: PostgresServer) -> None:
@@ -123,7 +123,7 @@ def test_kill_loses_no_commit(server: PostgresServer) -> None:
         tell(server.admin_url, f"INSERT INTO kept VALUES ({round_number})")
         with psycopg.connect(server.admin_url):
             server.kill9()
-            assert not server.running
+            assert not server.is_running
             server.start()
         assert server.port == port
         assert ask(server.admin_url, "SELECT count(*) FROM kept") == [(round_number + 1,)]
@@ -139,7 +139,7 @@ def test_reused_pid(server: PostgresServer, room: Path) -> None:
     lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
     server.start()
     assert ask(server.admin_url, "SELECT 1") == [(1,)]
-    assert stranger.running
+    assert stranger.is_running
     stranger.kill()
 
 
@@ -158,7 +158,7 @@ def test_start_failure_shows_the_log(room: Path) -> None:
     with pytest.raises(ProcessFailedError, match='invalid value for parameter "shared_buffers"'):
         server.start()
     server.close()
-    assert not server.running
+    assert not server.is_running
 
 
 def test_interrupted_initdb(room: Path) -> None:

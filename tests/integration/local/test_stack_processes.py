@@ -96,7 +96,7 @@ def test_nothing_is_left_behind(room: Path, how: signal.Signals) -> None:
     assert [path for path in data_dir.rglob("*") if path.suffix in {".pid", ".lock"}] == []
     again = StackOptions(data_dir=data_dir, commands=FAKES, migrate=False, ports={GATEWAY: free.number})
     with Stack(again) as stack:
-        assert all(stack.process(name).running for name in pids)
+        assert all(stack.process(name).is_running for name in pids)
 
 
 def test_child_of_a_short_thread(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_child_of_a_short_thread(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     with pytest.raises(TimeoutError):
-        wait_until(lambda: not process.running, timeout=0.3, what="the child to die, which it must not")
+        wait_until(lambda: not process.is_running, timeout=0.3, what="the child to die, which it must not")
     process.kill()
     assert process.exit_code == -signal.SIGKILL
 
@@ -135,7 +135,7 @@ def test_never_ready(tmp_path: Path) -> None:
     process.launch()
     with pytest.raises(ProcessFailedError, match="gave up waiting for idle"):
         process.wait_ready(lambda: False, timeout=0.1)
-    assert not process.running
+    assert not process.is_running
 
 
 def test_free_ports() -> None:
@@ -184,7 +184,7 @@ def test_failed_start(room: Path) -> None:
     )
     with pytest.raises(ProcessFailedError, match="the fake was told to fail"):
         stack.start()
-    assert not any(stack.process(name).running for name in stack.names)
+    assert not any(stack.process(name).is_running for name in stack.names)
 
 
 def test_what_processes_are_told(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
