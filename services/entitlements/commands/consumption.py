@@ -8,7 +8,7 @@ announced to ingest, so a unit is reported either by Consume or as a usage event
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from sqlalchemy.engine import Connection
@@ -27,6 +27,7 @@ from services.entitlements.store import ledger as ledger_store
 from services.entitlements.store import standing as standing_store
 from services.entitlements.store.entitlement import Key
 from services.entitlements.store.standing import Seen
+from services.kernel.cadence import local_date
 from services.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.money import ZERO
@@ -42,7 +43,9 @@ def consume(deps: Deps, tx: Connection, organization: OrganizationId, question: 
     verdict = access.decide(question, seen.standings[0], at=seen.at, revision=seen.revision)
     if not verdict.is_allowed or standing is None:
         return verdict
-    ledger_store.add(tx, organization, _key(standing), question.units, request_id=request_id, at=seen.at)
+    ledger_store.add(
+        tx, organization, _key(standing), question.units, request_id=request_id, at=seen.at, day=_day(standing, seen)
+    )
     _count(tx, organization, standing, question.units, seen)
     return _after(deps, tx, organization, standing, verdict.reason)
 
@@ -80,7 +83,16 @@ def commit(
     ledger_store.settle_hold(tx, organization, settled, at=seen.at)
     standing = seen.standings[0][0]
     if units:
-        ledger_store.add(tx, organization, _key(standing), units, request_id=request_id, at=seen.at, hold_id=hold.id)
+        ledger_store.add(
+            tx,
+            organization,
+            _key(standing),
+            units,
+            request_id=request_id,
+            at=seen.at,
+            day=_day(standing, seen),
+            hold_id=hold.id,
+        )
         _count(tx, organization, standing, units, seen)
     return _after(deps, tx, organization, standing)
 
@@ -153,6 +165,10 @@ def _after(
     code = _key(standing)[1]
     after = access.answer(code, seen.standings[0][0], units=ZERO, at=seen.at, revision=seen.revision)
     return replace(after, is_allowed=True, reason=reason or after.reason)
+
+
+def _day(standing: Standing, seen: Seen) -> date:
+    return local_date(seen.at, standing.subscription.timezone)
 
 
 def _key(standing: Standing) -> Key:

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from services.entitlements.commands import resolution
 from services.entitlements.commands.changes import Batch
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved, TestClockReached
 from services.entitlements.domain.feature import Feature
-from services.entitlements.domain.subscription import Subscription
-from services.entitlements.domain.usage import Growth, UsageKey, UsageTotal, growth, newest
+from services.entitlements.domain.subscription import Subscription, calendar_windows
+from services.entitlements.domain.usage import Growth, UsageTotal, growths, newest
 from services.entitlements.store import entitlement as entitlement_store
 from services.entitlements.store import feature as feature_store
 from services.entitlements.store import feature_terms as terms_store
 from services.entitlements.store import organization as organization_store
 from services.entitlements.store import subscription as subscription_store
 from services.entitlements.store import usage as usage_store
+from services.kernel.cadence import ResetWindow, midnight
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.money import ZERO
 
@@ -59,18 +59,34 @@ def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> Non
 
 
 def apply_usage(batch: Batch, totals: Sequence[UsageTotal]) -> None:
-    """Store totals and count their growth in every window that limits reset in."""
+    """Store totals, count what happened on each day, and note whose answers are different now."""
     tx, latest = batch.tx, newest(totals)
     known = usage_store.known(tx, list(latest))
     fresh = [total for place, total in latest.items() if total.revision > known.get(place, (ZERO, -1))[1]]
     if not fresh:
         return
     usage_store.save(tx, fresh)
-    growths = _growths(batch, fresh, known)
-    if growths:
-        usage_store.add(tx, growths)
-        for organization, subscription_id, feature_code in usage_store.counting(tx, growths):
+    times = organization_store.times(tx, {total.key.organization_id for total in fresh}, batch.deps.clock.now())
+    grown = growths([total for total in totals if total.key.organization_id in times], known, times)
+    if grown:
+        usage_store.add(tx, grown)
+        for organization, subscription_id, feature_code in usage_store.counting(
+            tx, grown, _touched(batch, grown, times)
+        ):
             batch.changes.note(organization, [(subscription_id, feature_code)])
+
+
+def _touched(batch: Batch, grown: Sequence[Growth], times: Mapping[OrganizationId, datetime]) -> list[set[ResetWindow]]:
+    """Of each growth, the windows of the calendar that hold both the present and a day that grew."""
+    keys = {(growth.key.organization_id, growth.key.subscription_id) for growth in grown}
+    zones = subscription_store.timezones(batch.tx, keys)
+    touched = []
+    for growth in grown:
+        zone = zones.get(growth.key.subscription_id, UNKNOWN_ZONE)
+        windows = calendar_windows(zone, times[growth.key.organization_id])
+        days = [midnight(day, zone) for day in growth.days]
+        touched.append({reset for reset, window in windows.items() if any(day in window for day in days)})
+    return touched
 
 
 def apply_clocks(batch: Batch, moves: Sequence[ClockMoved]) -> None:
@@ -97,26 +113,3 @@ def _answers_differ(before: Subscription | None, now: Subscription) -> bool:
         before.external_id,
         before.external_customer_id,
     ) != (now.current_period, now.timezone, now.ending_at, now.external_id, now.external_customer_id)
-
-
-def _growths(
-    batch: Batch,
-    fresh: Sequence[UsageTotal],
-    known: Mapping[tuple[UsageKey, datetime], tuple[Decimal, int]],
-) -> list[Growth]:
-    by_key: defaultdict[UsageKey, list[tuple[UsageTotal, Decimal]]] = defaultdict(list)
-    for total in fresh:
-        before, _ = known.get((total.key, total.period.start), (ZERO, 0))
-        by_key[total.key].append((total, before))
-    times = organization_store.times(batch.tx, {key.organization_id for key in by_key}, batch.deps.clock.now())
-    zones = subscription_store.timezones(batch.tx, {(key.organization_id, key.subscription_id) for key in by_key})
-    growths = (
-        growth(
-            key,
-            changes,
-            timezone=zones.get(key.subscription_id, UNKNOWN_ZONE),
-            at=times[key.organization_id],
-        )
-        for key, changes in sorted(by_key.items())
-    )
-    return [grown for grown in growths if grown is not None]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+
 from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
 from services.chassis.follower import Message
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
@@ -76,6 +79,8 @@ def subscription_changed(body: bytes) -> list[SubscriptionMoved]:
         started_at=instant_of(announced, "started_at"),
         ending_at=instant_or_none_of(announced, "ending_at"),
         current_period=period_from_pb(announced.current_period, "current_period") if has_period else None,
+        anchored_at=instant_or_none_of(announced, "anchored_at"),
+        ended_at=instant_or_none_of(announced, "terminated_at"),
     )
     return [SubscriptionMoved(OrganizationId(message.organization_id), subscription)]
 
@@ -88,6 +93,7 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
             period_from_pb(total.period, "totals.period"),
             computed_of(total, "units", "totals"),
             total.revision,
+            {date.fromisoformat(day.day): _units_of(day) for day in total.days},
         )
         for total in domain_events_pb2.UsageAggregated.FromString(body).totals
     ]
@@ -105,6 +111,10 @@ def test_clock_advanced(body: bytes) -> list[ClockMoved]:
     """A test clock that was set or moved."""
     message = domain_events_pb2.TestClockAdvanced.FromString(body)
     return [ClockMoved(OrganizationId(message.organization_id), instant_of(message, "now"), message.revision)]
+
+
+def _units_of(day: domain_events_pb2.UsageAggregated.Day) -> Decimal | None:
+    return computed_of(day, "units", "totals.days") if day.HasField("units") else None
 
 
 def _known_zone(timezone: str) -> str:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import Right
-from services.entitlements.domain.subscription import MONTHLY_PLAN, PlanPeriods, Subscription, window_of
-from services.kernel.cadence import ResetWindow
+from services.entitlements.domain.subscription import (
+    MONTHLY_PLAN,
+    PlanPeriods,
+    Subscription,
+    nominal_billing_window,
+    window_of,
+)
+from services.kernel.cadence import ResetWindow, local_date
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 
@@ -67,8 +73,11 @@ class Standing:
         subscription: the subscription.
         plan: how long its plan's periods are.
         entitlement: its right; None where it never had one.
-        period_units: units rating announced for the billing period that holds the present.
-        counted: units rating announced, by reset, each with the start of the window they were counted in.
+        announced: units rating announced within the window that holds the present. Of a billing period only this
+            subscription's own; of any other window the past's, too.
+        consumed_before: units that its past consumed within that window, unless it is a billing period.
+        past_usage, past_consumed: what its past used and consumed by local day, for a billing period. The past of a
+            subscription are the customer's earlier ones that it continues.
         held: units of the holds that live.
         held_until: when the first of them ends; None without holds.
     """
@@ -76,8 +85,10 @@ class Standing:
     subscription: Subscription
     plan: PlanPeriods = MONTHLY_PLAN
     entitlement: Entitlement | None = None
-    period_units: Decimal = ZERO
-    counted: Mapping[ResetWindow, tuple[datetime | None, Decimal]] = field(default_factory=dict)
+    announced: Decimal = ZERO
+    consumed_before: Decimal = ZERO
+    past_usage: Mapping[date, Decimal] = field(default_factory=dict)
+    past_consumed: Mapping[date, Decimal] = field(default_factory=dict)
     held: Decimal = ZERO
     held_until: datetime | None = None
 
@@ -120,8 +131,9 @@ def balance(standing: Standing, at: datetime) -> Balance:
         return Balance(None, ZERO, ZERO, None)
     terms = entitlement.right.terms
     window = window_of(terms.reset, standing.subscription, standing.plan, at)
-    used = max(ZERO, _announced(standing, terms.reset, window)) + entitlement.consumed.within(window)
-    return Balance(window, used, standing.held, terms.limit)
+    used, consumed = _of_the_past(standing, terms.reset, at)
+    announced = max(ZERO, standing.announced + used)
+    return Balance(window, announced + entitlement.consumed.within(window) + consumed, standing.held, terms.limit)
 
 
 def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
@@ -133,10 +145,25 @@ def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
     return replace(standing, entitlement=replace(entitlement, consumed=entitlement.consumed.plus(units, window, at)))
 
 
-def _announced(standing: Standing, reset: ResetWindow, window: Period | None) -> Decimal:
-    if reset is ResetWindow.BILLING_PERIOD:
-        return standing.period_units
-    since, units = standing.counted.get(reset, (None, ZERO))
-    # What was counted in an earlier window is over; a later one means that another replica's clock is ahead.
-    is_over = window is not None and (since is None or since < window.start)
-    return ZERO if is_over else units
+def _of_the_past(standing: Standing, reset: ResetWindow, at: datetime) -> tuple[Decimal, Decimal]:
+    """What the past of a subscription used and consumed in the window that holds `at`, beside what is summed already.
+
+    A billing period that is cut short by a change of plan goes on in the next subscription: the whole nominal period is
+    one window, so that nobody gains a fresh limit by moving.
+    """
+    if reset is not ResetWindow.BILLING_PERIOD:
+        return ZERO, standing.consumed_before
+    nominal = nominal_billing_window(standing.subscription, standing.plan, at)
+    zone = standing.subscription.timezone
+    first, last = local_date(nominal.start, zone), local_date(nominal.end, zone)
+    return _sums(first, last, standing.past_usage, standing.past_consumed)
+
+
+def _sums(
+    first: date, last: date, usage: Mapping[date, Decimal], consumed: Mapping[date, Decimal]
+) -> tuple[Decimal, Decimal]:
+    """Sums of what lies on the days from `first` until before `last`."""
+    used, taken = (
+        sum((units for day, units in days.items() if first <= day < last), ZERO) for days in (usage, consumed)
+    )
+    return used, taken

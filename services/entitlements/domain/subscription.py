@@ -62,6 +62,8 @@ class Subscription:
         timezone: IANA zone the customer's days are counted in.
         alignment: what its billing periods follow.
         started_at: when it starts or started.
+        anchored_at: what its anniversaries are counted from; earlier than its start where it continues another.
+        ended_at: when it ended; None while it has not.
         ending_at: when it shall end by itself; None for never.
         current_period: the billing period rating last announced; None before the first.
     """
@@ -76,6 +78,8 @@ class Subscription:
     started_at: datetime
     ending_at: datetime | None = None
     current_period: Period | None = None
+    anchored_at: datetime | None = None
+    ended_at: datetime | None = None
 
     @property
     def is_active(self) -> bool:
@@ -103,6 +107,13 @@ def calendar_windows(timezone: str, at: datetime) -> Mapping[ResetWindow, Period
     return {reset: period for reset, period in found.items() if period is not None}
 
 
+def nominal_billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period:
+    """The whole billing period of the plan's calendar that holds `at`, whenever the subscription began or ends."""
+    anchor = subscription.anchored_at or subscription.started_at
+    cadence = Cadence(plan.interval, subscription.alignment, anchor, subscription.timezone)
+    return period_containing(monthly_charges(cadence) if plan.is_charged_monthly else cadence, at)
+
+
 def _billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period:
     """The announced billing period where it holds `at`, otherwise the one that the plan's calendar gives.
 
@@ -112,8 +123,7 @@ def _billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime)
     current = subscription.current_period
     if current is not None and at in current and not plan.is_charged_monthly:
         return current
-    cadence = Cadence(plan.interval, subscription.alignment, subscription.started_at, subscription.timezone)
-    nominal = period_containing(monthly_charges(cadence) if plan.is_charged_monthly else cadence, at)
+    nominal = nominal_billing_window(subscription, plan, at)
     if current is None or at in current:
         inside = clip(nominal, start=(current or nominal).start, end=(current or nominal).end)
     elif at >= current.end:

@@ -1,27 +1,22 @@
-"""Units that rating announced, counted by the windows limits reset in.
+"""Units that rating announced: totals of billing periods, and what was added to each day.
 
-Rating announces totals of billing periods, not single events. So a day, a week, a month and "ever" are counted here by
-the growth of those totals: what a total grew by is counted in the windows that hold the organization's time when it
-arrives. A correction lowers the window it arrives in. Growth of a billing period that lies wholly before a window (a
-late event for a closed period) is not counted in it. For metrics that do not add up (max, unique count) a window shows
-by how much the period's total rose within it.
+A billing period, and what never resets, are counted by totals, which are exact and absolute. A day, a week and a month
+are counted by the days on which usage happened, whenever it arrives: late usage counts in the window of its time, and a
+correction lowers the window of what it corrects. Days count before the metric's rounding. For metrics that do not add
+up (max, unique count, latest) a day counts by how much the period's total rose with what happened on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.entitlements.domain.subscription import calendar_windows
-from services.kernel.cadence import ResetWindow
 from services.kernel.ids import OrganizationId
 from services.kernel.money import ZERO
 from services.kernel.period import Period
-
-CALENDAR_WINDOWS = (ResetWindow.DAY, ResetWindow.WEEK, ResetWindow.MONTH)
 
 
 class UsageKey(NamedTuple):
@@ -41,28 +36,33 @@ class UsageTotal:
         period: the billing period.
         units: all of them so far.
         revision: the newest is the truth.
+        days: what the announcement adds to each local day; None where units of the metric do not add up.
     """
 
     key: UsageKey
     period: Period
     units: Decimal
     revision: int
+    days: Mapping[date, Decimal | None] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[UsageKey, datetime]:
+        """What totals replace one another by: whose units, and the start of their period."""
+        return self.key, self.period.start
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What new totals add to the counts of one key, which may be less than nothing.
+    """What new totals add to the days of one key.
 
     Attributes:
         key: whose units.
-        ever: added to what never resets.
-        windows: window and added units by reset.
+        days: added units by local day, which may be less than nothing.
         is_current: whether the total of the billing period that holds the present changed.
     """
 
     key: UsageKey
-    ever: Decimal
-    windows: Mapping[ResetWindow, tuple[Period, Decimal]]
+    days: Mapping[date, Decimal]
     is_current: bool
 
 
@@ -70,34 +70,45 @@ def newest(totals: Iterable[UsageTotal]) -> dict[tuple[UsageKey, datetime], Usag
     """The newest revision of each total, by key and start of its period."""
     found: dict[tuple[UsageKey, datetime], UsageTotal] = {}
     for total in totals:
-        place = total.key, total.period.start
-        if place not in found or total.revision > found[place].revision:
-            found[place] = total
+        if total.place not in found or total.revision > found[total.place].revision:
+            found[total.place] = total
     return found
 
 
-def growth(
-    key: UsageKey, changes: Iterable[tuple[UsageTotal, Decimal]], *, timezone: str, at: datetime
-) -> Growth | None:
-    """What changed totals of one key add to its counts; None where their units stayed the same.
+def growths(
+    totals: Sequence[UsageTotal],
+    known: Mapping[tuple[UsageKey, datetime], tuple[Decimal, int]],
+    times: Mapping[OrganizationId, datetime],
+) -> list[Growth]:
+    """What announced totals add to the days of each key, in order of the keys; keys that stay as they are are left out.
 
     Args:
-        key: whose units.
-        changes: each new total with the units that were known of its period before.
-        timezone: IANA zone the customer's days are counted in.
-        at: the organization's time.
+        totals: as they were announced, in order; one of a revision that is known adds nothing.
+        known: units and revision that were known of each place before.
+        times: the organizations' times.
     """
-    grown = [(total.period, total.units - before) for total, before in changes if total.units != before]
-    if not grown:
-        return None
-    windows = calendar_windows(timezone, at)
-    return Growth(
-        key,
-        sum((units for _, units in grown), ZERO),
-        {reset: (window, _within(window, grown)) for reset, window in windows.items()},
-        any(at in period for period, _ in grown),
+    seen = dict(known)
+    days: dict[UsageKey, dict[date, Decimal]] = {}
+    current: set[UsageKey] = set()
+    for total in totals:
+        units, revision = seen.get(total.place, (ZERO, -1))
+        if total.revision <= revision:
+            continue
+        seen[total.place] = total.units, total.revision
+        added = days.setdefault(total.key, {})
+        for day, difference in _differences(total, total.units - units):
+            added[day] = added.get(day, ZERO) + difference
+        if total.units != units and times[total.key.organization_id] in total.period:
+            current.add(total.key)
+    grown = (
+        Growth(key, {day: units for day, units in added.items() if units}, key in current)
+        for key, added in days.items()
     )
+    return sorted((growth for growth in grown if growth.days or growth.is_current), key=lambda growth: growth.key)
 
 
-def _within(window: Period, grown: Iterable[tuple[Period, Decimal]]) -> Decimal:
-    return sum((units for period, units in grown if window.overlap(period) is not None), ZERO)
+def _differences(total: UsageTotal, growth: Decimal) -> Iterable[tuple[date, Decimal]]:
+    """What a total adds to each day; what does not add up goes to the last day that was announced."""
+    if any(units is None for units in total.days.values()):
+        return [(max(total.days), growth)]
+    return [(day, units) for day, units in total.days.items() if units is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy.engine import Connection
@@ -19,13 +19,20 @@ def add(
     *,
     request_id: str,
     at: datetime,
+    day: date,
     hold_id: str | None = None,
 ) -> None:
-    """Write down that units were consumed of a (subscription, feature)."""
+    """Write down that units were consumed of a (subscription, feature), on a local day of the customer's."""
     tx.exec_driver_sql(
         "INSERT INTO consumptions (organization_id, consumption_id, subscription_id, feature_code, units, "
         "request_id, hold_id, consumed_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         (organization, new_id(), *key, units, request_id, hold_id, at),
+    )
+    tx.exec_driver_sql(
+        "INSERT INTO consumed_days AS d (organization_id, subscription_id, feature_code, day, units) "
+        "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (organization_id, subscription_id, feature_code, day) "
+        "DO UPDATE SET units = d.units + excluded.units",
+        (organization, *key, day, units),
     )
 
 

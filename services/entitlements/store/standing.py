@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -16,7 +17,7 @@ from services.entitlements.domain.standing import Consumed, Entitlement, Standin
 from services.entitlements.domain.subscription import MONTHLY_PLAN, PlanPeriods
 from services.entitlements.store import subscription
 from services.entitlements.store.feature_terms import terms_of
-from services.kernel.cadence import CadenceUnit, Interval, ResetWindow
+from services.kernel.cadence import CadenceUnit, Interval
 from services.kernel.ids import OrganizationId
 from services.kernel.money import ZERO
 
@@ -36,6 +37,9 @@ class Seen:
     standings: Sequence[Sequence[Standing]]
 
 
+# A billing period that is longer than a year, and was begun by another subscription, is seen for its last year.
+LONGEST_PERIOD_DAYS = 367
+
 # The organization's time and revision, with every row.
 _NOW = """
 WITH present AS MATERIALIZED (
@@ -48,21 +52,62 @@ present.at, present.newest, {subscription.COLUMNS},
 e.feature_code AS feature, e.type, e.source, e.metric_code, e.enabled, e.units_limit, e.hard, e.reset, e.value,
 e.consumed_units, e.consumed_since, e.revision, e.removed,
 p.interval_unit, p.interval_every, p.charged_monthly,
-t.units AS period_units, u.ever_units, u.day_start, u.day_units, u.week_start, u.week_units,
-u.month_start, u.month_units, h.held, h.held_until
+a.announced, a.consumed_before, a.past_usage, a.past_consumed, h.held, h.held_until
+"""
+# The days of the window that holds the present, of a limit that resets by the calendar in the customer's zone.
+_DAYS = """
+LEFT JOIN LATERAL (
+    SELECT since, CASE e.reset WHEN 'day' THEN since + 1 WHEN 'week' THEN since + 7
+        WHEN 'month' THEN (since + interval '1 month')::date END AS until
+    FROM (SELECT CASE WHEN e.reset IN ('day', 'week', 'month')
+        THEN date_trunc(e.reset, present.at AT TIME ZONE s.timezone)::date END AS since) AS begun) w ON true
+"""
+# What was used and consumed in the window: by totals where those are exact, else by the days on which it happened.
+# Of a billing period, the past of a subscription is told day by day, since only the plan's calendar knows its window.
+_USED = f"""
+LEFT JOIN LATERAL (
+    SELECT array_agg(p.subscription_id) AS ids FROM subscriptions p
+    WHERE e.type = 'usage_limit' AND {subscription.IS_PAST}) past ON true
+LEFT JOIN LATERAL (SELECT
+    CASE e.reset
+        WHEN 'never' THEN (
+            SELECT sum(units) FROM usage_totals WHERE organization_id = e.organization_id
+            AND subscription_id = ANY(array_prepend(e.subscription_id, past.ids)) AND metric_code = e.metric_code)
+        WHEN 'billing_period' THEN (
+            SELECT units FROM (
+                SELECT units, period_end FROM usage_totals WHERE organization_id = e.organization_id
+                AND subscription_id = e.subscription_id AND metric_code = e.metric_code
+                AND period_start <= present.at ORDER BY period_start DESC LIMIT 1) AS newest
+            WHERE period_end > present.at)
+        ELSE (
+            SELECT sum(units) FROM usage_days WHERE organization_id = e.organization_id
+            AND subscription_id = ANY(array_prepend(e.subscription_id, past.ids)) AND metric_code = e.metric_code
+            AND day >= w.since AND day < w.until)
+    END AS announced,
+    CASE WHEN past.ids IS NOT NULL AND e.reset <> 'billing_period' THEN (
+        SELECT sum(units) FROM consumed_days WHERE organization_id = e.organization_id
+        AND subscription_id = ANY(past.ids) AND feature_code = e.feature_code
+        AND (e.reset = 'never' OR (day >= w.since AND day < w.until))) END AS consumed_before,
+    CASE WHEN past.ids IS NOT NULL AND e.reset = 'billing_period' THEN (
+        SELECT jsonb_object_agg(day, units::text) FROM (
+            SELECT day, sum(units) AS units FROM usage_days WHERE organization_id = e.organization_id
+            AND subscription_id = ANY(past.ids) AND metric_code = e.metric_code
+            AND day > present.at::date - {LONGEST_PERIOD_DAYS} GROUP BY day) AS by_day) END AS past_usage,
+    CASE WHEN past.ids IS NOT NULL AND e.reset = 'billing_period' THEN (
+        SELECT jsonb_object_agg(day, units::text) FROM (
+            SELECT day, sum(units) AS units FROM consumed_days WHERE organization_id = e.organization_id
+            AND subscription_id = ANY(past.ids) AND feature_code = e.feature_code
+            AND day > present.at::date - {LONGEST_PERIOD_DAYS} GROUP BY day) AS by_day) END AS past_consumed
+) a ON true
 """
 # Everything beside the subscription `s` and its entitlement `e`, each by its primary key or a partial index.
-_BESIDE = """
+_BESIDE = f"""
 LEFT JOIN plans p ON p.organization_id = s.organization_id AND p.plan_id = s.plan_id
-LEFT JOIN LATERAL (
-    SELECT units, period_end FROM usage_totals WHERE organization_id = e.organization_id
-    AND subscription_id = e.subscription_id AND metric_code = e.metric_code AND period_start <= present.at
-    ORDER BY period_start DESC LIMIT 1) t ON t.period_end > present.at
-LEFT JOIN usage_counts u ON u.organization_id = e.organization_id
-    AND u.subscription_id = e.subscription_id AND u.metric_code = e.metric_code
+{_DAYS}
+{_USED}
 LEFT JOIN LATERAL (
     SELECT sum(units) AS held, min(expires_at) AS held_until FROM holds WHERE organization_id = e.organization_id
-    AND subscription_id = e.subscription_id AND feature_code = e.feature_code
+    AND subscription_id = ANY(array_prepend(e.subscription_id, past.ids)) AND feature_code = e.feature_code
     AND state = 'held' AND expires_at > present.at) h ON true
 """
 _OF_QUESTIONS = f"""
@@ -173,8 +218,10 @@ def _standing(row: Any) -> Standing:
         subscription=subscription.subscription_of(row),
         plan=_plan(row),
         entitlement=_entitlement(row),
-        period_units=row.period_units or ZERO,
-        counted=_counted(row),
+        announced=row.announced or ZERO,
+        consumed_before=row.consumed_before or ZERO,
+        past_usage=_by_day(row.past_usage),
+        past_consumed=_by_day(row.past_consumed),
         held=row.held or ZERO,
         held_until=row.held_until,
     )
@@ -198,12 +245,5 @@ def _entitlement(row: Any) -> Entitlement | None:
     )
 
 
-def _counted(row: Any) -> dict[ResetWindow, tuple[datetime | None, Any]]:
-    if row.ever_units is None:
-        return {}
-    return {
-        ResetWindow.NEVER: (None, row.ever_units),
-        ResetWindow.DAY: (row.day_start, row.day_units),
-        ResetWindow.WEEK: (row.week_start, row.week_units),
-        ResetWindow.MONTH: (row.month_start, row.month_units),
-    }
+def _by_day(days: dict[str, str] | None) -> dict[date, Decimal]:
+    return {date.fromisoformat(day): Decimal(units) for day, units in (days or {}).items()}

@@ -16,8 +16,21 @@ from services.kernel.period import Period
 # Names carry no prefix clash with the other tables of a standing's query.
 COLUMNS = (
     "s.subscription_id::text AS subscription, s.external_id, s.external_customer_id, s.plan_id::text AS plan, "
-    "s.state, s.timezone, s.alignment, s.started_at, s.ending_at, s.period_start, s.period_end"
+    "s.state, s.timezone, s.alignment, s.started_at, s.ending_at, s.period_start, s.period_end, "
+    "s.anchored_at, s.ended_at"
 )
+
+
+# Which subscriptions `p` are the past of a subscription `s`: the customer's that ended before it began, under its own
+# external id, or under one that no subscription of the customer carries on.
+IS_PAST = """
+p.organization_id = s.organization_id AND p.external_customer_id = s.external_customer_id
+AND p.subscription_id <> s.subscription_id AND p.ended_at <= s.started_at
+AND (p.external_id = s.external_id OR NOT EXISTS (
+    SELECT FROM subscriptions o WHERE o.organization_id = p.organization_id
+    AND o.external_customer_id = p.external_customer_id AND o.external_id = p.external_id
+    AND o.state IN ('active', 'pending')))
+"""
 
 
 def subscription_of(row: Any) -> Subscription:
@@ -33,6 +46,8 @@ def subscription_of(row: Any) -> Subscription:
         started_at=row.started_at,
         ending_at=row.ending_at,
         current_period=None if row.period_start is None else Period(row.period_start, row.period_end),
+        anchored_at=row.anchored_at,
+        ended_at=row.ended_at,
     )
 
 
@@ -40,13 +55,14 @@ def save(tx: Connection, moves: Sequence[SubscriptionMoved]) -> None:
     """Store subscriptions as they are now."""
     tx.exec_driver_sql(
         "INSERT INTO subscriptions (organization_id, subscription_id, external_id, external_customer_id, plan_id, "
-        "state, timezone, alignment, started_at, ending_at, period_start, period_end) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "state, timezone, alignment, started_at, ending_at, period_start, period_end, anchored_at, ended_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (organization_id, subscription_id) DO UPDATE SET external_id = excluded.external_id, "
         "external_customer_id = excluded.external_customer_id, plan_id = excluded.plan_id, "
         "state = excluded.state, timezone = excluded.timezone, alignment = excluded.alignment, "
         "started_at = excluded.started_at, ending_at = excluded.ending_at, "
-        "period_start = excluded.period_start, period_end = excluded.period_end",
+        "period_start = excluded.period_start, period_end = excluded.period_end, "
+        "anchored_at = excluded.anchored_at, ended_at = excluded.ended_at",
         [(move.organization_id, *_values(move.subscription)) for move in moves],
     )
 
@@ -125,4 +141,6 @@ def _values(subscription: Subscription) -> Sequence[Any]:
         subscription.ending_at,
         period.start if period else None,
         period.end if period else None,
+        subscription.anchored_at,
+        subscription.ended_at,
     )

@@ -1,14 +1,15 @@
-"""Totals that rating announced, and their growth by window. Written by the one follower of rating's log."""
+"""Totals that rating announced, and what happened on each day. Written by the one follower of rating's log."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy.engine import Connection
 
-from services.entitlements.domain.usage import CALENDAR_WINDOWS, Growth, UsageKey, UsageTotal
+from services.entitlements.domain.usage import Growth, UsageKey, UsageTotal
+from services.entitlements.store.subscription import IS_PAST
 from services.kernel.cadence import ResetWindow
 from services.kernel.ids import OrganizationId
 
@@ -47,42 +48,48 @@ def save(tx: Connection, totals: Sequence[UsageTotal]) -> None:
     )
 
 
-# A window that begins later starts its count anew; an earlier one (a clock that is behind) adds to the later.
-_ADD = ", ".join(
-    f"{reset}_units = excluded.{reset}_units + "
-    f"CASE WHEN excluded.{reset}_start > c.{reset}_start THEN 0 ELSE c.{reset}_units END, "
-    f"{reset}_start = GREATEST(excluded.{reset}_start, c.{reset}_start)"
-    for reset in CALENDAR_WINDOWS
-)
-
-
 def add(tx: Connection, growths: Sequence[Growth]) -> None:
-    """Add growth to the counts of its windows."""
-    windows = [[growth.windows[reset] for growth in growths] for reset in CALENDAR_WINDOWS]
-    tx.exec_driver_sql(
-        f"INSERT INTO usage_counts AS c ({_KEY}, ever_units, day_start, day_units, week_start, week_units, "
-        "month_start, month_units) SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::numeric[], "
-        "%s::timestamptz[], %s::numeric[], %s::timestamptz[], %s::numeric[], %s::timestamptz[], %s::numeric[]) "
-        f"ON CONFLICT ({_KEY}) DO UPDATE SET ever_units = c.ever_units + excluded.ever_units, {_ADD}",
-        (
-            *_columns([growth.key for growth in growths]),
-            [growth.ever for growth in growths],
-            *(column for window in windows for column in ([p.start for p, _ in window], [u for _, u in window])),
-        ),
-    )
+    """Add growth to the days on which it happened."""
+    rows = [(*growth.key, day, units) for growth in growths for day, units in sorted(growth.days.items())]
+    if rows:
+        tx.exec_driver_sql(
+            f"INSERT INTO usage_days AS d ({_KEY}, day, units) SELECT * FROM unnest(%s::uuid[], %s::uuid[], "
+            f"%s::text[], %s::date[], %s::numeric[]) ON CONFLICT ({_KEY}, day) DO UPDATE SET "
+            "units = d.units + excluded.units",
+            tuple(list(column) for column in zip(*rows, strict=True)),
+        )
 
 
-def counting(tx: Connection, growths: Sequence[Growth]) -> list[tuple[OrganizationId, str, str]]:
-    """Organization, subscription and feature of the usage limits whose answers the growth alters."""
+def counting(
+    tx: Connection, growths: Sequence[Growth], touched: Sequence[Collection[ResetWindow]]
+) -> list[tuple[OrganizationId, str, str]]:
+    """Organization, subscription and feature of the usage limits whose answers growth alters.
+
+    Those of the subscription itself, and of every one that continues it.
+
+    Args:
+        tx: the transaction.
+        growths: what grew.
+        touched: of each, the windows of the calendar that hold both the present and a day that grew.
+    """
     rows = tx.exec_driver_sql(
-        "SELECT e.organization_id::text, e.subscription_id::text, e.feature_code FROM entitlements e "
-        "JOIN unnest(%s::uuid[], %s::uuid[], %s::text[], %s::boolean[]) "
-        f"AS grown ({_KEY}, current) USING ({_KEY}) "
-        "WHERE NOT e.removed AND e.type = 'usage_limit' AND (grown.current OR e.reset <> %s)",
+        "SELECT DISTINCT e.organization_id::text, e.subscription_id::text, e.feature_code "
+        "FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::boolean[], %s::text[]) "
+        f"AS grown ({_KEY}, current, touched) "
+        "JOIN subscriptions p ON p.organization_id = grown.organization_id "
+        "AND p.subscription_id = grown.subscription_id "
+        "JOIN subscriptions s ON s.organization_id = p.organization_id "
+        "AND s.external_customer_id = p.external_customer_id "
+        f"AND (s.subscription_id = p.subscription_id OR ({IS_PAST})) "
+        "JOIN entitlements e ON e.organization_id = s.organization_id AND e.subscription_id = s.subscription_id "
+        "AND e.metric_code = grown.metric_code "
+        "WHERE NOT e.removed AND e.type = 'usage_limit' AND CASE e.reset WHEN 'never' THEN true "
+        "WHEN 'billing_period' THEN grown.current OR s.subscription_id <> p.subscription_id "
+        "ELSE e.reset = ANY(string_to_array(grown.touched, ' ')) END",
         (
             *_columns([growth.key for growth in growths]),
             [growth.is_current for growth in growths],
-            ResetWindow.BILLING_PERIOD,
+            [" ".join(sorted(windows)) for windows in touched],
         ),
     )
     return [(OrganizationId(row[0]), row[1], row[2]) for row in rows]

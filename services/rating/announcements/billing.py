@@ -38,6 +38,10 @@ def _usage_aggregated(event: UsageAggregated) -> Encoded:
                 units=decimal_to_pb(total.units),
                 event_count=total.event_count,
                 revision=total.revision,
+                days=[
+                    pb.UsageAggregated.Day(day=day.isoformat(), units=decimal_to_pb(units))
+                    for day, units in sorted(total.days.items())
+                ],
             )
             for total in event.totals
         ]

@@ -239,6 +239,13 @@ def _days(counted: Counted, timezone: str) -> dict[date, Decimal]:
     return days
 
 
+def units_by_day(counted: Counted, counter: Counter) -> dict[date, Decimal | None]:
+    """The local days of a batch's events, with what it adds to each; None where the metric's units do not add up."""
+    days = _days(counted, counter.timezone)
+    adds_up = counter.metric.definition.aggregation in {Aggregation.COUNT, Aggregation.SUM}
+    return dict(days) if adds_up else dict.fromkeys(days)
+
+
 def value_changes(added: Iterable[Measurement], voided: Iterable[Measurement]) -> dict[str, ValueChange]:
     """What a batch says about each distinct value, by key."""
     changes = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 from services.kernel.ids import OrganizationId, SubscriptionId
@@ -19,6 +21,7 @@ class UsageTotal:
         units: after the metric's rounding.
         event_count: events counted.
         revision: grows with each change.
+        days: units that the batch added to each local day, before rounding; None where they do not add up.
     """
 
     organization_id: OrganizationId
@@ -29,6 +32,7 @@ class UsageTotal:
     units: Decimal
     event_count: int
     revision: int
+    days: Mapping[date, Decimal | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,12 @@ def test_customers(sold: Any) -> None:
 
 
 def test_usage_counts_in_every_window(sold: Any) -> None:
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "8", 1))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "8", 1, days={"2026-05-10": "8"}))
     assert {feature: sold.check(feature).used for feature in ("calls", "soft", "daily", "ever")} == dict.fromkeys(
         ("calls", "soft", "daily", "ever"), Decimal(8)
     )
     sold.clock.move_to(sold.clock.now() + timedelta(days=1))
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "13", 2))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "13", 2, days={"2026-05-11": "5"}))
     assert sold.check("calls").used == Decimal(13)
     assert sold.check("daily").used == Decimal(5)
     sold.clock.move_to(JUNE.start + timedelta(hours=1))
@@ -108,7 +108,7 @@ def test_late_usage_of_a_closed_period(sold: Any) -> None:
     sold.clock.move_to(JUNE.start + timedelta(days=9))
     sold.apply(subscription_changed(sold.organization, SUBSCRIPTION, PLAN, period=JUNE))
     sold.changes()
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "15", 2))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "15", 2, days={"2026-05-31": "5"}))
     assert {feature: sold.check(feature).used for feature in ("calls", "daily", "ever")} == {
         "calls": Decimal(0),
         "daily": Decimal(0),
@@ -129,14 +129,15 @@ def test_only_the_newest_revision_counts(sold: Any) -> None:
     assert sold.changes() == []
 
 
-def test_a_correction_lowers(sold: Any) -> None:
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "9", 1))
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "4", 2))
-    assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(4), Decimal(4))
-    sold.clock.move_to(sold.clock.now() + timedelta(days=1))
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "1", 3))
-    # Less than nothing was used today: no one gains a limit by it.
-    assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(1), Decimal(0))
+def test_a_correction_lowers_the_day_it_corrects(sold: Any) -> None:
+    """What is voided is taken from the day it was of, whenever that is told, and no other day gains by it."""
+    first = {"2026-05-09": "4", "2026-05-10": "9"}
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "13", 1, days=first))
+    assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(13), Decimal(9))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "11", 2, days={"2026-05-09": "-2"}))
+    assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(11), Decimal(9))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "4", 3, days={"2026-05-10": "-7"}))
+    assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(4), Decimal(2))
 
 
 def test_another_plan_version(sold: Any) -> None:
@@ -167,7 +168,7 @@ def test_announcements_repeat_nothing(sold: Any) -> None:
 
 def test_revisions_rise_and_are_unique(sold: Any) -> None:
     before = sold.check("calls").revision
-    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "1", 1))
+    sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "1", 1, days={"2026-05-10": "1"}))
     revisions = [change.access.revision for change in sold.changes()]
     assert len(revisions) == len(set(revisions)) == 5
     assert min(revisions) > before
@@ -201,8 +202,11 @@ def test_timezone_of_the_day(world: Any) -> None:
     world.apply(
         plan_changed(world.organization, PLAN, [limit("daily", "10", reset="DAY")]),
         subscription_changed(world.organization, SUBSCRIPTION, PLAN, timezone="Asia/Tokyo"),
-        usage_aggregated(world.organization, SUBSCRIPTION, "4", 1),
+        usage_aggregated(world.organization, SUBSCRIPTION, "4", 1, days={"2026-05-10": "4"}),
     )
-    assert world.check("daily").resets_at == datetime(2026, 5, 10, 15, tzinfo=UTC)
+    assert (world.check("daily").used, world.check("daily").resets_at) == (
+        Decimal(4),
+        datetime(2026, 5, 10, 15, tzinfo=UTC),
+    )
     world.clock.move_to(datetime(2026, 5, 10, 15, tzinfo=UTC))
     assert world.check("daily").used == Decimal(0)

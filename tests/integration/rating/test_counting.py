@@ -137,6 +137,25 @@ def test_a_total_is_announced_with_a_rising_revision(billing: Billing) -> None:
     assert totals[0][0].external_customer_id == "acme"
 
 
+def test_units_are_announced_by_the_day_of_their_events(billing: Billing) -> None:
+    """Limits by the calendar count usage on its own day: late events, voids, and days of metrics that do not add up."""
+    subscription = billing.subscribe()
+    late = billing.event(subscription, "tokens", JANUARY + timedelta(days=2), tokens="2.5", model="gpt", region="eu")
+    billing.event(subscription, "tokens", JANUARY + timedelta(days=1, hours=23), tokens=4, model="gpt", region="eu")
+    billing.event(subscription, "peak", JANUARY + timedelta(days=3), tokens=9)
+    billing.void(late)
+    bodies = billing.rating.announced("rating.usage.aggregated")
+    totals = [domain_events_pb2.UsageAggregated.FromString(body).totals for body in bodies]
+    days = [[(day.day, day.units.value) for day in total.days] for (total,) in totals]
+    assert days == [
+        [("2024-01-03", "2.5")],
+        [("2024-01-02", "4")],
+        [("2024-01-04", "")],
+        [("2024-01-03", "-2.5")],
+    ]
+    assert [total.days[0].HasField("units") for (total,) in totals] == [True, True, False, True]
+
+
 def test_an_event_that_no_period_takes_is_refused(billing: Billing) -> None:
     subscription = billing.subscribe()
     billing.event(subscription, "calls", JANUARY - timedelta(days=3))

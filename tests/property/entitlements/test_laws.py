@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ from services.entitlements.domain.feature_terms import FeatureTerms, Right, Sour
 from services.entitlements.domain.hold import Hold, HoldState, commit, release
 from services.entitlements.domain.standing import Entitlement, Standing, balance, consume
 from services.entitlements.domain.subscription import MONTHLY_PLAN, Subscription, SubscriptionState, window_of
-from services.entitlements.domain.usage import UsageKey, UsageTotal, growth, newest
+from services.entitlements.domain.usage import Growth, UsageKey, UsageTotal, growths, newest
 from services.kernel.cadence import Alignment, ResetWindow
 from services.kernel.period import Period
 
@@ -52,7 +52,7 @@ def test_the_answer_agrees_with_its_numbers(
     limit: Decimal, used: Decimal, asked: Decimal, at: datetime, *, hard: bool
 ) -> None:
     """Allowed exactly where the units fit or the limit is soft; remaining and overage are never both more than 0."""
-    standing = replace(limited(FeatureTerms(limit=limit, is_hard=hard)), period_units=used)
+    standing = replace(limited(FeatureTerms(limit=limit, is_hard=hard)), announced=used)
     access = decide(Question("acme", "calls", "", asked), [standing], at=at, revision=1)
     fits = used + asked <= limit
     assert access.is_allowed == (fits or not hard)
@@ -79,45 +79,49 @@ def test_consumption_of_a_window_is_its_sum(
 MONTHS = [
     Period(datetime(2026, month, 1, tzinfo=UTC), datetime(2026, month + 1, 1, tzinfo=UTC)) for month in range(1, 12)
 ]
-totals = st.builds(
-    lambda month, amount, revision: UsageTotal(KEY, MONTHS[month], amount, revision),
-    st.integers(0, 10),
-    units,
-    st.integers(1, 20),
+NOWHERE = {KEY.organization_id: datetime(2030, 1, 1, tzinfo=UTC)}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10), st.dictionaries(st.dates(), units, max_size=3)), min_size=1, max_size=12),
+    st.data(),
 )
+def test_days_count_every_announcement_once(steps: list[tuple[int, dict[date, Decimal]]], data: st.DataObject) -> None:
+    """In any split into batches, with any of them told again, each day sums what was announced of it."""
+    totals, sums = [], dict.fromkeys(range(11), Decimal(0))
+    for revision, (month, days) in enumerate(steps, 1):
+        sums[month] += sum(days.values(), Decimal(0))
+        totals.append(UsageTotal(KEY, MONTHS[month], sums[month], revision, days))
+    counted: dict[date, Decimal] = {}
+    known: dict[tuple[UsageKey, datetime], tuple[Decimal, int]] = {}
+    rest = list(totals)
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        batch, rest = rest[:size], rest[size:]
+        for told in (batch, batch[:2]):
+            for growth in growths(told, known, NOWHERE):
+                for day, amount in growth.days.items():
+                    counted[day] = counted.get(day, Decimal(0)) + amount
+            known |= {
+                place: (total.units, total.revision)
+                for place, total in newest(told).items()
+                if total.revision > known.get(place, (Decimal(0), -1))[1]
+            }
+    expected: dict[date, Decimal] = {}
+    for _, days in steps:
+        for day, amount in days.items():
+            expected[day] = expected.get(day, Decimal(0)) + amount
+    assert {day: amount for day, amount in counted.items() if amount} == {
+        day: amount for day, amount in expected.items() if amount
+    }
 
 
-@given(st.lists(totals, min_size=1, max_size=20, unique_by=lambda total: total.revision), st.randoms())
-def test_totals_in_any_order(given_totals: list[UsageTotal], random: object) -> None:
-    """Applied in any order, any of them twice, the newest revision of each period is counted once."""
-    shuffled = [*given_totals, *given_totals[:3]]
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    known: dict[Period, UsageTotal] = {}
-    ever = Decimal(0)
-    for total in shuffled:
-        before = known.get(total.period)
-        if before is not None and total.revision <= before.revision:
-            continue
-        known[total.period] = total
-        found = growth(KEY, [(total, before.units if before else Decimal(0))], timezone="UTC", at=MONTHS[4].start)
-        ever += found.ever if found else 0
-    assert ever == sum(total.units for total in newest(given_totals).values())
-
-
-@given(st.lists(units, min_size=1, max_size=8), zones, instants)
-def test_growth_in_pieces_is_growth_at_once(steps: list[Decimal], zone: str, at: datetime) -> None:
-    """The windows count the same whether a total grew in many announcements or in one."""
-    period = Period(at - timedelta(days=1), at + timedelta(days=1))
-    pieces: dict[ResetWindow, Decimal] = {}
-    before = Decimal(0)
-    for revision, step in enumerate(steps):
-        total = UsageTotal(KEY, period, before + step, revision)
-        found = growth(KEY, [(total, before)], timezone=zone, at=at)
-        for reset, (_, amount) in found.windows.items() if found else ():
-            pieces[reset] = pieces.get(reset, Decimal(0)) + amount
-        before += step
-    whole = growth(KEY, [(UsageTotal(KEY, period, before, 99), Decimal(0))], timezone=zone, at=at)
-    assert pieces == ({reset: amount for reset, (_, amount) in whole.windows.items()} if whole else {})
+@given(st.lists(st.tuples(units, st.dates()), min_size=1, max_size=8))
+def test_what_does_not_add_up_counts_by_the_rise_of_its_total(steps: list[tuple[Decimal, date]]) -> None:
+    """Of a maximum, each rise counts on the day that caused it, so that all days together are the total."""
+    totals = [UsageTotal(KEY, MONTHS[0], units, n, {day: None}) for n, (units, day) in enumerate(steps, 1)]
+    (found,) = growths(totals, {}, NOWHERE) or [Growth(KEY, {}, is_current=False)]
+    assert sum(found.days.values(), Decimal(0)) == steps[-1][0]
 
 
 class HardLimit(RuleBasedStateMachine):

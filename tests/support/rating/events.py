@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,11 @@ from services.wire.streams import RATING
 
 MAY = Period(datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC))
 JUNE = Period(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
+
+_BILLING_TIMES = {
+    False: subscription_pb2.Subscription.BILLING_TIME_CALENDAR,
+    True: subscription_pb2.Subscription.BILLING_TIME_ANNIVERSARY,
+}
 
 
 def stamp(instant: datetime) -> timestamp_pb2.Timestamp:
@@ -77,6 +82,10 @@ def subscription_changed(
     state: str = "ACTIVE",
     period: Period | None = MAY,
     timezone: str = "UTC",
+    started_at: datetime = MAY.start,
+    ended_at: datetime | None = None,
+    anchored_at: datetime | None = None,
+    is_anniversary: bool = False,
 ) -> tuple[str, bytes]:
     subscription = subscription_pb2.Subscription(
         id=subscription_id,
@@ -84,8 +93,10 @@ def subscription_changed(
         external_customer_id=customer,
         plan_id=plan_id,
         state=subscription_pb2.Subscription.State.Value(f"STATE_{state}"),
-        billing_time=subscription_pb2.Subscription.BILLING_TIME_CALENDAR,
-        started_at=stamp(MAY.start),
+        billing_time=_BILLING_TIMES[is_anniversary],
+        started_at=stamp(started_at),
+        terminated_at=None if ended_at is None else stamp(ended_at),
+        anchored_at=stamp(anchored_at or started_at),
         current_period=None if period is None else period_pb(period),
     )
     message = domain_events_pb2.SubscriptionChanged(
@@ -102,6 +113,7 @@ def usage_aggregated(
     *,
     metric: str = "api_call",
     period: Period = MAY,
+    days: Mapping[str, str | None] | None = None,
 ) -> tuple[str, bytes]:
     total = domain_events_pb2.UsageAggregated.Total(
         organization_id=organization,
@@ -112,6 +124,12 @@ def usage_aggregated(
         units=decimal_pb2.Decimal(value=units),
         event_count=1,
         revision=revision,
+        days=[
+            domain_events_pb2.UsageAggregated.Day(
+                day=day, units=None if added is None else decimal_pb2.Decimal(value=added)
+            )
+            for day, added in (days or {}).items()
+        ],
     )
     message = domain_events_pb2.UsageAggregated(totals=[total])
     return "rating.usage.aggregated", message.SerializeToString()

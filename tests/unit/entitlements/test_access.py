@@ -39,13 +39,7 @@ def standing(
         entitlement=Entitlement(
             "calls", Right(kind, source, "api_call", terms), Consumed(Decimal(consumed), NOON), 7, is_removed
         ),
-        period_units=counted,
-        counted={
-            ResetWindow.DAY: (datetime(2026, 5, 10, tzinfo=UTC), counted),
-            ResetWindow.WEEK: (datetime(2026, 5, 4, tzinfo=UTC), counted),
-            ResetWindow.MONTH: (MAY.start, counted),
-            ResetWindow.NEVER: (None, counted),
-        },
+        announced=counted,
         held=Decimal(held),
         held_until=NOON + timedelta(minutes=1) if held != "0" else None,
     )

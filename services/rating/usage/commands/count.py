@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from itertools import islice
 
 from sqlalchemy.engine import Connection
@@ -33,7 +34,7 @@ from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.commands.carry_over import carry_on
 from services.rating.usage.commands.place import Places
-from services.rating.usage.counting import Counted, CountedBucket, Counter, tally
+from services.rating.usage.counting import METRIC_TOTAL, Counted, CountedBucket, Counter, tally, units_by_day
 from services.rating.usage.events import Refusal, UsageAggregated, UsageRefused, UsageTotal
 from services.rating.usage.store import additions, corrections, future_usage, periods, refused_usage
 from services.rating.usage.store.refused_usage import RefusedUsage
@@ -292,7 +293,14 @@ class Batch:
                 units=aggregate.units(metric, window),
                 event_count=aggregate.event_count,
                 revision=aggregate.revision,
+                days=self._days(aggregate),
             )
+
+    def _days(self, aggregate: UsageAggregate) -> Mapping[date, Decimal | None]:
+        """What the batch added to each day of an aggregate; nothing where it was changed by other days' events."""
+        counted = self.counted.get((aggregate.period, aggregate.metric_code, METRIC_TOTAL))
+        counter = self._counters.get((aggregate.period.subscription_id, aggregate.metric_code))
+        return units_by_day(counted, counter) if counted and counter else {}
 
 
 def _metrics(tx: Connection, entries: Sequence[UsageEntry]) -> dict[tuple[OrganizationId, str], MetricVersion]:
