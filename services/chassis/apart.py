@@ -15,10 +15,9 @@ from google.protobuf.message import DecodeError
 from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
-from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.db import is_passing
 from services.chassis.follower import Message
 from services.chassis.log import logger
-from services.kernel.errors import UnavailableError
 
 log = logger(__name__)
 
@@ -52,11 +51,6 @@ def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
             _set_aside(tx, log_name, message, error)
 
     return apply_messages
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether an error has nothing to do with what is applied: the same will succeed later."""
-    return isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error)
 
 
 def _apart(tx: Connection, messages: Sequence[Message], apply: Apply, split: Split) -> list[tuple[Message, Exception]]:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, make_url
 
 from services.chassis.config import Settings
+from services.kernel.errors import UnavailableError
 from services.kernel.ids import OrganizationId
 
 T = TypeVar("T")
@@ -209,6 +210,16 @@ def is_unavailable(error: BaseException) -> bool:
     if not isinstance(error, sa.exc.DBAPIError):
         return isinstance(error, psycopg.OperationalError)
     return error.connection_invalidated or isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error has nothing to do with what is done: the same will succeed later.
+
+    A statement that took too long is not passing: it may be the fault of what it was given, which must then be found.
+    """
+    if ran_too_long(error):
+        return False
+    return isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error)
 
 
 def ran_too_long(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
 from services.chassis.bus import Bus, Reader, Stream
-from services.chassis.db import Database, is_unavailable, lost_a_race, ran_too_long
+from services.chassis.db import Database, is_passing, ran_too_long
 from services.chassis.job import Job
 from services.chassis.lease import Leases
 from services.chassis.log import logger
@@ -238,7 +238,7 @@ class _LogReader:
             # A message that waits for something else must not hold back those before it: what it waits for may depend
             # on them (margin's test clock waits for costs, which wait for an earlier message's metric).
             waits = isinstance(error, UnavailableError) and len(messages) > 1
-            if _passes(error) and not waits:
+            if is_passing(error) and not waits:
                 raise
             if not waits:
                 log.exception("log_batch_failed", log=self._log.name, first=messages[0].first)
@@ -253,7 +253,7 @@ class _LogReader:
             try:
                 return self._apply_once([message])
             except Exception as error:
-                if _passes(error):
+                if is_passing(error):
                     raise
                 if attempt >= (MAX_SLOW_ATTEMPTS if ran_too_long(error) else MAX_ATTEMPTS):
                     return self._set_aside(message, error)
@@ -297,13 +297,6 @@ class _LogReader:
         metrics.DEAD_LETTERS.labels(self._log.name).inc()
         log.error("dead_letter", log=self._log.name, number=message.first, error=repr(error))
         return message.last
-
-
-def _passes(error: Exception) -> bool:
-    """Whether an error has nothing to do with the message: the same message will succeed later."""
-    if ran_too_long(error):
-        return False
-    return isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error)
 
 
 class Follower:

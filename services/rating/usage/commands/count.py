@@ -15,9 +15,9 @@ from itertools import islice
 
 from sqlalchemy.engine import Connection
 
-from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.db import is_passing
 from services.chassis.log import logger
-from services.kernel.errors import InvalidArgumentError, UnavailableError
+from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
@@ -98,7 +98,7 @@ def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[Us
         with tx.begin_nested():
             _count_together(deps, tx, memory, entries)
     except Exception as error:
-        if isinstance(error, UnavailableError) or is_unavailable(error) or lost_a_race(error):
+        if is_passing(error):
             raise
         if len(entries) > 1:
             middle = len(entries) // 2
