@@ -8,6 +8,7 @@ day in UTC, so that a day of 23 or 25 hours is still one day. Days are counted, 
 from __future__ import annotations
 
 import calendar
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -29,6 +30,8 @@ _MONTHS_PER_HALF_YEAR = 6
 MAX_EVERY = 3660
 # The longest IANA name has 32 characters; text beyond this is not a zone.
 _MAX_TIMEZONE_TEXT = 64
+# Files beside those of the zones: the machine's own, which is another on another machine, and other counts of seconds.
+_NO_ZONE = re.compile(r"(?:localtime|posixrules|Factory)$|(?:right|posix)/", re.ASCII)
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -122,12 +125,13 @@ class Cadence:
 @lru_cache(maxsize=1024)
 def zone(timezone: str) -> ZoneInfo:
     """The zone with this IANA name, or an InvalidArgumentError on `timezone`."""
+    unknown = InvalidArgumentError.of_field("timezone", "value_is_invalid", f"{timezone[:40]!r} is not an IANA zone")
+    if _NO_ZONE.match(timezone):
+        raise unknown
     try:
         return ZoneInfo(timezone[:_MAX_TIMEZONE_TEXT])
     except (KeyError, ValueError, OSError) as error:
-        raise InvalidArgumentError.of_field(
-            "timezone", "value_is_invalid", f"{timezone[:40]!r} is not an IANA zone"
-        ) from error
+        raise unknown from error
 
 
 def local_date(at: datetime, timezone: str) -> date:

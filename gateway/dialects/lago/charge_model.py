@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -153,7 +152,7 @@ def say_model(
         if key not in fields:
             refusals.add(f"{path}.{key}", "value_is_invalid", f"says nothing of a price that is {name}")
         elif isinstance(value, list):
-            _say_tiers(message.tiers, value, f"{path}.{key}", refusals)
+            _say_tiers(message.tiers.add, value, f"{path}.{key}", refusals)
         elif isinstance(value, Decimal):
             getattr(message, fields[key]).value = plain(value)
         else:
@@ -161,7 +160,7 @@ def say_model(
 
 
 def _say_tiers(
-    tiers: RepeatedCompositeFieldContainer[Any],
+    add: Callable[[], Tier | PercentTier],
     ranges: Sequence[NewTier | NewPercentTier],
     path: str,
     refusals: Refusals,
@@ -172,7 +171,7 @@ def _say_tiers(
         start = given(step.from_value)
         if start is not None and end is not None and start not in _starts_after(end):
             refusals.add(f"{path}[{number}].from_value", "value_is_invalid", f"does not follow {plain(end)}")
-        patch(tiers.add(), step, skip=("from_value",))
+        patch(add(), step, skip=("from_value",))
         end = given(step.to_value)
 
 
@@ -184,10 +183,10 @@ def _starts_after(end: Decimal) -> tuple[Decimal, ...]:
 def properties_to_api(model: ChargeModelMessage, group_by: list[str]) -> ChargeProperties:
     """The `properties` of a charge, or of a filter."""
     name = model.WhichOneof("model")
-    told: dict[str, Any] = {"pricing_group_keys": group_by} if group_by else {}
+    told = ChargeProperties(pricing_group_keys=group_by or UNSET)
     for key, field in FIELDS[name].items() if name else ():
-        told[key] = _tell(getattr(model, name), key, field)
-    return ChargeProperties(**told)
+        setattr(told, key, _tell(getattr(model, name), key, field))
+    return told
 
 
 def _tell(message: Message, key: str, field: str) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -86,7 +86,7 @@ class Coupon(Reduction, kw_only=True):
     terminated_at: Annotated[Instant | None, of("deleted_at")]
 
 
-def reduction(coupon: CouponMessage) -> dict[str, Any]:
+def reduction(coupon: CouponMessage) -> dict[str, object]:
     """The fields of a `Reduction` that say what is taken off."""
     is_amount = coupon.HasField("amount")
     return {

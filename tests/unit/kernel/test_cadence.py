@@ -212,3 +212,30 @@ def test_a_naive_anchor_is_a_programming_error() -> None:
     """Every instant names its zone."""
     with pytest.raises(ValueError, match="naive"):
         Cadence(MONTHLY, Alignment.CALENDAR, datetime(2024, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localtime",
+        "posixrules",
+        "Factory",
+        "right/UTC",
+        "posix/Europe/Paris",
+        "",
+        "Mars/Phobos",
+        "../UTC",
+        "Europe",
+        "a" * 99,
+    ],
+)
+def test_what_is_no_zone_of_its_own_is_refused(name: str) -> None:
+    """`localtime` is whatever the machine says, and invoices must not depend on the machine."""
+    with pytest.raises(InvalidArgumentError):
+        calendar.zone(name)
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Paris", "America/Argentina/Buenos_Aires", "EST", "Etc/GMT+12"])
+def test_a_zone_is_known_by_its_iana_name(name: str) -> None:
+    """The zone that is named, and no other."""
+    assert calendar.zone(name).key == name
