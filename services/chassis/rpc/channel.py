@@ -9,6 +9,9 @@ import grpc
 
 # A batch of 1,000 events may be 4 MiB; its envelope and details need a little more.
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
+# What a service of ours answers may be more than what it takes from strangers: an invoice of 10,000 fees with all the
+# lines of their prices.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # Idle connections are pinged this often to notice a dead peer; the server must allow it, or it hangs up.
 KEEPALIVE_MS = 30_000
 
@@ -43,7 +46,7 @@ def channel_options() -> list[tuple[str, Any]]:
     """What every channel to a service is made with, sync or aio."""
     return [
         ("grpc.service_config", SERVICE_CONFIG),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.initial_reconnect_backoff_ms", 50),

@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.chassis.config import Settings
-from services.chassis.rpc.channel import MAX_MESSAGE_BYTES
+from services.chassis.rpc.channel import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
 
 # Callers ping idle connections (chassis.rpc.channel, KEEPALIVE_MS); who pings more often than this is hung up on.
 MIN_PING_INTERVAL_MS = 10_000
@@ -24,7 +24,7 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
     """What every server is made with, sync or aio."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
         ("grpc.max_connection_age_grace_ms", settings.drain_seconds * 1000),
         ("grpc.so_reuseport", 0),

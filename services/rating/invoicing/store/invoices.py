@@ -166,14 +166,17 @@ def last_number(tx: Connection, organization: OrganizationId) -> int:
     return found or 0
 
 
-def invoices_by_id(tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId]) -> dict[InvoiceId, Invoice]:
-    """Invoices by id."""
+def invoices_by_id(
+    tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId], *, with_fees: bool = True
+) -> dict[InvoiceId, Invoice]:
+    """Invoices by id; their heads only without fees, which are many."""
     invoices = invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = ANY(%s::uuid[])",
         (organization, list(ids)),
+        with_fees=with_fees,
     )
-    return {each.invoice_id: each for each in invoices}
+    return {invoice.invoice_id: invoice for invoice in invoices}
 
 
 def fees_of_usage(
@@ -216,11 +219,13 @@ def base_fee_within(
     return (InvoiceId(row[0]), FeeId(row[1])) if row is not None else None
 
 
-def invoices_of(tx: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]) -> list[Invoice]:
-    """The invoices that a statement selects, with their fees."""
+def invoices_of(
+    tx: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any], *, with_fees: bool = True
+) -> list[Invoice]:
+    """The invoices that a statement selects, with their fees unless said otherwise."""
     rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, values).all()
     fees: dict[str, list[InvoiceFee]] = {row.invoice_id: [] for row in rows}
-    if rows:
+    if rows and with_fees:
         found = tx.exec_driver_sql(
             f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = ANY(%s::uuid[]) "
             "AND f.invoice_id = ANY(%s::uuid[]) ORDER BY f.invoice_id, f.position",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -14,13 +15,17 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId, uuid_or_none
 from services.rating.invoicing.invoice import Invoice, InvoiceState, PaymentState
 from services.rating.invoicing.invoice_fee import InvoiceFee
-from services.rating.invoicing.store.invoices import invoices_by_id, invoices_of
-from services.rating.invoicing.store.rows import FEE_SELECT, INVOICE_SELECT, fee_of_row
+from services.rating.invoicing.store.invoices import invoices_by_id
+from services.rating.invoicing.store.rows import FEE_SELECT, fee_of_row
 
 _PAGE = "OFFSET %(skip)s LIMIT %(limit)s"
+# Fees of a page of invoices, so that it is some 4 to 20 MB however many groups their usage falls into; a page ends
+# before it has more, unless its first invoice alone does.
+MAX_FEES_OF_PAGE = 10_000
 _INVOICES = Filtered(
-    f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %(organization)s {{filters}} "
-    f"ORDER BY i.invoice_id DESC {_PAGE}",
+    "SELECT i.invoice_id::text AS invoice_id, (SELECT count(*) FROM fees f WHERE f.organization_id = i.organization_id "
+    "AND f.invoice_id = i.invoice_id) AS fee_count FROM invoices i "
+    f"WHERE i.organization_id = %(organization)s {{filters}} ORDER BY i.invoice_id DESC {_PAGE}",
     customer="i.customer->>'external_id' = %(customer)s",
     states="i.state = ANY(%(states)s)",
     payment_states="i.payment_state = ANY(%(payment_states)s)",
@@ -63,7 +68,7 @@ class InvoicesWanted:
 def list_of_invoices(
     tx: Connection, organization: OrganizationId, wanted: InvoicesWanted, page: Page
 ) -> Listed[Invoice]:
-    """Invoices, newest first."""
+    """Invoices, newest first. A page of invoices with very many fees is shorter than asked for."""
     values = {
         **_span(organization, page),
         "customer": wanted.external_customer_id,
@@ -73,8 +78,12 @@ def list_of_invoices(
         "issued_until": wanted.issued_until,
         "subscription": wanted.subscription_id,
     }
-    invoices = invoices_of(tx, _INVOICES.text(values), values)
-    return Listed.of(invoices, page, lambda invoice: (invoice.invoice_id,))
+    rows = tx.exec_driver_sql(_INVOICES.text(values), values).all()
+    fees_so_far = accumulate(row.fee_count for row in rows)
+    fitting = sum(fee_count <= MAX_FEES_OF_PAGE for fee_count in fees_so_far)
+    listed = Listed.of(rows, replace(page, size=max(1, min(page.size, fitting))), lambda row: (row.invoice_id,))
+    invoices = invoices_by_id(tx, organization, [InvoiceId(row.invoice_id) for row in listed.items])
+    return listed.map(lambda row: invoices[InvoiceId(row.invoice_id)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ class FeesWanted:
 def list_fees(
     tx: Connection, organization: OrganizationId, wanted: FeesWanted, page: Page
 ) -> Listed[tuple[Invoice, InvoiceFee]]:
-    """Fees across invoices, newest first, each with its invoice."""
+    """Fees across invoices, newest first, each with the head of its invoice."""
     values = {
         **_span(organization, page),
         "customer": wanted.external_customer_id,
@@ -100,7 +109,8 @@ def list_fees(
     }
     rows = tx.exec_driver_sql(_FEES.text(values), values).all()
     listed = Listed.of(rows, page, lambda row: (row.fee_id,))
-    invoices = invoices_by_id(tx, organization, {InvoiceId(row.invoice_id) for row in listed.items})
+    ids = {InvoiceId(row.invoice_id) for row in listed.items}
+    invoices = invoices_by_id(tx, organization, ids, with_fees=False)
     return listed.map(lambda row: (invoices[InvoiceId(row.invoice_id)], fee_of_row(row)))
 
 

@@ -33,6 +33,7 @@ from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.commands.carry_over import carry_on
+from services.rating.usage.commands.group_limit import GroupLimit, Remembered
 from services.rating.usage.commands.place import Places
 from services.rating.usage.counting import METRIC_TOTAL, Counted, CountedBucket, Counter, tally, units_by_day
 from services.rating.usage.events import Refusal, UsageAggregated, UsageRefused, UsageTotal
@@ -60,6 +61,7 @@ class Memory:
 
     agreements: dict[SubscriptionId, Agreement] = field(default_factory=dict)
     clockless: set[OrganizationId] = field(default_factory=set)
+    groups: Remembered = field(default_factory=dict)
 
     def know(self, tx: Connection, wanted: Iterable[SubscriptionId]) -> Mapping[SubscriptionId, Agreement]:
         """The agreements of subscriptions; those that do not exist are missing."""
@@ -137,6 +139,7 @@ def _refusal(entry: UsageEntry, reason: str) -> Refusal:
 def keep_batch(deps: Deps, tx: Connection, batch: Batch) -> None:
     """Add what a batch has gathered, remember what it refused, and announce the new totals."""
     kept = additions.add(tx, batch.additions()) if batch.counted else []
+    batch.groups.keep(kept)
     if batch.late:
         corrections.note(tx, batch.late)
         periods.mark(tx, {key for key, _ in batch.late} | batch.carry_late(), dirty=True)
@@ -158,6 +161,7 @@ class Batch:
         late: events of closed periods.
         refusals: what the log is told.
         refused: what is to be remembered as refused.
+        groups: how many groups the periods may have.
     """
 
     def __init__(self, tx: Connection, memory: Memory, entries: Sequence[UsageEntry], machine_now: datetime) -> None:
@@ -176,6 +180,7 @@ class Batch:
         self.counted: dict[tuple[PeriodKey, str, CountedBucket], Counted] = {}
         self.late: list[tuple[PeriodKey, UsageEntry]] = []
         self.refusals: list[Refusal] = []
+        self.groups = GroupLimit(tx, memory.groups)
 
     def count(self, entry: UsageEntry) -> None:
         """Gather one entry, or refuse it."""
@@ -191,11 +196,13 @@ class Batch:
         period = self._places.find(agreement, entry.occurred_at)
         if period is None:
             return self._refuse(entry, "SUBSCRIPTION_NOT_ACTIVE")
+        buckets = counter.buckets(entry.occurred_at, entry.properties)
         try:
             measurement = counter.measure(entry)
+            self.groups.require(period.key, buckets)
         except InvalidArgumentError as error:
             return self._refuse(entry, error.reason)
-        self._gather(entry, period, counter, measurement)
+        self._gather(entry, period, buckets, measurement)
         if self._may_be_lost(entry, period):
             self.ahead[entry.event_key] = entry
         return None
@@ -213,7 +220,7 @@ class Batch:
             # Nothing can have counted it.
             return
         period = self._places.of_counted(agreement, entry.occurred_at)
-        self._gather(entry, period, counter, counter.measure(entry))
+        self._gather(entry, period, counter.buckets(entry.occurred_at, entry.properties), counter.measure(entry))
 
     def _agreement(self, entry: UsageEntry) -> Agreement | None:
         agreement = self._agreements.get(entry.subscription_id)
@@ -226,10 +233,12 @@ class Batch:
         is_ahead = entry.occurred_at >= self._times[entry.organization_id]
         return is_ahead or self._places.is_pending(entry.subscription_id)
 
-    def _gather(self, entry: UsageEntry, period: BillingPeriod, counter: Counter, measurement: Measurement) -> None:
+    def _gather(
+        self, entry: UsageEntry, period: BillingPeriod, buckets: Iterable[CountedBucket], measurement: Measurement
+    ) -> None:
         self._spans[period.key] = period.period
         self._shards[entry.subscription_id] = entry.shard
-        for bucket in counter.buckets(entry.occurred_at, entry.properties):
+        for bucket in buckets:
             key = (period.key, entry.code, bucket)
             counted = self.counted.get(key)
             if counted is None:

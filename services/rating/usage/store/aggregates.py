@@ -47,6 +47,23 @@ def of_periods(
     return found
 
 
+_CHARGES_OF_PERIOD = (
+    "FROM usage_aggregates "
+    "WHERE organization_id = %s AND subscription_id = %s AND period_start = %s AND charge_id <> ''"
+)
+
+
+def count_of_charges(tx: Connection, period: PeriodKey) -> int:
+    """How many aggregates the charges of a period have: one for each filter and group."""
+    number: int = tx.exec_driver_sql(f"SELECT count(*) {_CHARGES_OF_PERIOD}", tuple(period)).scalar_one()
+    return number
+
+
+def keys_of_charges(tx: Connection, period: PeriodKey) -> set[str]:
+    """The keys of the aggregates that the charges of a period have."""
+    return set(tx.exec_driver_sql(f"SELECT bucket {_CHARGES_OF_PERIOD}", tuple(period)).scalars())
+
+
 def with_days(tx: Connection, kept: Sequence[UsageAggregate]) -> list[UsageAggregate]:
     """The aggregates of charges with their changes by day; only sums that are prorated have any."""
     of_charges = [each.aggregate_id for each in kept if each.counted.charge_id]
