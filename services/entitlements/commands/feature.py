@@ -59,19 +59,6 @@ def update_feature(
     return _save(deps, tx, organization, known, draft)
 
 
-def upsert_feature(deps: Deps, tx: Connection, organization: OrganizationId, draft: Feature) -> Feature:
-    """Create a feature, or change the one with this code.
-
-    Raises:
-        InvalidArgumentError: a field is wrong.
-        FailedPreconditionError: `FEATURE_TYPE_FIXED`.
-        ResourceExhaustedError: `TOO_MANY_FEATURES`.
-    """
-    require_valid(draft)
-    organization_store.lock(tx, [organization])
-    return _save(deps, tx, organization, feature_store.find(tx, organization, draft.code), draft)
-
-
 def delete_feature(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> Feature:
     """Remove a feature; whoever has it loses it.
 

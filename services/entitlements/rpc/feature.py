@@ -46,16 +46,6 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         feature = feature_commands.update_feature(self.deps, tx, organization, *change)
         return pb.UpdateFeatureResponse(feature=convert.feature_to_pb(feature))
 
-    @command(
-        pb.UpsertFeatureRequest,
-        pb.UpsertFeatureResponse,
-        reads=lambda request: convert.feature_from_pb(request.feature),
-    )
-    def UpsertFeature(self, tx: Connection, organization: OrganizationId, draft: Feature) -> pb.UpsertFeatureResponse:
-        """Create a feature, or change the one with this code."""
-        feature = feature_commands.upsert_feature(self.deps, tx, organization, draft)
-        return pb.UpsertFeatureResponse(feature=convert.feature_to_pb(feature))
-
     @answers
     def GetFeature(self, request: pb.GetFeatureRequest, context: Context) -> pb.GetFeatureResponse:
         """Find one feature by its code."""

@@ -78,8 +78,8 @@ def override(terms: entitlement_pb2.FeatureTerms) -> feature_service_pb2.SetOver
     return feature_service_pb2.SetOverrideRequest(external_customer_id="acme", feature_code="calls", terms=terms)
 
 
-def feature(**fields: Any) -> feature_service_pb2.UpsertFeatureRequest:
-    return feature_service_pb2.UpsertFeatureRequest(feature=feature_pb2.Feature(**fields))
+def feature(**fields: Any) -> feature_service_pb2.CreateFeatureRequest:
+    return feature_service_pb2.CreateFeatureRequest(feature=feature_pb2.Feature(**fields))
 
 
 MINUS_ONE = decimal_pb2.Decimal(value="-1")
@@ -114,7 +114,7 @@ REFUSED = [
         "units",
     ),
     ("AccessService", "Release", access_service_pb2.ReleaseRequest(request_id="r"), "reservation_id"),
-    ("FeatureService", "UpsertFeature", feature(code="calls", name="Calls"), "feature.type"),
+    ("FeatureService", "CreateFeature", feature(code="calls", name="Calls"), "feature.type"),
     (
         "FeatureService",
         "ListFeatures",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.page import Page, read_page
-from services.entitlements.commands.feature import create_feature, delete_feature, upsert_feature
+from services.entitlements.commands.feature import create_feature, delete_feature, update_feature
 from services.entitlements.commands.override import remove_override, set_override
 from services.entitlements.domain.access import Question, Reason
 from services.entitlements.domain.feature import Feature, FeatureType
@@ -93,15 +94,22 @@ def test_a_usage_limit_names_its_metric(sold: Any) -> None:
     assert [violation.field for violation in caught.value.violations] == ["feature.name", "feature.metric_code"]
 
 
-def test_upsert(sold: Any) -> None:
+def test_a_feature_changes_and_keeps_its_id_and_type(sold: Any) -> None:
+    """What is changed of a feature is the caller's to say; its identity and what its terms mean are not."""
     known = queries.get_feature(sold.deps, sold.organization, "sso")
-    renamed = run(sold, upsert_feature, feature("sso", name="Single sign-on"))
+
+    def change(**fields: Any) -> Feature:
+        return run(sold, update_feature, "sso", lambda feature: replace(feature, **fields))
+
+    renamed = change(name="Single sign-on", id="")
     assert (renamed.id, renamed.name) == (known.id, "Single sign-on")
     with pytest.raises(FailedPreconditionError) as caught:
-        run(sold, upsert_feature, feature("sso", FeatureType.CONFIGURATION))
+        change(type=FeatureType.CONFIGURATION)
     assert caught.value.reason == "FEATURE_TYPE_FIXED"
     with pytest.raises(InvalidArgumentError):
-        run(sold, upsert_feature, feature("gate", metric_code="api_call"))
+        change(metric_code="api_call")
+    with pytest.raises(NotFoundError):
+        run(sold, update_feature, "nothing", lambda feature: feature)
 
 
 def test_a_removed_feature_is_in_no_plan(sold: Any) -> None:
@@ -114,7 +122,7 @@ def test_a_removed_feature_is_in_no_plan(sold: Any) -> None:
         queries.get_feature(sold.deps, sold.organization, "sso")
     with pytest.raises(NotFoundError):
         run(sold, delete_feature, "sso")
-    run(sold, upsert_feature, feature("sso"))
+    run(sold, create_feature, feature("sso"))
     assert sold.check("sso", subscription="one").is_allowed
 
 

@@ -225,10 +225,10 @@ def test_a_change_that_cannot_be_is_refused_by_name(running: Running, paths: lis
 def test_features_and_overrides(running: Running) -> None:
     """An override is answered at once, and its removal returns to the plan."""
     running.sell()
-    upsert = feature_service_pb2.UpsertFeatureRequest(
+    create = feature_service_pb2.CreateFeatureRequest(
         feature=feature_pb2.Feature(code="beta", name="Beta", type=feature_pb2.Feature.TYPE_GATE)
     )
-    running.features.UpsertFeature(upsert, metadata=running.metadata)
+    running.features.CreateFeature(create, metadata=running.metadata)
     listed = running.features.ListFeatures(feature_service_pb2.ListFeaturesRequest(), metadata=running.metadata)
     assert [one.code for one in listed.features] == ["beta", "calls", "sso"]
     given = running.features.SetOverride(
