@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from services.chassis.job import Job
+from services.chassis.job import Job, forget_old_requests
 from services.chassis.log import logger
 from services.rating.clock.due import run_due
 from services.rating.deps import Deps
@@ -39,3 +40,10 @@ def accrue_revenue(deps: Deps) -> Job:
         return True
 
     return Job("revenue", turn, pause_seconds=ACCRUE_SECONDS)
+
+
+def _old_requests(deps: Deps) -> Job:
+    return forget_old_requests(deps.db, deps.clock.now)
+
+
+JOBS: tuple[Callable[[Deps], Job], ...] = (close_periods, accrue_revenue, _old_requests)

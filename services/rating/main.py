@@ -23,18 +23,16 @@ from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
-from services.chassis.job import forget_old_requests
 from services.chassis.process import Parts
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import Server
 from services.kernel.clock import Clock, SystemClock
-from services.rating import jobs
 from services.rating.announcements import billing as billing_events
 from services.rating.announcements import catalog as domain_events
-from services.rating.consumers.test_clock import acknowledgement_logs
-from services.rating.consumers.usage import usage_logs
+from services.rating.consumers import acknowledgement_logs, usage_logs
 from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
+from services.rating.jobs import JOBS
 from services.rating.organizations.bootstrap import ensure_bootstrap_key
 from services.rating.rpc.catalog import CatalogServicer
 from services.rating.rpc.customer import CustomerServicer
@@ -98,9 +96,7 @@ def build(settings: RatingSettings) -> Parts[Deps]:
     workers: list[process.Worker] = [
         outbox.Relay(db, bus, stream=RATING),
         Follower(db, bus, logs),
-        jobs.close_periods(deps),
-        jobs.accrue_revenue(deps),
-        forget_old_requests(deps.db, deps.clock.now),
+        *(job(deps) for job in JOBS),
     ]
 
     def close() -> None:

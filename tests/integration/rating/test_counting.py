@@ -17,7 +17,7 @@ from services.chassis.config import Settings
 from services.chassis.follower import Follower, Message
 from services.chassis.outbox import numbered
 from services.chassis.wait import wait_until
-from services.rating.consumers.usage import usage_logs
+from services.rating.consumers import usage_logs
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.commands.count import Memory
 from services.wire.streams import USAGE, shard_subject

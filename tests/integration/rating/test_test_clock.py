@@ -23,7 +23,7 @@ from services.chassis.config import Settings
 from services.chassis.follower import Message
 from services.chassis.rpc.errors import error_info
 from services.rating.clock import commands
-from services.rating.consumers.test_clock import acknowledgement_logs
+from services.rating.consumers import acknowledgement_logs
 from tests.support.rating.server import NOW, Rating, Tenant, running_rating, timestamp
 
 START = datetime(2023, 1, 15, 12, tzinfo=UTC)

@@ -1,1 +1,0 @@
-"""What rating does with the domain events of other services, one file a publisher."""
