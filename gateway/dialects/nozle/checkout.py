@@ -52,6 +52,8 @@ async def subscribe_to_plan(call: Call) -> Any:
             plan_code=plan,
             plan_version=version,
             external_id=body.text("subscription_id"),
+            # Whoever asks at the same moment gets the same subscription.
+            reuse=service.REUSE_SUBSCRIPTION_OF_PLAN,
         )
         held = (await subscribe(call, request)).subscription
     elif version not in (0, held.plan_version):
@@ -64,8 +66,10 @@ async def _reach(
 ) -> SubscriptionChange:
     """Whatever brings the customer onto the plan."""
     if held is None:
+        # Without an id, a checkout is of the customer's one subscription: made once, then moved.
+        reuse = service.REUSE_SUBSCRIPTION_UNSPECIFIED if external_id else service.REUSE_SUBSCRIPTION_OF_CUSTOMER
         request = service.CreateSubscriptionRequest(
-            external_customer_id=customer, plan_code=plan, external_id=external_id
+            external_customer_id=customer, plan_code=plan, external_id=external_id, reuse=reuse
         )
         return await subscribe(call, request)
     if held.plan_code == plan:

@@ -15,7 +15,7 @@ from services.rating.agreements.change import ChangeKind, ChangeTiming
 from services.rating.agreements.queries import PlanChanges
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.store import SubscriptionsWanted
-from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange, VersionMove
+from services.rating.agreements.subscription_change import NewSubscription, Reuse, SubscriptionChange, VersionMove
 from services.rating.catalog.convert.plans import plan_to_pb
 from services.rating.shared.subscription_state import SubscriptionState
 from services.wire.values import instant_or_none_of, instant_to_pb, page_to_pb, period_to_pb
@@ -36,6 +36,11 @@ _TIMINGS: dict[int, ChangeTiming] = {
     service_pb2.CHANGE_TIMING_UNSPECIFIED: ChangeTiming.DEFAULT,
     service_pb2.CHANGE_TIMING_NOW: ChangeTiming.NOW,
     service_pb2.CHANGE_TIMING_PERIOD_END: ChangeTiming.PERIOD_END,
+}
+_REUSES: dict[int, Reuse] = {
+    service_pb2.REUSE_SUBSCRIPTION_UNSPECIFIED: Reuse.NONE,
+    service_pb2.REUSE_SUBSCRIPTION_OF_PLAN: Reuse.OF_PLAN,
+    service_pb2.REUSE_SUBSCRIPTION_OF_CUSTOMER: Reuse.OF_CUSTOMER,
 }
 _RESOLUTIONS: dict[int, Resolution] = {
     service_pb2.CREDIT_ACTION_UNSPECIFIED: Resolution.CREDIT,
@@ -66,6 +71,9 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
     alignment = _ALIGNMENTS.get(message.billing_time)
     if alignment is None:
         raise _unknown("billing_time")
+    reuse = _REUSES.get(message.reuse)
+    if reuse is None:
+        raise _unknown("reuse")
     return NewSubscription(
         external_customer_id=message.external_customer_id,
         plan_code=message.plan_code,
@@ -76,6 +84,7 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
         starts_at=instant_or_none_of(message, "started_at"),
         ending_at=instant_or_none_of(message, "ending_at"),
         change_existing=message.change_existing,
+        reuse=reuse,
     )
 
 

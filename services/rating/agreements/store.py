@@ -89,6 +89,17 @@ def living_agreement(
     return _load(tx, [row])[0] if row is not None else None
 
 
+def living_agreements_of(tx: Connection, organization: OrganizationId, customer: CustomerId) -> list[Agreement]:
+    """The subscriptions of a customer that have not ended, oldest first."""
+    chosen = (
+        _select()
+        .where(SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.customer_id == customer)
+        .where(SUBSCRIPTIONS.c.state.in_(LIVING))
+        .order_by(SUBSCRIPTIONS.c.id)
+    )
+    return _load(tx, tx.execute(chosen).all())
+
+
 def latest_agreement(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
     """Of those with this external id the one that has not ended, else the newest.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.kernel.cadence import Alignment
 from services.kernel.checks import inside
@@ -12,6 +13,14 @@ from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOu
 from services.rating.agreements.change import ChangeKind
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, require_text
+
+
+class Reuse(StrEnum):
+    """Which of a customer's subscriptions that have not ended is taken, rather than a further one made."""
+
+    NONE = "none"
+    OF_PLAN = "of_plan"
+    OF_CUSTOMER = "of_customer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class NewSubscription:
         starts_at: past, now or later; None for now.
         ending_at: when it ends by itself; None for never.
         change_existing: whether one of the customer's with this external id is moved to the plan, rather than refused.
+        reuse: which of the customer's is taken, rather than a further one made.
     """
 
     external_customer_id: str
@@ -39,6 +49,7 @@ class NewSubscription:
     starts_at: datetime | None = None
     ending_at: datetime | None = None
     change_existing: bool = False
+    reuse: Reuse = Reuse.NONE
 
     def __post_init__(self) -> None:
         """Refuse texts beyond the limits; InvalidArgumentError names the fields."""

@@ -12,7 +12,7 @@ from services.rating.agreements import store as subscriptions
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billing_outcome import NOTHING_BILLED
 from services.rating.agreements.subscription import Subscription
-from services.rating.agreements.subscription_change import NewSubscription, SubscriptionChange
+from services.rating.agreements.subscription_change import NewSubscription, Reuse, SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
 from services.rating.customers.commands import change_customer, find_or_create_customer
 from services.rating.customers.customer import Customer
@@ -37,12 +37,13 @@ def create_subscription(
     """Start a subscription, now or later, creating the customer where it is new.
 
     Asked again for the same external id, customer and plan it answers with what is there; for another plan it moves
-    the customer's subscription where that is asked for.
+    the customer's subscription where that is asked for. What else counts as being there is asked for by `reuse`.
 
     Raises:
         AlreadyExistsError: `SUBSCRIPTION_EXISTS`, one that has not ended has the external id: another customer's, or
             one on another plan.
-        FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
+        FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency; or
+            `SUBSCRIPTION_AMBIGUOUS`, several of the customer's could be moved to the plan.
         InvalidArgumentError: names what is wrong.
     """
     now = now_of(deps, tx, organization)
@@ -51,6 +52,10 @@ def create_subscription(
         return _again(deps, tx, organization, wanted, known, now)
     version = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
     customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, version, now)
+    # The customer is locked: whoever asks at the same moment waits here, and then finds what was made.
+    known = _reusable(tx, organization, wanted, customer)
+    if known is not None:
+        return _again(deps, tx, organization, wanted, known, now)
     agreement = _agreement(tx, organization, wanted, version, customer, now)
     if agreement.subscription.starts_at <= now:
         agreement = activated(agreement, now)
@@ -97,9 +102,30 @@ def _again(
     """The answer for a subscription that is there: as it is where it is on the plan, else moved to it."""
     if _has_plan(known, wanted):
         return SubscriptionChange(known, known.subscription.starts_at, now)
+    if wanted.reuse is Reuse.OF_PLAN:
+        raise AlreadyExistsError(
+            "SUBSCRIPTION_EXISTS", "the customer has another version of the plan", external_id=wanted.external_id
+        )
     plan = wanted.plan_code, wanted.plan_version
-    whose = wanted.external_customer_id
-    return change_plan(deps, tx, organization, wanted.external_id, plan, external_customer_id=whose)
+    whose, which = wanted.external_customer_id, known.subscription.external_id
+    return change_plan(deps, tx, organization, which, plan, external_customer_id=whose)
+
+
+def _reusable(
+    tx: Connection, organization: OrganizationId, wanted: NewSubscription, customer: Customer
+) -> Agreement | None:
+    """The subscription of the customer that is taken, rather than a further one made; None where one is to be made."""
+    if wanted.reuse is Reuse.NONE:
+        return None
+    living = subscriptions.living_agreements_of(tx, organization, customer.customer_id)
+    on_plan = next((each for each in living if each.subscription.plan_code == wanted.plan_code), None)
+    if on_plan is not None or not living or wanted.reuse is Reuse.OF_PLAN:
+        return on_plan
+    if len(living) > 1:
+        raise FailedPreconditionError(
+            "SUBSCRIPTION_AMBIGUOUS", "the customer has several subscriptions; name one by its external id"
+        )
+    return living[0]
 
 
 def _lost_race(
