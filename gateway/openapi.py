@@ -17,7 +17,7 @@ from gateway.auth.scopes import Scope
 from gateway.dialect import Dialect
 from gateway.operation import CHANGING, AnyOperation, Nothing, NotOffered, Operation, PageMeta
 from gateway.problem import TITLES
-from gateway.schema import OR_NUMBER, parts_of
+from gateway.schema import OR_NUMBER, bare, parts_of
 
 FILE = Path(__file__).parent / "openapi.yaml"
 REFERENCE = "#/components/schemas/{name}"
@@ -80,7 +80,38 @@ def _components(kinds: Iterable[type]) -> Json:
         if found.setdefault(struct.__name__, struct) is not struct:
             raise ValueError(f"two Structs are called {struct.__name__}")
     components: Json = _settled(msgspec.json.schema_components(found.values(), ref_template=REFERENCE)[1])
+    for struct in _reached(structs):
+        refused = _refused(struct)
+        if refused:
+            schema = components[struct.__name__]
+            schema["description"] = " ".join((schema.get("description", ""), refused)).strip()
     return components
+
+
+def _reached(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
+    """The Structs, and all that stand in them."""
+    found: set[type[Struct]] = set()
+    waiting = list(structs)
+    while waiting:
+        struct = waiting.pop()
+        if struct not in found:
+            found.add(struct)
+            kinds = (kind for part in parts_of(struct) for kind in part.kinds)
+            inner = (bare(kind.item_type) if isinstance(kind, inspect.ListType) else kind for kind in kinds)
+            waiting += [kind.cls for kind in inner if isinstance(kind, inspect.StructType)]
+    return found
+
+
+def _refused(struct: type[Struct]) -> str:
+    """What a Struct says of keys that other systems know, for people."""
+    not_offered, fixed = getattr(struct, "NOT_OFFERED", ()), getattr(struct, "FIXED", {})
+    sentences = []
+    if not_offered:
+        sentences.append(f"Not offered: {', '.join(f'`{name}`' for name in sorted(not_offered))}.")
+    if fixed:
+        known = (f"`{name}: {msgspec.json.encode(value).decode()}`" for name, value in sorted(fixed.items()))
+        sentences.append(f"Always: {', '.join(known)}.")
+    return " ".join(sentences)
 
 
 def _settled(schema: Any) -> Any:

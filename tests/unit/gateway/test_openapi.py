@@ -49,6 +49,13 @@ def test_amounts_and_decimals_say_their_units() -> None:
     assert schemas["NewTax"]["properties"]["rate"]["type"] == ["string", "number"]
 
 
+def test_what_is_refused_by_name_is_said() -> None:
+    """The user of another system's client reads what becomes of each key before sending it."""
+    described = DOCUMENT["components"]["schemas"]["NewCharge"]["description"]
+    assert "`applied_pricing_unit`" in described
+    assert "`invoiceable: true`" in described
+
+
 def test_what_is_sent_takes_no_other_keys() -> None:
     """Bodies are closed, answers may grow."""
     schemas = DOCUMENT["components"]["schemas"]
