@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from services.kernel.cadence import Cadence, period_containing
+from services.kernel.cadence import Cadence, clip, period_containing, start_of_next_day
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
@@ -14,6 +14,8 @@ from services.rating.agreements.subscription import Subscription
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
 from services.rating.shared.subscription_state import SubscriptionState
+
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,33 @@ class Agreement:
     def trial_ends_at(self) -> datetime | None:
         """When its trial ends or ended; None without one."""
         return self.subscription.trial_ends_at(self.plan, self.timezone)
+
+    @property
+    def usage_free_until(self) -> datetime | None:
+        """The end of a trial whose usage the plan does not bill; None where it bills all of it."""
+        return None if self.plan_version.bill_usage_in_trial else self.trial_ends_at
+
+    def base_days(self, nominal: Period) -> Period | None:
+        """The days of a full period of the plan that bear its base price; None where there are none.
+
+        In a trial they begin with the day on which it ends. A subscription whose very end comes before its trial's
+        bears none, not even that day.
+        """
+        trial_ends_at, ended_at = self.trial_ends_at, self.subscription.ended_at
+        if trial_ends_at is not None and ended_at is not None and ended_at < trial_ends_at:
+            return None
+        return self.subscription.days_in(nominal, self.timezone, since=trial_ends_at)
+
+    def usage_days(self, period: Period) -> Period | None:
+        """The days of a billing period that shares of usage are counted by; None where there are none.
+
+        A period that still runs has those until the end of the day that `period.end` lies in.
+        """
+        nominal = self.nominal_period_at(period.start)
+        days = self.subscription.days_in(nominal, self.timezone, since=self.usage_free_until)
+        if days is None or self.subscription.base_ends_at is not None:
+            return days
+        return clip(days, end=start_of_next_day(period.end - _INSTANT, self.timezone))
 
     def nominal_period_at(self, at: datetime) -> Period:
         """The full billing period that holds an instant."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.kernel.cadence import Alignment, Cadence, Interval, start_of_day, start_of_next_day, zone
+from services.kernel.cadence import Alignment, Cadence, Interval, clip, start_of_day, start_of_next_day, zone
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.period import Period
@@ -56,7 +56,7 @@ class Subscription:
         first_started_at: the first start under this external id, from which a trial counts.
         state: see the module.
         ended_at: when usage stopped counting, None while it does not.
-        base_ends_at: the local midnight from which no day bears the base price, None while it goes on.
+        base_ends_at: the local midnight from which no day is its own any more (`days_in`), None while it goes on.
         pending_change: a change scheduled for later.
         previous_id: the subscription that this one continues.
         previous_plan_code: the plan of that one.
@@ -94,6 +94,15 @@ class Subscription:
             return None
         local = self.first_started_at.astimezone(zone(timezone)) + timedelta(days=plan.trial_days)
         return local.astimezone(self.first_started_at.tzinfo)
+
+    def days_in(self, nominal: Period, timezone: str, *, since: datetime | None = None) -> Period | None:
+        """The days of a full period that are this subscription's, from midnight to midnight; None where there are none.
+
+        The one place that says whose a day is: the day of a start is the subscription's whole, and so is the day on
+        which it is terminated; the day of a change of plan is its successor's. With `since` only days from then on.
+        """
+        first = self.starts_at if since is None else max(self.starts_at, since)
+        return clip(nominal, start=start_of_day(first, timezone), end=self.base_ends_at)
 
     def usage_part(self, nominal: Period) -> Period | None:
         """The part of a full period whose usage is this subscription's, None when there is none."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.kernel.cadence import clip, period_containing
+from services.kernel.cadence import period_containing
 from services.kernel.ids import SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.pricing.base_price import base_fee, billed_part
+from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.due import due_at
 from services.rating.pricing.fee import Fee
 from services.rating.pricing.proration import DayShare, day_share
@@ -27,7 +27,7 @@ class Commitment:
 
     Attributes:
         nominal: the full period.
-        part: the part of it in which the subscription lived.
+        part: the days of it that are the subscription's.
     """
 
     nominal: Period
@@ -88,7 +88,7 @@ def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     if due.base_period is not None:
         in_advance = agreement.plan.in_advance
         base = _base_in_advance(agreement, at) if in_advance else _base_of(agreement, due.base_period)
-    commitment = _commitment(agreement, due.closed_period, at) if due.closed_period is not None else None
+    commitment = _commitment(agreement, due.closed_period) if due.closed_period is not None else None
     following = agreement.period_at(at)
     return BillingRun(agreement, at, ended.period, ended, base, commitment, following)
 
@@ -102,7 +102,7 @@ def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     at = ended.period.end
     nominal = period_containing(agreement.cadence, ended.period.start)
     base = None if agreement.plan.in_advance else _base_of(agreement, nominal)
-    return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal, at))
+    return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal))
 
 
 def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Period | None:
@@ -150,24 +150,16 @@ def _base_in_advance(agreement: Agreement, at: datetime) -> Fee | None:
 
 
 def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
-    subscription, timezone = agreement.subscription, agreement.timezone
-    part = billed_part(
-        nominal,
-        starts_at=subscription.starts_at,
-        ends_at=subscription.base_ends_at,
-        trial_ends_at=agreement.trial_ends_at,
-        ended_at=subscription.ended_at,
-        timezone=timezone,
-    )
-    return base_fee(agreement.plan, subscription.subscription_id, nominal, part, timezone)
+    days = agreement.base_days(nominal)
+    return base_fee(agreement.plan, agreement.subscription_id, nominal, days, agreement.timezone)
 
 
-def _commitment(agreement: Agreement, nominal: Period, at: datetime) -> Commitment | None:
+def _commitment(agreement: Agreement, nominal: Period) -> Commitment | None:
     """What is committed to in a period of the plan; nothing in one that was a trial for as long as it was lived."""
     subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
     lived_until = min(subscription.ended_at or nominal.end, nominal.end)
     is_all_trial = trial_ends_at is not None and lived_until <= trial_ends_at
     if not agreement.plan.minimum_commitment_amount or is_all_trial:
         return None
-    part = clip(nominal, start=subscription.starts_at, end=subscription.base_ends_at or max(at, nominal.end))
-    return Commitment(nominal, part) if part is not None else None
+    days = subscription.days_in(nominal, agreement.timezone)
+    return Commitment(nominal, days) if days is not None else None

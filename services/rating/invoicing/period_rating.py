@@ -32,6 +32,8 @@ def rate_period(
 ) -> list[ProvenFee]:
     """The fees of a period's usage, in the order of the plan's charges.
 
+    None of one that is all a trial free of usage, or of one that was ended before it had an instant or a day.
+
     Args:
         agreement: whose period.
         period: its span, which may be cut short.
@@ -41,7 +43,9 @@ def rate_period(
         only: codes of the metrics whose charges are wanted; None for all.
     """
     plan = agreement.plan
-    window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
+    window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone, agreement.usage_days(period))
+    if _is_free(agreement, period) or _is_empty(agreement, window):
+        return []
     rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
     by_metric: dict[str, list[UsageAggregate]] = {}
     for each in kept:
@@ -55,6 +59,17 @@ def rate_period(
     return fees
 
 
+def _is_free(agreement: Agreement, period: Period) -> bool:
+    """Whether all of a period is a trial whose usage the plan does not bill."""
+    free_until = agreement.usage_free_until
+    return free_until is not None and period.end <= free_until
+
+
+def _is_empty(agreement: Agreement, window: Window) -> bool:
+    """Whether the subscription ended where its period began, on a day that is another's."""
+    return agreement.subscription.ended_at is not None and not window.period.length and window.days is None
+
+
 def _rate_charge(
     agreement: Agreement,
     charge: Charge,
@@ -63,13 +78,13 @@ def _rate_charge(
     rated_for: RatedFor,
     watermarks: Mapping[int, int],
 ) -> list[ProvenFee]:
-    free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
+    free_until = agreement.usage_free_until
     own = charge if has_own_buckets(charge, metric, free_until) else None
     kept = aggregates_of_charge(charge, metric, usage, free_until)
     usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
     fees = []
     for fee in rate_charge(charge, metric.definition, usages, rated_for):
-        if _says_nothing(charge, fee):
+        if _says_nothing(charge, fee, rated_for.window):
             continue
         found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
         named = replace(fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.taxes)
@@ -77,10 +92,13 @@ def _rate_charge(
     return fees
 
 
-def _says_nothing(charge: Charge, fee: Fee) -> bool:
-    """Whether a fee is only the empty rest of a charge whose usage, if any, is in other filters or groups."""
+def _says_nothing(charge: Charge, fee: Fee, window: Window) -> bool:
+    """Whether an empty fee is only the rest of a charge whose usage, if any, is in other filters, or of an ended life.
+
+    A subscription that ended where a period of its own began owes the day, but could not use anything in it.
+    """
     is_empty = not fee.units and not fee.amount_cents and not fee.event_count
-    return is_empty and bool(charge.filters) and fee.kind is FeeKind.CHARGE
+    return is_empty and fee.kind is FeeKind.CHARGE and (bool(charge.filters) or not window.period.length)
 
 
 def _proof(

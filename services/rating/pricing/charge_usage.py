@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from services.kernel.cadence import local_date
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 from services.rating.pricing.aggregation import Aggregate, DailySum, WeightedSum, empty_aggregate
 from services.rating.pricing.charges import ChargeModel, Percentage, Transactions, Usage
 from services.rating.pricing.metric import BillableMetric
+from services.rating.pricing.proration import DayShare, day_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,18 @@ class Window:
         period: what is billed, cut at the subscription's start and end.
         nominal: the full period it lies in; shares are taken of it.
         timezone: IANA name of the customer's zone.
+        days: the days of the full period that are the subscription's; None where there are none.
     """
 
     period: Period
     nominal: Period
     timezone: str
+    days: Period | None
+
+    @property
+    def share(self) -> DayShare:
+        """The share of the full period, by days."""
+        return day_share(self.days, self.nominal, self.timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +71,5 @@ class ChargeUsage:
         if isinstance(aggregate, WeightedSum):
             units = aggregate.units_over(window.period, window.nominal)
         elif isinstance(aggregate, DailySum):
-            steps = aggregate.steps(window.period, window.nominal)
+            steps = aggregate.steps(window.share, local_date(window.nominal.start, window.timezone))
         return Usage(metric.round_units(units), aggregate.event_count, self.transactions, steps, self.precise_amount)

@@ -14,7 +14,6 @@ from services.rating.pricing.charges import Line, Priced, price
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.plan import Charge
-from services.rating.pricing.proration import day_share
 
 # A fee of the whole charge, such as a true-up, is for no filter and no group.
 _WHOLE = Bucket()
@@ -56,8 +55,7 @@ def true_up_fee(charge: Charge, fees: Iterable[Fee], rated_for: RatedFor) -> Fee
     window, currency = rated_for.window, rated_for.currency
     if not charge.minimum_amount:
         return None
-    share = day_share(window.period, window.nominal, window.timezone)
-    missing = shortfall("minimum of the charge", share.of(charge.minimum_amount), fees, currency)
+    missing = shortfall("minimum of the charge", window.share.of(charge.minimum_amount), fees, currency)
     if missing is None:
         return None
     fee = Fee.of(FeeKind.TRUE_UP, window.period, missing, currency)

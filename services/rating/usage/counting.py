@@ -91,7 +91,7 @@ class Counter:
     @classmethod
     def of(cls, agreement: Agreement, metric: MetricVersion) -> Counter:
         """The counter of a subscription's metric."""
-        free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
+        free_until = agreement.usage_free_until
         own = tuple(
             charge
             for charge in agreement.plan.charges

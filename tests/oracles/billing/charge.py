@@ -54,7 +54,8 @@ class Part:
         nominal: the days of the full period.
         days: the days that the plan has of it: that of a start and of a termination, not that of a change away from it.
         shared: the days it has between changes of plan alone: what a running value is shared by.
-        span: the instants of it, from a free trial's end on.
+        span: the instants of it.
+        counted: those whose usage is billed: from the end of a trial on that is free of usage.
         nominal_span: the instants of the full period.
         zone: whose days they are.
         currency: of the plan.
@@ -64,6 +65,7 @@ class Part:
     days: Days
     shared: Days
     span: Span
+    counted: Span
     nominal_span: Span
     zone: str
     currency: str
@@ -88,6 +90,9 @@ def fees(charge: Body, metric: Body, events: Sequence[Event], part: Part) -> lis
         )
         for bucket in _buckets(charge, metric, events, part)
     ]
+    if part.span.start == part.span.end:
+        # It ended where the period began: it owes the day, but could not use anything in it.
+        found = [fee for fee in found if fee.cents or fee.units]
     missing = _missing(charge, found, part)
     if missing:
         found.append(Fee("true_up", charge["billable_metric_id"], missing, part.span, subject=("true_up",)))
@@ -135,9 +140,9 @@ def _is_held(metric: Body, before: Sequence[Event]) -> bool:
 
 
 def _usage(events: Sequence[Event], part: Part) -> Usage:
-    before = [event for event in events if event.at < part.span.start]
-    within = [event for event in events if part.span.start <= event.at < part.span.end]
-    return Usage(before, within, part.span, part.nominal_span)
+    before = [event for event in events if event.at < part.counted.start]
+    within = [event for event in events if part.counted.start <= event.at < part.counted.end]
+    return Usage(before, within, part.counted, part.nominal_span)
 
 
 def _fee(charge: Body, metric: Body, bucket: Bucket, usage: Usage, part: Part) -> Fee:

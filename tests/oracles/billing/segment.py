@@ -121,18 +121,18 @@ class Segment:
         nominal = calendar.days_at(at)
         whole = calendar.span_of(nominal)
         span = Span(max(whole.start, self.starts_at), min(whole.end, self.ended_at or whole.end))
-        days = self.days_of(nominal)
+        counted, days = span, self.days_of(nominal)
         free_until = None if self.plan.get("bill_usage_in_trial", True) else self.trial_ends_at
         if free_until is not None and free_until > span.start:
             if free_until >= span.end:
                 return None
-            span = Span(free_until, span.end)
+            counted = Span(free_until, span.end)
             days = self.days_of(nominal, day_of(free_until, self.zone))
         shared = Days(
             max(nominal.first, day_of(self.starts_at, self.zone)) if self.follows else nominal.first,
             min(nominal.end, self.free_from) if self.is_followed and self.free_from else nominal.end,
         )
-        return Part(nominal, days, shared, span, whole, self.zone, self.currency)
+        return Part(nominal, days, shared, span, counted, whole, self.zone, self.currency)
 
     # --- what it costs ----------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from services.rating.pricing.proration import day_share
 D = Decimal
 START = datetime(2024, 2, 1, tzinfo=UTC)
 FEBRUARY = Period(START, datetime(2024, 3, 1, tzinfo=UTC))
-WINDOW = Window(FEBRUARY, FEBRUARY, "UTC")
+WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY)
 ZONES = st.sampled_from(["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Apia"])
 
 amounts = st.decimals(0, 10_000, places=4)

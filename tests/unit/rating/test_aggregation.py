@@ -17,6 +17,7 @@ from services.rating.pricing.aggregation import (
     empty_aggregate,
 )
 from services.rating.pricing.metric import Aggregation, Measurement
+from services.rating.pricing.proration import DayShare
 
 START = datetime(2024, 2, 1, tzinfo=UTC)
 FEBRUARY = Period(START, datetime(2024, 3, 1, tzinfo=UTC))
@@ -93,9 +94,11 @@ def test_daily_sum_steps() -> None:
         [at(15, "4"), at(15, "-2", event_id="x"), at(29, "29"), at(3, "0")]
     )
     assert state.units == 60
-    assert [step.prorated_units for step in state.steps(FEBRUARY, FEBRUARY)] == [29, Decimal(30) / 29, 1]
-    cut = Period(START, datetime(2024, 2, 16, tzinfo=UTC))
-    assert [step.prorated_units for step in state.steps(cut, FEBRUARY)][:2] == [15, Decimal(2) / 29]
+    first_day = START.date()
+    assert [step.prorated_units for step in state.steps(DayShare(0, 29, 29), first_day)] == [29, Decimal(30) / 29, 1]
+    cut = state.steps(DayShare(0, 14, 29), first_day)
+    # The 15th is the day of a change of plan: what came on it is the old plan's, and held for none of its days.
+    assert [(step.units, step.prorated_units) for step in cut] == [(29, 14), (2, 0), (29, 0)]
 
 
 def test_daily_sum_uses_local_days() -> None:

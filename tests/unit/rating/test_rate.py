@@ -11,7 +11,7 @@ from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.invoicing.adjustment import adjust, settle
 from services.rating.pricing.aggregation import DailySum, Max
-from services.rating.pricing.base_price import base_fee, billed_part
+from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.charge_filter import Bucket, ChargeFilter
 from services.rating.pricing.charge_usage import ChargeUsage, Window
 from services.rating.pricing.charges import Dynamic, Graduated, Percentage, Standard, Tier
@@ -28,7 +28,7 @@ D = Decimal
 EUR = CURRENCIES["EUR"]
 START = datetime(2024, 4, 1, tzinfo=UTC)
 APRIL = Period(START, datetime(2024, 5, 1, tzinfo=UTC))
-WINDOW = Window(APRIL, APRIL, "UTC")
+WINDOW = Window(APRIL, APRIL, "UTC", APRIL)
 FOR = RatedFor(SubscriptionId("s"), "plan", EUR, WINDOW)
 SUM = BillableMetric("m", Aggregation.SUM, "n")
 CHARGE = Charge(ChargeId("c"), "m", Standard(D(1)), taxes=(Tax("vat", D(20)),))
@@ -76,7 +76,8 @@ def test_true_up() -> None:
     assert (fee.amount_cents, true_up.amount_cents, true_up.kind) == (1250, 1750, FeeKind.TRUE_UP)
     assert sum(line.amount for line in true_up.lines) == true_up.precise_amount
     assert true_up.taxes == CHARGE.taxes
-    half = replace(FOR, window=Window(Period(START, START + timedelta(days=15)), APRIL, "UTC"))
+    half_days = Period(START, START + timedelta(days=15))
+    half = replace(FOR, window=Window(half_days, APRIL, "UTC", half_days))
     assert [each.amount_cents for each in rate_charge(charge, SUM, {Bucket(): usage("12.5")}, half)] == [1250, 250]
     assert len(rate_charge(charge, SUM, {Bucket(): usage("30")}, FOR)) == 1
 
@@ -172,19 +173,13 @@ def test_day_share() -> None:
 
 
 def test_base_fee_of_whole_days() -> None:
-    """The fee begins with the day on which the trial ends, and says how many days it is for."""
-    ends_at = START + timedelta(days=20, hours=9)
-    part = billed_part(APRIL, starts_at=START, ends_at=None, trial_ends_at=ends_at, ended_at=None, timezone="UTC")
+    """The fee says how many days it is for; a plan without a price has none."""
+    part = Period(START + timedelta(days=20), APRIL.end)
     fee = base_fee(Plan("plan", EUR, base_amount=D(30)), SubscriptionId("s"), APRIL, part, "UTC")
     assert fee is not None
-    assert (fee.period, fee.amount_cents) == (Period(START + timedelta(days=20), APRIL.end), 1000)
+    assert (fee.period, fee.amount_cents) == (part, 1000)
     assert (fee.lines[0].description, fee.lines[0].units) == ("base price, 10 of 30 days", 10)
     assert base_fee(Plan("plan", EUR), SubscriptionId("s"), APRIL, APRIL, "UTC") is None
-    ended_at = ends_at - timedelta(hours=1)
-    cut = START + timedelta(days=21)
-    assert not billed_part(
-        APRIL, starts_at=START, ends_at=cut, trial_ends_at=ends_at, ended_at=ended_at, timezone="UTC"
-    )
 
 
 def test_a_sum_of_a_weighted_metric_depends_on_the_window() -> None:
@@ -192,5 +187,6 @@ def test_a_sum_of_a_weighted_metric_depends_on_the_window() -> None:
     metric = replace(SUM, aggregation=Aggregation.WEIGHTED_SUM)
     state = used(metric, Standard(D(1)), [event(0, "10")])
     assert state.usage(metric, WINDOW).units == 10
-    half = Window(Period(START, START + timedelta(days=15)), APRIL, "UTC")
+    half_days = Period(START, START + timedelta(days=15))
+    half = Window(half_days, APRIL, "UTC", half_days)
     assert state.usage(metric, half).units == 5

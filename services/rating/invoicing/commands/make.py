@@ -95,18 +95,11 @@ def _rate(tx: Connection, run: BillingRun, loaded: Loaded) -> list[InvoiceFee]:
 
 
 def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
-    """The fees of the usage of a run's billing period; none of one that is empty, cut where it began."""
-    if run.usage is None or not run.usage.period.length or _is_free_trial(run):
+    """The fees of the usage of a run's billing period."""
+    if run.usage is None:
         return []
     known = loaded.aggregates.get(run.usage.key, ())
     return rate_period(run.agreement, run.usage.period, known, loaded.metrics, loaded.watermarks)
-
-
-def _is_free_trial(run: BillingRun) -> bool:
-    """Whether all of the period is a trial whose usage the plan does not bill."""
-    trial_ends_at = run.agreement.trial_ends_at
-    is_free = trial_ends_at is not None and not run.agreement.plan_version.bill_usage_in_trial
-    return is_free and run.usage is not None and run.usage.period.end <= (trial_ends_at or run.at)
 
 
 def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequence[InvoiceFee]) -> list[ProvenFee]:

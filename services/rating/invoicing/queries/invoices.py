@@ -166,7 +166,7 @@ def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsa
 def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: InvoiceFee) -> CountedBucket:
     """The aggregate that a fee was priced on."""
     charge = next((each for each in agreement.plan.charges if each.charge_id == billed.fee.charge_id), None)
-    free_until = None if agreement.plan_version.bill_usage_in_trial else agreement.trial_ends_at
+    free_until = agreement.usage_free_until
     if charge is None or not has_own_buckets(charge, metric, free_until):
         return CountedBucket()
     return CountedBucket(charge.charge_id, Bucket(billed.fee.filter_key, billed.fee.group))

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from services.kernel.cadence import days_between, local_date
+from services.kernel.cadence import local_date
 from services.kernel.money import ZERO
-from services.kernel.period import Period
 from services.rating.pricing.aggregation.aggregate import Aggregate
 from services.rating.pricing.charges.usage import Step
 from services.rating.pricing.metric import Measurement
+from services.rating.pricing.proration import DayShare
 from services.rating.shared.exact import exact_sum
 
 
@@ -41,18 +41,22 @@ class DailySum(Aggregate):
         """The running value, each change at its full size."""
         return self._running_value() + ZERO
 
-    def steps(self, period: Period, nominal: Period) -> tuple[Step, ...]:
-        """The changes in order, each with its share by days from its own to the end of the period."""
-        nominal_days = days_between(nominal, self.timezone)
-        held_days = days_between(period, self.timezone)
-        first_day = local_date(period.start, self.timezone)
-        steps = [_step(self.carried, held_days, nominal_days)] if self.carried else []
-        steps += [
-            _step(units, held_days - (day - first_day).days, nominal_days)
-            for day, units in sorted(self.days.items())
+    def steps(self, share: DayShare, first_day: date) -> tuple[Step, ...]:
+        """The changes in order, each with its share of the full period from its own day on.
+
+        A change on the day of a change of plan is held for none of the old plan's days: that day is the new plan's.
+
+        Args:
+            share: the days of the full period that are billed.
+            first_day: the full period's first day.
+        """
+        changes = [(share.first_day, self.carried)]
+        changes += [((day - first_day).days, units) for day, units in sorted(self.days.items())]
+        return tuple(
+            Step(units, units * max(0, share.end_day - max(number, share.first_day)) / share.days_in_period)
+            for number, units in changes
             if units
-        ]
-        return tuple(steps)
+        )
 
     def add(self, measurements: Iterable[Measurement]) -> DailySum:
         """The state with more events."""
@@ -69,8 +73,3 @@ class DailySum(Aggregate):
         for units in self.days.values():
             total = exact_sum(total, units)
         return total
-
-
-def _step(units: Decimal, days_held: int, days_in_period: int) -> Step:
-    """A change and its share of the period."""
-    return Step(units, units * days_held / days_in_period)

@@ -308,7 +308,8 @@ class Batch:
                 continue
             agreement = self._agreements[aggregate.period.subscription_id]
             period = self._spans[aggregate.period]
-            window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone)
+            nominal = agreement.nominal_period_at(period.start)
+            window = Window(period, nominal, agreement.timezone, agreement.usage_days(period))
             metric = self._metrics[(aggregate.period.organization_id, aggregate.metric_code)]
             yield UsageTotal(
                 organization_id=aggregate.period.organization_id,
