@@ -57,14 +57,24 @@ class Database:
         self._settings = settings
         self._request = self._engine("request")
         self._worker = self._engine("worker")
+        self._sessions = self._engine("worker", pooled=False)
         self.committed = threading.Event()
         """Set after every commit in this process, so that the outbox relay need not poll to be quick."""
 
-    def _engine(self, role: str) -> sa.Engine:
+    def _engine(self, role: str, *, pooled: bool = True) -> sa.Engine:
         options = (
             f"-c role={self._url.username}_{role} -c statement_timeout={self._settings.statement_timeout_ms} "
             f"-c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
         )
+        arguments = {
+            "options": options,
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+            "keepalives_idle": KEEPALIVE_SECONDS,
+            "prepare_threshold": 3,
+        }
+        if not pooled:
+            return sa.create_engine(self._url, poolclass=sa.NullPool, connect_args=arguments)
         return sa.create_engine(
             self._url,
             pool_size=self._settings.database_pool_size,
@@ -73,13 +83,7 @@ class Database:
             pool_pre_ping=True,
             # The connection that was used last has its statements prepared and its caches warm.
             pool_use_lifo=True,
-            connect_args={
-                "options": options,
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
-                "keepalives_idle": KEEPALIVE_SECONDS,
-                "prepare_threshold": 3,
-            },
+            connect_args=arguments,
         )
 
     @contextmanager
@@ -104,13 +108,13 @@ class Database:
 
     @contextmanager
     def worker_session(self) -> Iterator[Connection]:
-        """A connection of the worker role outside any transaction, for session-level locks."""
-        with self._worker.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            try:
-                yield connection
-            finally:
-                # Its locks must not go back into the pool with it: they would shut everybody else out.
-                connection.invalidate()
+        """A connection of the worker role outside any transaction, for session-level locks.
+
+        It comes from no pool and ends with its use: so its locks do, too, and who holds one for minutes takes no
+        connection from those who work.
+        """
+        with self._sessions.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
 
     def worker_line(self) -> WorkerLine:
         """Worker transactions for one busy thread, on a connection of its own."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -107,6 +108,46 @@ def once(
         return _replayed(answer_type.FromString(known))
     answer = work(tx)
     keep(tx, organization, request, answer.SerializeToString())
+    return answer
+
+
+def answer_alone(
+    db: Database,
+    organization: OrganizationId,
+    request: Request,
+    answer_type: type[A],
+    work: Callable[[], A],
+    alone: Callable[[bool], AbstractContextManager[None]],
+) -> A:
+    """Run a command of several transactions and answer it; a repeat joins the first where that still runs.
+
+    A connection may end before a long command does, and channels repeat calls by themselves (chassis.rpc.channel): the
+    repeat waits for the first and gets its answer. Where the first has failed, the repeat goes on from there.
+
+    Args:
+        db: the service's database.
+        organization: whose call it is.
+        request: the message; without a `request_id` a repeat is told from nothing else, and does not join.
+        answer_type: class of the answer.
+        work: the command, which may be run again after it has failed midway, and packs its answer.
+        alone: keeps others from the work meanwhile; told whether to wait for who is at it, or to refuse.
+
+    Raises:
+        AlreadyExistsError: `REQUEST_ID_REUSED`, the id came before with another payload.
+    """
+    with db.transaction(organization) as tx:
+        known = claim(tx, organization, request)
+    if known:
+        return _replayed(answer_type.FromString(known))
+    with alone(known is not None):
+        if known is not None:
+            with db.transaction(organization) as tx:
+                known = claim(tx, organization, request)
+            if known:
+                return _replayed(answer_type.FromString(known))
+        answer = work()
+        with db.transaction(organization) as tx:
+            keep(tx, organization, request, answer.SerializeToString())
     return answer
 
 

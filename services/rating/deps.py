@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -12,6 +13,8 @@ from services.chassis.db import Database
 from services.kernel.clock import Clock
 from services.rating.shared.usage_log import UsageLog
 
+# Half of the threads that serve calls: whoever moves clocks must leave some to those who do not.
+MAX_LONG_CALLS = 16
 # The newest batch number of each shard of the usage-event log.
 ShardPositions = Callable[[], Mapping[int, int]]
 Announce = Callable[[Connection, Any], None]
@@ -31,6 +34,7 @@ class Deps:
         shard_positions: asks ingest how far the usage-event log has come; raises UnavailableError.
         usage_log: replays usage events from ingest.
         clock_followers: services that must have reached a test clock's time before its advance is answered.
+        long_calls: how many calls that may take minutes run at once in this process.
     """
 
     db: Database
@@ -41,3 +45,4 @@ class Deps:
     shard_positions: ShardPositions
     usage_log: UsageLog
     clock_followers: tuple[str, ...] = ("ingest", "entitlements", "margin")
+    long_calls: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_LONG_CALLS))

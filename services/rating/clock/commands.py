@@ -18,6 +18,7 @@ from services.kernel.errors import (
     AbortedError,
     FailedPreconditionError,
     InvalidArgumentError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 from services.kernel.ids import OrganizationId
@@ -34,6 +35,10 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 # The log and the other services answer within a second when they are up; who waits longer should hear why.
 LOG_SECONDS = 20.0
 FOLLOWERS_SECONDS = 30.0
+# A repeat waits for the advance that it repeats as long as the slowest one takes that a front end waits for.
+PATIENCE_SECONDS = 600.0
+# Another organization's advance takes a second or two as a rule.
+SLOT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +75,19 @@ def set_test_clock(deps: Deps, tx: Connection, organization: OrganizationId, now
 
 
 def advance_test_clock(deps: Deps, organization: OrganizationId, to: datetime) -> Advanced:
-    """Move the clock forward; several transactions, each of which may be repeated after a failure.
+    """Move the clock forward, `alone`; several transactions, each of which may be repeated after a failure.
 
     Raises:
         FailedPreconditionError: `ORGANIZATION_NOT_IN_TEST_MODE`.
         InvalidArgumentError: `to` is before the present time, or too far after it.
-        AbortedError: `TEST_CLOCK_BUSY`, another advance is on its way.
         UnavailableError: `TEST_CLOCK_WAITS`, a service did not follow in time; the same call goes on from there.
     """
-    with _alone(deps, organization):
-        _require_forward(deps, organization, to)
-        positions = deps.shard_positions()
-        _wait_for_logs(deps, organization, positions)
-        report = run_due(deps, to, organization)
-        revision = _move(deps, organization, to, positions)
-        _wait_for_followers(deps, organization, revision)
+    _require_forward(deps, organization, to)
+    positions = deps.shard_positions()
+    _wait_for_logs(deps, organization, positions)
+    report = run_due(deps, to, organization)
+    revision = _move(deps, organization, to, positions)
+    _wait_for_followers(deps, organization, revision)
     return Advanced(to, report.closed, report.finalized, report.set_aside)
 
 
@@ -93,21 +96,44 @@ def catch_up(deps: Deps, organization: OrganizationId) -> None:
     with deps.db.transaction(organization) as tx:
         clock = store.clock_of(tx, organization)
     if clock.now is not None:
-        run_due(deps, clock.now, organization)
+        with alone(deps, organization, is_patient=True):
+            run_due(deps, clock.now, organization)
 
 
 @contextmanager
-def _alone(deps: Deps, organization: OrganizationId) -> Iterator[None]:
-    """Hold the organization's advance lock; it dies with the connection of a process that does."""
-    key = f"farebox.test_clock.{organization}"
-    with deps.db.worker_session() as session:
-        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-        if not session.exec_driver_sql(lock, (key,)).scalar_one():
-            raise AbortedError("TEST_CLOCK_BUSY", "another advance of this clock is on its way")
-        try:
+def alone(deps: Deps, organization: OrganizationId, *, is_patient: bool) -> Iterator[None]:
+    """Hold the organization's advance lock; it dies with the connection of a process that does.
+
+    Args:
+        deps: what commands need.
+        organization: whose clock is moved.
+        is_patient: whether to wait for the advance that is on its way.
+
+    Raises:
+        AbortedError: `TEST_CLOCK_BUSY`, another advance is on its way, or has been for as long as anybody waits.
+        ResourceExhaustedError: `TOO_MANY_ADVANCES`, of other organizations.
+    """
+    if not deps.long_calls.acquire(timeout=SLOT_SECONDS):
+        raise ResourceExhaustedError("TOO_MANY_ADVANCES", "as many test clocks are being moved as can be at once")
+    try:
+        with deps.db.worker_session() as session:
+            _lock(session, organization, PATIENCE_SECONDS if is_patient else 0.0)
             yield
-        finally:
-            session.exec_driver_sql("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+    finally:
+        deps.long_calls.release()
+
+
+def _lock(session: Connection, organization: OrganizationId, patience_seconds: float) -> None:
+    """Take the organization's advance lock for as long as the session lasts."""
+
+    def is_locked() -> bool:
+        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+        return bool(session.exec_driver_sql(lock, (f"farebox.test_clock.{organization}",)).scalar_one())
+
+    try:
+        wait_until(is_locked, timeout=patience_seconds, what="another advance")
+    except TimeoutError as error:
+        raise AbortedError("TEST_CLOCK_BUSY", "another advance of this clock is on its way") from error
 
 
 def _require_forward(deps: Deps, organization: OrganizationId, to: datetime) -> None:

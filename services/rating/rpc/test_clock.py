@@ -8,6 +8,7 @@ from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.rating.clock import commands, queries
+from services.rating.clock.convert import advanced_to_pb
 from services.rating.rpc.base import RatingServicer
 from services.wire.values import instant_of, instant_to_pb
 
@@ -32,22 +33,16 @@ class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
 
     @answers
     def AdvanceTestClock(self, request: pb.AdvanceTestClockRequest, context: Context) -> pb.AdvanceTestClockResponse:
-        """Move the clock forward. Several transactions: a request_id without an answer is one to go on with."""
+        """Move the clock forward. Several transactions; a repeat joins the advance that it repeats."""
         organization, to = organization_of(context), instant_of(request, "to")
-        with self.deps.db.transaction(organization) as tx:
-            known = idempotency.claim(tx, organization, request)
-        if known:
-            return pb.AdvanceTestClockResponse.FromString(known)
-        advanced = commands.advance_test_clock(self.deps, organization, to)
-        answer = pb.AdvanceTestClockResponse(
-            now=instant_to_pb(advanced.now),
-            closed_period_count=advanced.closed_periods,
-            finalized_invoice_count=advanced.finalized_invoices,
-            set_aside_count=advanced.set_aside,
+        return idempotency.answer_alone(
+            self.deps.db,
+            organization,
+            request,
+            pb.AdvanceTestClockResponse,
+            lambda: advanced_to_pb(commands.advance_test_clock(self.deps, organization, to)),
+            lambda is_patient: commands.alone(self.deps, organization, is_patient=is_patient),
         )
-        with self.deps.db.transaction(organization) as tx:
-            idempotency.keep(tx, organization, request, answer.SerializeToString())
-        return answer
 
     @answers
     def GetTestClock(self, request: pb.GetTestClockRequest, context: Context) -> pb.GetTestClockResponse:  # noqa: ARG002

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,11 +24,14 @@ from farebox.rating.v1 import (
 from services.chassis.config import Settings
 from services.chassis.follower import Message
 from services.chassis.rpc.errors import error_info
+from services.kernel.errors import UnavailableError
 from services.rating.clock import commands
 from services.rating.consumers import acknowledgement_logs
 from tests.support.rating.server import NOW, Rating, Tenant, running_rating, timestamp
 
 START = datetime(2023, 1, 15, 12, tzinfo=UTC)
+# Far longer than anything here takes, even on a busy machine.
+PATIENCE_SECONDS = 60.0
 State = subscription_pb2.Subscription
 
 
@@ -147,6 +152,58 @@ def test_a_repeated_advance_answers_the_same(tenant: Tenant) -> None:
     first = advance(tenant, NOW, request_id="once")
     assert advance(tenant, NOW, request_id="once") == first
     assert len(tenant.rating.announced("rating.test_clock.advanced")) == 2
+
+
+def test_a_repeat_joins_the_advance_that_is_on_its_way(settings_for: Callable[[str], Settings]) -> None:
+    """A connection ends before a long advance does, and its channel repeats the call: both hear of the one advance."""
+    is_begun, may_go_on = threading.Event(), threading.Event()
+
+    def positions() -> dict[int, int]:
+        is_begun.set()
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        return {}
+
+    with running_rating(settings_for("rating"), shard_positions=positions) as rating, ThreadPoolExecutor(2) as pool:
+        tenant = rating.tenant()
+        set_clock(tenant)
+        first = pool.submit(advance, tenant, NOW, request_id="long")
+        assert is_begun.wait(PATIENCE_SECONDS)
+        repeat = pool.submit(advance, tenant, NOW, request_id="long")
+        assert reason(advance, tenant, NOW) == "TEST_CLOCK_BUSY", "what is no repeat of it hears so at once"
+        assert not repeat.done()
+        may_go_on.set()
+        assert first.result(PATIENCE_SECONDS) == repeat.result(PATIENCE_SECONDS)
+        assert len(rating.announced("rating.test_clock.advanced")) == 2, "set once, and advanced once"
+
+
+def test_a_repeat_goes_on_where_the_first_has_failed(settings_for: Callable[[str], Settings]) -> None:
+    """The log was away: the same request_id is no obstacle to trying again."""
+    failures = iter([True])
+
+    def positions() -> dict[int, int]:
+        if next(failures, False):
+            raise UnavailableError("USAGE_LOG_UNAVAILABLE", "ingest cannot be asked")
+        return {}
+
+    with running_rating(settings_for("rating"), shard_positions=positions) as rating:
+        tenant = rating.tenant()
+        set_clock(tenant)
+        assert advance(tenant, NOW, request_id="again").now == timestamp(NOW), "the channel has tried again by itself"
+
+
+def test_only_so_many_clocks_are_moved_at_once(
+    settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who moves clocks leaves threads to those who do not; and a clock that was moved gives its place back."""
+    monkeypatch.setattr(commands, "SLOT_SECONDS", 0.01)
+    long_calls = threading.BoundedSemaphore(1)
+    with running_rating(settings_for("rating"), long_calls=long_calls) as rating:
+        tenant = rating.tenant()
+        set_clock(tenant)
+        with long_calls:
+            assert reason(advance, tenant, NOW) == "TOO_MANY_ADVANCES"
+        assert advance(tenant, NOW).now == timestamp(NOW)
+        assert long_calls.acquire(blocking=False)
 
 
 def test_who_has_not_come_along_is_named(
