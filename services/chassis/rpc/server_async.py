@@ -100,7 +100,7 @@ class AsyncServer:
         server = grpc.aio.server(
             self.pool,
             maximum_concurrent_rpcs=self._settings.grpc_workers + self._settings.grpc_queue,
-            options=server_options(self._settings),
+            options=server_options(),
         )
         add_servicer(server, health_pb2_grpc.add_HealthServicer_to_server, self._health)
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)

@@ -120,6 +120,21 @@ def change_customer(
     return changed
 
 
+def fix_currency(
+    deps: Deps, tx: Connection, organization: OrganizationId, customer: Customer, currency: str, now: datetime
+) -> Customer:
+    """The customer, which is locked, billed in a currency for good: the first plan or invoice fixes it.
+
+    Raises:
+        FailedPreconditionError: `CURRENCY_MISMATCH`, it is billed in another one.
+    """
+    if customer.currency not in {"", currency}:
+        raise FailedPreconditionError(
+            "CURRENCY_MISMATCH", f"the customer is billed in {customer.currency}, not in {currency}"
+        )
+    return change_customer(deps, tx, organization, customer, {"currency": currency}, now)
+
+
 def _require_taxes(tx: Connection, organization: OrganizationId, codes: Sequence[str], *, known: Sequence[str]) -> None:
     """Refuse codes that a customer newly names and that no tax has; what it named before may be gone meanwhile."""
     there = set(known) | set(taxes_by_code(tx, organization, set(codes) - set(known)))

@@ -13,6 +13,7 @@ from farebox.rating.v1 import (
     catalog_service_pb2,
     coupon_pb2,
     credit_note_pb2,
+    customer_pb2,
     customer_service_pb2,
     invoice_pb2,
     invoice_service_pb2,
@@ -44,7 +45,8 @@ def one_off(billing: Billing, **fields: object) -> invoice_pb2.Invoice:
     item = invoice_service_pb2.CreateOneOffInvoiceRequest.Item(
         name="Setup", units=decimal("2"), unit_amount_cents=5000, code="setup"
     )
-    request = invoice_service_pb2.CreateOneOffInvoiceRequest(external_customer_id="acme", items=[item], **fields)
+    fields = {"external_customer_id": "acme", **fields}
+    request = invoice_service_pb2.CreateOneOffInvoiceRequest(items=[item], **fields)
     return billing.tenant.call(billing.invoicing.CreateOneOffInvoice, request).invoice
 
 
@@ -74,6 +76,21 @@ def test_a_one_off_invoice_is_final_at_once_with_taxes(billing: Billing) -> None
     assert (invoice.issuing_date, invoice.payment_due_date) == ("2024-01-01", "2024-01-15")
     assert invoice.applied_taxes[0].code == "vat"
     assert billing.rebuild(invoice).equal
+
+
+def test_a_customer_is_invoiced_in_one_currency(billing: Billing) -> None:
+    """That of the first plan or invoice: balances, coupons and totals are of one customer in one currency."""
+    billing.subscribe()
+    assert refusal(lambda: one_off(billing, currency="EUR")) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "CURRENCY_MISMATCH",
+    )
+    details = customer_pb2.Customer(external_id="new")
+    request = customer_service_pb2.UpsertCustomerRequest(customer=details)
+    billing.tenant.call(billing.rating.customers.UpsertCustomer, request)
+    first = one_off(billing, external_customer_id="new", currency="EUR")
+    assert (first.currency, first.customer.currency) == ("EUR", "EUR")
+    assert refusal(lambda: one_off(billing, external_customer_id="new", currency="USD"))[1] == "CURRENCY_MISMATCH"
 
 
 def test_a_request_id_makes_a_retry_safe(billing: Billing) -> None:

@@ -16,6 +16,7 @@ from services.kernel.money import ZERO, Currency, currency
 from services.kernel.period import Period
 from services.rating.catalog.store.taxes import TaxLevels, tax_levels
 from services.rating.customers import store as customers
+from services.rating.customers.commands import fix_currency
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
 from services.rating.invoicing.commands.finalize import finalize
@@ -71,12 +72,15 @@ def create_one_off_invoice(
     Raises:
         NotFoundError: `CUSTOMER_UNKNOWN`.
         InvalidArgumentError: the items or the currency.
+        FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
     """
     _check_items(items)
     seller = organizations.organization(tx, organization)
-    customer = customers.customer(tx, organization, external_customer_id)
+    customer = customers.customer(tx, organization, external_customer_id, lock=True)
     at = now_of(deps, tx, organization)
-    draft = _draft(seller, customer, currency(currency_code or customer.currency or seller.default_currency), at)
+    in_currency = currency(currency_code or customer.currency or seller.default_currency)
+    customer = fix_currency(deps, tx, organization, customer, in_currency.code, at)
+    draft = _draft(seller, customer, in_currency, at)
     named = {code for item in items for code in item.tax_codes}
     taxes = tax_levels(tx, organization, named | set(customer.tax_codes))
     fees = [_item_fee(index, item, _taxes(index, item, customer, taxes), draft) for index, item in enumerate(items)]

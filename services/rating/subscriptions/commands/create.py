@@ -14,7 +14,7 @@ from services.rating.agreements.billing_outcome import NOTHING_BILLED
 from services.rating.agreements.subscription import Subscription
 from services.rating.agreements.subscription_change import NewSubscription, Reuse, SubscriptionChange
 from services.rating.catalog.store.plans import plan_for_sale
-from services.rating.customers.commands import change_customer, find_or_create_customer
+from services.rating.customers.commands import find_or_create_customer, fix_currency
 from services.rating.customers.customer import Customer
 from services.rating.deps import Deps
 from services.rating.organizations import store as organizations
@@ -144,11 +144,7 @@ def _billable_customer(
     """The customer, whose currency its first plan fixes."""
     currency = version.plan.currency.code
     customer = find_or_create_customer(deps, tx, organization, external_id, {"currency": currency}, now).customer
-    if customer.currency not in {"", currency}:
-        raise FailedPreconditionError(
-            "CURRENCY_MISMATCH", f"the customer is billed in {customer.currency}, the plan is priced in {currency}"
-        )
-    return change_customer(deps, tx, organization, customer, {"currency": currency}, now)
+    return fix_currency(deps, tx, organization, customer, currency, now)
 
 
 def _agreement(
