@@ -12,7 +12,7 @@ from decimal import Decimal
 from services.kernel.cadence import local_date
 from services.kernel.money import ZERO
 from services.kernel.period import Period
-from services.rating.pricing.aggregation import Aggregate, DailySum, WeightedSum, empty_aggregate
+from services.rating.pricing.aggregation import Aggregate, DailySum, Sum, WeightedSum, empty_aggregate
 from services.rating.pricing.charges import ChargeModel, Percentage, Transactions, Usage
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.proration import DayShare, day_share
@@ -71,5 +71,15 @@ class ChargeUsage:
         if isinstance(aggregate, WeightedSum):
             units = aggregate.units_over(window.period, window.nominal)
         elif isinstance(aggregate, DailySum):
-            steps = aggregate.steps(window.share, local_date(window.nominal.start, window.timezone))
-        return Usage(metric.round_units(units), aggregate.event_count, self.transactions, steps, self.precise_amount)
+            first_day = local_date(window.nominal.start, window.timezone)
+            steps = aggregate.steps(window.share, first_day, metric.round_units)
+        rounded = metric.round_units(units)
+        return Usage(
+            units=rounded,
+            event_count=aggregate.event_count,
+            carried=aggregate.carried if isinstance(aggregate, Sum) else ZERO,
+            rounding=rounded - units,
+            transactions=self.transactions,
+            steps=steps,
+            precise_amount=self.precise_amount,
+        )

@@ -30,8 +30,9 @@ from services.rating.pricing.charges import (
     Volume,
     price,
 )
-from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement
+from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
 from services.rating.pricing.proration import day_share
+from tests.support.rating.usage import used
 
 D = Decimal
 START = datetime(2024, 2, 1, tzinfo=UTC)
@@ -161,18 +162,23 @@ def test_graduated_units_are_priced_once(steps: tuple[Tier, ...], units: Decimal
     assert more * cheapest <= whole - part <= more * dearest
 
 
-def percentage_usage(model: Percentage, events: Sequence[Measurement]) -> Usage:
-    """Usage of a percentage with all its transactions."""
-    total = sum((event.number for event in events), D(0))
-    return Usage(total, len(events), Transactions(model.terms).add(events))
+roundings = st.none() | st.builds(Rounding, st.sampled_from(RoundingFunction), st.integers(-2, 2))
 
 
-@given(percentages, event_lists(least="0"))
-def test_a_bound_that_never_binds_changes_nothing(model: Percentage, events: list[Measurement]) -> None:
-    """Neither a maximum above every transaction nor a minimum of nothing."""
+@given(percentages, event_lists(least="0"), roundings, st.just(D(0)) | amounts)
+def test_a_bound_that_never_binds_changes_nothing(
+    model: Percentage, events: list[Measurement], rounding: Rounding | None, carried: Decimal
+) -> None:
+    """Neither a maximum above every transaction nor a minimum of nothing, however the metric rounds."""
+    metric = BillableMetric("m", Aggregation.SUM, "n", recurring=True, rounding=rounding)
     bounded = replace(model, per_transaction_min_amount=D(0), per_transaction_max_amount=D(10_000_000))
-    unbounded = price(model, percentage_usage(model, events)).amount
-    assert price(bounded, percentage_usage(bounded, events)).amount == unbounded
+    amounts_of = []
+    for each in (model, bounded):
+        state = used(metric, each, events)
+        assert isinstance(state.aggregate, Sum)
+        state = replace(state, aggregate=replace(state.aggregate, carried=carried))
+        amounts_of.append(price(each, state.usage(metric, WINDOW)).amount)
+    assert amounts_of[0] == amounts_of[1]
 
 
 @given(percentages, st.none() | amounts, amounts, event_lists(least="0"), pieces, shuffles)
@@ -189,7 +195,7 @@ def test_transactions_add_up_in_any_order_and_grouping(
     for pile in split(shuffled, dealt):
         piled = piled.add(pile)
     assert piled == whole
-    assert price(model, Usage(D(0), 0, whole)).amount == sum(in_order(model, events), D(0))
+    assert price(model, Usage(D(0), transactions=whole)).amount == sum(in_order(model, events), D(0))
 
 
 def in_order(model: Percentage, events: Sequence[Measurement]) -> list[Decimal]:

@@ -16,7 +16,7 @@ from services.rating.pricing.aggregation import (
     WeightedSum,
     empty_aggregate,
 )
-from services.rating.pricing.metric import Aggregation, Measurement
+from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
 from services.rating.pricing.proration import DayShare
 
 START = datetime(2024, 2, 1, tzinfo=UTC)
@@ -99,6 +99,19 @@ def test_daily_sum_steps() -> None:
     cut = state.steps(DayShare(0, 14, 29), first_day)
     # The 15th is the day of a change of plan: what came on it is the old plan's, and held for none of its days.
     assert [(step.units, step.prorated_units) for step in cut] == [(29, 14), (2, 0), (29, 0)]
+
+
+def test_the_metric_rounds_the_level_of_each_day() -> None:
+    """0.4 is nothing on the 1st, 0.8 one unit from the 2nd on; what came before the billed days opens them."""
+    state = DailySum("UTC").add([at(1, "0.4"), at(2, "0.4", event_id="x"), at(4, "0.1", event_id="y")])
+    first_day, metric = (
+        START.date(),
+        BillableMetric("m", Aggregation.SUM, "n", rounding=Rounding(RoundingFunction.ROUND)),
+    )
+    steps = state.steps(DayShare(0, 29, 29), first_day, metric.round_units)
+    assert [(step.units, step.prorated_units) for step in steps] == [(1, Decimal(28) / 29)]
+    late = state.steps(DayShare(10, 29, 29), first_day, metric.round_units)
+    assert [(step.units, step.prorated_units) for step in late] == [(1, Decimal(19) / 29)]
 
 
 def test_daily_sum_uses_local_days() -> None:

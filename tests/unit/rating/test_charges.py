@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from services.kernel.errors import InvalidArgumentError
+from services.kernel.period import Period
+from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.charges import (
     CHARGE_MODELS,
     ChargeModel,
@@ -18,6 +21,7 @@ from services.rating.pricing.charges import (
     Package,
     Percentage,
     PercentageTier,
+    Priced,
     Standard,
     Tier,
     Transactions,
@@ -26,9 +30,13 @@ from services.rating.pricing.charges import (
     model_name,
     price,
 )
-from services.rating.pricing.metric import Measurement
+from services.rating.pricing.metric import Aggregation, BillableMetric, Measurement, Rounding, RoundingFunction
+from tests.support.rating.usage import used
 
 D = Decimal
+NOON = datetime(2024, 2, 1, 12, tzinfo=UTC)
+FEBRUARY = Period(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
+WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY)
 TIERS = (Tier(D(10), D("1.5"), D(2)), Tier(D(20), D(1), D(3)), Tier(None, D("0.5")))
 
 
@@ -93,7 +101,7 @@ def transactions(model: Percentage, *values: str) -> Usage:
         Measurement(f"e{number}", start + timedelta(minutes=number), D(value)) for number, value in enumerate(values)
     ]
     total = sum(map(D, values), D(0))
-    return Usage(total, len(values), Transactions(model.terms).add(measured))
+    return Usage(total, len(values), transactions=Transactions(model.terms).add(measured))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +160,43 @@ def test_percentage_needs_what_it_needs() -> None:
     assert bounded.needs_transactions
     with pytest.raises(ValueError, match="transactions"):
         price(bounded, Usage(D(100), 3))
+
+
+def test_the_metrics_rounding_is_value_paid_by_rate() -> None:
+    """Three transactions of 0.4 are 1.2, which the metric makes 1: ten per cent of 1, with and without bounds."""
+    metric = BillableMetric("m", Aggregation.SUM, "n", rounding=Rounding(RoundingFunction.ROUND))
+    events = [Measurement(f"e{number}", NOON, D("0.4")) for number in range(3)]
+
+    def priced(model: Percentage) -> Priced:
+        return price(model, used(metric, model, events).usage(metric, WINDOW))
+
+    for model in (
+        Percentage(D(10)),
+        Percentage(D(10), per_transaction_max_amount=D(1000)),
+        Percentage(D(10), per_transaction_min_amount=D("0.01")),
+    ):
+        assert [(line.description, line.amount) for line in priced(model).lines] == [
+            ("share of the value", D("0.12")),
+            ("rounding of the metric", D("-0.02")),
+        ]
+    assert priced(Percentage(D(10), free_amount=D(1))).amount == 0, "the rounding takes no more than was paid"
+    assert priced(Percentage(D(10), D(1), per_transaction_max_amount=D(1))).amount == 3, "no value is paid by rate"
+
+
+def test_what_is_carried_is_value_before_all_transactions() -> None:
+    """It uses the free amount up, is no transaction of its own, and bounds do not meet it."""
+    model = Percentage(D(10), D(1), free_amount=D(100), per_transaction_max_amount=D("1.5"))
+    usage = replace(transactions(model, "80", "4"), units=D(114), carried=D(30))
+    assert [(line.description, line.units, line.amount) for line in price(model, usage).lines] == [
+        ("free allowance", 100, 0),
+        ("share of the value", 4, D("0.4")),
+        ("fixed part of each transaction", 1, 1),
+        ("transactions at the maximum", 1, D("1.5")),
+    ]
+    used_up = replace(usage, units=D(234), carried=D(150))
+    assert price(model, used_up).amount == 5 + D("1.5") + D("1.4")
+    counted = Percentage(D(10), free_events=1)
+    assert price(counted, replace(transactions(counted, "80", "10"), units=D(120), carried=D(30))).amount == 3 + 1
 
 
 def test_voiding_a_transaction() -> None:

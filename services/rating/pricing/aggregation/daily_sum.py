@@ -6,7 +6,8 @@ at most 366 numbers a period, whatever the number of events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -41,22 +42,34 @@ class DailySum(Aggregate):
         """The running value, each change at its full size."""
         return self._running_value() + ZERO
 
-    def steps(self, share: DayShare, first_day: date) -> tuple[Step, ...]:
-        """The changes in order, each with its share of the full period from its own day on.
+    def steps(
+        self, share: DayShare, first_day: date, round_units: Callable[[Decimal], Decimal] = operator.pos
+    ) -> tuple[Step, ...]:
+        """How the level of each day changes, in order, with the share of the full period from that day on.
 
-        A change on the day of a change of plan is held for none of the old plan's days: that day is the new plan's.
+        What changes before the days that are billed opens them. A change on the day of a change of plan is held for
+        none of the old plan's days: that day is the new plan's.
 
         Args:
             share: the days of the full period that are billed.
             first_day: the full period's first day.
+            round_units: the metric's rounding, which applies to the level.
         """
-        changes = [(share.first_day, self.carried)]
-        changes += [((day - first_day).days, units) for day, units in sorted(self.days.items())]
-        return tuple(
-            Step(units, units * max(0, share.end_day - max(number, share.first_day)) / share.days_in_period)
-            for number, units in changes
-            if units
-        )
+        opening, later = self.carried, []
+        for day, units in sorted(self.days.items()):
+            number = (day - first_day).days
+            if number < share.first_day:
+                opening = exact_sum(opening, units)
+            else:
+                later.append((number, units))
+        steps, exact, level = [], ZERO, ZERO
+        for number, units in [(share.first_day, opening), *later]:
+            exact, before = exact_sum(exact, units), level
+            level = round_units(exact)
+            if change := level - before:
+                held_days = max(0, share.end_day - number)
+                steps.append(Step(change, change * held_days / share.days_in_period))
+        return tuple(steps)
 
     def add(self, measurements: Iterable[Measurement]) -> DailySum:
         """The state with more events."""

@@ -62,7 +62,7 @@ def price(model: ChargeModel, usage: Usage) -> Priced:
     if usage.steps is not None and isinstance(model, Standard | Graduated):
         return Priced.of(model.prorated_lines(usage.steps), usage.units)
     if isinstance(model, Percentage):
-        lines = model.lines(usage.units, usage.event_count, usage.transactions)
+        lines = model.lines(usage)
     elif isinstance(model, Dynamic):
         lines = model.lines(usage.units, usage.precise_amount)
     else:

@@ -9,15 +9,16 @@ from services.kernel.checks import inside
 from services.kernel.money import ZERO
 from services.rating.pricing.charges.checks import require_positive, require_price
 from services.rating.pricing.charges.priced import Line, unit_line
-from services.rating.pricing.charges.transactions import PaidTransactions, Transactions, TransactionTerms
+from services.rating.pricing.charges.transactions import PaidTransactions, TransactionTerms
+from services.rating.pricing.charges.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
     """A share of the value, transaction by transaction. A bound that never binds changes nothing.
 
-    The metric's rounding applies to the units that are shown; with an allowance or bounds each transaction is
-    paid on its own exact value.
+    The metric rounds the aggregate, not a transaction: what its rounding adds or takes is value like that which is paid
+    by rate. What a recurring metric brings into a period is value without a transaction, before all of them.
 
     Attributes:
         rate_percent: share of the value, e.g. 2.9.
@@ -69,20 +70,23 @@ class Percentage:
         """Whether units and their number of events are not enough, and a store must keep `Transactions`."""
         return self.terms.has_allowance or self.terms.has_bounds
 
-    def lines(self, units: Decimal, event_count: int, transactions: Transactions | None) -> tuple[Line, ...]:
-        """Lines for the free value, the share, the fixed parts, and the transactions at either bound.
+    def lines(self, usage: Usage) -> tuple[Line, ...]:
+        """Lines for the free value, the share, the metric's rounding, the fixed parts, and what meets either bound.
 
         Raises:
             ValueError: the charge needs transactions and the caller kept none, which is a programming error.
         """
-        if transactions is None:
-            if self.needs_transactions:
-                raise ValueError("a percentage with an allowance or bounds is priced on its transactions")
-            free, paid = ZERO, PaidTransactions(regular_count=event_count, regular_value=units)
+        if usage.transactions is not None:
+            free, paid = usage.transactions.settle(usage.carried)
+        elif self.needs_transactions:
+            raise ValueError("a percentage with an allowance or bounds is priced on its transactions")
         else:
-            free, paid = transactions.settle()
+            free, paid = ZERO, PaidTransactions(0, 0, usage.event_count, usage.units - usage.rounding)
+        rate = self.rate_percent.scaleb(-2)
         lines = [unit_line("free allowance", free, ZERO)] if free else []
-        lines.append(unit_line("share of the value", paid.regular_value, self.rate_percent.scaleb(-2)))
+        lines.append(unit_line("share of the value", paid.regular_value, rate))
+        if rounding := _rounding(usage, paid):
+            lines.append(unit_line("rounding of the metric", rounding, rate))
         for name, count, amount in (
             ("fixed part of each transaction", paid.regular_count, self.fixed_amount),
             ("transactions at the minimum", paid.minimum_count, self.per_transaction_min_amount),
@@ -91,3 +95,11 @@ class Percentage:
             if count and amount:
                 lines.append(unit_line(name, Decimal(count), amount))
         return tuple(lines)
+
+
+def _rounding(usage: Usage, paid: PaidTransactions) -> Decimal:
+    """How much value the metric's rounding adds to that which is paid by rate, or takes from it: at most all of it."""
+    if not (paid.regular_count or paid.regular_value):
+        return ZERO
+    least = min(paid.regular_value, ZERO)
+    return max(paid.regular_value + usage.rounding, least) - paid.regular_value

@@ -137,11 +137,20 @@ class Transactions:
             return replace(self, earliest=tuple(each for each in self.earliest if each != voided))
         return replace(self, later=self.later.minus(self._paid_as(voided.value)))
 
-    def settle(self) -> tuple[Decimal, PaidTransactions]:
-        """The value that is free, and everything that is paid."""
-        free, paid, used = ZERO, self.later, ZERO
-        for transaction in self.earliest:
-            left = transaction.value if self.terms.free_amount is None else self.terms.free_amount - used
+    def settle(self, carried: Decimal = ZERO) -> tuple[Decimal, PaidTransactions]:
+        """The value that is free, and everything that is paid.
+
+        Args:
+            carried: value that was there before the first transaction; it uses a free amount up first.
+        """
+        terms, used = self.terms, max(ZERO, carried)
+        free = ZERO if terms.free_amount is None else min(carried, terms.free_amount)
+        paid = self.later.plus(PaidTransactions(regular_value=carried - free))
+        for number, transaction in enumerate(self.earliest):
+            if terms.ends_allowance(number, used):
+                paid = paid.plus(self._paid_as(transaction.value))
+                continue
+            left = transaction.value if terms.free_amount is None else terms.free_amount - used
             used += max(ZERO, transaction.value)
             free += min(transaction.value, left)
             if transaction.value > left:

@@ -29,6 +29,8 @@ class Usage:
     Attributes:
         units: the aggregated quantity after the metric's rounding.
         event_count: how many events it came from.
+        carried: the part of the quantity that a recurring metric brought into the period: value without an event.
+        rounding: what the metric's rounding added to the exact quantity, or took from it.
         transactions: what a percentage with an allowance or per-transaction bounds needs; None for all
             others.
         steps: changes of the running value in order, when the charge is prorated; None otherwise.
@@ -37,6 +39,8 @@ class Usage:
 
     units: Decimal
     event_count: int = 0
+    carried: Decimal = ZERO
+    rounding: Decimal = ZERO
     transactions: Transactions | None = None
     steps: tuple[Step, ...] | None = None
     precise_amount: Decimal = ZERO
