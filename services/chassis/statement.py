@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_NOT_GIVEN: tuple[Any, ...] = (None, "", [], ())
+
 
 class Filtered:
     """SQL with a place `{filters}` for conditions, each under the name of the value that it needs."""
@@ -25,8 +27,8 @@ class Filtered:
         self._conditions = conditions
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """The statement with the conditions whose value is there and not empty."""
-        return self._with(name for name in self._conditions if values.get(name))
+        """The statement with the conditions whose value is there and not empty; zero and false are values."""
+        return self._with(name for name in self._conditions if values.get(name) not in _NOT_GIVEN)
 
     def variants(self) -> Iterator[str]:
         """The statement without any condition, with each alone, and with all: what there is to get wrong."""

@@ -164,6 +164,12 @@ class Agreement:
                 external_customer_id=external_customer_id,
             )
 
+    def without_taxes(self) -> Agreement:
+        """The agreement as if nothing of it were taxed."""
+        charges = tuple(replace(charge, taxes=()) for charge in self.plan.charges)
+        plan = replace(self.plan, taxes=(), charges=charges)
+        return replace(self, plan_version=replace(self.plan_version, plan=plan))
+
     def moved(self, subscription: Subscription) -> Agreement:
         """The agreement after a verb moved its subscription."""
         return replace(self, subscription=subscription)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from farebox.rating.v1 import catalog_service_pb2
 from farebox.rating.v1 import subscription_pb2 as pb
 from farebox.rating.v1 import subscription_service_pb2 as service_pb2
@@ -19,6 +21,8 @@ from services.rating.agreements.subscription_change import NewSubscription, Reus
 from services.rating.catalog.convert.plans import plan_to_pb
 from services.rating.shared.subscription_state import SubscriptionState
 from services.wire.values import instant_or_none_of, instant_to_pb, page_to_pb, period_to_pb
+
+C = TypeVar("C", service_pb2.ChangeSubscriptionPlanRequest, service_pb2.CancelSubscriptionRequest)
 
 # Keyed by number: an enum on the wire is one, and may be one that we do not know.
 _STATES: dict[int, SubscriptionState] = {
@@ -86,6 +90,14 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
         change_existing=message.change_existing,
         reuse=reuse,
     )
+
+
+def checked(request: C) -> C:
+    """A change or cancellation, or a refusal that names its words that nobody knows."""
+    with inside() as checks:
+        checks(timing_from_pb, request.timing)
+        checks(resolution_from_pb, request.credit_action)
+    return request
 
 
 def timing_from_pb(timing: int) -> ChangeTiming:

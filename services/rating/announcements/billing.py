@@ -22,7 +22,9 @@ _REVENUE_KINDS = {
 
 
 def _invoice_changed(event: InvoiceChanged) -> Encoded:
-    body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=invoice_to_pb(event.invoice))
+    # Whether it is overdue is for whoever asks later; what changed is told as of when the invoice was made.
+    invoice = invoice_to_pb(event.invoice, event.invoice.created_at)
+    body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=invoice)
     return announcement(body)
 
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from services.kernel.cadence import local_date
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId
 from services.kernel.money import ZERO, Currency
 from services.rating.invoicing import credit_amounts
 from services.rating.invoicing.credit_amounts import CreditableFee, CreditableInvoice, CreditAmounts, CreditNoteState
 from services.rating.invoicing.invoice import Invoice, InvoiceState
+
+# As many decimals as people are shown of a rate.
+RATE_DECIMALS = 5
+
+
+class CreditState(StrEnum):
+    """Where the credit of a credit note stands."""
+
+    AVAILABLE = "available"
+    CONSUMED = "consumed"
+    VOIDED = "voided"
 
 
 class CreditReason(StrEnum):
@@ -43,6 +55,7 @@ class CreditNote:
         fee_ids: the credited fees, in the order of the amounts' items.
         created_at: when it was given.
         voided_at: when what was left of it was taken back.
+        timezone: zone the invoice's days are counted in.
     """
 
     organization_id: OrganizationId
@@ -59,11 +72,34 @@ class CreditNote:
     fee_ids: tuple[FeeId, ...]
     created_at: datetime
     voided_at: datetime | None = None
+    timezone: str = "UTC"
 
     @property
     def number(self) -> str:
         """The number for people; empty while it is only estimated."""
         return f"{self.invoice_number}-CN{self.sequence}" if self.sequence else ""
+
+    @property
+    def credit_state(self) -> CreditState | None:
+        """Where its credit stands; None where nothing of it reduces later invoices."""
+        if not self.amounts.credit_amount_cents:
+            return None
+        if self.is_voided:
+            return CreditState.VOIDED
+        return CreditState.AVAILABLE if self.amounts.balance_amount_cents else CreditState.CONSUMED
+
+    @property
+    def taxes_rate_percent(self) -> Decimal:
+        """Percent of all its taxes together; it may hold fees of several rates, so the amounts are what counts."""
+        if not self.amounts.sub_total_amount_cents:
+            return ZERO
+        share = Decimal(self.amounts.taxes_amount_cents) / Decimal(self.amounts.sub_total_amount_cents)
+        return round(share.scaleb(2), RATE_DECIMALS)
+
+    @property
+    def issuing_date(self) -> date:
+        """The customer's day on which it was given."""
+        return local_date(self.created_at, self.timezone)
 
     @property
     def is_voided(self) -> bool:

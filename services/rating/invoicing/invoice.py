@@ -5,7 +5,7 @@ draft ──refresh──▶ draft ──finalize──▶ finalized ──void�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from services.kernel.period import Period
 from services.rating.customers.customer import Customer
 from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.totals import NO_TOTALS, Totals
+from services.rating.pricing.fee import FeeKind
 
 
 class InvoiceKind(StrEnum):
@@ -119,6 +120,29 @@ class Invoice:
         return self.totals.total_amount_cents - self.paid_amount_cents
 
     @property
+    def due_amount_cents(self) -> int:
+        """What is asked for and not yet paid, in minor units; nothing of a draft or a voided invoice."""
+        return self.open_amount_cents if self.state is InvoiceState.FINALIZED else 0
+
+    def is_overdue(self, at: datetime) -> bool:
+        """Whether something is due and the day it was due has passed for the customer; that day itself is in time."""
+        return self.due_amount_cents > 0 and local_date(at, self.timezone) > self.payment_due_date
+
+    @property
+    def net_payment_term_days(self) -> int:
+        """Days from issue until it is due."""
+        return (self.payment_due_date - self.issuing_date).days
+
+    @property
+    def billed_subscriptions(self) -> tuple[BilledSubscription, ...]:
+        """What it bills of each subscription, in the order of the fees; what corrects earlier periods is left out."""
+        by_subscription: dict[SubscriptionId, list[InvoiceFee]] = {}
+        for fee in self.fees:
+            if fee.fee.subscription_id is not None and fee.fee.kind is not FeeKind.ADJUSTMENT:
+                by_subscription.setdefault(fee.fee.subscription_id, []).append(fee)
+        return tuple(BilledSubscription.of(fees) for fees in by_subscription.values())
+
+    @property
     def subscription_ids(self) -> tuple[SubscriptionId, ...]:
         """The subscriptions on it, in the order of the fees."""
         known = (self.terms.subscription_id, *(each.fee.subscription_id for each in self.fees))
@@ -128,6 +152,45 @@ class Invoice:
         """The invoice with these fees, each with its own shares of coupons and taxes, and what they come to."""
         shared = zip(fees, totals.coupon_amounts, strict=True)
         return replace(self, fees=tuple(fee.with_share(amount, self.currency) for fee, amount in shared), totals=totals)
+
+
+@dataclass(frozen=True, slots=True)
+class BilledSubscription:
+    """What an invoice bills of one subscription.
+
+    Attributes:
+        subscription_id, external_id: the subscription, by Farebox id and by the organization's.
+        plan_code: the plan.
+        base_period, usage_period: the spans of base price and usage; None where none is billed.
+    """
+
+    subscription_id: SubscriptionId | None
+    external_id: str
+    plan_code: str
+    base_period: Period | None
+    usage_period: Period | None
+
+    @classmethod
+    def of(cls, fees: Sequence[InvoiceFee]) -> BilledSubscription:
+        """What fees of one subscription, at least one, bill of it."""
+        first = fees[0]
+        return cls(
+            first.fee.subscription_id,
+            first.external_subscription_id,
+            first.fee.plan_code,
+            _span(fee.fee.period for fee in fees if fee.fee.kind is FeeKind.SUBSCRIPTION),
+            _span(fee.fee.period for fee in fees if fee.fee.kind in {FeeKind.CHARGE, FeeKind.TRUE_UP}),
+        )
+
+
+def _span(periods: Iterable[Period]) -> Period | None:
+    known = list(periods)
+    return Period(min(each.start for each in known), max(each.end for each in known)) if known else None
+
+
+def first_given(*levels: int | None) -> int:
+    """The first number that is given: the customer's own, else its plan's, else the organization's, which always is."""
+    return next(level for level in levels if level is not None)
 
 
 def refresh(invoice: Invoice, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:

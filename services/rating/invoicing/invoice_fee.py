@@ -6,20 +6,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from services.kernel.ids import FeeId
+from services.kernel.ids import FeeId, new_id
 from services.kernel.money import ZERO, Currency
+from services.rating.pricing.charge_filter import Conditions
 from services.rating.pricing.fee import Fee
+from services.rating.pricing.metric import Aggregation
+from services.rating.pricing.tax import Tax
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """The fixed predicate of what a fee counted, with count, sum and digest of the events.
 
+    What is for people is kept in the words of the day: a metric may be renamed later, the fee is not.
+
     Attributes:
         period_start: start of the billing period whose usage was counted; None for a fee without usage.
-        metric_id, metric_version: the metric it was counted with.
-        charge_model: name of the charge model.
-        filter_name: what the filter that matched is called.
+        metric_id, metric_version, metric_name, aggregation: the metric it was counted with.
+        charge_code, charge_model: code of the charge within its plan, and name of its model.
+        filter_name, filter_values: what the filter that matched is called, and the values by property that it asks for.
         shard, watermark: shard of the log, and the last batch of it that was counted.
         event_count: events counted.
         units: their aggregate.
@@ -36,6 +41,10 @@ class Proof:
     event_count: int = 0
     units: Decimal = ZERO
     digest: int = 0
+    metric_name: str = ""
+    aggregation: Aggregation | None = None
+    charge_code: str = ""
+    filter_values: Conditions = ()
 
 
 NO_USAGE = Proof()
@@ -49,6 +58,12 @@ class ProvenFee:
     proof: Proof = NO_USAGE
 
 
+def new_fee(proven: ProvenFee, external_subscription_id: str, *, fee_id: FeeId | None = None) -> InvoiceFee:
+    """A fee that comes onto an invoice, with an identity of its own unless one is given."""
+    identity = FeeId(new_id()) if fee_id is None else fee_id
+    return InvoiceFee(identity, proven.fee, proven.proof, external_subscription_id=external_subscription_id)
+
+
 @dataclass(frozen=True, slots=True)
 class InvoiceFee:
     """A fee on an invoice.
@@ -59,6 +74,7 @@ class InvoiceFee:
         proof: what it counted.
         coupons_amount: exact amount that coupons took off it, in major units.
         taxes_amount_cents: its own share of the taxes, rounded by itself; only a whole invoice's taxes are due.
+        external_subscription_id: the subscription by the organization's id; empty for a one-off item.
     """
 
     fee_id: FeeId
@@ -66,6 +82,7 @@ class InvoiceFee:
     proof: Proof = NO_USAGE
     coupons_amount: Decimal = ZERO
     taxes_amount_cents: int = 0
+    external_subscription_id: str = ""
 
     @property
     def taxes_rate_percent(self) -> Decimal:
@@ -76,6 +93,10 @@ class InvoiceFee:
         """The fee with what coupons take off it, and its own taxes on the rest."""
         if not coupons_amount and not self.fee.taxes and not self.coupons_amount and not self.taxes_amount_cents:
             return self
-        base = currency.to_major(self.fee.amount_cents) - coupons_amount
-        taxes_amount_cents = sum(currency.to_minor(tax.of(base)) for tax in self.fee.taxes)
-        return replace(self, coupons_amount=coupons_amount, taxes_amount_cents=taxes_amount_cents)
+        shared = replace(self, coupons_amount=coupons_amount)
+        return replace(shared, taxes_amount_cents=sum(amount for _, amount in shared.taxes(currency)))
+
+    def taxes(self, currency: Currency) -> tuple[tuple[Tax, int], ...]:
+        """Its taxes, each with its amount by itself in minor units."""
+        base = currency.to_major(self.fee.amount_cents) - self.coupons_amount
+        return tuple((tax, currency.to_minor(tax.of(base))) for tax in self.fee.taxes)

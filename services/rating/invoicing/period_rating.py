@@ -104,19 +104,23 @@ def _says_nothing(charge: Charge, fee: Fee, window: Window) -> bool:
 def _proof(
     charge: Charge, metric: MetricVersion, fee: Fee, kept: UsageAggregate | None, watermarks: Mapping[int, int]
 ) -> Proof:
-    filter_name = next((each.description or each.key for each in charge.filters if each.key == fee.filter_key), "")
+    matched = next((each for each in charge.filters if each.key == fee.filter_key), None)
     shard = kept.shard if kept else 0
     return Proof(
         period_start=fee.period.start,
         metric_id=metric.metric_id,
         metric_version=metric.version,
         charge_model=model_name(charge.model_for(fee.filter_key)),
-        filter_name=filter_name,
+        filter_name=matched.description or matched.key if matched else "",
         shard=shard,
         watermark=watermarks.get(shard, 0) if kept else 0,
         event_count=kept.event_count if kept else 0,
         units=fee.units,
         digest=kept.digest if kept else 0,
+        metric_name=metric.name,
+        aggregation=metric.definition.aggregation,
+        charge_code=charge.code,
+        filter_values=matched.conditions if matched else (),
     )
 
 

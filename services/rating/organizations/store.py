@@ -29,16 +29,16 @@ def insert_organization(tx: Connection, organization: Organization) -> None:
     tx.execute(ORGANIZATIONS.insert().values(asdict(organization)))
 
 
-def organization(tx: Connection, organization_id: OrganizationId, *, lock: bool = False) -> Organization:
+def organization(tx: Connection, organization: OrganizationId, *, lock: bool = False) -> Organization:
     """The organization with this id; with `lock`, nobody else changes it until the transaction ends.
 
     Raises:
         NotFoundError: `ORGANIZATION_UNKNOWN`.
     """
-    statement = sa.select(ORGANIZATIONS).where(ORGANIZATIONS.c.organization_id == organization_id)
+    statement = sa.select(ORGANIZATIONS).where(ORGANIZATIONS.c.organization_id == organization)
     row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
     if row is None:
-        raise NotFoundError("ORGANIZATION_UNKNOWN", "no organization has this id", organization_id=organization_id)
+        raise NotFoundError("ORGANIZATION_UNKNOWN", "no organization has this id", organization_id=organization)
     return _organization(row)
 
 
@@ -64,9 +64,9 @@ def _organization(row: Row[Any]) -> Organization:
     )
 
 
-def next_number(tx: Connection, organization_id: OrganizationId, name: str) -> int:
+def next_number(tx: Connection, organization: OrganizationId, name: str) -> int:
     """The next running number of this name, from 1; the counter is locked until the transaction ends."""
-    statement = insert(COUNTERS).values(organization_id=organization_id, name=name, last_number=1)
+    statement = insert(COUNTERS).values(organization_id=organization, name=name, last_number=1)
     statement = statement.on_conflict_do_update(
         index_elements=[COUNTERS.c.organization_id, COUNTERS.c.name],
         set_={"last_number": COUNTERS.c.last_number + 1},
@@ -96,19 +96,19 @@ def api_key_by_digest(tx: Connection, digest: bytes) -> ApiKey | None:
     return _api_key(row) if row is not None else None
 
 
-def list_api_keys(tx: Connection, organization_id: OrganizationId, page: Page) -> Listed[ApiKey]:
+def list_api_keys(tx: Connection, organization: OrganizationId, page: Page) -> Listed[ApiKey]:
     """The organization's keys, newest first."""
-    statement = sa.select(API_KEYS).where(API_KEYS.c.organization_id == organization_id)
+    statement = sa.select(API_KEYS).where(API_KEYS.c.organization_id == organization)
     return read_list(tx, statement, API_KEYS.c.id, page, _api_key, newest_first=True)
 
 
-def revoke_api_key(tx: Connection, organization_id: OrganizationId, api_key_id: str, at: datetime) -> ApiKey:
+def revoke_api_key(tx: Connection, organization: OrganizationId, api_key_id: str, at: datetime) -> ApiKey:
     """End a key's life; one that is revoked already keeps its first instant.
 
     Raises:
         NotFoundError: `API_KEY_UNKNOWN`.
     """
-    own = (API_KEYS.c.organization_id == organization_id) & (API_KEYS.c.id == api_key_id)
+    own = (API_KEYS.c.organization_id == organization) & (API_KEYS.c.id == api_key_id)
     ended = API_KEYS.update().where(own).values(revoked_at=sa.func.coalesce(API_KEYS.c.revoked_at, at))
     row = tx.execute(ended.returning(API_KEYS)).first()
     if row is None:

@@ -11,6 +11,8 @@ from services.rating.pricing.charges import ChargeModel
 from services.rating.pricing.metric import property_text
 
 Group = tuple[tuple[str, str], ...]
+# Accepted values by property.
+Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class ChargeFilter:
     """
 
     key: str
-    conditions: tuple[tuple[str, tuple[str, ...]], ...]
+    conditions: Conditions
     model: ChargeModel
     description: str = ""
 

@@ -97,6 +97,11 @@ class Fee:
         return cls(kind, period, priced.amount, amount_cents, priced.units, event_count, priced.lines)
 
     @property
+    def item_code(self) -> str:
+        """The organization's code of a one-off item; empty for all others."""
+        return self.filter_key.partition(":")[2] if self.kind is FeeKind.ADD_ON else ""
+
+    @property
     def subject(self) -> tuple[str, ...]:
         """What the fee is for: the same when its period is rated again, and for adjustments of it."""
         kind = self.kind if self.adjusts is None else self.adjusts

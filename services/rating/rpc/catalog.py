@@ -17,15 +17,18 @@ from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb, revised_metric_from_pb
 from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb, revised_plan_from_pb
 from services.rating.catalog.convert.taxes import revised_tax_from_pb, tax_from_pb, tax_to_pb
+from services.rating.deps import Deps
 from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
-from services.rating.rpc.base import RatingServicer
 from services.rating.subscriptions.commands import migrate_plan_version
 from services.wire.masks import named_code
 from services.wire.values import page_from_pb, page_to_pb
 
 
-class CatalogServicer(RatingServicer, grpc_pb.CatalogServiceServicer):
+class CatalogServicer(grpc_pb.CatalogServiceServicer):
     """What is counted and what is sold."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
 
     @command(
         pb.CreateBillableMetricRequest,

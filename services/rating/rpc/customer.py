@@ -21,12 +21,15 @@ from services.rating.customers.convert import (
     customers_wanted_from_pb,
     details_from_pb,
 )
-from services.rating.rpc.base import RatingServicer
+from services.rating.deps import Deps
 from services.wire.values import page_from_pb, page_to_pb
 
 
-class CustomerServicer(RatingServicer, grpc_pb.CustomerServiceServicer):
+class CustomerServicer(grpc_pb.CustomerServiceServicer):
     """Who is billed."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
 
     @command(pb.UpsertCustomerRequest, pb.UpsertCustomerResponse)
     def UpsertCustomer(

@@ -13,16 +13,19 @@ from services.chassis.rpc.command import command
 from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import OrganizationId
+from services.rating.deps import Deps
 from services.rating.organizations import commands, convert, queries
-from services.rating.rpc.base import RatingServicer
 from services.wire.values import page_from_pb, page_to_pb
 
 # Requests that create an organization belong to none; their ids are kept under this one, which nobody can have.
 NO_ORGANIZATION = OrganizationId("00000000-0000-0000-0000-000000000000")
 
 
-class OrganizationServicer(RatingServicer, grpc_pb.OrganizationServiceServicer):
+class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
     """Organizations and their keys."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
 
     @answers
     def CreateOrganization(

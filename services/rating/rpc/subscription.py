@@ -6,6 +6,7 @@ from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import subscription_service_pb2 as pb
 from farebox.rating.v1 import subscription_service_pb2_grpc as grpc_pb
+from services.chassis.idempotency import answer_once
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
@@ -13,32 +14,30 @@ from services.kernel.ids import OrganizationId
 from services.rating.agreements import convert, queries
 from services.rating.agreements.agreement import EndTerms
 from services.rating.clock.commands import catch_up
-from services.rating.rpc.base import RatingServicer
+from services.rating.deps import Deps
 from services.rating.subscriptions import commands
 from services.wire.values import page_from_pb, page_to_pb
 
 
-class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
+class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
     """Customers on plans."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
 
     @answers
     def CreateSubscription(
         self, request: pb.CreateSubscriptionRequest, context: Context
     ) -> pb.CreateSubscriptionResponse:
         """Put a customer on a plan."""
-        wanted = convert.new_subscription_from_pb(request)
-        answer = self.answer(
-            request,
-            context,
-            pb.CreateSubscriptionResponse,
-            lambda tx, organization: pb.CreateSubscriptionResponse(
-                change=convert.change_to_pb(
-                    commands.create_subscription(self.deps, tx, organization, wanted),
-                    is_preview=request.validate_only,
-                )
-            ),
-        )
-        catch_up(self.deps, organization_of(context))
+        organization, wanted = organization_of(context), convert.new_subscription_from_pb(request)
+
+        def work(tx: Connection) -> pb.CreateSubscriptionResponse:
+            change = commands.create_subscription(self.deps, tx, organization, wanted)
+            return pb.CreateSubscriptionResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
+
+        answer = answer_once(self.deps.db, organization, request, pb.CreateSubscriptionResponse, work)
+        catch_up(self.deps, organization)
         return answer
 
     @answers
@@ -64,7 +63,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         page, which = page_from_pb(request.page), (request.external_id, request.external_customer_id)
         return convert.plan_changes_to_pb(queries.list_plan_changes(self.deps, organization_of(context), page, *which))
 
-    @command(pb.ChangeSubscriptionPlanRequest, pb.ChangeSubscriptionPlanResponse)
+    @command(pb.ChangeSubscriptionPlanRequest, pb.ChangeSubscriptionPlanResponse, reads=convert.checked)
     def ChangeSubscriptionPlan(
         self, tx: Connection, organization: OrganizationId, request: pb.ChangeSubscriptionPlanRequest
     ) -> pb.ChangeSubscriptionPlanResponse:
@@ -81,7 +80,7 @@ class SubscriptionServicer(RatingServicer, grpc_pb.SubscriptionServiceServicer):
         )
         return pb.ChangeSubscriptionPlanResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
 
-    @command(pb.CancelSubscriptionRequest, pb.CancelSubscriptionResponse)
+    @command(pb.CancelSubscriptionRequest, pb.CancelSubscriptionResponse, reads=convert.checked)
     def CancelSubscription(
         self, tx: Connection, organization: OrganizationId, request: pb.CancelSubscriptionRequest
     ) -> pb.CancelSubscriptionResponse:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
 from farebox.rating.v1 import test_clock_service_pb2 as pb
 from farebox.rating.v1 import test_clock_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.command import command
+from services.kernel.ids import OrganizationId
 from services.rating.clock import commands, queries
 from services.rating.clock.convert import advanced_to_pb
-from services.rating.rpc.base import RatingServicer
+from services.rating.deps import Deps
 from services.wire.values import instant_of, instant_to_pb
 
 
-class TestClockServicer(RatingServicer, grpc_pb.TestClockServiceServicer):
+class TestClockServicer(grpc_pb.TestClockServiceServicer):
     """The clock of a test-mode organization."""
 
     __test__ = False  # not a test case, whatever pytest makes of its name
 
-    @answers
-    def SetTestClock(self, request: pb.SetTestClockRequest, context: Context) -> pb.SetTestClockResponse:
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
+
+    @command(pb.SetTestClockRequest, pb.SetTestClockResponse, reads=lambda request: instant_of(request, "now"))
+    def SetTestClock(self, tx: Connection, organization: OrganizationId, now: datetime) -> pb.SetTestClockResponse:
         """Start the clock at any instant."""
-        now = instant_of(request, "now")
-        return self.answer(
-            request,
-            context,
-            pb.SetTestClockResponse,
-            lambda tx, organization: pb.SetTestClockResponse(
-                now=instant_to_pb(commands.set_test_clock(self.deps, tx, organization, now))
-            ),
-        )
+        stands_at = commands.set_test_clock(self.deps, tx, organization, now)
+        return pb.SetTestClockResponse(now=instant_to_pb(stands_at))
 
     @answers
     def AdvanceTestClock(self, request: pb.AdvanceTestClockRequest, context: Context) -> pb.AdvanceTestClockResponse:

@@ -34,7 +34,7 @@ _ROUNDINGS = {
     pb.BillableMetric.ROUNDING_CEIL: RoundingFunction.CEIL,
     pb.BillableMetric.ROUNDING_FLOOR: RoundingFunction.FLOOR,
 }
-_AGGREGATIONS_TO_PB = {value: key for key, value in _AGGREGATIONS.items()}
+AGGREGATIONS_TO_PB = {value: key for key, value in _AGGREGATIONS.items()}
 _ROUNDINGS_TO_PB = {value: key for key, value in _ROUNDINGS.items()}
 
 
@@ -92,7 +92,7 @@ def metric_to_pb(version: MetricVersion) -> pb.BillableMetric:
         code=metric.code,
         name=version.name,
         description=version.description,
-        aggregation=_AGGREGATIONS_TO_PB[metric.aggregation],
+        aggregation=AGGREGATIONS_TO_PB[metric.aggregation],
         field_name=metric.field_name or "",
         rounding=_ROUNDINGS_TO_PB[metric.rounding.function] if metric.rounding else None,
         rounding_precision=metric.rounding.precision if metric.rounding else 0,

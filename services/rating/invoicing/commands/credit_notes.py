@@ -223,6 +223,7 @@ def _estimate(
         amounts=amounts,
         fee_ids=tuple(invoice.fees[item.fee_number].fee_id for item in amounts.items),
         created_at=at,
+        timezone=invoice.timezone,
     )
 
 

@@ -36,7 +36,7 @@ def finalize(
             at=at,
             sequential_id=sequential_id,
             prefix=organization.invoice_prefix,
-            net_payment_term_days=organization.net_payment_term_days,
+            net_payment_term_days=draft.net_payment_term_days,
         )
         for sequential_id, draft in enumerate(totalled, first)
     ]

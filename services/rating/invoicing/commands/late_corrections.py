@@ -12,14 +12,14 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.ids import CustomerId, FeeId, SubscriptionId, new_id
+from services.kernel.ids import CustomerId, SubscriptionId
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.adjustment import settle
 from services.rating.invoicing.billing_run import BillingRun
-from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
 from services.rating.invoicing.period_rating import adjust_period, rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.organizations.organization import LateUsageEvents, Organization
@@ -81,8 +81,8 @@ class LateCorrections:
         placed, waiting = settle([each.fee for own in owed.values() for each in own], fees)
         self.settled |= {key for key, own in owed.items() if not any(each.fee in waiting for each in own)}
         return [
-            InvoiceFee(FeeId(new_id()), each.fee, each.proof)
-            for own in owed.values()
+            new_fee(each, self.agreements[key.subscription_id].subscription.external_id)
+            for key, own in owed.items()
             for each in own
             if each.fee in placed
         ]

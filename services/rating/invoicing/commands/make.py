@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from services.kernel.cadence import local_date
-from services.kernel.ids import CustomerId, FeeId, InvoiceId, new_id
+from services.kernel.ids import CustomerId, InvoiceId, new_id
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.customers.customer import Customer
 from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
 from services.rating.invoicing.billing_run import BillingRun
 from services.rating.invoicing.commands.late_corrections import LateCorrections
-from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind
-from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind, first_given
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
 from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
@@ -91,7 +91,7 @@ def _rate(tx: Connection, run: BillingRun, loaded: Loaded) -> list[InvoiceFee]:
         organization = loaded.organization.organization_id
         earlier = store.fees_within(tx, organization, run.subscription_id, run.commitment.nominal)
         fees += commitment_fees(run, fees, earlier)
-    return [InvoiceFee(FeeId(new_id()), fee.fee, fee.proof) for fee in fees]
+    return [new_fee(fee, run.agreement.subscription.external_id) for fee in fees]
 
 
 def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
@@ -117,9 +117,12 @@ def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequenc
 
 def _draft(loaded: Loaded, run: BillingRun, fees: Sequence[InvoiceFee], at: datetime) -> Invoice:
     organization, customer = loaded.organization, loaded.customers[run.agreement.subscription.customer_id]
-    grace_days = customer.invoice_grace_period_days
-    if grace_days is None:
-        grace_days = organization.invoice_grace_period_days
+    grace_days = first_given(customer.invoice_grace_period_days, organization.invoice_grace_period_days)
+    term_days = first_given(
+        customer.net_payment_term_days,
+        run.agreement.plan_version.net_payment_term_days,
+        organization.net_payment_term_days,
+    )
     # Only usage can come late, so an invoice without any has no grace.
     grace_ends_at = at + timedelta(days=grace_days) if run.usage is not None else at
     issued_on = local_date(grace_ends_at, run.agreement.timezone)
@@ -133,7 +136,7 @@ def _draft(loaded: Loaded, run: BillingRun, fees: Sequence[InvoiceFee], at: date
         created_at=at,
         grace_ends_at=grace_ends_at,
         issuing_date=issued_on,
-        payment_due_date=issued_on + timedelta(days=organization.net_payment_term_days),
+        payment_due_date=issued_on + timedelta(days=term_days),
         fees=tuple(fees),
         period=run.span,
         terms=DraftTerms(

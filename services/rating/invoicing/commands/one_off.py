@@ -22,7 +22,7 @@ from services.rating.deps import Deps
 from services.rating.invoicing.commands.finalize import finalize
 from services.rating.invoicing.commands.total import Holdings
 from services.rating.invoicing.events import InvoiceChanged
-from services.rating.invoicing.invoice import Invoice, InvoiceKind
+from services.rating.invoicing.invoice import Invoice, InvoiceKind, first_given
 from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations import store as organizations
@@ -126,6 +126,7 @@ def _item_fee(index: int, item: OneOffItem, taxes: tuple[Tax, ...], draft: Invoi
 def _draft(seller: Organization, customer: Customer, in_currency: Currency, at: datetime) -> Invoice:
     timezone = customer.timezone or seller.timezone
     issued_on = local_date(at, timezone)
+    term_days = first_given(customer.net_payment_term_days, seller.net_payment_term_days)
     return Invoice(
         invoice_id=InvoiceId(new_id()),
         organization_id=seller.organization_id,
@@ -136,5 +137,5 @@ def _draft(seller: Organization, customer: Customer, in_currency: Currency, at: 
         created_at=at,
         grace_ends_at=at,
         issuing_date=issued_on,
-        payment_due_date=issued_on + timedelta(days=seller.net_payment_term_days),
+        payment_due_date=issued_on + timedelta(days=term_days),
     )

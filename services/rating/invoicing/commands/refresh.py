@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.ids import FeeId, InvoiceId, OrganizationId, new_id
+from services.kernel.ids import InvoiceId, OrganizationId
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.customers.store import customers_by_id
@@ -18,7 +18,7 @@ from services.rating.invoicing.commands.make import Loaded, commitment_fees, loa
 from services.rating.invoicing.commands.total import Holdings, total
 from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.invoice import Invoice, require_draft
-from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.organization import Organization
@@ -112,6 +112,7 @@ def _fees(tx: Connection, draft: Invoice, run: BillingRun, loaded: Loaded) -> tu
         earlier = [fee for fee in within if fee.fee_id not in own]
         base = [ProvenFee(fee.fee, fee.proof) for fee in kept if fee.fee.kind is FeeKind.SUBSCRIPTION]
         proven += commitment_fees(run, [*base, *proven], earlier)
-    rated = [InvoiceFee(ids.get(each.fee.subject) or FeeId(new_id()), each.fee, each.proof) for each in proven]
+    external_id = run.agreement.subscription.external_id
+    rated = [new_fee(fee, external_id, fee_id=ids.get(fee.fee.subject)) for fee in proven]
     adjustments = [fee for fee in kept if fee.fee.kind is FeeKind.ADJUSTMENT]
     return (*(fee for fee in kept if fee.fee.kind is not FeeKind.ADJUSTMENT), *rated, *adjustments)

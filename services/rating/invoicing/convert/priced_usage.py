@@ -7,7 +7,7 @@ from typing import Protocol
 from farebox.rating.v1 import usage_service_pb2 as pb
 from services.kernel.errors import InvalidArgumentError
 from services.rating.catalog.convert.plans import plan_from_pb
-from services.rating.invoicing.convert.invoices import fee_to_pb
+from services.rating.invoicing.convert.fees import fee_to_pb
 from services.rating.invoicing.queries.priced_usage import UsageSummary, Whose
 from services.rating.pricing.catalog import PlanVersion
 from services.wire.values import period_to_pb
@@ -15,12 +15,13 @@ from services.wire.values import period_to_pb
 
 def summary_to_pb(summary: UsageSummary) -> pb.UsageSummary:
     """The usage of one period."""
+    customer = summary.customer_id, summary.external_customer_id
     return pb.UsageSummary(
         period=period_to_pb(summary.period),
         currency=summary.currency.code,
         amount_cents=summary.amount_cents,
         taxes_amount_cents=summary.taxes_amount_cents,
-        fees=[fee_to_pb(each, summary.currency.code, summary.invoice_id or "") for each in summary.fees],
+        fees=[fee_to_pb(fee, summary.currency, customer, invoice_id=summary.invoice_id or "") for fee in summary.fees],
         invoice_id=summary.invoice_id or "",
     )
 
@@ -40,7 +41,7 @@ def whose_from_pb(request: _NamesSubscription) -> Whose:
 def simulated_plan_from_pb(request: pb.SimulatePlanRequest) -> PlanVersion | str:
     """The plan to price: a draft, or the code of one that exists."""
     if request.HasField("draft"):
-        return plan_from_pb(request.draft)
+        return plan_from_pb(request.draft, "draft")
     if not request.plan_code:
         raise InvalidArgumentError.of_field("plan_code", "value_is_mandatory", "or a draft is given")
     return request.plan_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
@@ -19,6 +20,7 @@ from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store import credit_notes, listing
 from services.rating.invoicing.store import invoices as store
 from services.rating.invoicing.store.set_aside import SetAside, list_set_aside
+from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.store import organization as organization_of
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
@@ -30,14 +32,22 @@ from services.rating.usage.events_of_fee import UsageEventsOfFee
 from services.rating.usage.store import corrections
 
 
-def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Invoice:
+@dataclass(frozen=True, slots=True)
+class DatedInvoice:
+    """An invoice as it stands at the organization's present time, by which it is overdue or not."""
+
+    invoice: Invoice
+    at: datetime
+
+
+def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> DatedInvoice:
     """One invoice.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
     """
     with deps.db.transaction(organization) as tx:
-        return store.invoice(tx, organization, invoice_id)
+        return DatedInvoice(store.invoice(tx, organization, invoice_id), now_of(deps, tx, organization))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +70,12 @@ def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str)
 
 def list_invoices(
     deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page
-) -> Listed[Invoice]:
+) -> Listed[DatedInvoice]:
     """Invoices, newest first."""
     with deps.db.transaction(organization) as tx:
-        return listing.list_of_invoices(tx, organization, wanted, page)
+        at = now_of(deps, tx, organization)
+        listed = listing.list_of_invoices(tx, organization, wanted, page, at)
+        return listed.map(lambda invoice: DatedInvoice(invoice, at))
 
 
 def list_fees(
@@ -85,13 +97,11 @@ def get_credit_note(deps: Deps, organization: OrganizationId, credit_note_id: st
 
 
 def list_credit_notes(
-    deps: Deps, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
+    deps: Deps, organization: OrganizationId, wanted: credit_notes.CreditNotesWanted, page: Page
 ) -> Listed[CreditNote]:
     """Credit notes, newest first."""
     with deps.db.transaction(organization) as tx:
-        return credit_notes.list_credit_notes(
-            tx, organization, page, external_customer_id=external_customer_id, invoice_id=invoice_id
-        )
+        return credit_notes.list_credit_notes(tx, organization, wanted, page)
 
 
 def list_left_out(deps: Deps, organization: OrganizationId, page: Page) -> Listed[SetAside]:

@@ -12,13 +12,13 @@ from sqlalchemy.engine import Connection
 from services.chassis.page import Page
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 from services.kernel.ids import FeeId, InvoiceId, OrganizationId
-from services.kernel.money import Currency
+from services.kernel.money import ZERO, Currency
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import SubscriptionsWanted, latest_agreement, list_agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
-from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
+from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
 from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.organizations.clock_store import now_of
@@ -31,6 +31,8 @@ from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.recount import preview_recount
 from services.rating.usage.store import aggregates, periods
 
+# A fee that is on no invoice has no identity.
+_NO_ID = FeeId("")
 _INSTANT = timedelta(microseconds=1)
 DEFAULT_PERIODS = 12
 MAX_PERIODS = 100
@@ -53,12 +55,15 @@ class UsageSummary:
         currency: of the amounts.
         fees: one a charge, filter and group.
         invoice_id: the invoice; None while there is none.
+        customer_id, external_customer_id: whose usage, by Farebox id and by the organization's.
     """
 
     period: Period
     currency: Currency
     fees: tuple[InvoiceFee, ...]
     invoice_id: InvoiceId | None = None
+    customer_id: str = ""
+    external_customer_id: str = ""
 
     @property
     def amount_cents(self) -> int:
@@ -71,7 +76,9 @@ class UsageSummary:
         return sum(each.taxes_amount_cents for each in self.fees)
 
 
-def current_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> UsageSummary:
+def current_usage(
+    deps: Deps, organization: OrganizationId, whose: Whose, *, without_taxes: bool = False
+) -> UsageSummary:
     """Usage of the running period, priced as if it ended now, without base price and minimums.
 
     Raises:
@@ -79,11 +86,13 @@ def current_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> Usa
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `SUBSCRIPTION_AMBIGUOUS`.
     """
     with deps.db.transaction(organization) as tx:
-        running = _running(deps, tx, organization, whose)
+        running = _running(deps, tx, organization, whose, without_taxes=without_taxes)
     return summary_of(running.agreement, running.period.period, _rate(running, running.kept, running.now))
 
 
-def projected_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> tuple[UsageSummary, UsageSummary]:
+def projected_usage(
+    deps: Deps, organization: OrganizationId, whose: Whose, *, without_taxes: bool = False
+) -> tuple[UsageSummary, UsageSummary]:
     """The running period as it is, and as it will be if usage goes on like this.
 
     Counts and sums are stretched by the time that has passed; a largest, latest or distinct value, and what was carried
@@ -94,7 +103,7 @@ def projected_usage(deps: Deps, organization: OrganizationId, whose: Whose) -> t
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `SUBSCRIPTION_AMBIGUOUS`.
     """
     with deps.db.transaction(organization) as tx:
-        running = _running(deps, tx, organization, whose)
+        running = _running(deps, tx, organization, whose, without_taxes=without_taxes)
     span = running.period.period
     elapsed = max(running.now, span.start) - span.start
     factor = Decimal(span.length // _INSTANT) / max(1, elapsed // _INSTANT)
@@ -121,6 +130,8 @@ def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_co
             agreement.plan.currency,
             tuple(fees[(each.subscription_id, each.period.start)]),
             each.invoice_id,
+            agreement.subscription.customer_id,
+            agreement.external_customer_id,
         )
         for each in closed
     ]
@@ -137,8 +148,12 @@ class _Running:
     now: datetime
 
 
-def _running(deps: Deps, tx: Connection, organization: OrganizationId, whose: Whose) -> _Running:
+def _running(
+    deps: Deps, tx: Connection, organization: OrganizationId, whose: Whose, *, without_taxes: bool
+) -> _Running:
     agreement = agreement_of(tx, organization, whose)
+    if without_taxes:
+        agreement = agreement.without_taxes()
     now = now_of(deps, tx, organization)
     period = periods.holding(tx, organization, agreement.subscription_id, now)
     if not agreement.is_active or period is None:
@@ -178,15 +193,15 @@ def _rate(running: _Running, kept: Iterable[UsageAggregate], at: datetime) -> li
 
 def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
     """Fees that are on no invoice, with their taxes."""
-    currency = agreement.plan.currency
-    return UsageSummary(period, currency, tuple(_taxed(each, currency) for each in fees))
-
-
-def _taxed(proven: ProvenFee, currency: Currency) -> InvoiceFee:
-    """A fee that is on no invoice, with its taxes."""
-    base = currency.to_major(proven.fee.amount_cents)
-    taxes_amount_cents = sum(currency.to_minor(tax.of(base)) for tax in proven.fee.taxes)
-    return InvoiceFee(FeeId(""), proven.fee, proven.proof, taxes_amount_cents=taxes_amount_cents)
+    currency, external_id = agreement.plan.currency, agreement.subscription.external_id
+    unbilled = (new_fee(each, external_id, fee_id=_NO_ID).with_share(ZERO, currency) for each in fees)
+    return UsageSummary(
+        period,
+        currency,
+        tuple(unbilled),
+        customer_id=agreement.subscription.customer_id,
+        external_customer_id=agreement.external_customer_id,
+    )
 
 
 def _stretch(kept: UsageAggregate, metric: MetricVersion, factor: Decimal) -> UsageAggregate:

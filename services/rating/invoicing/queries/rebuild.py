@@ -19,7 +19,6 @@ from services.rating.deps import Deps
 from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
 from services.rating.invoicing.period_rating import adjust_period, rate_period
-from services.rating.invoicing.queries.invoices import get_invoice
 from services.rating.invoicing.store import invoices as store
 from services.rating.invoicing.totals import compute_totals
 from services.rating.pricing.base_price import base_fee
@@ -53,8 +52,8 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
         NotFoundError: `INVOICE_UNKNOWN`.
         UnavailableError: the log cannot be asked now.
     """
-    original = get_invoice(deps, organization, invoice_id)
     with deps.db.transaction(organization) as tx:
+        original = store.invoice(tx, organization, invoice_id)
         source = _Source.of(deps, tx, original)
     rated = source.rated()
     fees = tuple(_anew(each, source, rated) for each in original.fees)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection, Row
 
 from services.chassis.page import Listed, Page
-from services.chassis.statement import Filtered
-from services.kernel.errors import InvalidArgumentError, NotFoundError
+from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
 from services.kernel.money import CURRENCIES
 from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, CreditNoteState
-from services.rating.invoicing.credit_note import CreditNote, CreditReason
+from services.rating.invoicing.credit_note import CreditNote, CreditReason, CreditState
 from services.rating.invoicing.totals import Balance
 from services.rating.shared.bulk import rows_json
+from services.rating.shared.newest_first import NewestFirst, read_newest, within
 
 _COLUMNS = {
     "organization_id": "uuid",
@@ -41,21 +43,14 @@ _COLUMNS = {
 }
 _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-_SELECT = (
-    "SELECT c.organization_id::text, c.credit_note_id::text, c.invoice_id::text, c.sequence, c.customer_id::text, "
+_COLUMNS_READ = (
+    "c.organization_id::text, c.credit_note_id::text, c.invoice_id::text, c.sequence, c.customer_id::text, "
     "c.external_customer_id, c.currency, c.reason, c.description, c.items::text, c.sub_total_amount_cents, "
     "c.taxes_amount_cents, c.credit_amount_cents, c.refund_amount_cents, c.offset_amount_cents, c.used_amount_cents, "
-    "c.created_at, c.voided_at, i.number AS invoice_number "
-    "FROM credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
+    "c.created_at, c.voided_at, i.number AS invoice_number, i.timezone"
 )
-
-_LIST = Filtered(
-    f"{_SELECT} WHERE c.organization_id = %(organization)s {{filters}} "
-    "ORDER BY c.credit_note_id DESC OFFSET %(skip)s LIMIT %(limit)s",
-    customer="c.external_customer_id = %(customer)s",
-    invoice="c.invoice_id::text = %(invoice)s",
-    after="c.credit_note_id < %(after)s::uuid",
-)
+_SOURCE = "credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
+_SELECT = f"SELECT {_COLUMNS_READ} FROM {_SOURCE}"
 
 
 class _Item(msgspec.Struct):
@@ -116,23 +111,75 @@ def of_invoice(
     return [_credit_note(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class CreditNotesWanted:
+    """Which credit notes; every filter that is set must hold.
+
+    Attributes:
+        external_customer_id: only this customer's.
+        invoice_id, invoice_number: only on this invoice.
+        issued_from, issued_until: only issued on or between these days.
+        currency: only in this currency.
+        reasons, credit_states: only given for these reasons, only with their credit standing so; empty for all.
+        amount_from_cents, amount_until_cents: only with a total of or between these, in minor units.
+    """
+
+    external_customer_id: str = ""
+    invoice_id: str = ""
+    invoice_number: str = ""
+    issued_from: date | None = None
+    issued_until: date | None = None
+    currency: str = ""
+    reasons: tuple[CreditReason, ...] = ()
+    credit_states: tuple[CreditState, ...] = ()
+    amount_from_cents: int | None = None
+    amount_until_cents: int | None = None
+
+
+_ISSUED_ON = "(c.created_at AT TIME ZONE i.timezone)::date"
+_TOTAL = "(c.sub_total_amount_cents + c.taxes_amount_cents)"
+# As the domain has it; NULL where nothing reduces later invoices.
+_CREDIT_STATE = (
+    "CASE WHEN c.credit_amount_cents = 0 THEN NULL WHEN c.voided_at IS NOT NULL THEN 'voided' "
+    "WHEN c.used_amount_cents < c.credit_amount_cents THEN 'available' ELSE 'consumed' END"
+)
+_LIST = NewestFirst(
+    _COLUMNS_READ,
+    f"{_SOURCE} WHERE c.organization_id = %(organization)s",
+    "c.credit_note_id",
+    customer="c.customer_id = (SELECT u.id FROM customers u WHERE u.organization_id = c.organization_id "
+    "AND u.external_id = %(customer)s)",
+    invoice="c.invoice_id = %(invoice)s::uuid",
+    number="i.number = %(number)s",
+    issued_from=f"{_ISSUED_ON} >= %(issued_from)s",
+    issued_until=f"{_ISSUED_ON} <= %(issued_until)s",
+    currency="c.currency = %(currency)s",
+    reasons="c.reason = ANY(%(reasons)s)",
+    credit_states=f"{_CREDIT_STATE} = ANY(%(credit_states)s)",
+    amount_from=f"{_TOTAL} >= %(amount_from)s",
+    amount_until=f"{_TOTAL} <= %(amount_until)s",
+)
+
+
 def list_credit_notes(
-    tx: Connection, organization: OrganizationId, page: Page, *, external_customer_id: str = "", invoice_id: str = ""
+    tx: Connection, organization: OrganizationId, wanted: CreditNotesWanted, page: Page
 ) -> Listed[CreditNote]:
-    """Credit notes, newest first; only a customer's or an invoice's where named."""
-    after = page.after[0] if page.after else ""
-    if after and uuid_or_none(after) is None:
-        raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
+    """Credit notes, newest first."""
     values = {
+        **within(page),
         "organization": organization,
-        "customer": external_customer_id,
-        "invoice": invoice_id,
-        "after": after,
-        "skip": page.skip,
-        "limit": page.size + 1,
+        "customer": wanted.external_customer_id,
+        "invoice": wanted.invoice_id,
+        "number": wanted.invoice_number,
+        "issued_from": wanted.issued_from,
+        "issued_until": wanted.issued_until,
+        "currency": wanted.currency,
+        "reasons": [str(reason) for reason in wanted.reasons],
+        "credit_states": [str(state) for state in wanted.credit_states],
+        "amount_from": wanted.amount_from_cents,
+        "amount_until": wanted.amount_until_cents,
     }
-    rows = tx.exec_driver_sql(_LIST.text(values), values).all()
-    return Listed.of(rows, page, lambda row: (row.credit_note_id,)).map(_credit_note)
+    return read_newest(tx, _LIST.rows.text(values), _LIST.count.text(values), values, page).map(_credit_note)
 
 
 def lock_balances(
@@ -224,4 +271,5 @@ def _credit_note(row: Row[Any]) -> CreditNote:
         fee_ids=tuple(FeeId(each.fee_id) for each in items),
         created_at=row.created_at,
         voided_at=row.voided_at,
+        timezone=row.timezone,
     )

@@ -14,9 +14,11 @@ from services.rating.customers.customer import Customer
 from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind, InvoiceState, PaymentState
 from services.rating.invoicing.invoice_fee import InvoiceFee, Proof
 from services.rating.invoicing.totals import Balance, Totals
+from services.rating.pricing.charge_filter import Conditions
 from services.rating.pricing.charges import Line
 from services.rating.pricing.coupon import CouponCredit
 from services.rating.pricing.fee import Fee, FeeKind
+from services.rating.pricing.metric import Aggregation
 from services.rating.pricing.tax import InvoiceTax, Tax
 
 _COUPONS = msgspec.json.Decoder(tuple[CouponCredit, ...])
@@ -26,6 +28,7 @@ _CUSTOMER = msgspec.json.Decoder(Customer)
 _TERMS = msgspec.json.Decoder(DraftTerms)
 _LINES = msgspec.json.Decoder(tuple[Line, ...])
 _FEE_TAXES = msgspec.json.Decoder(tuple[Tax, ...])
+_CONDITIONS = msgspec.json.Decoder(Conditions)
 _GROUP = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 INVOICE_COLUMNS = {
@@ -96,6 +99,11 @@ FEE_COLUMNS = {
     "counted_events": "bigint",
     "counted_units": "numeric",
     "digest": "numeric",
+    "external_subscription_id": "text",
+    "charge_code": "text",
+    "metric_name": "text",
+    "aggregation": "text",
+    "filter_values": "jsonb",
 }
 
 
@@ -188,6 +196,11 @@ def fee_row(invoice: Invoice, position: int, on_invoice: InvoiceFee) -> dict[str
         "counted_events": proof.event_count,
         "counted_units": proof.units,
         "digest": str(proof.digest),
+        "external_subscription_id": on_invoice.external_subscription_id,
+        "charge_code": proof.charge_code,
+        "metric_name": proof.metric_name,
+        "aggregation": proof.aggregation,
+        "filter_values": proof.filter_values,
     }
 
 
@@ -223,8 +236,19 @@ def fee_of_row(row: Row[Any]) -> InvoiceFee:
         event_count=row.counted_events,
         units=row.counted_units,
         digest=int(row.digest),
+        metric_name=row.metric_name,
+        aggregation=Aggregation(row.aggregation) if row.aggregation else None,
+        charge_code=row.charge_code,
+        filter_values=_CONDITIONS.decode(row.filter_values),
     )
-    return InvoiceFee(FeeId(row.fee_id), fee, proof, row.coupons_amount, row.taxes_amount_cents)
+    return InvoiceFee(
+        fee_id=FeeId(row.fee_id),
+        fee=fee,
+        proof=proof,
+        coupons_amount=row.coupons_amount,
+        taxes_amount_cents=row.taxes_amount_cents,
+        external_subscription_id=row.external_subscription_id,
+    )
 
 
 def invoice_of_row(row: Row[Any], fees: tuple[InvoiceFee, ...]) -> Invoice:

@@ -1,0 +1,69 @@
+"""Lists in plain SQL whose conditions depend on what is asked for, in pages, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection, Row
+
+from services.chassis.page import MAX_TOTAL, Listed, Page
+from services.chassis.statement import Filtered
+from services.kernel.errors import InvalidArgumentError
+from services.kernel.ids import uuid_or_none
+
+
+class NewestFirst:
+    """The statements of a list that is ordered by an id, which is time-ordered, falling.
+
+    Attributes:
+        rows: a page of the list.
+        count: how many rows the whole list has, up to one more than `MAX_TOTAL`.
+    """
+
+    def __init__(self, select: str, source: str, key: str, **conditions: str) -> None:
+        """Compose the statements.
+
+        Args:
+            select: the columns.
+            source: what stands after FROM, with the conditions that always hold.
+            key: the id, e.g. `i.invoice_id`.
+            conditions: those that hold where their value is given, see `Filtered`.
+        """
+        self.rows = Filtered(
+            f"SELECT {select}, {key}::text AS page_key FROM {source} {{filters}} "
+            f"ORDER BY {key} DESC OFFSET %(skip)s LIMIT %(limit)s",
+            **conditions,
+            after=f"{key} < %(after)s::uuid",
+        )
+        self.count = Filtered(
+            f"SELECT count(*) FROM (SELECT 1 FROM {source} {{filters}} LIMIT %(most)s) AS counted", **conditions
+        )
+
+
+def within(page: Page) -> dict[str, Any]:
+    """The values by which a list's statements know which part of it is wanted.
+
+    Raises:
+        InvalidArgumentError: the page's token is of another list.
+    """
+    after = page.after[0] if page.after else ""
+    if after and uuid_or_none(after) is None:
+        raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
+    return {"after": after, "skip": page.skip, "limit": page.size + 1, "most": MAX_TOTAL + 1}
+
+
+def read_newest(tx: Connection, rows: str, count: str, values: Mapping[str, Any], page: Page) -> Listed[Row[Any]]:
+    """A page of a list.
+
+    Args:
+        tx: the transaction.
+        rows: the statement of a page, with the conditions that are asked for.
+        count: the statement that counts, likewise.
+        values: of the statements, with those of `within(page)`.
+        page: which part of the list.
+    """
+    counted: int | None = tx.exec_driver_sql(count, dict(values)).scalar_one() if page.with_total else None
+    found: Sequence[Row[Any]] = tx.exec_driver_sql(rows, dict(values)).all()
+    total = counted if counted is not None and counted <= MAX_TOTAL else None
+    return Listed.of(found, page, lambda row: (row.page_key,), total=total)
