@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import grpc
-import msgspec
 from prometheus_client import Histogram
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, QueryParams
@@ -22,7 +21,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
 from farebox.rating.v1.organization_pb2 import Organization
-from gateway import openapi
+from gateway import reference
 from gateway.auth import scopes
 from gateway.auth.keys import Keys
 from gateway.call import Call, Reply
@@ -138,16 +137,11 @@ def create_app(
         public_url: what links in answers begin with; empty takes the caller's own.
         cors_origins: origins whose pages may call from a browser; none by default.
     """
-    document = msgspec.json.encode(openapi.document(dialects))
-
-    async def reference(_: HttpRequest) -> Response:
-        return Response(document, media_type="application/json")
-
     app = Starlette(
         routes=[
             StarletteRoute("/healthz", _healthz),
             StarletteRoute("/readyz", _readyz),
-            StarletteRoute("/openapi.json", reference),
+            *reference.routes(dialects),
         ],
         middleware=_cors(cors_origins),
     )

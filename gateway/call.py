@@ -4,40 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
 
 import grpc
-import msgspec
 from starlette.datastructures import Headers, QueryParams
 
-from farebox.rating.v1 import test_clock_service_pb2
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
 from gateway.engine.coalescer import Coalescer
-from gateway.problem import Problem, invalid
-from services.kernel.clock import SystemClock
+from gateway.problem import invalid
 from services.kernel.ids import new_id
 
 # What a database column and a header hold comfortably; Nozle's SDK checks the same.
 MAX_IDEMPOTENCY_BYTES = 255
-# Fractions arrive as exact decimals; a float never enters.
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that is not plainly 200 and JSON.
+    """An answer, written.
 
     Attributes:
-        content: JSON-able, or bytes that are sent as they are.
+        content: sent as it is.
         status: HTTP status.
-        media_type: of bytes.
+        media_type: of the content.
         headers: further ones.
     """
 
-    content: Any
+    content: bytes
     status: int = 200
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -84,37 +76,3 @@ class Call:
     ) -> Response:
         """Call a service for this organization; see `gateway.clients.ask`."""
         return await ask(method, request, self.organization.id, deadline=deadline)
-
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object; an empty body is an empty object.
-
-        Raises:
-            Problem: 400, it is something else.
-        """
-        if not self.body.strip():
-            return {}
-        try:
-            value = _DECODER.decode(self.body)
-        except (msgspec.DecodeError, ArithmeticError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise Problem(400, "bad_request", "the body must be a JSON object")
-        return value
-
-    def wrapped(self, root: str) -> dict[str, Any]:
-        """The object under the body's root name, as Lago's clients send it.
-
-        Raises:
-            Problem: 400, the root is missing or no object.
-        """
-        value = self.json().get(root)
-        if not isinstance(value, dict):
-            raise Problem(400, "bad_request", f"param is missing or the value is empty: {root}")
-        return value
-
-    async def now(self) -> datetime:
-        """The organization's time: its test clock's, or the machine's."""
-        if not self.organization.test_mode:
-            return SystemClock().now()
-        answer = await self.ask(self.clients.test_clock.GetTestClock, test_clock_service_pb2.GetTestClockRequest())
-        return answer.now.ToDatetime(tzinfo=UTC)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ may carry an `Idempotency-Key`: the same key with the same content gets the same
 answer has an `X-Request-Id`. Whatever a caller sends is read or refused by its name: unknown fields with
 `unknown_field`, fields that other systems know and Farebox does not offer with `not_available`.
 """
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def document(dialects: Sequence[Dialect]) -> Json:
@@ -177,7 +180,7 @@ def _path_parameter(name: str, schema: Json) -> Json:
 
 
 def _names(path: str) -> list[str]:
-    return [segment[1:-1] for segment in path.split("/") if segment.startswith("{")]
+    return _PARAMETER.findall(path)
 
 
 def _fields(struct: type[Struct]) -> Json:
@@ -254,7 +257,7 @@ def _content(schema: Json) -> Json:
 
 
 def _identity(method: str, path: str) -> str:
-    words = [segment.strip("{}") for segment in path.strip("/").split("/")]
+    words = [re.sub(r"[{}.]+", "_", segment).strip("_") for segment in path.strip("/").split("/")]
     return "_".join([method.lower(), *words]).replace("-", "_")
 
 

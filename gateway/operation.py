@@ -14,7 +14,21 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, get_args, get_type_hints
+from types import UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Union,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -255,41 +269,43 @@ def not_offered(methods: str, path: str, reason: str) -> list[NotOffered]:
     return [NotOffered(method, path, reason, _tag(path)) for method in methods.split()]
 
 
+class Options(TypedDict, total=False):
+    """What an operation may say beyond its signature; each means what it means in `Operation`."""
+
+    is_root_optional: bool
+    is_bare_answered_bare: bool
+    scope: Scope
+    status: int
+    also: frozenset[int]
+    body_schema: type[Struct] | None
+    media_type: str
+
+
 def operation(
     method: str,
     path: str,
     handle: Callable[[Request[PathT, QueryT, BodyT]], Awaitable[AnswerT]],
     *,
     root: str = "",
-    is_root_optional: bool = False,
     answer_root: str | None = None,
-    is_bare_answered_bare: bool = False,
-    scope: Scope = Scope.SECRET,
-    status: int = 200,
-    also: frozenset[int] = frozenset(),
     names: Mapping[str, str] | None = None,
-    body_schema: type[Struct] | None = None,
-    media_type: str = "application/json",
+    **options: Unpack[Options],
 ) -> Operation[PathT, QueryT, BodyT, AnswerT]:
     """An operation whose Structs are those of its handler's signature, and whose summary is its docstring.
 
     Args:
         method: of HTTP.
         path: below the dialect's base.
-        scope: who may ask.
-        status: of a success.
-        also: statuses beyond those that every operation of its kind can answer.
-        names: the caller's names of fields of the services' messages.
-        body_schema: what the reference shows of a body that is `bytes`.
-        media_type: of an answer that is not JSON.
         handle: takes a `Request[Path, Query, Body]`, returns a Struct, a `Listed[Struct]` or a `Reply`.
-        is_root_optional: whether a bare body is understood too.
         root: name that wraps the body, and the answer unless `answer_root` says otherwise.
         answer_root: name that wraps the answer; for a list, the list's name.
-        is_bare_answered_bare: whether the answer to a bare body is bare, too.
+        names: the caller's names of fields of the services' messages.
+        options: see `Options`.
     """
     hints = get_type_hints(handle)
+    # Of several the first is what the reference shows.
     answer = hints.pop("return")
+    answer = get_args(answer)[0] if get_origin(answer) in {Union, UnionType} else answer
     (request,) = hints.values()
     path_type, query_type, body_type = get_args(request)
     is_list = getattr(answer, "__origin__", None) is Listed
@@ -304,18 +320,12 @@ def operation(
         answer_type=get_args(answer)[0] if is_list else answer,
         is_list=is_list,
         root=root if body_type is not Nothing else "",
-        is_root_optional=is_root_optional,
         answer_root=root if answer_root is None else answer_root,
-        is_bare_answered_bare=is_bare_answered_bare,
-        scope=scope,
-        status=status,
-        also=also,
         summary=summary.strip().rstrip("."),
         description=" ".join(description.split()),
         tag=_tag(path),
         names=names or {},
-        body_schema=body_schema,
-        media_type=media_type,
+        **options,
     )
 
 

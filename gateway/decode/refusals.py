@@ -49,7 +49,11 @@ class Refusals:
             Problem: 422, with every wrong field.
         """
         if self.fields:
-            raise Problem(422, "validation_errors", "; ".join(self.sentences), fields=self.fields)
+            raise self.problem()
+
+    def problem(self) -> Problem:
+        """The refusal of a request with something wrong."""
+        return Problem(422, "validation_errors", "; ".join(self.sentences), fields=self.fields)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from farebox.ingest.v1 import usage_event_service_pb2, usage_event_service_pb2_grpc
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
 from gateway import clients
@@ -35,10 +37,16 @@ class Outcome:
     Attributes:
         outcome: accepted, duplicate, conflict, quarantined or rejected.
         detail: why, where it was not plainly accepted; empty otherwise.
+        received_at: when the log received the batch.
+        present_at: the organization's time then, at which an event without a time of its own occurred.
+        subscription_id: Farebox id of the subscription that the event counts for; empty for none.
     """
 
     outcome: IngestOutcome
     detail: IngestDetail
+    received_at: Timestamp
+    present_at: Timestamp
+    subscription_id: str
 
 
 @dataclass
@@ -106,7 +114,8 @@ class Coalescer:
     async def _deliver(
         self, organization_id: str, lane: _Lane, batch: list[tuple[UsageEvent, asyncio.Future[Outcome]]]
     ) -> None:
-        request = usage_event_service_pb2.IngestUsageEventsRequest(events=[event for event, _ in batch])
+        events = [event for event, _ in batch]
+        request = usage_event_service_pb2.IngestUsageEventsRequest(events=events, tells_subscriptions=True)
         try:
             outcomes = read_outcomes(await clients.ask(self._log.IngestUsageEvents, request, organization_id))
         except Exception as error:  # noqa: BLE001 - every caller of the batch hears it
@@ -125,7 +134,18 @@ class Coalescer:
 def read_outcomes(response: usage_event_service_pb2.IngestUsageEventsResponse) -> list[Outcome]:
     """One outcome for each event of a batch, in order."""
     details = {detail.index: detail for detail in response.details}
-    return [Outcome(outcome, details.get(index, IngestDetail())) for index, outcome in enumerate(response.outcomes)]
+    # None where the request did not ask for them.
+    subscriptions = response.subscription_ids or [""] * len(response.outcomes)
+    return [
+        Outcome(
+            outcome,
+            details.get(index, IngestDetail()),
+            response.received_at,
+            response.present_at,
+            subscriptions[index],
+        )
+        for index, outcome in enumerate(response.outcomes)
+    ]
 
 
 def _take(lane: _Lane) -> list[tuple[UsageEvent, asyncio.Future[Outcome]]]:

@@ -1,102 +1,170 @@
-"""The Engine's ways onto a plan: `checkout` and `subscribe`. Without a payment provider they are done at once."""
+"""The Engine's ways onto a plan: `checkout` and `subscribe`. Without a payment provider they are done at once.
+
+Who names no subscription means the one that the customer has. Rating decides that under the customer's lock, so that
+any number of calls at once make one subscription.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.common.v1.page_pb2 import PageRequest
-from farebox.rating.v1 import subscription_service_pb2 as service
+from farebox.rating.v1 import subscription_service_pb2 as rpc
 from farebox.rating.v1.subscription_pb2 import Subscription, SubscriptionChange
 from gateway.call import Call
-from gateway.dialects.nozle import write
-from gateway.dialects.nozle.read import Reader
-from gateway.dialects.nozle.subscriptions import STATES, change_plan, live, require_owner, subscribe
-from gateway.problem import Problem, not_available
+from gateway.dialects.lago.subscription import STATE
+from gateway.dialects.nozle.transition import quote_id
+from gateway.operation import Nothing, Request, operation
+from gateway.problem import Problem
+from gateway.schema import Cents, Code, Instant
 
 
-async def ping(_: Call) -> Any:
-    """`GET /ping`."""
-    return {"ok": True, "engine": "ok"}
+class Pong(Struct):
+    """That the gateway answers."""
+
+    ok: bool = True
+    engine: Literal["ok"] = "ok"
 
 
-async def checkout(call: Call) -> Any:
-    """`POST /checkout`: answers `completed`, or `scheduled` where the change takes effect later."""
-    body = Reader(call.json())
-    if body.has("invoice_id"):
-        raise Problem(
-            422,
-            "payment_provider_required",
-            "invoices are paid outside of Farebox; report the payment on the invoice",
-            fields={"invoice_id": ["payment_provider_required"]},
-        )
-    if body.has("external_entity_id"):
-        raise not_available("external_entity_id")
-    customer, plan = body.required("customer_id"), body.required("plan_code")
-    external_id = body.text("subscription_id")
-    held = await live(call, external_id)
-    if held is not None:
-        await require_owner(call, external_id, customer)
+class Checkout(Struct, kw_only=True):
+    """A customer and the plan it wants; `quote_id` holds it to the terms that were shown."""
+
+    NOT_OFFERED: ClassVar = frozenset({"external_entity_id", "register_mandate", "metadata"})
+
+    plan_code: Code | UnsetType = UNSET
+    customer_id: Code | UnsetType = UNSET
+    subscription_id: Code | UnsetType = UNSET
+    quote_id: Code | UnsetType = UNSET
+    return_url: (
+        Annotated[str, Meta(max_length=2000, description="Nobody is sent away to pay, so nobody comes back to it.")]
+        | UnsetType
+    ) = UNSET
+    invoice_id: (
+        Annotated[
+            Code,
+            Meta(description="Refused: invoices are paid outside of Farebox, and the payment is reported on them."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class CheckoutResult(Struct, kw_only=True):
+    """`completed`, or `scheduled` where the change takes effect later; amounts in minor units."""
+
+    type: Literal["completed", "scheduled"]
+    status: Literal["succeeded", "pending"]
+    subscription_id: str
+    plan_code: str
+    # The one source that the SDK's types know; nothing is collected here, the invoice follows.
+    payment_source: Literal["credits"] | UnsetType = UNSET
+    invoice_id: str | UnsetType | None = UNSET
+    amount_cents: Annotated[Cents, Meta(description="Collected now: always 0.")] | UnsetType = UNSET
+    effective_at: Instant | UnsetType = UNSET
+
+
+class Subscribe(Struct, kw_only=True):
+    """A customer and the plan it gets."""
+
+    NOT_OFFERED: ClassVar = frozenset({"external_entity_id"})
+
+    plan_code: Code
+    customer_id: Code
+    plan_version: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    subscription_id: Code | UnsetType = UNSET
+
+
+class Subscribed(Struct, kw_only=True):
+    """The subscription, by the organization's id."""
+
+    subscription_id: str
+    status: str | None
+
+
+async def ping(_: Request[Nothing, Nothing, Nothing]) -> Pong:
+    """Tell that the gateway answers."""
+    return Pong()
+
+
+async def checkout(request: Request[Nothing, Nothing, Checkout]) -> CheckoutResult:
+    """Bring a customer onto a plan: a new subscription, or a change of the one that it has."""
+    call, body = request.call, request.body
+    if body.invoice_id is not UNSET:
+        message = "invoices are paid outside of Farebox; report the payment on the invoice"
+        raise Problem(422, "payment_provider_required", message, fields={"invoice_id": ["payment_provider_required"]})
+    customer, plan = _named("customer_id", body.customer_id), _named("plan_code", body.plan_code)
+    asked = rpc.CreateSubscriptionRequest(external_customer_id=customer, plan_code=plan)
+    if body.subscription_id is UNSET:
+        asked.reuse = rpc.REUSE_SUBSCRIPTION_OF_CUSTOMER
     else:
-        held = None if external_id else await _on_plan(call, customer, plan)
-    return _checkout_json(await _reach(call, held, customer, plan, external_id), plan)
+        asked.external_id, asked.change_existing = body.subscription_id, True
+    if body.quote_id is not UNSET:
+        await _require_quoted_terms(call, asked, body.quote_id)
+    asked.request_id = call.mutation_id
+    return _result((await call.ask(call.clients.subscriptions.CreateSubscription, asked)).change, plan)
 
 
-async def subscribe_to_plan(call: Call) -> Any:
-    """`POST /subscribe`: the same customer and plan again keep the subscription they have."""
-    body = Reader(call.json())
-    customer, plan, version = body.required("customer_id"), body.required("plan_code"), body.integer("plan_version")
-    held = await _on_plan(call, customer, plan)
-    if held is None:
-        request = service.CreateSubscriptionRequest(
-            external_customer_id=customer,
-            plan_code=plan,
-            plan_version=version,
-            external_id=body.text("subscription_id"),
-            # Whoever asks at the same moment gets the same subscription.
-            reuse=service.REUSE_SUBSCRIPTION_OF_PLAN,
-        )
-        held = (await subscribe(call, request)).subscription
-    elif version not in (0, held.plan_version):
-        raise body.refusal("plan_version", "plan_version_change_not_supported", "is not the subscription's own")
-    return {"subscription_id": held.external_id, "status": write.word(STATES, held.state)}
-
-
-async def _reach(
-    call: Call, held: Subscription | None, customer: str, plan: str, external_id: str
-) -> SubscriptionChange:
-    """Whatever brings the customer onto the plan."""
-    if held is None:
-        # Without an id, a checkout is of the customer's one subscription: made once, then moved.
-        reuse = service.REUSE_SUBSCRIPTION_UNSPECIFIED if external_id else service.REUSE_SUBSCRIPTION_OF_CUSTOMER
-        request = service.CreateSubscriptionRequest(
-            external_customer_id=customer, plan_code=plan, external_id=external_id, reuse=reuse
-        )
-        return await subscribe(call, request)
-    if held.plan_code == plan:
-        return SubscriptionChange(subscription=held)
-    return await change_plan(call, held.external_id, plan)
-
-
-async def _on_plan(call: Call, customer: str, plan: str) -> Subscription | None:
-    """The customer's active subscription to the plan, or None."""
-    request = service.ListSubscriptionsRequest(
-        page=PageRequest(page_size=1), external_customer_id=customer, plan_code=plan
+async def subscribe(request: Request[Nothing, Nothing, Subscribe]) -> Subscribed:
+    """Put a customer on a plan; the same customer and plan again keep the subscription they have."""
+    call, body = request.call, request.body
+    asked = rpc.CreateSubscriptionRequest(
+        request_id=call.mutation_id, external_customer_id=body.customer_id, plan_code=body.plan_code
     )
-    answer = await call.ask(call.clients.subscriptions.ListSubscriptions, request)
-    return next(iter(answer.subscriptions), None)
+    if body.subscription_id is UNSET:
+        asked.reuse = rpc.REUSE_SUBSCRIPTION_OF_PLAN
+    else:
+        asked.external_id = body.subscription_id
+    if body.plan_version is not UNSET:
+        asked.plan_version = body.plan_version
+        await _require_no_other_version(call, body.customer_id, body.plan_code, body.plan_version)
+    made = (await call.ask(call.clients.subscriptions.CreateSubscription, asked)).change.subscription
+    return Subscribed(subscription_id=made.external_id, status=STATE.word(made.state))
 
 
-def _checkout_json(change: SubscriptionChange, plan: str) -> dict[str, Any]:
+def _named(field: str, value: str | UnsetType) -> str:
+    if value is UNSET:
+        raise Problem(422, "validation_errors", f"{field}: is missing", fields={field: ["value_is_mandatory"]})
+    return value
+
+
+async def _require_quoted_terms(call: Call, asked: rpc.CreateSubscriptionRequest, quoted: str) -> None:
+    """Refuse a checkout whose terms are not those of the quote, an invented one included."""
+    trial = rpc.CreateSubscriptionRequest()
+    trial.CopyFrom(asked)
+    trial.validate_only = True
+    change = (await call.ask(call.clients.subscriptions.CreateSubscription, trial)).change
+    if quote_id(change, asked.plan_code) != quoted:
+        raise Problem(409, "quote_expired", "the terms are not those of this quote; ask for a new one")
+
+
+async def _require_no_other_version(call: Call, customer: str, plan: str, version: int) -> None:
+    """Refuse to subscribe a customer to a version of a plan while it has another one."""
+    asked = rpc.ListSubscriptionsRequest(page=PageRequest(page_size=1), external_customer_id=customer, plan_code=plan)
+    for held in (await call.ask(call.clients.subscriptions.ListSubscriptions, asked)).subscriptions:
+        if held.plan_version != version:
+            code, message = "plan_version_change_not_supported", "the customer has another version of the plan"
+            raise Problem(422, "validation_errors", message, fields={"plan_version": [code]})
+
+
+def _result(change: SubscriptionChange, plan: str) -> CheckoutResult:
     held = change.subscription
     if held.state == Subscription.STATE_ACTIVE and held.plan_code == plan:
-        return {
-            "type": "completed",
-            "status": "succeeded",
-            # The one source that the SDK's types know; nothing is collected here, the invoice follows.
-            "payment_source": "credits",
-            "subscription_id": held.external_id,
-            "plan_code": plan,
-            "invoice_id": next(iter(change.invoice_ids), None),
-            "amount_cents": 0,
-        }
-    return {"type": "scheduled", "status": "pending", "subscription_id": held.external_id, "plan_code": plan}
+        return CheckoutResult(
+            type="completed",
+            status="succeeded",
+            payment_source="credits",
+            subscription_id=held.external_id,
+            plan_code=plan,
+            invoice_id=next(iter(change.invoice_ids), None),
+            amount_cents=0,
+        )
+    return CheckoutResult(type="scheduled", status="pending", subscription_id=held.external_id, plan_code=plan)
+
+
+_NAMES = {"external_customer_id": "customer_id", "external_id": "subscription_id"}
+OPERATIONS = (
+    operation("GET", "/ping", ping),
+    operation("POST", "/checkout", checkout, names=_NAMES),
+    operation("POST", "/subscribe", subscribe, names=_NAMES),
+)

@@ -10,24 +10,29 @@ from gateway.dialect import Dialect
 from gateway.dialects.lago import (
     applied_coupon,
     coupon,
+    credit_note,
     customer,
     entitlement,
+    event,
     feature,
+    fee,
+    invoice,
     metric,
     not_offered,
     organization,
     plan,
     problem,
+    subscription,
     tax,
+    usage,
 )
-from gateway.dialects.nozle import access, cost, margin, plan_version, test_clock
+from gateway.dialects.nozle import access, checkout, cost, margin, plan_version, test_clock, transition
 from gateway.dialects.nozle.not_offered import NOT_OFFERED
-from gateway.dialects.nozle.routes import ROUTES
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
 # What the first SDK already called, without `/api`.
 LEGACY = (*access.OPERATIONS, *margin.OPERATIONS)
-PORTED = (
+OFFERED = (
     *metric.OPERATIONS,
     *tax.OPERATIONS,
     *feature.OPERATIONS,
@@ -38,6 +43,14 @@ PORTED = (
     *customer.OPERATIONS,
     *organization.OPERATIONS,
     *entitlement.OPERATIONS,
+    *event.OPERATIONS,
+    *checkout.OPERATIONS,
+    *transition.OPERATIONS,
+    *subscription.OPERATIONS,
+    *usage.OPERATIONS,
+    *invoice.OPERATIONS,
+    *fee.OPERATIONS,
+    *credit_note.OPERATIONS,
     *access.OPERATIONS,
     *cost.OPERATIONS,
     *margin.OPERATIONS,
@@ -47,7 +60,7 @@ PORTED = (
 NOZLE = Dialect(
     name="nozle",
     bases=BASES,
-    operations=(*PORTED, *ROUTES, *not_offered.NOT_OFFERED, *NOT_OFFERED),
+    operations=(*OFFERED, *not_offered.NOT_OFFERED, *NOT_OFFERED),
     prefixes=(("/v1", LEGACY),),
     render_problem=problem.render,
 )

@@ -12,8 +12,8 @@ from farebox.entitlements.v1 import access_service_pb2
 from farebox.entitlements.v1.entitlement_pb2 import Access
 from farebox.margin.v1 import cost_model_service_pb2, margin_service_pb2
 from farebox.margin.v1.margin_pb2 import Margin
-from farebox.rating.v1 import catalog_service_pb2, subscription_service_pb2, test_clock_service_pb2
-from farebox.rating.v1.plan_pb2 import Plan
+from farebox.rating.v1 import subscription_pb2, subscription_service_pb2, test_clock_service_pb2
+from farebox.rating.v1.plan_pb2 import BillingInterval, Plan
 from farebox.rating.v1.subscription_pb2 import Subscription, SubscriptionChange
 from services.kernel import errors
 from tests.support.gateway import Gateway, new_gateway
@@ -44,8 +44,6 @@ def gateway_with(*subscriptions: Subscription) -> Gateway:
     on("GetSubscription", found)
     on("ListSubscriptions", service.ListSubscriptionsResponse(subscriptions=subscriptions))
     on("CreateSubscription", lambda asked: service.CreateSubscriptionResponse(change=_created(asked)))
-    plans = [Plan(code=code, name=code, currency="USD") for code in ("basic", "pro")]
-    on("ListPlans", catalog_service_pb2.ListPlansResponse(plans=plans))
     return gateway
 
 
@@ -64,47 +62,61 @@ def test_a_checkout_subscribes_and_is_completed() -> None:
     assert (request.external_id, request.plan_code, request.request_id) == ("sub_abc", "pro", "k")
 
 
-def test_a_checkout_of_the_plan_one_has_changes_nothing() -> None:
+def test_a_checkout_without_a_subscription_means_the_one_that_the_customer_has() -> None:
+    """A beginner who checks another plan out means a change; rating decides, so that calls at once make one."""
     gateway = gateway_with(held())
-    answer = gateway.post("/api/v1/checkout", json={"plan_code": "pro", "customer_id": "customer_123"}).json()
-    assert (answer["type"], answer["subscription_id"]) == ("completed", "sub_abc")
-    assert not gateway.services.requests("CreateSubscription")
+    answer = gateway.post("/api/v1/checkout", json={"plan_code": "max", "customer_id": "customer_123"}).json()
+    assert (answer["type"], answer["plan_code"]) == ("completed", "max")
+    (request,) = gateway.services.requests("CreateSubscription")
+    assert request.reuse == subscription_service_pb2.REUSE_SUBSCRIPTION_OF_CUSTOMER
+    assert gateway.services.requests("ListSubscriptions") == []
+
+
+def test_an_invented_quote_is_refused() -> None:
+    """A quote holds the customer to the terms it was shown, and to no others."""
+    gateway = gateway_with(held())
+    change = SubscriptionChange(subscription=held("max"), currency="USD", due_amount_cents=2000)
+    gateway.services.on(
+        "ChangeSubscriptionPlan", subscription_service_pb2.ChangeSubscriptionPlanResponse(change=change)
+    )
+    gateway.services.on("CreateSubscription", subscription_service_pb2.CreateSubscriptionResponse(change=change))
+    which = {"plan_code": "max", "customer_id": "customer_123", "subscription_id": "sub_abc"}
+    shown = gateway.post("/api/v1/subscriptions/preview", json=which).json()
+    invented = gateway.post("/api/v1/checkout", json={**which, "quote_id": "q_1"})
+    assert (invented.status_code, invented.json()["code"]) == (409, "quote_expired")
+    assert gateway.post("/api/v1/checkout", json={**which, "quote_id": shown["quote_id"]}).status_code == 200
 
 
 def test_a_checkout_that_takes_effect_later_is_scheduled() -> None:
+    """The subscription that is answered is still on its old plan."""
     gateway = gateway_with(held())
     change = SubscriptionChange(subscription=held())
-    answer = subscription_service_pb2.ChangeSubscriptionPlanResponse(change=change)
-    gateway.services.on("ChangeSubscriptionPlan", answer)
+    gateway.services.on("CreateSubscription", subscription_service_pb2.CreateSubscriptionResponse(change=change))
     body = {"plan_code": "basic", "customer_id": "customer_123", "subscription_id": "sub_abc"}
     assert gateway.post("/api/v1/checkout", json=body).json()["type"] == "scheduled"
 
 
-def test_another_customers_subscription_is_not_found() -> None:
-    body = {"plan_code": "basic", "customer_id": "somebody", "subscription_id": "sub_abc"}
-    response = gateway_with(held()).post("/api/v1/checkout", json=body)
-    assert (response.status_code, response.json()["code"]) == (404, "subscription_not_found")
-
-
 def test_subscribing_again_keeps_the_subscription_and_its_version() -> None:
+    """The plan's subscription is taken, whatever its id; another version of the plan is no silent change."""
     gateway = gateway_with(held())
     body = {"plan_code": "pro", "customer_id": "customer_123"}
-    assert gateway.post("/api/v1/subscribe", json=body).json() == {"subscription_id": "sub_abc", "status": "active"}
+    assert gateway.post("/api/v1/subscribe", json=body).json()["status"] == "active"
+    (request,) = gateway.services.requests("CreateSubscription")
+    assert request.reuse == subscription_service_pb2.REUSE_SUBSCRIPTION_OF_PLAN
     other = gateway.post("/api/v1/subscribe", json={**body, "plan_version": 2})
     assert other.status_code == 422
     assert other.json()["error_details"] == {"plan_version": ["plan_version_change_not_supported"]}
 
 
-def test_lagos_create_moves_to_another_plan() -> None:
+def test_lagos_create_asks_to_move_what_is_there() -> None:
+    """One call, in which rating decides whose the external id is; nothing is looked up before."""
     gateway = gateway_with(held())
-    change = SubscriptionChange(subscription=held("max"))
-    gateway.services.on(
-        "ChangeSubscriptionPlan", subscription_service_pb2.ChangeSubscriptionPlanResponse(change=change)
-    )
     body = {"external_customer_id": "customer_123", "external_id": "sub_abc", "plan_code": "max"}
     response = gateway.post("/api/v1/subscriptions", json={"subscription": body})
     assert response.json()["subscription"]["plan_code"] == "max"
-    assert not gateway.services.requests("CreateSubscription")
+    (request,) = gateway.services.requests("CreateSubscription")
+    assert (request.external_customer_id, request.change_existing) == ("customer_123", True)
+    assert gateway.services.requests("GetSubscription") == []
 
 
 @pytest.mark.parametrize(
@@ -167,16 +179,26 @@ def test_a_forbidden_state_is_409_on_every_route() -> None:
     assert gateway.send("DELETE", "/api/v1/subscriptions/sub_abc").status_code == 409
 
 
-def test_options_are_priced_by_previews() -> None:
+def test_options_are_one_call() -> None:
+    """The plans that one could move to, with direction and time, and what is pending."""
     gateway = gateway_with(held())
-    change = SubscriptionChange(subscription=held())
-    gateway.services.on(
-        "ChangeSubscriptionPlan", subscription_service_pb2.ChangeSubscriptionPlanResponse(change=change)
+    option = subscription_service_pb2.ListPlanChangesResponse.Option
+    month = BillingInterval(unit=BillingInterval.UNIT_MONTH, count=1)
+    basic, pro = (Plan(code=code, name=code, currency="USD", interval=month) for code in ("basic", "pro"))
+    answer = subscription_service_pb2.ListPlanChangesResponse(
+        subscription=held(),
+        plan=pro,
+        options=[
+            option(plan=basic, direction=subscription_pb2.CHANGE_DIRECTION_DOWNGRADE, effective_at=NOW),
+            option(plan=pro, refusal="PLAN_UNCHANGED"),
+        ],
     )
-    answer = gateway.get("/api/v1/subscriptions/options?customer_id=customer_123&subscription_id=sub_abc").json()
-    assert [(plan["code"], plan["direction"]) for plan in answer["eligible_plans"]] == [("basic", "downgrade")]
-    assert answer["pending_change"] is None
-    assert all(request.validate_only for request in gateway.services.requests("ChangeSubscriptionPlan"))
+    gateway.services.on("ListPlanChanges", answer)
+    shown = gateway.get("/api/v1/subscriptions/options?customer_id=customer_123&subscription_id=sub_abc").json()
+    assert [(plan["code"], plan["direction"], plan["timing"]) for plan in shown["eligible_plans"]] == [
+        ("basic", "downgrade", "end_of_period")
+    ]
+    assert (shown["pending_change"], shown["subscription"]["plan"]["code"]) == (None, "pro")
 
 
 def test_can_fits_every_version_of_the_sdk() -> None:

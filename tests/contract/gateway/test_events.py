@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, StoredUsageEvent, UsageEvent
@@ -144,14 +145,34 @@ def test_the_organization_decides_what_a_duplicate_answers(policy: Any, status: 
 
 
 def test_without_a_timestamp_a_duplicate_shows_the_time_of_the_first() -> None:
-    gateway = new_gateway()
-    gateway.services.on("IngestUsageEvents", answering(IngestOutcome.INGEST_OUTCOME_DUPLICATE))
-    stored = StoredUsageEvent(event=UsageEvent(transaction_id="unique-id", code="api_call"))
-    stored.event.occurred_at.FromJsonString("2024-01-01T00:00:00Z")
-    gateway.services.on("GetUsageEvent", usage_event_service_pb2.GetUsageEventResponse(event=stored))
-    response = gateway.post("/api/v1/events", json={"event": {**EVENT, "timestamp": None}})
-    event = response.json()["event"]
+    """A repeat is answered with the instants of the first sending, out of the one call that sent it."""
+    gateway, first, received = new_gateway(), Timestamp(), Timestamp()
+    first.FromJsonString("2024-01-01T00:00:00Z")
+    received.FromJsonString("2024-01-01T00:00:05Z")
+    duplicate = answering(IngestOutcome.INGEST_OUTCOME_DUPLICATE, occurred_at=first, received_at=received)
+    gateway.services.on("IngestUsageEvents", duplicate)
+    event = gateway.post("/api/v1/events", json={"event": {**EVENT, "timestamp": None}}).json()["event"]
     assert (event["timestamp"], event["status"]) == ("2024-01-01T00:00:00Z", "duplicate")
+    assert event["created_at"] == "2024-01-01T00:00:05Z"
+    assert gateway.services.requests("GetUsageEvent") == []
+
+
+def test_every_wrong_field_of_an_event_is_named() -> None:
+    """All at once, and unknown keys by name; nothing reaches the log."""
+    gateway = new_gateway()
+    body = {
+        "transaction_id": "",
+        "code": "a\0b",
+        "timestamp": "soon",
+        "properties": [],
+        "precise_total_amount_cents": "1e999999999",
+    }
+    refused = gateway.post("/api/v1/events", json={"event": body})
+    assert refused.status_code == 422
+    assert set(refused.json()["error_details"]) == set(body)
+    unknown = gateway.post("/api/v1/events", json={"event": {**EVENT, "colour": "red"}, "batch": 1})
+    assert unknown.json()["error_details"] == {"batch": ["unknown_field"], "colour": ["unknown_field"]}
+    assert gateway.services.requests("IngestUsageEvents") == []
 
 
 def test_concurrent_events_are_one_call_to_the_log() -> None:

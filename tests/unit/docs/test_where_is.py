@@ -29,3 +29,20 @@ def test_each_place_exists(rule: str, places: list[str]) -> None:
     """Every path of a row is a file or a folder; `<model>` stands for any name."""
     for place in places:
         assert list(ROOT.glob(re.sub(r"<\w+>", "*", place))), f"{rule}: nothing is at {place}"
+
+
+@pytest.mark.parametrize("page", ["flows.md", "architecture.md"])
+def test_every_path_of_a_page_exists(page: str) -> None:
+    """A page that follows the code through its files is true of the files."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:services|gateway|protos|tests|docs)/[\w./-]+?)(?::[ \w]+)?`", text))
+    assert len(paths) > LEAST_ROWS
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_every_link_of_the_index_leads_somewhere() -> None:
+    """The index of the documentation knows only pages that are there."""
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert len(links) > LEAST_ROWS // 2
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []

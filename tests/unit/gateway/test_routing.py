@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from gateway.auth.scopes import Scope
-from gateway.bridge import Route
 from gateway.dialects.nozle.dialect import BASES, NOZLE
-from gateway.operation import Endpoint
+from gateway.operation import Endpoint, NotOffered
 from gateway.problem import Problem
 from gateway.routing import RouteTable
 
 
-async def answer(_: Any) -> Any:
-    return {}
+def route(method: str, path: str) -> Endpoint:
+    """An endpoint of which nothing but its method and path counts."""
+    return NotOffered(method, path, "a test")
 
 
 def test_an_id_may_hold_any_character_percent_encoded() -> None:
-    routes = RouteTable(["/api/v1"], [Route("GET", "/customers/{id}/usage", answer)])
+    routes = RouteTable(["/api/v1"], [route("GET", "/customers/{id}/usage")])
     _, parameters = routes.find("GET", "/api/v1/customers/ent%2F1%20a%25/usage")
     assert parameters == {"id": "ent/1 a%"}
 
 
 def test_a_fixed_word_wins_over_a_parameter() -> None:
     """`/subscriptions/options` is not the subscription called options."""
-    fixed, free = Route("GET", "/subscriptions/options", answer), Route("GET", "/subscriptions/{id}", answer)
+    fixed, free = route("GET", "/subscriptions/options"), route("GET", "/subscriptions/{id}")
     routes = RouteTable([""], [free, fixed])
     assert routes.find("GET", "/subscriptions/options")[0] is fixed
     assert routes.find("GET", "/subscriptions/sub_1")[0] is free
 
 
 def test_a_word_that_leads_nowhere_leaves_the_path_to_the_parameter() -> None:
-    deep, free = Route("GET", "/a/b/c", answer), Route("GET", "/a/{id}", answer)
+    deep, free = route("GET", "/a/b/c"), route("GET", "/a/{id}")
     routes = RouteTable([""], [deep, free])
-    route, parameters = routes.find("GET", "/a/b")
-    assert route is free
+    found, parameters = routes.find("GET", "/a/b")
+    assert found is free
     assert parameters == {"id": "b"}
 
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405_with_the_right_ones() -> None:
-    routes = RouteTable([""], [Route("GET", "/plans", answer), Route("POST", "/plans", answer)])
+    routes = RouteTable([""], [route("GET", "/plans"), route("POST", "/plans")])
     with pytest.raises(Problem) as unknown:
         routes.find("GET", "/plan")
     assert unknown.value.status == 404
@@ -53,7 +52,7 @@ def test_an_unknown_path_is_404_and_a_wrong_method_405_with_the_right_ones() -> 
 
 
 def test_an_empty_segment_is_no_id() -> None:
-    routes = RouteTable([""], [Route("GET", "/plans/{code}/versions", answer)])
+    routes = RouteTable([""], [route("GET", "/plans/{code}/versions")])
     with pytest.raises(Problem):
         routes.find("GET", "/plans//versions")
 
@@ -81,7 +80,7 @@ def test_only_plans_are_open_to_publishable_keys() -> None:
 
 @pytest.mark.parametrize("path", ["/plans/%ff", "/plans/a%00b"])
 def test_a_path_that_no_service_could_keep_is_refused(path: str) -> None:
-    table = RouteTable([""], [Route("GET", "/plans/{code}", answer)])
+    table = RouteTable([""], [route("GET", "/plans/{code}")])
     with pytest.raises(Problem) as problem:
         table.find("GET", path)
     assert problem.value.status == 400

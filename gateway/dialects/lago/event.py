@@ -1,0 +1,269 @@
+"""Usage events: one, a batch, and reading them back; what is in quarantine, and taking an event back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.common.v1.period_pb2 import Period
+from farebox.ingest.v1 import usage_event_service_pb2 as rpc
+from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, StoredUsageEvent, UsageEvent
+from farebox.rating.v1.organization_pb2 import Organization
+from gateway.engine.coalescer import Outcome, read_outcomes
+from gateway.engine.event_body import by_place, read_many, read_one
+from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.operation import Listed, Nothing, Request, operation
+from gateway.problem import Problem, invalid
+from gateway.projection import project
+from gateway.schema import Code, DecimalInput, DecimalText, Instant, InstantInput, Words
+
+STATE = Words(StoredUsageEvent.State, "STATE_")
+OUTCOME = Words(IngestOutcome, "INGEST_OUTCOME_")
+_NAMES = {
+    "event.occurred_at": "timestamp",
+    "occurred_at": "timestamp",
+    "event": "",
+    "replacement": "replacement",
+}
+Properties = Annotated[msgspec.Raw, Meta(description="The sender's own JSON object, untouched.")]
+
+
+class SentUsageEvent(Struct, kw_only=True):
+    """One reported consumption; the same `transaction_id` again is the same event."""
+
+    transaction_id: Code
+    code: Code
+    external_subscription_id: Code | UnsetType = UNSET
+    external_customer_id: Code | UnsetType = UNSET
+    timestamp: InstantInput | UnsetType = UNSET
+    properties: dict[str, msgspec.Raw] | UnsetType = UNSET
+    precise_total_amount_cents: DecimalInput | UnsetType = UNSET
+
+
+class SentOne(Struct):
+    """One event under its root."""
+
+    event: SentUsageEvent
+
+
+class SentMany(Struct):
+    """Up to 100 events; nothing is stored where one cannot be read."""
+
+    events: Annotated[list[SentUsageEvent], Meta(min_length=1, max_length=100)]
+
+
+class UsageEventAnswer(Struct, kw_only=True):
+    """An event as its sender gets it back; `reason` says why it cannot be billed yet."""
+
+    transaction_id: str
+    external_customer_id: str | None
+    external_subscription_id: str
+    lago_subscription_id: str | None
+    code: str
+    timestamp: Instant
+    created_at: Annotated[datetime, Meta(tz=True, description="When the log received it.")]
+    precise_total_amount_cents: DecimalText | None
+    properties: Properties
+    status: Annotated[str, OUTCOME.told]
+    reason: str | None
+
+
+class UsageEventBatchAnswer(Struct):
+    """Each event of a batch, in order."""
+
+    events: list[UsageEventAnswer]
+
+
+class LoggedUsageEvent(UsageEventAnswer, kw_only=True):
+    """An event as the log holds it."""
+
+    status: Annotated[str, STATE.told]
+    voided_by: str | None
+    replaced_by: str | None
+
+
+class UsageEventQuery(PageQuery, kw_only=True):
+    """Which events."""
+
+    NOT_OFFERED: ClassVar = frozenset({"timestamp_from_started_at"})
+
+    external_customer_id: Code | UnsetType = UNSET
+    external_subscription_id: Code | UnsetType = UNSET
+    code: Code | UnsetType = UNSET
+    timestamp_from: InstantInput | UnsetType = UNSET
+    timestamp_to: InstantInput | UnsetType = UNSET
+
+
+class QuarantineQuery(PageQuery, kw_only=True):
+    """Which events in quarantine."""
+
+    reason: Annotated[str, Meta(max_length=100, description="E.g. `METRIC_UNKNOWN`.")] | UnsetType = UNSET
+
+
+class ByTransaction(Struct):
+    """An event by its sender's id."""
+
+    transaction_id: Code
+
+
+class TakenBack(Struct):
+    """Why an event is taken back, in a sentence for people."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+async def create(request: Request[Nothing, Nothing, bytes]) -> UsageEventAnswer:
+    """Store one event.
+
+    It is answered once it is stored for good; what cannot be billed yet is quarantined, and billed when it can be.
+    """
+    call, event = request.call, read_one(request.body)
+    outcome = await call.coalescer.ingest(call.organization.id, event)
+    problem = refusal(outcome, call.organization)
+    if problem is not None:
+        raise problem
+    return answer_of(event, outcome)
+
+
+async def create_batch(request: Request[Nothing, Nothing, bytes]) -> UsageEventBatchAnswer:
+    """Store up to 100 events."""
+    call, events = request.call, read_many(request.body)
+    asked = rpc.IngestUsageEventsRequest(events=events, tells_subscriptions=True)
+    outcomes = read_outcomes(await call.ask(call.clients.events.IngestUsageEvents, asked))
+    problems = {index: refusal(outcome, call.organization) for index, outcome in enumerate(outcomes)}
+    refused = {index: problem for index, problem in problems.items() if problem is not None}
+    if refused:
+        raise by_place(refused)
+    return UsageEventBatchAnswer([answer_of(*pair) for pair in zip(events, outcomes, strict=True)])
+
+
+async def find(request: Request[ByTransaction, Nothing, Nothing]) -> LoggedUsageEvent:
+    """Find an event by its sender's id."""
+    call, asked = request.call, rpc.GetUsageEventRequest(transaction_id=request.path.transaction_id)
+    return logged_event((await call.ask(call.clients.events.GetUsageEvent, asked)).event)
+
+
+async def find_all(request: Request[Nothing, UsageEventQuery, Nothing]) -> Listed[LoggedUsageEvent]:
+    """List events, newest first."""
+    call, query = request.call, request.query
+    names = ("external_customer_id", "external_subscription_id", "code")
+    given = {name: getattr(query, name) for name in names if getattr(query, name) is not UNSET}
+    asked = rpc.ListUsageEventsRequest(page=page_request(query), occurred=_span(query), **given)
+    answer = await call.ask(call.clients.events.ListUsageEvents, asked)
+    return Listed([logged_event(event) for event in answer.events], page_meta(query, answer.page, len(answer.events)))
+
+
+async def find_quarantined(request: Request[Nothing, QuarantineQuery, Nothing]) -> Listed[LoggedUsageEvent]:
+    """List the events that cannot be billed yet, each with its reason.
+
+    They are billed by themselves once the metric, subscription or price appears; a wrong one is voided or replaced.
+    """
+    call, query = request.call, request.query
+    reason = "" if query.reason is UNSET else query.reason
+    asked = rpc.ListQuarantinedUsageEventsRequest(page=page_request(query), reason=reason)
+    answer = await call.ask(call.clients.events.ListQuarantinedUsageEvents, asked)
+    return Listed([logged_event(event) for event in answer.events], page_meta(query, answer.page, len(answer.events)))
+
+
+async def void(request: Request[ByTransaction, Nothing, TakenBack]) -> LoggedUsageEvent:
+    """Take an event back; the aggregate moves, and an invoiced period is corrected on the next invoice."""
+    call, body = request.call, request.body
+    asked = rpc.VoidUsageEventRequest(transaction_id=request.path.transaction_id, reason=body.reason, actor="rest")
+    return logged_event((await call.ask(call.clients.events.VoidUsageEvent, asked)).event)
+
+
+async def replace(request: Request[ByTransaction, Nothing, bytes]) -> LoggedUsageEvent:
+    """Replace an event by another with its own `transaction_id`, in one step.
+
+    Raises:
+        Problem: 422, the event names the same transaction_id.
+    """
+    call, transaction_id = request.call, request.path.transaction_id
+    replacement = read_one(request.body)
+    if replacement.transaction_id == transaction_id:
+        raise invalid("transaction_id", "value_is_invalid", "must be another than the replaced event's")
+    asked = rpc.VoidUsageEventRequest(
+        transaction_id=transaction_id, reason="replaced", actor="rest", replacement=replacement
+    )
+    return logged_event((await call.ask(call.clients.events.VoidUsageEvent, asked)).replacement)
+
+
+def refusal(outcome: Outcome, organization: Organization) -> Problem | None:
+    """The refusal that an outcome is for the caller; None where it is a success."""
+    detail = outcome.detail
+    match outcome.outcome:
+        case IngestOutcome.INGEST_OUTCOME_REJECTED:
+            field = _NAMES.get(detail.field, detail.field)
+            message = f"{field}: {detail.description}" if field else detail.description
+            return Problem(
+                422, "validation_errors", message, fields={field or "event": [detail.reason or "value_is_invalid"]}
+            )
+        case IngestOutcome.INGEST_OUTCOME_CONFLICT:
+            message = detail.description or "the transaction_id is used by an event with other content"
+            return Problem(409, "transaction_id_reused", message, fields={"transaction_id": ["value_already_exist"]})
+        case IngestOutcome.INGEST_OUTCOME_DUPLICATE if (
+            organization.duplicate_events == Organization.DUPLICATE_EVENTS_REJECT
+        ):
+            return invalid("transaction_id", "value_already_exist", "is stored already")
+        case _:
+            return None
+
+
+def answer_of(event: UsageEvent, outcome: Outcome) -> UsageEventAnswer:
+    """A sent event, as its sender gets it back: a repeat has the instants of the first sending."""
+    detail = outcome.detail
+    is_repeat = detail.HasField("received_at")
+    occurred_at = event.occurred_at if event.HasField("occurred_at") else outcome.present_at
+    return project(
+        UsageEventAnswer,
+        event,
+        **_texts(event),
+        lago_subscription_id=outcome.subscription_id or None,
+        timestamp=(detail.occurred_at if is_repeat else occurred_at).ToDatetime(tzinfo=UTC),
+        created_at=(detail.received_at if is_repeat else outcome.received_at).ToDatetime(tzinfo=UTC),
+        status=OUTCOME.word(outcome.outcome),
+        reason=detail.reason or None,
+    )
+
+
+def logged_event(stored: StoredUsageEvent) -> LoggedUsageEvent:
+    """An event as the log holds it."""
+    event = stored.event
+    return project(
+        LoggedUsageEvent,
+        event,
+        **_texts(event),
+        lago_subscription_id=stored.subscription_id or None,
+        timestamp=event.occurred_at.ToDatetime(tzinfo=UTC),
+        created_at=stored.received_at.ToDatetime(tzinfo=UTC),
+        status=STATE.word(stored.state),
+        reason=stored.reason or None,
+        voided_by=stored.voided_by or None,
+        replaced_by=stored.replaced_by or None,
+    )
+
+
+def _texts(event: UsageEvent) -> dict[str, object]:
+    return {"properties": msgspec.Raw(event.properties or b"{}")}
+
+
+def _span(query: UsageEventQuery) -> Period | None:
+    start, end = query.timestamp_from, query.timestamp_to
+    if start is UNSET and end is UNSET:
+        return None
+    return Period(start=None if start is UNSET else start, end=None if end is UNSET else end)
+
+
+_ONE = "/events/{transaction_id}"
+OPERATIONS = (
+    operation("POST", "/events", create, answer_root="event", body_schema=SentOne),
+    operation("GET", "/events", find_all, answer_root="events"),
+    operation("POST", "/events/batch", create_batch, body_schema=SentMany),
+    operation("GET", "/quarantined_events", find_quarantined, answer_root="events"),
+    operation("GET", _ONE, find, answer_root="event"),
+    operation("POST", f"{_ONE}/void", void, root="event"),
+    operation("POST", f"{_ONE}/replace", replace, answer_root="event", body_schema=SentOne),
+)

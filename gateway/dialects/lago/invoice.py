@@ -1,0 +1,254 @@
+"""Invoices: read, refreshed, finalized, voided, drawn as PDF, paid, and made of one-off items."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.rating.v1 import invoice_service_pb2 as rpc
+from farebox.rating.v1.invoice_pb2 import Invoice as InvoiceMessage
+from gateway.call import Call, Reply
+from gateway.dialects.lago.invoice_shapes import (
+    KIND,
+    PAYMENT_STATE,
+    STATE,
+    Invoice,
+    ListedInvoices,
+    RebuiltInvoice,
+    WholeInvoice,
+    invoice_to_api,
+    listed_invoice,
+    whole_invoice_to_api,
+)
+from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
+from gateway.problem import invalid
+from gateway.projection import patch
+from gateway.schema import Cents, Code, Date, DecimalInput, of
+
+MAX_ITEMS = 100
+_PDF = "application/pdf"
+
+State = Annotated[str, STATE.meta]
+PaymentState = Annotated[str, PAYMENT_STATE.meta]
+
+
+class InvoiceFilters(PageQuery, kw_only=True):
+    """Which invoices; states may be asked for under either of two names, and several of them at once."""
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {"search_term", "payment_dispute_lost", "self_billed", "metadata", "billing_entity_codes"}
+    )
+
+    status: Annotated[list[State], of("states")] | UnsetType = UNSET
+    statuses: Annotated[list[State], of("states")] | UnsetType = UNSET
+    payment_status: Annotated[list[PaymentState], of("payment_states")] | UnsetType = UNSET
+    payment_statuses: Annotated[list[PaymentState], of("payment_states")] | UnsetType = UNSET
+    payment_overdue: Annotated[bool, of("is_overdue")] | UnsetType = UNSET
+    issuing_date_from: Annotated[Date, of("issued_from")] | UnsetType = UNSET
+    issuing_date_to: Annotated[Date, of("issued_until")] | UnsetType = UNSET
+    currency: Annotated[str, Meta(max_length=3)] | UnsetType = UNSET
+    invoice_type: Annotated[str, KIND.meta, of("kinds")] | UnsetType = UNSET
+    amount_from: Annotated[Cents, of("amount_from_cents")] | UnsetType = UNSET
+    amount_to: Annotated[Cents, of("amount_until_cents")] | UnsetType = UNSET
+
+
+class InvoiceQuery(InvoiceFilters, kw_only=True):
+    """Which invoices, of whom; `customer_id` answers in the shape that Nozle's React components read."""
+
+    external_customer_id: Code | UnsetType = UNSET
+    customer_id: Code | UnsetType = UNSET
+
+
+class OneOffItem(Struct, kw_only=True):
+    """What is sold once; its name is the first given of `invoice_display_name`, `description` and `add_on_code`."""
+
+    NOT_OFFERED: ClassVar = frozenset({"from_datetime", "to_datetime"})
+
+    add_on_code: Code | UnsetType = UNSET
+    name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    invoice_display_name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    description: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    units: DecimalInput | UnsetType = UNSET
+    unit_amount_cents: Cents
+    tax_codes: list[Code] | UnsetType = UNSET
+
+
+class NewInvoice(Struct, kw_only=True):
+    """One-off items, invoiced and finalized now."""
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {
+            *("error_details", "payment_method", "invoice_custom_section", "billing_entity_code"),
+            *("purchase_order_number", "net_payment_term", "skip_psp", "metadata"),
+        }
+    )
+
+    external_customer_id: Code
+    currency: Annotated[str, Meta(max_length=3)] | UnsetType = UNSET
+    fees: Annotated[list[OneOffItem], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class PaymentReport(Struct, kw_only=True):
+    """What became of the payment; `paid_amount_cents`, ours, where only a part was paid."""
+
+    NOT_OFFERED: ClassVar = frozenset({"metadata"})
+
+    payment_status: Annotated[PaymentState, of("payment_state")]
+    paid_amount_cents: Annotated[int, Meta(ge=0), of("amount_cents")] | UnsetType = UNSET
+
+
+class VoidOptions(Struct, kw_only=True):
+    """Whether what was paid becomes a credit note."""
+
+    NOT_OFFERED: ClassVar = frozenset({"refund_amount", "credit_amount"})
+
+    generate_credit_note: bool = False
+
+
+async def create(request: Request[Nothing, Nothing, NewInvoice]) -> WholeInvoice:
+    """Invoice one-off items now."""
+    call, body = request.call, request.body
+    asked, _ = patch(rpc.CreateOneOffInvoiceRequest(request_id=call.mutation_id), body, skip=("fees",))
+    asked.items.extend(_item(index, item) for index, item in enumerate(body.fees))
+    return _whole(call, (await call.ask(call.clients.invoices.CreateOneOffInvoice, asked)).invoice)
+
+
+async def find(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    """Find an invoice by its id."""
+    return await _find(request)
+
+
+async def download(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    """Find an invoice with the address of its drawing, `file_url`."""
+    return await _find(request)
+
+
+async def draw(request: Request[ById, Nothing, Nothing]) -> Reply:
+    """Draw an invoice as PDF."""
+    call, asked = request.call, rpc.RenderInvoiceRequest(id=request.path.id)
+    answer = await call.ask(call.clients.invoices.RenderInvoice, asked)
+    shown = {"Content-Disposition": 'inline; filename="invoice.pdf"'}
+    return Reply(answer.pdf, media_type=_PDF, headers=shown)
+
+
+async def find_all(request: Request[Nothing, InvoiceQuery, Nothing]) -> Listed[Invoice] | Reply:
+    """List invoices, newest first.
+
+    With `customer_id` the answer is a `ListedInvoices`, which Nozle's React components read.
+    """
+    call, query = request.call, request.query
+    if query.customer_id is not UNSET:
+        answer = await _list(call, query, query.customer_id)
+        invoices = [listed_invoice(invoice, _pdf_url(call, invoice)) for invoice in answer.invoices]
+        return Reply(ENCODER.encode(ListedInvoices(invoices)))
+    return await _page(call, query, "" if query.external_customer_id is UNSET else query.external_customer_id)
+
+
+async def find_of_customer(request: Request[ByCustomer, InvoiceFilters, Nothing]) -> Listed[Invoice]:
+    """List a customer's invoices, newest first."""
+    return await _page(request.call, request.query, request.path.external_customer_id)
+
+
+async def record_payment(request: Request[ById, Nothing, PaymentReport]) -> WholeInvoice:
+    """Tell what became of an invoice's payment."""
+    call = request.call
+    asked, _ = patch(rpc.RecordPaymentRequest(request_id=call.mutation_id, id=request.path.id), request.body)
+    return _whole(call, (await call.ask(call.clients.invoices.RecordPayment, asked)).invoice)
+
+
+async def refresh(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    """Compute a draft again from the usage known now."""
+    call, asked = request.call, rpc.RefreshInvoiceRequest(request_id=request.call.mutation_id, id=request.path.id)
+    return _whole(call, (await call.ask(call.clients.invoices.RefreshInvoice, asked)).invoice)
+
+
+async def finalize(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    """Fix and number a draft before its grace period ends."""
+    call, asked = request.call, rpc.FinalizeInvoiceRequest(request_id=request.call.mutation_id, id=request.path.id)
+    return _whole(call, (await call.ask(call.clients.invoices.FinalizeInvoice, asked)).invoice)
+
+
+async def void(request: Request[ById, Nothing, VoidOptions]) -> WholeInvoice:
+    """Take a finalized invoice back."""
+    call = request.call
+    asked, _ = patch(rpc.VoidInvoiceRequest(request_id=call.mutation_id, id=request.path.id), request.body)
+    return _whole(call, (await call.ask(call.clients.invoices.VoidInvoice, asked)).invoice)
+
+
+async def rebuild(request: Request[ById, Nothing, Nothing]) -> RebuiltInvoice:
+    """Compute an invoice anew from the event log, and compare."""
+    call, asked = request.call, rpc.RebuildInvoiceRequest(id=request.path.id)
+    answer = await call.ask(call.clients.invoices.RebuildInvoice, asked)
+    rebuilt = _whole(call, answer.rebuilt)
+    return RebuiltInvoice(invoice=rebuilt, equal=answer.equal, differences=list(answer.differences))
+
+
+async def _find(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    call, asked = request.call, rpc.GetInvoiceRequest(id=request.path.id)
+    return _whole(call, (await call.ask(call.clients.invoices.GetInvoice, asked)).invoice)
+
+
+async def _page(call: Call, query: InvoiceFilters, external_customer_id: str) -> Listed[Invoice]:
+    answer = await _list(call, query, external_customer_id)
+    invoices = [invoice_to_api(invoice, call.organization, _pdf_url(call, invoice)) for invoice in answer.invoices]
+    return Listed(invoices, page_meta(query, answer.page, len(invoices)))
+
+
+async def _list(call: Call, query: InvoiceFilters, external_customer_id: str) -> rpc.ListInvoicesResponse:
+    for name, other in _NAMED_TWICE:
+        if UNSET not in (getattr(query, name), getattr(query, other)):
+            raise invalid(other, "value_is_invalid", f"is another name of {name}; send one of them")
+    asked, _ = patch(
+        rpc.ListInvoicesRequest(page=page_request(query), external_customer_id=external_customer_id, without_fees=True),
+        query,
+        skip=("page", "per_page", "external_customer_id", "customer_id"),
+    )
+    return await call.ask(call.clients.invoices.ListInvoices, asked)
+
+
+_NAMED_TWICE = (("status", "statuses"), ("payment_status", "payment_statuses"))
+
+
+def _item(index: int, item: OneOffItem) -> rpc.CreateOneOffInvoiceRequest.Item:
+    names = (item.invoice_display_name, item.description, item.name, item.add_on_code)
+    name = next((name for name in names if isinstance(name, str) and name), None)
+    if name is None:
+        raise invalid(f"fees[{index}].invoice_display_name", "value_is_mandatory", "is missing")
+    asked = rpc.CreateOneOffInvoiceRequest.Item(name=name)
+    patch(asked, item, skip=("add_on_code", "name", "invoice_display_name", "description"))
+    asked.code = "" if item.add_on_code is UNSET else item.add_on_code
+    return asked
+
+
+def _whole(call: Call, invoice: InvoiceMessage) -> WholeInvoice:
+    return whole_invoice_to_api(invoice, call.organization, _pdf_url(call, invoice))
+
+
+def _pdf_url(call: Call, invoice: InvoiceMessage) -> str | None:
+    return f"{call.base_url}/api/v1/invoices/{invoice.id}.pdf" if invoice.id else None
+
+
+_ONE_OFF_NAMES = {
+    "currency": "currency",
+    "items[].name": "fees[].invoice_display_name",
+    "items[].code": "fees[].add_on_code",
+    "items[]": "fees[]",
+    "items": "fees",
+}
+_PAYMENT_NAMES = {"payment_state": "payment_status", "amount_cents": "paid_amount_cents"}
+_ONE = "/invoices/{id}"
+OPERATIONS = (
+    operation("POST", "/invoices", create, root="invoice", names=_ONE_OFF_NAMES),
+    operation("GET", "/invoices", find_all, answer_root="invoices"),
+    operation("GET", f"{_ONE}.pdf", draw, media_type=_PDF),
+    operation("GET", _ONE, find, answer_root="invoice"),
+    operation("PUT", _ONE, record_payment, root="invoice", names=_PAYMENT_NAMES),
+    operation("PUT", f"{_ONE}/finalize", finalize, answer_root="invoice"),
+    operation("PUT", f"{_ONE}/refresh", refresh, answer_root="invoice"),
+    operation("POST", f"{_ONE}/void", void, answer_root="invoice"),
+    operation("POST", f"{_ONE}/download", download, answer_root="invoice"),
+    operation("POST", f"{_ONE}/rebuild", rebuild, answer_root="rebuild"),
+    operation("GET", "/customers/{external_customer_id}/invoices", find_of_customer, answer_root="invoices"),
+)

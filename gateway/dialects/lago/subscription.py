@@ -1,0 +1,223 @@
+"""Subscriptions, Lago's way: created, moved to another plan by creating them again, terminated."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.rating.v1 import subscription_service_pb2 as rpc
+from farebox.rating.v1.subscription_pb2 import Subscription as SubscriptionMessage
+from gateway.dialects.lago.common import Identified, first_instant, last_second
+from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
+from gateway.problem import invalid
+from gateway.projection import callers_names, patch, project
+from gateway.schema import Cents, Code, Instant, InstantInput, Words, of
+
+STATE = Words(SubscriptionMessage.State, "STATE_")
+BILLING_TIME = Words(SubscriptionMessage.BillingTime, "BILLING_TIME_")
+CREDIT_ACTION = Words(rpc.CreditAction, "CREDIT_ACTION_", synonyms={"skip": "none"})
+# The Engine's words for when a change takes effect.
+TIMING = Words(rpc.ChangeTiming, "CHANGE_TIMING_", synonyms={"immediate": "now", "end_of_period": "period_end"})
+
+# `GET /subscriptions/options` is a route of the Engine.
+RESERVED_ID = "options"
+
+State = Annotated[str, STATE.meta, of("states")]
+CreditActionWord = Annotated[str, CREDIT_ACTION.meta, of("credit_action")]
+FinalInvoice = Annotated[
+    Literal["generate", "skip"], Meta(description="Whether what was used since the last invoice is invoiced.")
+]
+
+
+class NewSubscription(Struct, kw_only=True):
+    """Who subscribes to what; an `external_id` that is subscribed already moves to the plan."""
+
+    NOT_OFFERED: ClassVar = frozenset(
+        {
+            *("plan_overrides", "activation_rules", "payment_method", "invoice_custom_section"),
+            *("consolidate_invoice", "billing_entity_code", "purchase_order_number", "progressive_billing_disabled"),
+        }
+    )
+
+    external_customer_id: Code
+    plan_code: Code
+    plan_version: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    external_id: Code | UnsetType = UNSET
+    name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    billing_time: Annotated[str, BILLING_TIME.meta] = "calendar"
+    subscription_at: Annotated[InstantInput, of("started_at")] | UnsetType | None = UNSET
+    ending_at: InstantInput | UnsetType | None = UNSET
+
+
+class SubscriptionFilters(PageQuery, kw_only=True):
+    """Which subscriptions; without a status the active ones."""
+
+    NOT_OFFERED: ClassVar = frozenset({"overriden", "exclude_next_subscriptions"})
+
+    plan_code: Code | UnsetType = UNSET
+    status: Annotated[list[State], of("states")] | UnsetType = UNSET
+    currency: Annotated[str, Meta(max_length=3)] | UnsetType = UNSET
+
+
+class SubscriptionQuery(SubscriptionFilters, kw_only=True):
+    """Which subscriptions, of whom."""
+
+    external_customer_id: Code | UnsetType = UNSET
+
+
+class EndQuery(Struct, kw_only=True):
+    """How a subscription ends: as Lago says it, or, with the customer named, as Nozle's Engine says it."""
+
+    NOT_OFFERED: ClassVar = frozenset({"status"})
+
+    customer_id: Annotated[Code, of("external_customer_id")] | UnsetType = UNSET
+    cancellation_policy: Annotated[str, TIMING.meta, of("timing")] = "now"
+    credit_action: CreditActionWord | UnsetType = UNSET
+    on_termination_credit_note: CreditActionWord | UnsetType = UNSET
+    final_invoice_action: FinalInvoice | UnsetType = UNSET
+    on_termination_invoice: FinalInvoice | UnsetType = UNSET
+
+
+class BySubscription(Struct):
+    """A subscription by the organization's id."""
+
+    external_id: str
+
+
+class Subscription(Identified, kw_only=True):
+    """A customer on a plan, over time."""
+
+    external_id: str
+    lago_customer_id: Annotated[str | None, of("customer_id")]
+    external_customer_id: str
+    name: str | None
+    plan_code: str
+    plan_version: int
+    plan_amount_cents: Cents
+    plan_amount_currency: Annotated[str | None, of("plan_currency")]
+    status: Annotated[str, STATE.told, of("state")] | None
+    billing_time: Annotated[str, BILLING_TIME.told]
+    subscription_at: Annotated[Instant | None, of("started_at")]
+    started_at: Instant | None
+    trial_ended_at: Annotated[Instant | None, of("trial_ends_at")]
+    ending_at: Annotated[Instant | None, Meta(description="When it ends by itself, or by an agreed cancellation.")]
+    terminated_at: Instant | None
+    canceled_at: Annotated[Instant | None, Meta(description="When it ended before it began.")]
+    previous_plan_code: str | None
+    next_plan_code: str | None
+    downgrade_plan_date: Annotated[date | None, Meta(description="The day, UTC, on which the next plan begins.")]
+    current_billing_period_started_at: Instant | None
+    current_billing_period_ending_at: Instant | None
+    created_at: Instant | None
+
+
+async def create(request: Request[Nothing, Nothing, NewSubscription]) -> Subscription:
+    """Put a customer on a plan.
+
+    An `external_id` of the same customer that has not ended moves to the plan; another customer's is refused.
+    """
+    call = request.call
+    if request.body.external_id == RESERVED_ID:
+        raise invalid(
+            "external_id", "value_is_invalid", f"{RESERVED_ID!r} is a word of a route, so it could not be read"
+        )
+    asked, _ = patch(rpc.CreateSubscriptionRequest(request_id=call.mutation_id, change_existing=True), request.body)
+    return subscription_to_api(
+        (await call.ask(call.clients.subscriptions.CreateSubscription, asked)).change.subscription
+    )
+
+
+async def find(request: Request[BySubscription, Nothing, Nothing]) -> Subscription:
+    """Find a subscription by the organization's id."""
+    call, asked = request.call, rpc.GetSubscriptionRequest(external_id=request.path.external_id)
+    return subscription_to_api((await call.ask(call.clients.subscriptions.GetSubscription, asked)).subscription)
+
+
+async def find_all(request: Request[Nothing, SubscriptionQuery, Nothing]) -> Listed[Subscription]:
+    """List subscriptions, newest first; active ones unless a status says otherwise."""
+    customer = request.query.external_customer_id
+    return await _page(request, "" if customer is UNSET else customer)
+
+
+async def find_of_customer(request: Request[ByCustomer, SubscriptionFilters, Nothing]) -> Listed[Subscription]:
+    """List a customer's subscriptions, newest first; active ones unless a status says otherwise."""
+    return await _page(request, request.path.external_customer_id)
+
+
+async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subscription:
+    """End a subscription: now, unless the cancellation policy says at the end of its period."""
+    call, query = request.call, request.query
+    asked = rpc.CancelSubscriptionRequest(request_id=call.mutation_id, external_id=request.path.external_id)
+    for name, other in (
+        ("credit_action", "on_termination_credit_note"),
+        ("final_invoice_action", "on_termination_invoice"),
+    ):
+        if UNSET not in (getattr(query, name), getattr(query, other)):
+            raise invalid(other, "value_is_invalid", f"is another name of {name}; send one of them")
+    patch(asked, query, skip=("final_invoice_action", "on_termination_invoice"))
+    asked.skip_final_invoice = "skip" in (query.final_invoice_action, query.on_termination_invoice)
+    return subscription_to_api(
+        (await call.ask(call.clients.subscriptions.CancelSubscription, asked)).change.subscription
+    )
+
+
+def subscription_to_api(subscription: SubscriptionMessage) -> Subscription:
+    """A subscription as Lago's clients read it."""
+    is_canceled = subscription.state == SubscriptionMessage.STATE_CANCELED
+    ended_at = _instant(subscription, "terminated_at")
+    change = subscription.pending_change
+    changes_at = change.effective_at.ToDatetime(tzinfo=UTC) if subscription.HasField("pending_change") else None
+    period = subscription.current_period if subscription.HasField("current_period") else None
+    return project(
+        Subscription,
+        subscription,
+        billing_time=BILLING_TIME.word(subscription.billing_time) or "calendar",
+        ending_at=_instant(subscription, "ending_at") or (None if change.plan_code else changes_at),
+        terminated_at=None if is_canceled else ended_at,
+        canceled_at=ended_at if is_canceled else None,
+        next_plan_code=change.plan_code or None,
+        downgrade_plan_date=changes_at.date() if changes_at is not None and change.plan_code else None,
+        current_billing_period_started_at=first_instant(period) if period else None,
+        current_billing_period_ending_at=last_second(period) if period else None,
+    )
+
+
+def _instant(subscription: SubscriptionMessage, field: str) -> datetime | None:
+    instant: datetime | None = (
+        getattr(subscription, field).ToDatetime(tzinfo=UTC) if subscription.HasField(field) else None
+    )
+    return instant
+
+
+async def _page(
+    request: Request[Nothing, SubscriptionQuery, Nothing] | Request[ByCustomer, SubscriptionFilters, Nothing],
+    external_customer_id: str,
+) -> Listed[Subscription]:
+    call, query = request.call, request.query
+    asked, _ = patch(
+        rpc.ListSubscriptionsRequest(page=page_request(query), external_customer_id=external_customer_id),
+        query,
+        skip=("page", "per_page", "external_customer_id"),
+    )
+    answer = await call.ask(call.clients.subscriptions.ListSubscriptions, asked)
+    found = [subscription_to_api(subscription) for subscription in answer.subscriptions]
+    return Listed(found, page_meta(query, answer.page, len(found)))
+
+
+_ONE = "/subscriptions/{external_id}"
+OPERATIONS = (
+    operation(
+        "POST",
+        "/subscriptions",
+        create,
+        root="subscription",
+        names=callers_names(NewSubscription, rpc.CreateSubscriptionRequest),
+    ),
+    operation("GET", "/subscriptions", find_all, answer_root="subscriptions"),
+    operation("GET", _ONE, find, answer_root="subscription"),
+    operation("DELETE", _ONE, terminate, answer_root="subscription"),
+    operation("GET", "/customers/{external_customer_id}/subscriptions", find_of_customer, answer_root="subscriptions"),
+)

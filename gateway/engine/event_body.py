@@ -1,0 +1,198 @@
+"""The body of usage events: read once, without touching the numbers it holds.
+
+A reader of its own, since events are the one body that is read thousands of times a second. What it cannot read it
+reads again the slow way, only to name every field that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from farebox.common.v1.decimal_pb2 import Decimal as DecimalMessage
+from farebox.ingest.v1.usage_event_pb2 import UsageEvent
+from gateway.decode import body as bodies
+from gateway.decode.refusals import Refusals
+from gateway.decode.scalars import instant_of, is_storable
+from gateway.problem import Problem
+from services.kernel.instant import from_date
+from services.kernel.money import decimal_or_none
+
+# As Lago: more events than this are sent in several batches.
+MAX_BATCH = 100
+# As ingest's own bound for ids and codes.
+MAX_ID = 255
+_OBJECT_BEGINS = ord("{")
+_NOTHING = (b"", b"null")
+_MANDATORY = frozenset({"transaction_id", "code"})
+T = TypeVar("T")
+
+
+class UsageEventBody(Struct, forbid_unknown_fields=True):
+    """One event as it is sent; numbers stay the text that they were written as."""
+
+    transaction_id: object = None
+    external_customer_id: object = None
+    external_subscription_id: object = None
+    code: object = None
+    timestamp: msgspec.Raw = msgspec.Raw(b"")
+    properties: msgspec.Raw = msgspec.Raw(b"")
+    precise_total_amount_cents: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _One(Struct, forbid_unknown_fields=True):
+    event: UsageEventBody
+
+
+class _Many(Struct, forbid_unknown_fields=True):
+    events: list[UsageEventBody]
+
+
+_ONE = msgspec.json.Decoder(_One)
+_MANY = msgspec.json.Decoder(_Many)
+_KNOWN = frozenset(UsageEventBody.__struct_fields__)
+
+
+def read_one(raw: bytes, root: str = "event") -> UsageEvent:
+    """The event of a body `{"event": …}`.
+
+    Raises:
+        Problem: 400, there is none; 422, names every field that is wrong.
+    """
+    refusals = Refusals()
+    sent = _decode(_ONE, raw, root, refusals)
+    event = UsageEvent() if sent is None else read_event(sent.event, refusals)
+    refusals.raise_any()
+    return event
+
+
+def read_many(raw: bytes) -> list[UsageEvent]:
+    """The events of a body `{"events": […]}`, 1 to 100.
+
+    Raises:
+        Problem: 400, there are none; 422, names every field that is wrong of each event by its place, as Lago does.
+    """
+    refusals = Refusals()
+    sent = _decode(_MANY, raw, "events", refusals)
+    refusals.raise_any()
+    bodies_sent = sent.events if sent is not None else []
+    if not bodies_sent:
+        refusals.add("events", "no_events", "holds no event")
+    if len(bodies_sent) > MAX_BATCH:
+        refusals.add("events", "too_many_events", f"holds more than {MAX_BATCH} events")
+    refusals.raise_any()
+    events, wrong = [], {}
+    for index, body in enumerate(bodies_sent):
+        of_event = Refusals()
+        events.append(read_event(body, of_event))
+        if of_event.fields:
+            wrong[index] = of_event
+    if wrong:
+        raise by_place({index: of_event.problem() for index, of_event in wrong.items()})
+    return events
+
+
+def by_place(problems: Mapping[int, Problem]) -> Problem:
+    """The refusal of a batch for some of its events, each by its place in the batch, as Lago answers."""
+    first = min(problems)
+    details = {str(index): problem.fields for index, problem in problems.items()}
+    return Problem(
+        problems[first].status, problems[first].reason, f"event {first}: {problems[first].detail}", fields=details
+    )
+
+
+def read_event(body: UsageEventBody, refusals: Refusals) -> UsageEvent:
+    """The event for the wire; what is wrong with it is added to the refusals."""
+    event = UsageEvent(
+        transaction_id=_text("transaction_id", body.transaction_id, refusals),
+        code=_text("code", body.code, refusals),
+        external_customer_id=_text("external_customer_id", body.external_customer_id, refusals),
+        external_subscription_id=_text("external_subscription_id", body.external_subscription_id, refusals),
+        properties=_properties(bytes(body.properties), refusals),
+    )
+    occurred_at = _timestamp(bytes(body.timestamp), refusals)
+    if occurred_at is not None:
+        event.occurred_at.FromDatetime(occurred_at)
+    amount = _amount(bytes(body.precise_total_amount_cents), refusals)
+    if amount is not None:
+        event.precise_total_amount_cents.CopyFrom(amount)
+    return event
+
+
+def _decode(decoder: msgspec.json.Decoder[T], raw: bytes, root: str, refusals: Refusals) -> T | None:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        _name_faults(bodies.parse(raw), root, refusals)
+        if not refusals.fields:
+            raise Problem(400, "bad_request", f"param is missing or the value is empty: {root}") from None
+        return None
+
+
+def _name_faults(value: object, root: str, refusals: Refusals) -> None:
+    """Name the keys that nobody knows, which is what well-formed bodies fail for."""
+    if not isinstance(value, dict):
+        raise Problem(400, "bad_request", "the body must be a JSON object")
+    for name in value:
+        if name != root:
+            refusals.add(name[:MAX_ID], "unknown_field", "is not known here")
+    sent = value.get(root)
+    for place, event in enumerate(sent if isinstance(sent, list) else [sent]):
+        path = f"{root}[{place}]." if isinstance(sent, list) else ""
+        if isinstance(event, dict):
+            for name in event.keys() - _KNOWN:
+                refusals.add(f"{path}{name[:MAX_ID]}", "unknown_field", "is not known here")
+        elif isinstance(sent, list):
+            refusals.add(f"{root}[{place}]", "invalid_format", "must be an object")
+
+
+def _text(name: str, value: object, refusals: Refusals) -> str:
+    if value is None or value == "":
+        if name in _MANDATORY:
+            refusals.add(name, "value_is_mandatory", "is missing")
+        return ""
+    # A whole number stands for its digits: ids of rows are often sent so.
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not is_storable(text):
+        refusals.add(name, "invalid_format", "must be a text")
+        return ""
+    if len(text) > MAX_ID:
+        refusals.add(name, "value_is_too_long", f"has more than {MAX_ID} characters")
+        return ""
+    return text
+
+
+def _properties(raw: bytes, refusals: Refusals) -> bytes:
+    if raw in _NOTHING:
+        return b""
+    if raw[0] != _OBJECT_BEGINS:
+        refusals.add("properties", "invalid_format", "must be an object")
+    return raw
+
+
+def _timestamp(raw: bytes, refusals: Refusals) -> datetime | None:
+    if raw in _NOTHING:
+        return None
+    value = _value(raw)
+    found = None if isinstance(value, str) and from_date(value) else instant_of(value)
+    if found is None:
+        refusals.add("timestamp", "invalid_format", "must be an RFC 3339 time or Unix seconds")
+    return found
+
+
+def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
+    if raw in _NOTHING:
+        return None
+    text = str(_value(raw))
+    if decimal_or_none(text) is None:
+        refusals.add("precise_total_amount_cents", "invalid_format", "must be a decimal number")
+        return None
+    return DecimalMessage(value=text)
+
+
+def _value(raw: bytes) -> Any:
+    return bodies.parse(raw)
