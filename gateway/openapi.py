@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 from msgspec import Struct, inspect
@@ -26,6 +26,7 @@ REFERENCE = "#/components/schemas/{name}"
 WAITING = frozenset({429, 503})
 # JSON as it is; what JSON it is, is the schema's to say.
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _ABOUT = """\
 Farebox' REST API: the public APIs of Lago and Nozle, whose clients work unmodified.
@@ -117,16 +118,16 @@ def _refused(struct: type[Struct]) -> str:
     return " ".join(sentences)
 
 
-def _settled(schema: Any) -> Any:
+def _settled(schema: T) -> T:
     """A schema whose notes are put in: a decimal that may be written as text or as number."""
     if isinstance(schema, list):
-        return [_settled(inner) for inner in schema]
+        return cast("T", [_settled(inner) for inner in schema])
     if not isinstance(schema, dict):
         return schema
-    settled = {name: _settled(inner) for name, inner in schema.items() if name != OR_NUMBER}
+    settled: Json = {name: _settled(inner) for name, inner in schema.items() if name != OR_NUMBER}
     if OR_NUMBER in schema:
         settled["type"] = [settled["type"], "number"]
-    return settled
+    return cast("T", settled)
 
 
 def _problem_body(dialect: Dialect) -> type:

@@ -159,9 +159,9 @@ def _put(message: Message, part: Part, value: Any) -> None:
         _fill(getattr(message, name), value)
 
 
-def _scalar(part: Part, value: Any) -> Any:
+def _scalar(part: Part, value: object) -> object:
     if part.words is not None:
-        return part.words.value(value)
+        return part.words.value(str(value))
     # Messages write days as text.
     return value.isoformat() if isinstance(value, date) else value
 

@@ -6,7 +6,7 @@ code in a body is never believed over the path's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -119,10 +119,10 @@ def resource(
         creates: what a new thing needs.
         changes: what may be said of it later; unset fields stay.
         answers: a thing as it is answered.
-        create: the services' request to create one; its method is found by it.
-        get: their request to find one.
-        update: their request to change one.
-        delete: their request to remove one.
+        create: the services' request to create one; its method is found by it, as for `get`, `update`, `delete`.
+        get: to find one.
+        update: to change one.
+        delete: to remove one.
         list: how it is listed.
         find_query: what the request that finds one may say beside its code.
         to_api: fills `answers` from the message; `project` unless it takes more.
@@ -132,7 +132,7 @@ def resource(
     """
     requests = {"create": create, "get": get, "list": list.request, "update": update, "delete": delete}
     methods = {verb: RpcMethod.of(request) for verb, request in requests.items()}
-    thing = cast("type[ThingT]", _thing_of(methods["create"]))
+    thing, own = cast("type[ThingT]", _thing_of(methods["create"])), names or {}
     crud = _Crud[ThingT, NewT, ChangeT, AnswerT](
         thing=thing,
         to_api=to_api or (lambda message: project(answers, message)),
@@ -140,11 +140,19 @@ def resource(
         complete=complete or (lambda _: None),
         methods=methods,
     )
-    prefix = f"{methods['create'].thing}."
-    known = callers_names(changes, thing, prefix) | {f"{prefix}{name}": field for name, field in (names or {}).items()}
-    types = {"creates": creates, "changes": changes, "finds": find_query}
-    declare = _Declaring(path, root, plural.replace("_", " "), answers, known)
-    return _operations(declare, crud, list, plural, types)
+    declare = _Declaring(path, root, plural.replace("_", " "), answers, _names(methods["create"], changes, thing, own))
+    return _operations(declare, crud, list, plural, {"creates": creates, "changes": changes, "finds": find_query})
+
+
+def _names(create: RpcMethod, changes: type[Struct], thing: type[Message], own: Mapping[str, str]) -> dict[str, str]:
+    """How the caller calls the fields of the thing's message in the services' requests."""
+    prefix = f"{create.thing}."
+    return callers_names(changes, thing, prefix) | {f"{prefix}{name}": field for name, field in own.items()}
+
+
+# Any handler of a resource, and what else an operation is declared with; checked where the handlers are written.
+Handler = Callable[[Any], Awaitable[object]]
+_Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,10 @@ class _Declaring:
     answers: type[Struct]
     names: Mapping[str, str]
 
-    def __call__(self, method: str, handle: Any, summary: str, *, is_one: bool = False, **fields: Any) -> AnyOperation:
-        declared: dict[str, Any] = {
+    def __call__(
+        self, method: str, handle: Handler, summary: str, *, is_one: bool = False, **fields: object
+    ) -> AnyOperation:
+        declared = {
             "path_type": ByCode if is_one else Nothing,
             "query_type": Nothing,
             "body_type": Nothing,
@@ -168,7 +178,9 @@ class _Declaring:
             "tag": self.tag,
         }
         where = f"{self.path}/{{code}}" if is_one else self.path
-        return Operation(method=method, path=where, handle=handle, summary=summary, **(declared | fields))
+        return Operation(
+            method=method, path=where, handle=handle, summary=summary, **cast("_Fields", declared | fields)
+        )
 
 
 def _operations(
@@ -180,19 +192,27 @@ def _operations(
 ) -> tuple[AnyOperation, ...]:
     root, tag = declare.root, declare.tag
     word = root.replace("_", " ")
-    listed: dict[str, Any] = {
-        "query_type": listing.query,
-        "answer_root": plural,
-        "is_list": True,
-        "scope": listing.scope,
-    }
-    kept = "What the body does not name stays as it is; null empties a field."
-    changed: dict[str, Any] = {"body_type": types["changes"], "root": root, "description": kept}
     return (
         declare("POST", crud.create, f"Create a {word}", body_type=types["creates"], root=root),
-        declare("GET", crud.find_all, f"List {tag}", **listed),
+        declare(
+            "GET",
+            crud.find_all,
+            f"List {tag}",
+            query_type=listing.query,
+            answer_root=plural,
+            is_list=True,
+            scope=listing.scope,
+        ),
         declare("GET", crud.find, f"Find a {word} by its code", is_one=True, query_type=types["finds"]),
-        declare("PUT", crud.change, f"Change a {word}", is_one=True, **changed),
+        declare(
+            "PUT",
+            crud.change,
+            f"Change a {word}",
+            is_one=True,
+            body_type=types["changes"],
+            root=root,
+            description="What the body does not name stays as it is; null empties a field.",
+        ),
         declare("DELETE", crud.delete, f"Remove a {word}", is_one=True),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -194,5 +194,5 @@ def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
     return DecimalMessage(value=text)
 
 
-def _value(raw: bytes) -> Any:
+def _value(raw: bytes) -> object:
     return bodies.parse(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -182,7 +182,7 @@ def listed_invoice(invoice: InvoiceMessage, pdf_url: str | None) -> ListedInvoic
     )
 
 
-def _parts(invoice: InvoiceMessage, organization: Organization, file_url: str | None) -> dict[str, Any]:
+def _parts(invoice: InvoiceMessage, organization: Organization, file_url: str | None) -> dict[str, object]:
     """What is more than a projection in every shape of an invoice."""
     before_taxes = invoice.fees_amount_cents - invoice.coupons_amount_cents
     return {

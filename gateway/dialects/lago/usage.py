@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
 from farebox.rating.v1 import usage_service_pb2 as rpc
 from farebox.rating.v1.fee_pb2 import Fee
@@ -202,7 +203,7 @@ def _by(fees: Iterable[Fee], key: Callable[[Fee], K]) -> dict[K, list[Fee]]:
 def _charge(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> ChargeUsage:
     first = fees[0]
     return ChargeUsage(
-        **_figures(fees, stretched),
+        **asdict(_figures(fees, stretched)),
         amount_currency=first.currency,
         charge=UsedCharge(
             lago_id=first.charge_id,
@@ -227,7 +228,9 @@ def _groups(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> list[GroupU
     groups = _by((fee for fee in fees if fee.group), _group_of)
     return [
         GroupUsage(
-            **_figures(group, _part(later, key)), grouped_by=dict(key), filters=_filters(group, _part(later, key))
+            **asdict(_figures(group, _part(later, key))),
+            grouped_by=dict(key),
+            filters=_filters(group, _part(later, key)),
         )
         for key, group in groups.items()
     ]
@@ -240,7 +243,7 @@ def _filters(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> list[Filte
     later = None if stretched is None else _by(stretched, _filter_of)
     return [
         FilterUsage(
-            **_figures(part, _part(later, key)),
+            **asdict(_figures(part, _part(later, key))),
             invoice_display_name=part[0].filter_name or None,
             values=filter_values(part[0]),
         )
@@ -252,19 +255,17 @@ def _part(parts: dict[K, list[Fee]] | None, key: K) -> list[Fee] | None:
     return None if parts is None else parts.get(key, [])
 
 
-def _figures(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> dict[str, Any]:
+def _figures(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> UsageFigures:
     """The figures of fees taken together, and the projected ones where there are any."""
     units = _units(fees)
-    figures: dict[str, Any] = {
-        "units": units,
-        "total_aggregated_units": units,
-        "events_count": sum(fee.event_count for fee in fees),
-        "amount_cents": sum(fee.amount_cents for fee in fees),
-    }
-    if stretched is not None:
-        figures["projected_units"] = _units(stretched)
-        figures["projected_amount_cents"] = sum(fee.amount_cents for fee in stretched)
-    return figures
+    return UsageFigures(
+        units=units,
+        total_aggregated_units=units,
+        events_count=sum(fee.event_count for fee in fees),
+        amount_cents=sum(fee.amount_cents for fee in fees),
+        projected_units=UNSET if stretched is None else _units(stretched),
+        projected_amount_cents=UNSET if stretched is None else sum(fee.amount_cents for fee in stretched),
+    )
 
 
 def _units(fees: Sequence[Fee]) -> str:

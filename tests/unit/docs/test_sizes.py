@@ -1,0 +1,50 @@
+"""What a reader takes in at once: files below 400 lines, functions below 50, and a gateway without untyped values."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+ROOMS = ("services", "gateway", "farebox")
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+# Where protobuf and msgspec themselves know no type: what is read by descriptor, and JSON schemas.
+MAX_ANY_IN_GATEWAY = 20
+
+
+def _sources() -> Iterator[tuple[Path, str]]:
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            yield path, path.read_text(encoding="utf-8")
+
+
+def test_no_file_is_longer_than_a_reader_holds() -> None:
+    """At most 400 lines a file."""
+    lengths = {str(path.relative_to(ROOT)): text.count("\n") for path, text in _sources()}
+    assert {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    """At most 50 lines a function, its docstring included."""
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path, text in _sources()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+def test_the_gateway_is_typed() -> None:
+    """`Any` stands where no type exists, and nowhere else."""
+    found = [
+        match.group()
+        for path, text in _sources()
+        if path.is_relative_to(ROOT / "gateway")
+        for match in re.finditer(r"\bAny\b", text)
+    ]
+    assert len(found) <= MAX_ANY_IN_GATEWAY
