@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
@@ -119,7 +120,7 @@ def resource(
         creates: what a new thing needs.
         changes: what may be said of it later; unset fields stay.
         answers: a thing as it is answered.
-        create: the services' request to create one; its method is found by it, as for `get`, `update`, `delete`.
+        create: the services' request to create one; methods are found by their requests.
         get: to find one.
         update: to change one.
         delete: to remove one.
@@ -133,15 +134,19 @@ def resource(
     requests = {"create": create, "get": get, "list": list.request, "update": update, "delete": delete}
     methods = {verb: RpcMethod.of(request) for verb, request in requests.items()}
     thing, own = cast("type[ThingT]", _thing_of(methods["create"])), names or {}
-    crud = _Crud[ThingT, NewT, ChangeT, AnswerT](
-        thing=thing,
-        to_api=to_api or (lambda message: project(answers, message)),
-        from_api=from_api or (lambda message, body: patch(message, body)[1]),
-        complete=complete or (lambda _: None),
-        methods=methods,
-    )
+    written, read = to_api or partial(project, answers), from_api or _patched
+    crud = _Crud[ThingT, NewT, ChangeT, AnswerT](thing, written, read, complete or _left_as_it_is, methods)
     declare = _Declaring(path, root, plural.replace("_", " "), answers, _names(methods["create"], changes, thing, own))
     return _operations(declare, crud, list, plural, {"creates": creates, "changes": changes, "finds": find_query})
+
+
+def _patched(message: Message, body: Struct) -> list[str]:
+    """Say in a message what a body says; the names of the fields."""
+    return patch(message, body)[1]
+
+
+def _left_as_it_is(_: Message) -> None:
+    """A new thing whose body says everything."""
 
 
 def _names(create: RpcMethod, changes: type[Struct], thing: type[Message], own: Mapping[str, str]) -> dict[str, str]:

@@ -171,7 +171,8 @@ def test_a_downgrade_waits_for_the_period_and_can_be_withdrawn(tenant: Tenant) -
     assert not done.due_amount_cents
     assert not done.credit_amount_cents
     assert not done.invoice_ids
-    assert refusal(change, tenant, "arrears") == "CHANGE_ALREADY_PENDING"
+    later = pb.CHANGE_TIMING_PERIOD_END
+    assert refusal(change, tenant, "arrears", timing=later) == "CHANGE_ALREADY_PENDING"
     assert not withdraw(tenant).subscription.HasField("pending_change")
     assert refusal(withdraw, tenant) == "NO_CHANGE_PENDING"
 
