@@ -37,6 +37,7 @@ from services.rating.invoicing.queries.priced_usage import (
     projected_usage,
 )
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
+from services.rating.invoicing.store.credit_notes import CreditNotesWanted
 from services.rating.invoicing.store.listing import InvoicesWanted
 from services.rating.organizations.commands import create_organization
 from services.rating.shared.subscription_state import SubscriptionState
@@ -205,10 +206,10 @@ class CommandsAccount:
 
     def invoices(self) -> list[Invoice]:
         made = list_invoices(self._deps, self._organization, InvoicesWanted(), PAGE).items
-        return [invoice_of(invoice) for invoice in by_number(made)]
+        return [invoice_of(invoice) for invoice in by_number([dated.invoice for dated in made])]
 
     def credit_notes(self) -> list[CreditNote]:
-        given = list_credit_notes(self._deps, self._organization, PAGE).items
+        given = list_credit_notes(self._deps, self._organization, CreditNotesWanted(), PAGE).items
         return [credit_note_of(each) for each in reversed(given)]
 
     def usage(self, kind: str = "current") -> Usage:
@@ -224,7 +225,7 @@ class CommandsAccount:
     def _closed(self, summary: UsageSummary) -> Usage:
         if summary.invoice_id is None:
             return usage_of(summary)
-        invoice = get_invoice(self._deps, self._organization, summary.invoice_id)
+        invoice = get_invoice(self._deps, self._organization, summary.invoice_id).invoice
         return usage_of(summary, invoice.issuing_date.isoformat())
 
     def unlike_the_log(self) -> list[str]:
