@@ -151,10 +151,6 @@ def keep_batch(deps: Deps, tx: Connection, batch: Batch) -> None:
             deps.announce(tx, UsageAggregated(part))
 
 
-class _RefusedError(Exception):
-    """No billing period takes an event; says why."""
-
-
 class Batch:
     """The entries of one transaction on their way into aggregates.
 
@@ -190,39 +186,26 @@ class Batch:
         """Gather one entry, or refuse it."""
         if entry.is_void:
             self._take_back(entry)
-            return
-        try:
-            counter, period = self._place(entry)
-            buckets = counter.buckets(entry.occurred_at, entry.properties)
-            measurement = counter.measure(entry)
-            self.groups.require(period.key, buckets)
-        except _RefusedError as refusal:
-            self._refuse(entry, str(refusal))
-        except InvalidArgumentError as error:
-            self._refuse(entry, error.reason)
-        else:
-            self._gather(entry, period, buckets, measurement)
-            if self._may_be_lost(entry, period):
-                self.ahead[entry.event_key] = entry
-
-    def _place(self, entry: UsageEntry) -> tuple[Counter, BillingPeriod]:
-        """What counts an event, and the period that takes it.
-
-        Raises:
-            _RefusedError: nothing does, or none.
-        """
+            return None
         agreement = self._agreement(entry)
         if agreement is None:
-            raise _RefusedError("SUBSCRIPTION_NOT_FOUND")
+            return self._refuse(entry, "SUBSCRIPTION_NOT_FOUND")
         counter = self._counter(agreement, entry.code)
         if counter is None or counter.metric.deleted_at is not None:
-            raise _RefusedError("METRIC_UNKNOWN")
+            return self._refuse(entry, "METRIC_UNKNOWN")
         period = self._places.find(agreement, entry.occurred_at)
         if period is None:
-            raise _RefusedError("SUBSCRIPTION_NOT_ACTIVE")
-        if self._places.is_billed_for_good(period):
-            raise _RefusedError("SUBSCRIPTION_BILLED")
-        return counter, period
+            return self._refuse(entry, "SUBSCRIPTION_NOT_ACTIVE")
+        buckets = counter.buckets(entry.occurred_at, entry.properties)
+        try:
+            measurement = counter.measure(entry)
+            self.groups.require(period.key, buckets)
+        except InvalidArgumentError as error:
+            return self._refuse(entry, error.reason)
+        self._gather(entry, period, buckets, measurement)
+        if self._may_be_lost(entry, period):
+            self.ahead[entry.event_key] = entry
+        return None
 
     def _take_back(self, entry: UsageEntry) -> None:
         """Take an event out of the aggregate in which it was counted; one that was refused is in none."""

@@ -21,7 +21,6 @@ from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.shared.usage_log import UsageEntry
-from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import periods
 
@@ -38,7 +37,6 @@ class Places:
         self._known = periods.share_for_counting(tx, self._since.values())
         # Subscriptions of which the open period, or their own row, is held, as they are now.
         self._held: dict[SubscriptionId, Agreement] = {}
-        self._billed_for_good: dict[PeriodKey, bool] = {}
 
     def known(self, subscription: SubscriptionId) -> Sequence[BillingPeriod]:
         """The periods of a subscription that are kept already, from the earliest entry's time on, in order."""
@@ -48,15 +46,6 @@ class Places:
         """Whether a subscription has not begun, although an event may lie in its time: it may still be called off."""
         agreement = self._held.get(subscription)
         return agreement is not None and agreement.subscription.state is SubscriptionState.PENDING
-
-    def is_billed_for_good(self, period: BillingPeriod) -> bool:
-        """Whether a period is closed and no invoice will ever take what comes late for it."""
-        if period.state is not PeriodState.CLOSED:
-            return False
-        known = self._billed_for_good.get(period.key)
-        if known is None:
-            known = self._billed_for_good[period.key] = periods.is_billed_for_good(self._tx, period)
-        return known
 
     def find(self, agreement: Agreement, at: datetime) -> BillingPeriod | None:
         """The period that takes an event: open, closed or still to come; None where there is none.

@@ -229,25 +229,6 @@ def lock_dirty(
     return found
 
 
-def is_billed_for_good(tx: Connection, period: BillingPeriod) -> bool:
-    """Whether no invoice will ever take what comes late for a closed period.
-
-    Its own invoice is final, and its customer has no subscription whose next invoice could adjust it.
-    """
-    found: bool = tx.exec_driver_sql(
-        "SELECT NOT EXISTS (SELECT FROM subscriptions s WHERE s.organization_id = %(organization)s "
-        "AND s.customer_id = %(customer)s AND s.state IN ('pending', 'active')) "
-        "AND NOT EXISTS (SELECT FROM invoices i WHERE i.organization_id = %(organization)s "
-        "AND i.invoice_id = %(invoice)s AND i.state = 'draft')",
-        {
-            "organization": period.organization_id,
-            "customer": period.customer_id,
-            "invoice": period.invoice_id,
-        },
-    ).scalar_one()
-    return found
-
-
 _ACCRUES_LATER = waiting_sql([Work.ACCRUE], "p.organization_id", "p.subscription_id")
 
 
