@@ -84,7 +84,7 @@ def _rate_charge(
     usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
     fees = []
     for fee in rate_charge(charge, metric.definition, usages, rated_for):
-        if _says_nothing(charge, fee, rated_for.window):
+        if _says_nothing(agreement, charge, fee, rated_for.window):
             continue
         found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
         named = replace(fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.taxes)
@@ -92,13 +92,14 @@ def _rate_charge(
     return fees
 
 
-def _says_nothing(charge: Charge, fee: Fee, window: Window) -> bool:
+def _says_nothing(agreement: Agreement, charge: Charge, fee: Fee, window: Window) -> bool:
     """Whether an empty fee is only the rest of a charge whose usage, if any, is in other filters, or of an ended life.
 
     A subscription that ended where a period of its own began owes the day, but could not use anything in it.
     """
     is_empty = not fee.units and not fee.amount_cents and not fee.event_count
-    return is_empty and fee.kind is FeeKind.CHARGE and (bool(charge.filters) or not window.period.length)
+    ended_at_once = agreement.subscription.ended_at is not None and not window.period.length
+    return is_empty and fee.kind is FeeKind.CHARGE and (bool(charge.filters) or ended_at_once)
 
 
 def _proof(

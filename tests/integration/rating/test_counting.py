@@ -226,6 +226,5 @@ def _accepted(billing: Billing, subscription: str, number: int) -> ingest_pb.Usa
     return ingest_pb.UsageEventsAccepted(shard=SHARD, first_number=number, last_number=number, entries=entries)
 
 
-def _calls(billing: Billing) -> str | None:
-    """Units of the metric so far; None before anything is counted."""
-    return {fee.metric_code: fee.units.value for fee in billing.current().fees}.get("calls")
+def _calls(billing: Billing) -> str:
+    return {fee.metric_code: fee.units.value for fee in billing.current().fees}["calls"]
