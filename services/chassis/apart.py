@@ -1,8 +1,7 @@
 """One message, many organizations: what cannot be applied of it is set aside, and everything else has its effect.
 
 A follower isolates messages (chassis.follower); a message that carries parts of several organizations is isolated here,
-part by part. All parts are tried together; where they fail, each half is tried by itself, down to the culprit. So what
-somebody sent to break us costs twice the logarithm of a message, not the message.
+part by part (chassis.isolate).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Connection
 from services.chassis import metrics
 from services.chassis.db import is_passing
 from services.chassis.follower import Message
+from services.chassis.isolate import isolated
 from services.chassis.log import logger
 
 log = logger(__name__)
@@ -44,30 +44,27 @@ def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
 
     def apply_messages(tx: Connection, messages: Sequence[Message]) -> None:
         # Several that fail together are given back one by one by the follower, so that savepoints cost only one.
-        if len(messages) > 1:
+        if len(messages) != 1:
             apply(tx, messages)
             return
-        for message, error in _apart(tx, messages, apply, split):
+        for message, error in _apart(tx, messages[0], apply, split):
             _set_aside(tx, log_name, message, error)
 
     return apply_messages
 
 
-def _apart(tx: Connection, messages: Sequence[Message], apply: Apply, split: Split) -> list[tuple[Message, Exception]]:
-    """Apply messages in order; those that cannot be, with their errors."""
-    try:
-        with tx.begin_nested():
-            apply(tx, messages)
-    except Exception as error:
-        if is_passing(error):
-            raise
-        parts = list(messages) if len(messages) > 1 else _parts(messages[0], split)
-        if len(parts) == 1:
-            return [(parts[0], error)]
-    else:
-        return []
-    middle = len(parts) // 2
-    return [*_apart(tx, parts[:middle], apply, split), *_apart(tx, parts[middle:], apply, split)]
+def _apart(tx: Connection, message: Message, apply: Apply, split: Split) -> list[tuple[Message, Exception]]:
+    """Apply a message, in parts where it fails as a whole; the parts that cannot be, with their errors."""
+
+    def take(messages: Sequence[Message]) -> None:
+        apply(tx, messages)
+
+    _, failed = isolated(tx, [message], take, is_passing=is_passing)
+    parts = _parts(message, split) if failed else []
+    if len(parts) <= 1:
+        return [(part, failed[0][1]) for part in parts]
+    _, failed = isolated(tx, parts, take, is_passing=is_passing)
+    return failed
 
 
 def _parts(message: Message, split: Split) -> list[Message]:

@@ -19,8 +19,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def concerns_none(error: BaseException) -> bool:
+    """Whether an error has nothing to do with what work is done on: the database is away, or a race was lost."""
+    return lost_a_race(error) or (is_unavailable(error) and not ran_too_long(error))
+
+
 def isolated(
-    tx: Connection, things: Sequence[T], work: Callable[[Sequence[T]], R]
+    tx: Connection,
+    things: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    *,
+    is_passing: Callable[[BaseException], bool] = concerns_none,
 ) -> tuple[list[R], list[tuple[T, Exception]]]:
     """Do work on things, in their order.
 
@@ -28,13 +37,14 @@ def isolated(
         tx: the transaction; what fails is undone in it and nothing else.
         things: what work is to be done on; nothing is done without any.
         work: takes some of them. What it has changed outside the transaction must not matter once it fails.
+        is_passing: which errors are none of the things' fault, and end the work as a whole.
 
     Returns:
         What work has answered, once for each part that could be done together; and the things that fail alone, each
         with its error.
 
     Raises:
-        Exception: the database is away or a race was lost, which has nothing to do with any of the things.
+        Exception: one that passes by itself.
     """
     if not things:
         return [], []
@@ -42,11 +52,11 @@ def isolated(
         with tx.begin_nested():
             return [work(things)], []
     except Exception as error:
-        if lost_a_race(error) or (is_unavailable(error) and not ran_too_long(error)):
+        if is_passing(error):
             raise
         if len(things) == 1:
             return [], [(things[0], error)]
     middle = len(things) // 2
-    done, failed = isolated(tx, things[:middle], work)
-    also_done, also_failed = isolated(tx, things[middle:], work)
+    done, failed = isolated(tx, things[:middle], work, is_passing=is_passing)
+    also_done, also_failed = isolated(tx, things[middle:], work, is_passing=is_passing)
     return done + also_done, failed + also_failed

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import is_unavailable, lost_a_race
+from services.chassis.isolate import isolated
 from services.chassis.log import logger
 from services.ingest.commands.entries import entry_of
 from services.ingest.deps import Deps
@@ -50,20 +52,15 @@ def release_next(deps: Deps) -> int | None:
 
 def _release_possible(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.UUID]) -> list[shards.Draft]:
     """Release what can be released; an event that fails for itself stays in quarantine and holds up nobody."""
-    if not keys:
-        return []
-    try:
-        with tx.begin_nested():
-            return _release(deps, tx, request, keys)
-    except Exception as error:
-        if is_unavailable(error) or lost_a_race(error):
-            raise
-        log.exception("release_failed", events=len(keys))
-        if len(keys) == 1:
-            return []
-    middle = len(keys) // 2
-    halves = keys[:middle], keys[middle:]
-    return [draft for half in halves for draft in _release_possible(deps, tx, request, half)]
+    released, failed = isolated(tx, keys, partial(_release, deps, tx, request), is_passing=_is_passing)
+    for key, error in failed:
+        log.error("release_failed", event_key=key.hex, exc_info=error)
+    return [draft for drafts in released for draft in drafts]
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Also a statement that took too long: what is left in quarantine here is not looked at again by itself."""
+    return is_unavailable(error) or lost_a_race(error)
 
 
 def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.UUID]) -> list[shards.Draft]:
