@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import grpc
+from msgspec import UNSET
 
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 
@@ -65,6 +66,16 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 def invalid(field: str, code: str, detail: str) -> Problem:
     """One field of the request cannot be accepted."""
     return Problem(422, "validation_errors", f"{field}: {detail}", fields={field: [code]})
+
+
+def refuse_both_names(given: object, name: str, other: str) -> None:
+    """Refuse a request that says one thing under two names, of which one would be ignored.
+
+    Raises:
+        Problem: 422.
+    """
+    if UNSET not in (getattr(given, name), getattr(given, other)):
+        raise invalid(other, "value_is_invalid", f"is another name of {name}; send one of them")
 
 
 def not_found(thing: str, detail: str) -> Problem:

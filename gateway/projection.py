@@ -111,6 +111,11 @@ def aware(value: Timestamp) -> datetime:
     return value.ToDatetime(tzinfo=UTC)
 
 
+def instant_or_none(message: Message, field: str) -> datetime | None:
+    """An instant of a message; None where it is absent."""
+    return aware(getattr(message, field)) if message.HasField(field) else None
+
+
 def _exact_text(value: decimal_pb2.Decimal) -> str:
     return plain(exact(value))
 

@@ -26,7 +26,6 @@ _NAMES = {
     "event.occurred_at": "timestamp",
     "occurred_at": "timestamp",
     "event": "",
-    "replacement": "replacement",
 }
 Properties = Annotated[msgspec.Raw, Meta(description="The sender's own JSON object, untouched.")]
 

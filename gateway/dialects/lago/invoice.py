@@ -23,7 +23,7 @@ from gateway.dialects.lago.invoice_shapes import (
 )
 from gateway.engine.paging import PageQuery, page_meta, page_request
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
-from gateway.problem import invalid
+from gateway.problem import invalid, refuse_both_names
 from gateway.projection import patch
 from gateway.schema import Cents, Code, Date, DecimalInput, of
 
@@ -197,18 +197,14 @@ async def _page(call: Call, query: InvoiceFilters, external_customer_id: str) ->
 
 
 async def _list(call: Call, query: InvoiceFilters, external_customer_id: str) -> rpc.ListInvoicesResponse:
-    for name, other in _NAMED_TWICE:
-        if UNSET not in (getattr(query, name), getattr(query, other)):
-            raise invalid(other, "value_is_invalid", f"is another name of {name}; send one of them")
+    refuse_both_names(query, "status", "statuses")
+    refuse_both_names(query, "payment_status", "payment_statuses")
     asked, _ = patch(
         rpc.ListInvoicesRequest(page=page_request(query), external_customer_id=external_customer_id, without_fees=True),
         query,
         skip=("page", "per_page", "external_customer_id", "customer_id"),
     )
     return await call.ask(call.clients.invoices.ListInvoices, asked)
-
-
-_NAMED_TWICE = (("status", "statuses"), ("payment_status", "payment_statuses"))
 
 
 def _item(index: int, item: OneOffItem) -> rpc.CreateOneOffInvoiceRequest.Item:

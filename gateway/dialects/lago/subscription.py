@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -12,8 +12,8 @@ from farebox.rating.v1.subscription_pb2 import Subscription as SubscriptionMessa
 from gateway.dialects.lago.common import Identified, first_instant, last_second
 from gateway.engine.paging import PageQuery, page_meta, page_request
 from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
-from gateway.problem import invalid
-from gateway.projection import callers_names, patch, project
+from gateway.problem import invalid, refuse_both_names
+from gateway.projection import aware, callers_names, instant_or_none, patch, project
 from gateway.schema import Cents, Code, Instant, InstantInput, Words, of
 
 STATE = Words(SubscriptionMessage.State, "STATE_")
@@ -151,12 +151,8 @@ async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subs
     """End a subscription: now, unless the cancellation policy says at the end of its period."""
     call, query = request.call, request.query
     asked = rpc.CancelSubscriptionRequest(request_id=call.mutation_id, external_id=request.path.external_id)
-    for name, other in (
-        ("credit_action", "on_termination_credit_note"),
-        ("final_invoice_action", "on_termination_invoice"),
-    ):
-        if UNSET not in (getattr(query, name), getattr(query, other)):
-            raise invalid(other, "value_is_invalid", f"is another name of {name}; send one of them")
+    refuse_both_names(query, "credit_action", "on_termination_credit_note")
+    refuse_both_names(query, "final_invoice_action", "on_termination_invoice")
     patch(asked, query, skip=("final_invoice_action", "on_termination_invoice"))
     asked.skip_final_invoice = "skip" in (query.final_invoice_action, query.on_termination_invoice)
     return subscription_to_api(
@@ -167,15 +163,15 @@ async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subs
 def subscription_to_api(subscription: SubscriptionMessage) -> Subscription:
     """A subscription as Lago's clients read it."""
     is_canceled = subscription.state == SubscriptionMessage.STATE_CANCELED
-    ended_at = _instant(subscription, "terminated_at")
+    ended_at = instant_or_none(subscription, "terminated_at")
     change = subscription.pending_change
-    changes_at = change.effective_at.ToDatetime(tzinfo=UTC) if subscription.HasField("pending_change") else None
+    changes_at = aware(change.effective_at) if subscription.HasField("pending_change") else None
     period = subscription.current_period if subscription.HasField("current_period") else None
     return project(
         Subscription,
         subscription,
         billing_time=BILLING_TIME.word(subscription.billing_time) or "calendar",
-        ending_at=_instant(subscription, "ending_at") or (None if change.plan_code else changes_at),
+        ending_at=instant_or_none(subscription, "ending_at") or (None if change.plan_code else changes_at),
         terminated_at=None if is_canceled else ended_at,
         canceled_at=ended_at if is_canceled else None,
         next_plan_code=change.plan_code or None,
@@ -183,13 +179,6 @@ def subscription_to_api(subscription: SubscriptionMessage) -> Subscription:
         current_billing_period_started_at=first_instant(period) if period else None,
         current_billing_period_ending_at=last_second(period) if period else None,
     )
-
-
-def _instant(subscription: SubscriptionMessage, field: str) -> datetime | None:
-    instant: datetime | None = (
-        getattr(subscription, field).ToDatetime(tzinfo=UTC) if subscription.HasField(field) else None
-    )
-    return instant
 
 
 async def _page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import UNSET, Struct, UnsetType
@@ -35,7 +35,7 @@ from gateway.dialects.nozle.transition_shapes import (
 )
 from gateway.operation import Nothing, Request, operation
 from gateway.problem import Problem, invalid, not_found
-from gateway.projection import patch, project
+from gateway.projection import aware, instant_or_none, patch, project
 
 # Plans that are offered at a time; nobody chooses among more.
 MAX_OPTIONS = 50
@@ -58,7 +58,7 @@ async def options(request: Request[Nothing, WhichSubscription, Nothing]) -> Subs
             external_id=held.external_id,
             plan_code=held.plan_code,
             status=STATE.word(held.state),
-            ending_at=_instant(held, "ending_at"),
+            ending_at=instant_or_none(held, "ending_at"),
             plan=_plan(answer.plan),
         ),
         pending_change=_pending(answer),
@@ -85,7 +85,7 @@ async def apply(request: Request[Nothing, Nothing, Transition]) -> AppliedTransi
     call, body = request.call, request.body
     if body.expected_effective_at is not UNSET:
         planned = (await _transition(call, body, validate_only=True)).effective_at
-        if planned.ToDatetime(tzinfo=UTC) != body.expected_effective_at:
+        if aware(planned) != body.expected_effective_at:
             raise Problem(409, "effective_at_changed", "the transition would take effect at another time")
     change = await _transition(call, body, validate_only=False)
     held = change.subscription
@@ -214,19 +214,13 @@ def _quote(change: SubscriptionChange, plan: str) -> PlanChangeQuote:
         amount_due_at_effective_cents=0 if is_now else due,
         transition_direction=_DIRECTIONS.get(change.direction),
         timing="immediate" if is_now else "end_of_period",
-        effective_at=change.effective_at.ToDatetime(tzinfo=UTC) if change.HasField("effective_at") else None,
+        effective_at=instant_or_none(change, "effective_at"),
         renewal_at=_renewal(change),
     )
 
 
 def _renewal(change: SubscriptionChange) -> datetime | None:
-    held = change.subscription
-    return held.current_period.end.ToDatetime(tzinfo=UTC) if held.HasField("current_period") else None
-
-
-def _instant(held: Subscription, field: str) -> datetime | None:
-    instant: datetime | None = getattr(held, field).ToDatetime(tzinfo=UTC) if held.HasField(field) else None
-    return instant
+    return instant_or_none(change.subscription.current_period, "end")
 
 
 def _is_offered(option: rpc.ListPlanChangesResponse.Option, held: Subscription) -> bool:
@@ -242,7 +236,7 @@ def _eligible(option: rpc.ListPlanChangesResponse.Option) -> EligiblePlan:
         interval=interval_word(option.plan.interval),
         direction=_DIRECTIONS.get(option.direction),
         timing="end_of_period" if is_down else "immediate",
-        effective_at=option.effective_at.ToDatetime(tzinfo=UTC) if option.HasField("effective_at") else None,
+        effective_at=instant_or_none(option, "effective_at"),
     )
 
 
@@ -260,7 +254,7 @@ def _pending(answer: rpc.ListPlanChangesResponse) -> PendingChange | None:
         id=held.id,
         plan_code=change.plan_code,
         name=plan.name if plan else change.plan_code,
-        effective_at=change.effective_at.ToDatetime(tzinfo=UTC),
+        effective_at=aware(change.effective_at),
         plan=_plan(plan) if plan else None,
     )
 
