@@ -37,16 +37,25 @@ def parse(body: bytes) -> object:
     """
     if not body.strip():
         return {}
-    try:
-        value = _JSON.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
-    except RecursionError as error:
-        raise _too_deep() from error
+    value = decode(body)
     # Outside of texts a colon follows each key, so that a key which was given twice is missing from what was read.
     if _TEXTS.sub(b"", body).count(b":") != _keys(value):
         _refuse_twice(body)
     return value
+
+
+def decode(json_text: bytes) -> object:
+    """The JSON of a text without the looks that a whole body gets: for one value of a body that is read piece by piece.
+
+    Raises:
+        Problem: 400, it is no JSON, no UTF-8, or nested too deeply for Python's own stack.
+    """
+    try:
+        return _JSON.decode(json_text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise _too_deep() from error
 
 
 def _too_deep() -> Problem:

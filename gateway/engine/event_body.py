@@ -177,7 +177,7 @@ def _properties(raw: bytes, refusals: Refusals) -> bytes:
 def _timestamp(raw: bytes, refusals: Refusals) -> datetime | None:
     if raw in _NOTHING:
         return None
-    value = _value(raw)
+    value = bodies.decode(raw)
     found = None if isinstance(value, str) and from_date(value) else instant_of(value)
     if found is None:
         refusals.add("timestamp", "invalid_format", "must be an RFC 3339 time or Unix seconds")
@@ -187,12 +187,8 @@ def _timestamp(raw: bytes, refusals: Refusals) -> datetime | None:
 def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
     if raw in _NOTHING:
         return None
-    text = str(_value(raw))
+    text = str(bodies.decode(raw))
     if decimal_or_none(text) is None:
         refusals.add("precise_total_amount_cents", "invalid_format", "must be a decimal number")
         return None
     return DecimalMessage(value=text)
-
-
-def _value(raw: bytes) -> object:
-    return bodies.parse(raw)
