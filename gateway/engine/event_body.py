@@ -187,7 +187,9 @@ def _timestamp(raw: bytes, refusals: Refusals) -> datetime | None:
 def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
     if raw in _NOTHING:
         return None
-    text = str(bodies.decode(raw))
+    value = bodies.decode(raw)
+    # What holds other values is no number, and is not written out to find that.
+    text = str(value) if isinstance(value, int | str) else ""
     if decimal_or_none(text) is None:
         refusals.add("precise_total_amount_cents", "invalid_format", "must be a decimal number")
         return None

@@ -175,6 +175,17 @@ def test_every_wrong_field_of_an_event_is_named() -> None:
     assert gateway.services.requests("IngestUsageEvents") == []
 
 
+@pytest.mark.parametrize("field", ["timestamp", "precise_total_amount_cents"])
+@pytest.mark.parametrize("value", [b"[" * 900 + b"]" * 900, b"9" * 6000, b"1e999999999", b"true", b'{"a": 1, "a": 2}'])
+def test_what_is_no_single_value_is_refused(field: str, value: bytes) -> None:
+    """Neither depth nor digits of a value that cannot be one are an accident."""
+    gateway = new_gateway()
+    body = b'{"event": {"transaction_id": "t", "code": "c", "' + field.encode() + b'": ' + value + b"}}"
+    response = gateway.send("POST", "/api/v1/events", content=body)
+    assert response.status_code in {400, 422}, response.text
+    assert gateway.services.requests("IngestUsageEvents") == []
+
+
 def test_concurrent_events_are_one_call_to_the_log() -> None:
     gateway = new_gateway()
     bodies = [{"event": {**EVENT, "transaction_id": f"t{number}"}} for number in range(20)]
