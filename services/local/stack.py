@@ -138,6 +138,10 @@ class Stack:
         """The gRPC target that reaches all processes of a service."""
         return grpc_target([self._ports[name] for name in self.options.names(service)])
 
+    def metrics_url(self, name: str) -> str:
+        """Where a process shows its metrics."""
+        return f"http://{self._ports[f'{name}-metrics'].address}/metrics"
+
     def process(self, name: str) -> ManagedProcess:
         """The process called `name`, e.g. `postgres`, `nats`, `gateway`, `ingest-1`."""
         return self._daemon(name).process
