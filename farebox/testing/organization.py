@@ -19,9 +19,9 @@ from farebox.rating.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from farebox.testing.rest import Rest
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 
-# Local, and the services have said that they are ready; a killed one is back within this.
+# Local, and the services have reported that they are ready; a killed service is back within this time.
 CALL_SECONDS = 20.0
-# Closing the periods of a long journey of a clock waits for four services.
+# Moving a clock a long way closes many periods, and waits for four services.
 ADVANCE_SECONDS = 120.0
 
 Instant = datetime | str
@@ -31,7 +31,7 @@ class Farebox:
     """A fresh organization in test mode on a running server: what one test has for itself.
 
     Attributes:
-        url: where the gateway answers; what an SDK calls its host.
+        url: where the gateway answers; an SDK calls it the host.
         organization_id: its Farebox id.
         secret_key: `sk_test_…`, may do everything.
         publishable_key: `pk_test_…`, for browsers.
@@ -47,7 +47,7 @@ class Farebox:
         secret_key: str,
         publishable_key: str,
     ) -> None:
-        """Describe an organization that exists; see the class."""
+        """An organization that exists already; see the class."""
         self.url = url
         self.channel = channel
         self.organization_id = organization_id
@@ -66,12 +66,12 @@ class Farebox:
 
     @property
     def now(self) -> datetime:
-        """The organization's present time: its clock's, or the machine's while it has none."""
+        """The organization's present time: its own clock's, or the machine's as long as it has none."""
         answer = self._clock.GetTestClock(GetTestClockRequest(), metadata=self.metadata, timeout=CALL_SECONDS)
         return answer.now.ToDatetime(tzinfo=UTC)
 
     def set_clock(self, now: Instant) -> None:
-        """Start the organization's own clock at any instant, past ones included, before it has data.
+        """Start the organization's own clock at any instant, also a past one, before it has data.
 
         Args:
             now: an aware datetime, or RFC 3339 text such as `2024-01-01T00:00:00Z`.
@@ -80,7 +80,7 @@ class Farebox:
         self._clock.SetTestClock(request, metadata=self.metadata, timeout=CALL_SECONDS)
 
     def advance_clock(self, to: Instant) -> None:
-        """Move the clock forward; everything due on the way has happened in every service when this returns.
+        """Move the clock forward; when this returns, everything due on the way has happened in every service.
 
         Args:
             to: an aware datetime, or RFC 3339 text; at most ten years after the present.
@@ -95,7 +95,7 @@ class Farebox:
         self.close()
 
     def close(self) -> None:
-        """Close the HTTP connection, if one was opened; the organization stays."""
+        """Close the HTTP connection, if one was opened; the organization itself stays."""
         if "rest" in self.__dict__:
             self.rest.close()
 
@@ -105,7 +105,7 @@ class Farebox:
 
 
 def create_organization(url: str, channel: Callable[[str], grpc.Channel], name: str, **settings: Any) -> Farebox:
-    """Make a test-mode organization with one key of each kind, as the server's operator does.
+    """Make a test-mode organization with one key of each kind, as an operator of the server does.
 
     Args:
         url: where the gateway answers.
@@ -133,7 +133,7 @@ def _create_key(stub: OrganizationServiceStub, organization_id: str, kind: ApiKe
 
 
 def _timestamp(instant: Instant) -> Timestamp:
-    """An instant on the wire.
+    """The instant as a protobuf timestamp.
 
     Raises:
         ValueError: a datetime without a timezone, or text that is not RFC 3339.

@@ -1,6 +1,6 @@
 """The pytest plugin: a Farebox for the whole run, a fresh organization for each test.
 
-Nothing heavy is imported before a test asks for one, so that a run without such tests does not pay for it.
+Nothing heavy is imported before a test asks for one, so a run without such tests does not pay for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def farebox_options() -> ServerOptions:
-    """What the run's Farebox should be; override it in your conftest.py."""
+    """What the run's Farebox should be; override this fixture in your conftest.py."""
     from farebox.testing.server import ServerOptions
 
     return ServerOptions()
@@ -27,12 +27,12 @@ def farebox_options() -> ServerOptions:
 def farebox_server(
     farebox_options: ServerOptions, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FareboxServer]:
-    """The run's Farebox: its stores, the four services and the gateway; under pytest-xdist all workers share it."""
-    # What pytest-xdist gives each of its workers.
+    """The run's Farebox: its stores, the four services and the gateway. Under pytest-xdist all workers share it."""
+    # The id that pytest-xdist gives each of its workers.
     if hasattr(pytestconfig, "workerinput"):
         from farebox.testing.shared import shared
 
-        # The parent is the run's directory, the same for all of its workers.
+        # The parent is the run's own directory, the same for all workers.
         with shared(tmp_path_factory.getbasetemp().parent / "farebox", farebox_options) as server:
             yield server
         return

@@ -1,4 +1,4 @@
-"""Plain HTTP to the gateway, for tests and examples; a retry repeats the same request with the same identity."""
+"""Plain HTTP to the gateway, for tests and examples; a retry repeats the same request with the same Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 
 # Closing a month waits for four services; everything else answers in milliseconds.
 TIMEOUT_SECONDS = 120.0
-# With the pauses below about twenty seconds, more than a killed service needs to be back.
+# With the pauses below this is about twenty seconds, longer than a killed service needs to come back.
 MAX_ATTEMPTS = 40
 PAUSE_SECONDS = 0.5
 
@@ -42,25 +42,25 @@ class Rest:
         """The JSON of a GET.
 
         Raises:
-            RuntimeError: it was answered with an error, which the message shows.
-            TimeoutError: it was refused for about twenty seconds.
+            RuntimeError: the answer was an error, which the message shows.
+            TimeoutError: no attempt succeeded for about twenty seconds.
         """
         return self._send("GET", path, params=query)
 
     def post(self, path: str, body: Any) -> Any:
-        """The JSON of a POST; every attempt carries one Idempotency-Key. Raises as `get`."""
+        """The JSON of a POST; every attempt has the same Idempotency-Key. Raises like `get`."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def put(self, path: str, body: Any) -> Any:
-        """The JSON of a PUT; every attempt carries one Idempotency-Key. Raises as `get`."""
+        """The JSON of a PUT; every attempt has the same Idempotency-Key. Raises like `get`."""
         return self._send("PUT", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def delete(self, path: str, **query: str) -> Any:
-        """The JSON of a DELETE; every attempt carries one Idempotency-Key. Raises as `get`."""
+        """The JSON of a DELETE; every attempt has the same Idempotency-Key. Raises like `get`."""
         return self._send("DELETE", path, params=query, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def post_text(self, path: str, text: str) -> Any:
-        """The JSON of a POST whose body is sent byte by byte as it stands. Raises as `get`."""
+        """The JSON of a POST whose body is sent exactly as given. Raises like `get`."""
         return self._send("POST", path, content=text, headers={"Content-Type": "application/json"})
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
@@ -77,7 +77,7 @@ class Rest:
         return response.json()
 
     def _attempt(self, method: str, path: str, **options: Any) -> httpx.Response | None:
-        """One try; None where no answer came, as from a gateway that was just killed."""
+        """One attempt; None if no answer came, as when the gateway was just killed."""
         try:
             return self._client.request(method, path, **options)
         except httpx.TransportError:

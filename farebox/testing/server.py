@@ -1,4 +1,4 @@
-"""A running Farebox on this machine, for as long as tests need it."""
+"""A Farebox that runs on this machine for as long as tests need it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from services.chassis.rpc.channel import open_channel
 from services.local.stack import Stack
 from services.local.stack_options import database_variable
 
-# A test's data need not survive a power cut. It does survive kill -9 of any process: the kernel has it.
+# A test's data need not survive a power cut. It does survive kill -9 of any process, because the kernel holds it.
 POSTGRES_SETTINGS = {"fsync": "off"}
-# Nobody balances load over these processes, so that none has to be told of their end before it comes; and the
-# databases and streams are ours even where the environment names others.
+# Nobody balances load over these processes, so none has to announce its end in advance. And the databases and streams
+# are our own even if the environment names others.
 ENVIRONMENT = {"DRAIN_NOTICE_SECONDS": "0", "NATS_URL": "", **{database_variable(service): "" for service in SERVICES}}
 
 
@@ -40,11 +40,11 @@ class FareboxServer:
     """A running Farebox.
 
     Attributes:
-        url: where the gateway answers, e.g. `http://127.0.0.1:40123`; what an SDK calls its host.
+        url: the address of the gateway, e.g. `http://127.0.0.1:40123`; an SDK calls it the host.
     """
 
     def __init__(self, url: str, addresses: Mapping[str, str]) -> None:
-        """Describe a server that runs.
+        """A server that runs already.
 
         Args:
             url: where the gateway answers.
@@ -58,7 +58,7 @@ class FareboxServer:
 
     @classmethod
     def on(cls, stack: Stack) -> FareboxServer:
-        """The server that a started local stack is, for those who run one themselves."""
+        """The server of a local stack that was started, for callers that run one themselves."""
         return cls(stack.http_url, {service: stack.address(service) for service in SERVICES})
 
     def address(self, service: str) -> str:
@@ -88,7 +88,7 @@ class FareboxServer:
         self.close()
 
     def close(self) -> None:
-        """Close what this object opened; the server itself runs on."""
+        """Close what this object opened; the server itself keeps running."""
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
@@ -96,9 +96,9 @@ class FareboxServer:
 
 @contextmanager
 def running(options: ServerOptions | None = None) -> Iterator[FareboxServer]:
-    """Start a Farebox on free ports and wait until it answers; it is stopped and deleted at the end.
+    """Start a Farebox on free ports and wait until it answers; at the end it is stopped and deleted.
 
-    Whatever ends this process, kill -9 included, ends the server's processes with it.
+    Whatever ends this process, even kill -9, ends the server's processes with it.
 
     Raises:
         ProcessFailedError: a process did not become ready; the message shows the end of its log.

@@ -1,7 +1,7 @@
 """One Farebox for several processes, such as the workers of pytest-xdist: the first starts it, the last one ends it.
 
-The server belongs to a process of its own, the keeper, since no worker knows whether it is the last. Everything is
-settled by two locks, of which the kernel lets go when a process dies, however it dies:
+The server belongs to a process of its own, the keeper, since no worker knows whether it is the last. Two locks settle
+everything; the kernel releases them when a process dies, however it dies:
 
     users    each worker shares it for as long as it uses the server; the keeper ends once it gets it for itself
     door     held by whoever looks whether there is a server, starts one, or ends it
@@ -26,19 +26,19 @@ from farebox.testing.server import FareboxServer, ServerOptions, running
 from services.chassis.provision import SERVICES
 from services.chassis.wait import wait_until
 
-# The stack's own waits are shorter, and their errors say more; this one ends a keeper that hangs.
+# The stack's own waits are shorter, and their errors say more; this limit ends a keeper that hangs.
 START_SECONDS = 180.0
-# How soon an unused server goes away; nothing waits for it.
+# How soon an unused server goes away; nothing else waits for it.
 LOOK_SECONDS = 0.5
 
 
 @contextmanager
 def shared(directory: Path, options: ServerOptions) -> Iterator[FareboxServer]:
-    """The server of all processes that name the same directory; started if there is none.
+    """The server of all processes that name the same directory; started if there is none yet.
 
     Args:
-        directory: made if missing; where the processes meet.
-        options: what the server should be; all processes must want the same.
+        directory: where the processes meet; created if missing.
+        options: what the server should be; all processes must ask for the same.
 
     Raises:
         RuntimeError: it could not be started; the message shows what the keeper said.
@@ -55,7 +55,7 @@ def shared(directory: Path, options: ServerOptions) -> Iterator[FareboxServer]:
 
 
 def keep(directory: Path, options: ServerOptions) -> None:
-    """Run a server, say where it is, and end it once nobody uses it any more."""
+    """Run a server, publish where it is, and end it once nobody uses it any more."""
     with running(options) as server:
         card = {"url": server.url, "addresses": {service: server.address(service) for service in SERVICES}}
         draft = _card(directory).with_suffix(".draft")
@@ -66,7 +66,7 @@ def keep(directory: Path, options: ServerOptions) -> None:
 
 
 def _is_left(directory: Path) -> bool:
-    """Whether nobody uses the server; if so its card is gone, and the next one who comes starts another server."""
+    """Whether nobody uses the server; if so, its card is removed, and the next process starts another server."""
     with (
         _locked(directory / "door", fcntl.LOCK_EX | fcntl.LOCK_NB) as is_mine,
         _locked(directory / "users", fcntl.LOCK_EX | fcntl.LOCK_NB) as is_unused,
@@ -78,12 +78,12 @@ def _is_left(directory: Path) -> bool:
 
 
 def _start_keeper(directory: Path, options: ServerOptions) -> None:
-    """Start the keeper and wait until it has said where the server is."""
+    """Start the keeper and wait until it has published where the server is."""
     log = directory / "keeper.log"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "farebox.testing.shared", str(directory), json.dumps(asdict(options))]
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches the workers, and the keeper ends when they have.
+        # A session of its own: Ctrl-C reaches the workers, and the keeper ends once they have ended.
         keeper = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )
@@ -94,18 +94,18 @@ def _start_keeper(directory: Path, options: ServerOptions) -> None:
     )
     if not _card(directory).exists():
         raise RuntimeError(f"the shared Farebox did not start:\n{log.read_text(errors='replace')}")
-    # It outlives us, and is nobody's child to wait for; this keeps Popen from warning about that.
+    # The keeper outlives us, and nobody waits for it; this stops Popen from warning about that.
     keeper.returncode = 0
 
 
 def _card(directory: Path) -> Path:
-    """Where the keeper says where the server is."""
+    """The file in which the keeper publishes where the server is."""
     return directory / "server.json"
 
 
 @contextmanager
 def _locked(path: Path, kind: int) -> Iterator[bool]:
-    """Lock a file as `flock` does; False if it was asked not to wait and another process has it."""
+    """Lock a file as `flock` does; False if it was asked not to wait and another process holds the lock."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

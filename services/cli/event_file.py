@@ -1,8 +1,8 @@
-"""Usage events from a file, one a line: NDJSON, or CSV with a header.
+"""Usage events from a file, one per line: NDJSON, or CSV with a header.
 
 Both name the fields of a usage event: transaction_id, external_customer_id, external_subscription_id, code, timestamp
 (RFC 3339, or Unix seconds), properties, precise_total_amount_cents. CSV may also have columns `properties.<name>`.
-Numbers stay the text they are; none becomes a float.
+Numbers are kept as the text they are written in; none becomes a float.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Line(NamedTuple):
     """One event of a file.
 
     Attributes:
-        number: of its line, from 1.
-        end: byte offset after it; an import goes on from there.
-        event: the event; None where the line is not one.
-        problem: what is wrong with the line; empty where nothing is.
+        number: the number of its line, from 1.
+        end: the byte offset after it, from which an import can continue.
+        event: the event; None if the line is not one.
+        problem: what is wrong with the line; empty if nothing is.
     """
 
     number: int
@@ -56,12 +56,12 @@ _decoder = msgspec.json.Decoder(_Record)
 
 
 def read_lines(path: Path, *, offset: int, number: int) -> Iterator[Line]:
-    """The events of a file from a byte offset on; empty lines are passed over.
+    """The events of a file from a byte offset on; empty lines are skipped.
 
     Args:
-        path: `.csv`, or anything else for NDJSON.
+        path: a `.csv` file is read as CSV, any other as NDJSON.
         offset: 0, or the `end` of a line read before.
-        number: of the line before the offset; 0 at the beginning.
+        number: the number of the line before the offset; 0 at the beginning.
     """
     is_csv = path.suffix.lower() == ".csv"
     with path.open("rb") as file:
@@ -86,7 +86,7 @@ def _line(raw: bytes, number: int, end: int, header: list[str]) -> Line:
 
 
 def _csv_record(text: str, header: list[str]) -> _Record:
-    """A CSV line; quoted fields may not hold line breaks, since an import goes on from any line."""
+    """A CSV line; quoted fields may not hold line breaks, since an import can continue from any line."""
     cells = next(csv.reader([text], strict=True))
     if len(cells) != len(header):
         raise ValueError(f"has {len(cells)} fields, the header has {len(header)}")

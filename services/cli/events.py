@@ -28,7 +28,7 @@ from services.cli.event_file import Line, read_lines
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 3 * 1024 * 1024
 TIMEOUT_SECONDS = 60
-# Long enough for a restart of the service; after that a person should look. Going on later loses nothing.
+# Long enough for a restart of the service; after that a person should look. Continuing later loses nothing.
 GIVE_UP_SECONDS = 120
 PAUSE_SECONDS = 1
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -46,7 +46,7 @@ def events() -> None:
 @click.option("--address", envvar="INGEST_ADDRESS", default="127.0.0.1:50051", show_default=True)
 @click.option("--restart", is_flag=True, help="Begin anew, whatever an earlier run has noted.")
 def import_(file: Path, organization: str, address: str, restart: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Import FILE (.ndjson or .csv). Interrupted, the same command goes on where it stopped; no event counts twice."""
+    """Import FILE (.ndjson or .csv); after an interruption the same command continues. No event counts twice."""
     try:
         progress = progress_file.load(file, organization, restart=restart)
     except ValueError as error:
@@ -95,7 +95,7 @@ def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _send(stub: Any, organization: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """Send a batch; a record for each line that was not plainly accepted, in order."""
+    """Send a batch; returns a record for each line that was not plainly accepted, in order."""
     results = [
         {"line": line.number, "outcome": "rejected", "reason": "invalid_format", "description": line.problem}
         for line in lines
@@ -120,7 +120,10 @@ def _result(number: int, detail: pb.IngestDetail) -> dict[str, Any]:
 
 
 def _call(stub: Any, organization: str, batch: Sequence[Any]) -> Any:
-    """Send until it is answered; a repeat of what was stored is a duplicate, so nothing counts twice."""
+    """Send until the call is answered.
+
+    Events that were stored already are answered as duplicates, so none counts twice.
+    """
     request = service_pb.IngestUsageEventsRequest(events=batch)
     metadata = [(ORGANIZATION_KEY, organization)]
     give_up = time.monotonic() + GIVE_UP_SECONDS

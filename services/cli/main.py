@@ -1,4 +1,4 @@
-"""The `farebox` command: what a person does with a running suite."""
+"""The `farebox` command: what an operator does with a running suite."""
 
 from __future__ import annotations
 

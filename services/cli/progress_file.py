@@ -1,7 +1,7 @@
-"""How far an import has come, beside the file that is imported, so that it can go on after anything.
+"""How far an import has come, kept beside the imported file so that an interrupted import can continue.
 
-`FILE.progress.json` is written after every acknowledged batch, and `FILE.problems.ndjson` holds a line for each event
-that was not plainly accepted; a crash between both is mended by cutting the problems to the length that was noted.
+`FILE.progress.json` is written after every acknowledged batch. `FILE.problems.ndjson` holds a line for each event that
+was not plainly accepted. After a crash between both writes, the problems are cut to the length noted in the progress.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Progress(msgspec.Struct):
     """What an import has done so far.
 
     Attributes:
-        file_bytes: size of the file when it began; another size means another file.
-        organization: for whom.
-        offset: bytes that are done.
-        line: number of the last line that is done.
-        problem_bytes: length of the problems file.
+        file_bytes: the size of the file when the import began; another size means another file.
+        organization: whose events they are.
+        offset: how many bytes are done.
+        line: the number of the last line that is done.
+        problem_bytes: the length of the problems file.
         outcomes: events by outcome.
     """
 
@@ -48,10 +48,10 @@ def problems_of(file: Path) -> Path:
 
 
 def load(file: Path, organization: str, *, restart: bool) -> Progress:
-    """The progress to go on from.
+    """The progress to continue from.
 
     Raises:
-        ValueError: the progress beside the file is of another file or organization.
+        ValueError: the progress beside the file belongs to another file or organization.
     """
     fresh = Progress(file.stat().st_size, organization)
     path = path_of(file)
@@ -66,7 +66,7 @@ def load(file: Path, organization: str, *, restart: bool) -> Progress:
 
 
 def save(file: Path, progress: Progress) -> None:
-    """Note the progress, safely: a crash leaves the old note or the new one."""
+    """Write the progress safely: a crash leaves either the old content or the new."""
     path = path_of(file)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as out:

@@ -30,7 +30,8 @@ _MONTHS_PER_HALF_YEAR = 6
 MAX_EVERY = 3660
 # The longest IANA name has 32 characters; text beyond this is not a zone.
 _MAX_TIMEZONE_TEXT = 64
-# Files beside those of the zones: the machine's own, which is another on another machine, and other counts of seconds.
+# Files of the zone database that are not zones: the machine's own zone, which differs from machine to machine, and
+# copies that count leap seconds.
 _NO_ZONE = re.compile(r"(?:localtime|posixrules|Factory)$|(?:right|posix)/", re.ASCII)
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -53,11 +54,11 @@ class Alignment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The length of a period: every so many days, weeks or months.
+    """The length of a period: a number of days, weeks or months.
 
     Attributes:
         unit: what is counted.
-        every: how many of it, from 1 to `MAX_EVERY`.
+        every: how many of them, from 1 to `MAX_EVERY`.
     """
 
     unit: CadenceUnit
@@ -150,18 +151,18 @@ def start_of_day(at: datetime, timezone: str) -> datetime:
 
 
 def start_of_next_day(at: datetime, timezone: str) -> datetime:
-    """The first instant of the local day after the one of `at`: where a day billed whole ends."""
+    """The first instant of the local day after that of `at`: the end of a day that is billed whole."""
     return midnight(local_date(at, timezone) + _DAY, timezone)
 
 
 def days_between(period: Period, timezone: str) -> int:
-    """How many local days a period touches; a day begun is a day, an empty period has none."""
+    """How many local days a period touches: a day that has begun counts as a day, an empty period has none."""
     if period.start == period.end:
         return 0
     return (local_date(period.end - _INSTANT, timezone) - local_date(period.start, timezone)).days + 1
 
 
-# A billing run asks the same question several times for each subscription in turn; this many answers are a few MB.
+# A billing run asks the same question several times for each subscription; this many answers take a few MB.
 @lru_cache(maxsize=4096)
 def period_containing(cadence: Cadence, at: datetime) -> Period:
     """The full nominal period that holds `at`; it may begin before the anchor."""
@@ -179,12 +180,12 @@ def period_containing(cadence: Cadence, at: datetime) -> Period:
 
 
 def previous_period(cadence: Cadence, period: Period) -> Period:
-    """The nominal period that precedes a nominal one of the same cadence."""
+    """The nominal period before a nominal period of the same cadence."""
     return period_containing(cadence, period.start - _INSTANT)
 
 
 def clip(period: Period, *, start: datetime | None = None, end: datetime | None = None) -> Period | None:
-    """The part of a period between a subscription's `start` and `end`, None if empty."""
+    """The part of a period between a subscription's `start` and `end`; None if nothing is left."""
     earliest = period.start if start is None else max(period.start, as_utc(start))
     latest = period.end if end is None else min(period.end, as_utc(end))
     return Period(earliest, latest) if earliest < latest else None

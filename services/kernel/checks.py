@@ -1,12 +1,13 @@
-"""Every wrong field at once: checks name their own field, callers say what it is inside of.
+"""Every wrong field at once: a check names its own field, its caller says which block the field is in.
 
     with inside(f"plan.charges[{number}]") as checks:
         checks(require_text, "code", charge.code, MAX_CODE)
         amount = checks.read(ZERO, decimal_of, charge, "min_amount")
         return Charge(charge.code, amount)
 
-What is refused in the block is remembered, with its whole path, and raised as one error where the block ends. A value
-that cannot be read is stood in for, so that the rest of the block can be looked at; nothing made of it gets out.
+What is refused in the block is remembered under its whole path and raised as one error at the end of the block. A value
+that cannot be read is replaced by a stand-in, so that the rest of the block can be checked; nothing made of the
+stand-in leaves the block.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from services.kernel.errors import FieldViolation, InvalidArgumentError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# An error travels in the trailer of a gRPC call, which may be 8 KiB; who has read twenty knows what is wrong.
+# An error travels in the trailer of a gRPC call, which is limited to 8 KiB; after twenty violations a caller knows
+# enough.
 MAX_VIOLATIONS = 20
 _FIRST_NAME = re.compile(r"^[a-z_]+")
 _SAME_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 class Checks:
-    """What was refused so far within a block."""
+    """What has been refused in a block so far."""
 
     def __init__(self, path: str, names: Mapping[str, str]) -> None:
         self._path, self._names = path, names
@@ -40,7 +42,7 @@ class Checks:
         self.read(None, check, *args, **kwargs)
 
     def read(self, instead: T, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `read` returns, or `instead` where it refuses."""
+        """What `read` returns, or `instead` if it refuses the value."""
         try:
             return read(*args, **kwargs)
         except InvalidArgumentError as error:
@@ -61,7 +63,7 @@ class Checks:
     def _add(self, error: InvalidArgumentError) -> None:
         for violation in error.violations:
             whole = replace(violation, field=self._whole(violation.field))
-            # A value may be looked at twice, by whoever reads it and by what is made of it.
+            # The same value may be checked twice: when it is read, and again in the object that is made of it.
             if (whole.field, whole.reason) not in {(known.field, known.reason) for known in self._violations}:
                 self._violations.append(whole)
 
@@ -89,14 +91,14 @@ class Checks:
 
 
 def inside(path: str = "", names: Mapping[str, str] = _SAME_NAMES) -> Checks:
-    """A block whose refusals are remembered, and raised together where it ends.
+    """A block whose refusals are remembered and raised together at its end.
 
     Args:
-        path: what stands before the fields that are refused in it, as the caller wrote it, e.g. `plan.charges[2]`.
-        names: fields that the caller knows by another name, by the first part of their own.
+        path: prefix of every field refused in the block, as the caller wrote it, e.g. `plan.charges[2]`.
+        names: the caller's names of fields that are called differently here; only the first part of a path is renamed.
     """
     return Checks(path, names)
 
 
 class _Enough(Exception):  # noqa: N818 - not an error: the block has seen as much as it tells
-    """The block ends early, with `MAX_VIOLATIONS` refusals."""
+    """Ends the block early, once it has refused `MAX_VIOLATIONS` fields."""

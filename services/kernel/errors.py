@@ -59,7 +59,7 @@ class InvalidArgumentError(FareboxError):
 
     @classmethod
     def of_fields(cls, violations: Sequence[FieldViolation]) -> InvalidArgumentError:
-        """Fields are wrong, at least one: all are named, and the first is told in the message."""
+        """The general case: at least one field is wrong. All are named, and the message describes the first."""
         first = violations[0]
         return cls("FIELD_INVALID", f"{first.field}: {first.description}", violations=violations, field=first.field)
 

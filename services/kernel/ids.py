@@ -22,7 +22,7 @@ _VARIANT_RFC = 0b10 << 62
 
 
 def new_id() -> str:
-    """A fresh UUIDv7: 48 bits of Unix milliseconds, then randomness. Never a time that anything is billed by."""
+    """A fresh UUIDv7: 48 bits of Unix milliseconds, then randomness. Its time is never used for billing."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(_UUID7_RANDOM_BITS)
     high, low = random >> 62, random & ((1 << 62) - 1)
@@ -30,7 +30,7 @@ def new_id() -> str:
 
 
 def uuid_or_none(text: str) -> uuid.UUID | None:
-    """The UUID that `text` writes in its canonical form, or None; for ids that come from strangers."""
+    """The UUID that `text` writes in canonical form, or None if it is not one; for ids that callers send."""
     try:
         parsed = uuid.UUID(text)
     except ValueError:

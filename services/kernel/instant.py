@@ -1,7 +1,7 @@
-"""Instants: which ones Farebox keeps, and how strangers write them.
+"""Instants: which ones Farebox keeps, and how callers write them.
 
-Everything an instant is read from has a bound that is checked before anything is computed: `1e999999999` seconds are
-nine bytes, and would be a number of a billion digits.
+Every bound is checked before anything is computed: `1e999999999` seconds takes nine bytes to write and would become a
+number of a billion digits.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Nothing was metered before 1970; beyond 9998 a time zone could push a day out of what a calendar can show.
 EARLIEST = EPOCH
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
-# As the sentence of an error says it.
+# The same bounds in words, for error messages.
 SPAN = "an instant from 1970 to 9998"
 MICROSECOND = timedelta(microseconds=1)
-# Longest text that RFC 3339 needs: nine digits of a second and a zone; more digits of a second are noise.
+# The longest text RFC 3339 needs: nine decimals of a second and a zone. Further decimals carry no information.
 MAX_TEXT = 64
 
 _MILLION = 1_000_000
@@ -40,19 +40,19 @@ def from_us(microseconds: int) -> datetime:
 
 
 def is_kept(instant: datetime) -> bool:
-    """Whether Farebox keeps such an instant: from 1970 to 9998."""
+    """Whether Farebox keeps this instant: it lies between 1970 and 9998."""
     return EARLIEST <= instant <= LATEST
 
 
 def from_seconds(seconds: Decimal) -> datetime | None:
-    """The instant of Unix seconds, cut to the microsecond; None where it is not one that is kept."""
+    """The instant of Unix seconds, cut to the microsecond; None if it is not a number or is out of range."""
     if not is_within_limits(seconds) or not 0 <= seconds <= to_us(LATEST) // _MILLION:
         return None
     return from_us(int(seconds * _MILLION))
 
 
 def from_text(text: str) -> datetime | None:
-    """The instant of an RFC 3339 text, or of Unix seconds as text; None where it is neither, or not kept."""
+    """The instant of an RFC 3339 text, or of Unix seconds as text; None if it is neither or is out of range."""
     if len(text) > MAX_TEXT:
         return None
     number = decimal_or_none(text)
@@ -63,19 +63,19 @@ def from_text(text: str) -> datetime | None:
     try:
         instant = as_utc(datetime.fromisoformat(text.upper().replace(",", ".")))
     except (ValueError, OverflowError):
-        # A month 13, or a zone that pushes the year beyond 9999: not an instant.
+        # A month 13, or a zone that pushes the year beyond 9999.
         return None
     return instant if is_kept(instant) else None
 
 
 def from_date(text: str) -> date | None:
-    """The day of a text such as `2024-02-01`; None where it is none, or not kept."""
+    """The day of a text such as `2024-02-01`; None if it is not a date or is out of range."""
     if not _DATE.fullmatch(text):
         return None
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        # The 30th of February.
+        # The 30th of February, for example.
         return None
     return day if is_kept(midnight(day)) else None
 
@@ -86,5 +86,5 @@ def midnight(day: date) -> datetime:
 
 
 def to_text(instant: datetime) -> str:
-    """RFC 3339 in UTC, with a fraction only where there is one: `2024-01-15T10:30:00Z`."""
+    """RFC 3339 in UTC, with a fraction only if there is one: `2024-01-15T10:30:00Z`."""
     return as_utc(instant).isoformat().replace("+00:00", "Z")

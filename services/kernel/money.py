@@ -15,21 +15,21 @@ from services.kernel.errors import InvalidArgumentError
 
 # 50 digits hold 38 digits of input, times a price of 12 decimals, without rounding.
 PRECISION = 50
-# What strangers may send: PostgreSQL's NUMERIC and every peer hold 38 digits; an exponent beyond 30 would only
-# serve to make text of a million characters out of nine bytes (1E+1000000).
+# What callers may send. PostgreSQL's NUMERIC and all other systems of this kind hold 38 digits; an exponent beyond 30
+# would only turn nine bytes (1E+1000000) into text of a million characters.
 MAX_DIGITS = 38
 MAX_EXPONENT = 30
-# A whole number of one more has an exponent beyond the largest, however it is written.
+# A whole number with one digit more has an exponent beyond the largest, however it is written.
 MAX_WHOLE_DIGITS = MAX_EXPONENT + 1
-# Most units that one event may report: a thousand times what anybody counts in a month (a petabyte in bytes, eleven
-# days in nanoseconds), and so little that no price of a metric makes an amount of it that NUMERIC or bigint cannot hold
-# by accident. The amounts of a period are checked again where they are priced.
+# The most units that one event may report. This is a thousand times what anybody counts in a month (a petabyte in
+# bytes, eleven days in nanoseconds), and small enough that no price of a metric accidentally turns it into an amount
+# that NUMERIC or bigint cannot hold. The amounts of a period are checked again when they are priced.
 MAX_UNITS = Decimal(10) ** 15
-# What our own arithmetic may make of such numbers: a product of two of them, with all digits that are kept.
+# The range of numbers computed from such input: a product of two of them, with all digits kept.
 MAX_COMPUTED_EXPONENT = 2 * MAX_EXPONENT
-# Longest text of a computed number: its digits behind as many zeros, sign and point.
+# The longest text of a computed number: its digits, as many zeros, a sign and a point.
 MAX_COMPUTED_TEXT = PRECISION + MAX_COMPUTED_EXPONENT + 2
-# Longest text worth parsing: 38 digits, 30 zeros, sign, point and exponent mark.
+# The longest text worth parsing: 38 digits, 30 zeros, sign, point and exponent mark.
 MAX_TEXT = 80
 
 decimal.DefaultContext.prec = PRECISION
@@ -39,7 +39,7 @@ decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
 
-# Raises on a number with more digits than are kept.
+# Raises on a number with more digits than Farebox keeps.
 _DIGITS = decimal.Context(prec=MAX_DIGITS, traps=[decimal.Rounded])
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -47,8 +47,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 
 def is_within_limits(number: Decimal) -> bool:
     """Whether a decimal from outside is finite and within the digits and exponent that Farebox keeps exactly."""
-    # The exponent is a machine word, and the digits are counted without being unpacked: a number costs its few
-    # microseconds whatever it is, since nothing is expanded before it is known to be small.
+    # The exponent is a machine word, and the digits are counted without expanding the number. So the check takes a few
+    # microseconds for any number: nothing is expanded before it is known to be small.
     if not number.is_finite() or (number and abs(number.adjusted()) > MAX_EXPONENT):
         return False
     try:
@@ -68,7 +68,7 @@ def decimal_or_none(text: str) -> Decimal | None:
 
 
 def parse_decimal(text: str, *, field: str) -> Decimal:
-    """As `decimal_or_none`, but an error that names the field."""
+    """Like `decimal_or_none`, but with an error that names the field."""
     number = decimal_or_none(text)
     if number is None:
         raise InvalidArgumentError.of_field(
@@ -78,7 +78,7 @@ def parse_decimal(text: str, *, field: str) -> Decimal:
 
 
 def computed_decimal_or_none(text: str) -> Decimal | None:
-    """As `decimal_or_none`, for a number that our own arithmetic made of such: of more digits, and of wider range."""
+    """Like `decimal_or_none`, for numbers computed by our own arithmetic, which have more digits and a wider range."""
     if len(text) > MAX_COMPUTED_TEXT or not _NUMBER.fullmatch(text):
         return None
     number = Decimal(text)
@@ -106,11 +106,11 @@ class Currency:
     exponent: int
 
     def to_minor(self, amount: Decimal) -> int:
-        """Round a precise amount in major units to minor units, half away from zero. The one rounding of a fee."""
+        """Round a precise amount in major units to minor units, half away from zero: the only rounding of a fee."""
         return int(amount.scaleb(self.exponent).to_integral_value(rounding=ROUND_HALF_UP))
 
     def to_major(self, amount_cents: int) -> Decimal:
-        """The exact amount in major units of a number of minor units."""
+        """The exact amount in major units for a number of minor units."""
         return Decimal(amount_cents).scaleb(-self.exponent)
 
 

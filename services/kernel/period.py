@@ -32,10 +32,10 @@ class Period:
 
     @property
     def length(self) -> timedelta:
-        """The exact time between both ends; days in a customer's zone are counted elsewhere."""
+        """The exact time between both ends. Days in a customer's zone are counted by `cadence.days_between`."""
         return self.end - self.start
 
     def overlap(self, other: Period) -> Period | None:
-        """The span both share, or None where they share no instant."""
+        """The span that both share, or None if they share no instant."""
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Period(start, end) if start < end else None

@@ -16,7 +16,7 @@ from services.chassis.provision import SERVICES
 from services.local.stack import Stack
 from services.local.stack_options import GATEWAY, HTTP_PORT, StackOptions
 
-# What asks `make run` to end: Ctrl-C, a supervisor, a closed terminal.
+# What can ask `make run` to end: Ctrl-C, a supervisor, a closed terminal.
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         stack.watch()
     finally:
-        # The end is bounded and must be whole: an impatient second Ctrl-C would only leave it half done.
+        # Stopping is bounded and must be complete: an impatient second Ctrl-C would only leave it half done.
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """A signal asked for the end: leave whatever runs now through its `finally`."""
+    """A signal asked for the end: let whatever runs now leave through its `finally`."""
     sys.stderr.write(f"{signal.Signals(number).name}: stopping\n")
     sys.exit(0)
 

@@ -14,29 +14,29 @@ lives as long as the process.
 
 from __future__ import annotations
 
-import ctypes  # here and not where it is used: once root is dropped, the library may be out of reach
+import ctypes  # Imported here and not where it is used: once root is given up, the library may be out of reach.
 import os
 import sys
 
 # <linux/prctl.h>
 PR_SET_PDEATHSIG = 1
-# What a shell answers for a command that cannot be run; the reason is on standard error, hence in the log.
+# The exit code of a shell for a command that cannot be run; the reason goes to standard error, hence into the log.
 EXIT_CANNOT_RUN = 127
 ARGUMENTS_BEFORE_COMMAND = 3
 
 
 def die_with_parent(parent: int, signal_number: int) -> None:
-    """Have the kernel signal this process when `parent` dies; ends at once if it is dead already.
+    """Have the kernel signal this process when `parent` dies; end at once if it is dead already.
 
-    A process that forks workers of its own calls this in each worker, with its own pid. Only Linux can do
-    this; elsewhere an orderly `stop()` is the only end of a child.
+    A process that forks workers of its own calls this in each worker, with its own pid. Only Linux can do this;
+    elsewhere a child ends only by an orderly `stop()`.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
-        # The parent died between fork and here: the signal was sent to nobody.
+        # The parent died between the fork and this call, so the signal was sent to nobody.
         sys.exit(EXIT_CANNOT_RUN)
 
 

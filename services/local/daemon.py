@@ -1,7 +1,7 @@
-"""A server process of the local stack: started until it is ready, stopped in order, killed, started again.
+"""A server process of the local stack: started until it is ready, stopped in order, killed, restarted.
 
-PostgreSQL, NATS, each service and the gateway are daemons; what differs is how one is asked whether it is ready,
-how it is asked to end, and how long either may take.
+PostgreSQL, NATS, each service and the gateway are daemons. They differ in how one checks that they are ready, how they
+are asked to end, and how long either may take.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Daemon(ABC):
 
     Attributes:
         READY_SECONDS: how long it may take from its launch until it is ready.
-        STOP_SECONDS: how long it may take to end once it was asked.
-        STOP_SIGNAL: what asks it to end in order.
+        STOP_SECONDS: how long it may take to end after it was asked to.
+        STOP_SIGNAL: the signal that asks it to end in order.
         process: the process itself.
     """
 
@@ -32,23 +32,23 @@ class Daemon(ABC):
         """Describe the daemon; nothing starts yet.
 
         Args:
-            process: what runs it.
-            ports: reserved for it until `close`, over all restarts.
+            process: the operating system's process.
+            ports: kept reserved for it until `close`, over all restarts.
         """
         self.process = process
         self._ports = ports
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers its clients; asked again and again while it starts."""
+        """Whether it answers its clients; called repeatedly while it starts."""
 
     @property
     def is_running(self) -> bool:
-        """Whether the process runs."""
+        """Whether its process runs."""
         return self.process.is_running
 
     def start(self) -> None:
-        """Start it and wait until it is ready; a running one stays as it is.
+        """Start it and wait until it is ready; does nothing if it runs.
 
         Raises:
             ProcessFailedError: it could not start; the message shows the end of its log.
@@ -57,19 +57,19 @@ class Daemon(ABC):
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until a launched one is ready.
+        """Wait until it is ready after its launch.
 
         Raises:
-            ProcessFailedError: it ended or was not ready in time.
+            ProcessFailedError: it ended, or was not ready in time.
         """
         self.process.wait_ready(self.is_ready, timeout=self.READY_SECONDS)
 
     def ask_to_stop(self) -> None:
-        """Ask it to end in order, without waiting for it: several can so end side by side."""
+        """Ask it to end in order, without waiting for it, so that several daemons can end side by side."""
         self.process.send(self.STOP_SIGNAL)
 
     def wait_stopped(self) -> None:
-        """Wait until one that was asked has ended; kill -9 if that takes too long."""
+        """Wait until it has ended after it was asked to; kill -9 if that takes too long."""
         self.process.wait_stopped(grace=self.STOP_SECONDS)
 
     def stop(self) -> None:

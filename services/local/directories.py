@@ -1,4 +1,4 @@
-"""Directories of the local stack: enterable by the user PostgreSQL runs as, locked by one stack, or for a while."""
+"""Directories of the local stack: open to the user PostgreSQL runs as, locked by one stack, or temporary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPEN_MODE = 0o755
 
 
 def make_directories(directory: Path) -> None:
-    """Make `directory` and its missing parents, open to all; existing ones stay as they are."""
+    """Make `directory` and its missing parents, open to all; existing directories stay as they are."""
     if directory.exists():
         return
     make_directories(directory.parent)
@@ -40,7 +40,7 @@ def temporary_directory() -> Iterator[Path]:
 
 
 def lock_directory(directory: Path) -> int:
-    """Lock the directory itself for as long as the returned handle is open; the kernel lets go of it when we die.
+    """Lock the directory for as long as the returned handle is open; the kernel releases the lock when we die.
 
     Raises:
         FailedPreconditionError: another process holds the lock.

@@ -16,21 +16,20 @@ from services.chassis.wait import wait_until
 from services.kernel.errors import UnavailableError
 from services.local import child
 
-# Enough of a log to show a Python traceback or PostgreSQL's reasons, short enough for an error message.
+# Enough of a log to show a Python traceback or PostgreSQL's reasons, and short enough for an error message.
 TAIL_LINES = 30
 # A line of these logs is rarely longer than this; the tail is read from the file's end, not the whole file.
 TAIL_BYTES = TAIL_LINES * 500
-# SIGKILL works at once except on a process stuck in the disk; beyond this the machine is ill.
+# SIGKILL works at once, except on a process that is stuck waiting for the disk.
 KILL_SECONDS = 10.0
 
-# Every fork happens on this one thread, which lives as long as the process: the kernel takes the death of the
-# forking *thread* for the death of the parent (see `child`), so a short-lived thread would take its child
-# with it.
+# Every fork happens on this one thread, which lives as long as the process. The kernel takes the death of the forking
+# *thread* for the death of the parent (see `child`), so a short-lived thread would end its child with it.
 _FORKS = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
 
 
 class ProcessFailedError(UnavailableError):
-    """A local process did not start, or ended when it should run; the message shows the tail of its log."""
+    """A local process did not start, or ended when it should run; the message shows the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class ManagedProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended; notices (and reaps) an ended one."""
+        """Whether it was started and has not ended. If it has ended, it is reaped."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -98,15 +97,15 @@ class ManagedProcess:
         return None if self._process is None else self._process.poll()
 
     def launch(self) -> None:
-        """Start it without waiting for anything; a running one stays as it is."""
+        """Start it without waiting for anything; does nothing if it runs."""
         if not self.is_running:
             self._process = _FORKS.submit(self._fork).result()
 
     def wait_ready(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
-        """Wait until `is_ready`, and fail at once if the process ends first.
+        """Wait until `is_ready` holds, and fail at once if the process ends first.
 
         Raises:
-            ProcessFailedError: it ended or was not ready in time; it is then no longer running.
+            ProcessFailedError: it ended, or was not ready in time and has been killed.
         """
 
         def ended_or_ready() -> bool:
@@ -121,12 +120,12 @@ class ManagedProcess:
             raise self.failure(f"{self.name} ended with exit code {self.exit_code} before it was ready")
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; harmless to a process that ended."""
+        """Send a signal; does nothing if the process has ended."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def wait_stopped(self, *, grace: float) -> None:
-        """Wait for a process that was asked to end, and kill it if it has not within `grace` seconds."""
+        """Wait for a process that was asked to end; kill it if it has not ended within `grace` seconds."""
         if self._process is None:
             return
         try:
@@ -135,7 +134,7 @@ class ManagedProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it by kill -9, with everything of its process group, and wait until it is gone."""
+        """Kill it (kill -9) with everything in its process group, and wait until it is gone."""
         if self._process is None or self._process.poll() is not None:
             return
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -151,13 +150,13 @@ class ManagedProcess:
         return "\n".join(text.splitlines()[-TAIL_LINES:])
 
     def failure(self, message: str) -> ProcessFailedError:
-        """An error that shows what the process last said."""
+        """An error with the last lines of the process's log."""
         message = f"{message}; {self.log_path} ends:\n{self.tail()}"
         return ProcessFailedError("PROCESS_FAILED", message, process=self.name)
 
     def _fork(self) -> subprocess.Popen[bytes]:
         user = "-" if self._user is None else f"{self._user.uid}:{self._user.gid}"
-        # Found here, because the launcher may no longer look around once it has dropped root.
+        # Resolved here, because the launcher may no longer be able to search once it has given up root.
         program = shutil.which(self._command[0], path=self._env.get("PATH")) or self._command[0]
         tie = [str(os.getpid()), str(int(self._death_signal)), user]
         # The launcher needs neither site-packages nor PYTHON* variables; the command still gets the latter.

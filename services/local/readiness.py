@@ -1,4 +1,4 @@
-"""Whether a process on this machine is ready: by gRPC health, or by its HTTP page /healthz."""
+"""Whether a process on this machine is ready, by its gRPC health or its HTTP page /healthz."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import socket
 
 from services.local.ports import LOOPBACK
 
-# A ready process on the same machine answers in a millisecond; one that does not is asked again by the
-# caller.
+# A ready process on the same machine answers within a millisecond; the caller asks again if it does not.
 ANSWER_SECONDS = 2.0
 
 
@@ -19,7 +18,7 @@ def http_is_healthy(port: int) -> bool:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
-        # Not listening yet, or going away; callers wait with a bound and notice when the process ends.
+        # Not listening yet, or about to end; callers wait with a limit and notice when the process ends.
         return False
     finally:
         connection.close()
@@ -28,10 +27,9 @@ def http_is_healthy(port: int) -> bool:
 def grpc_is_serving(port: int) -> bool:
     """Whether the server as a whole (health service name "") is SERVING."""
     if not _is_listening(port):
-        # A gRPC channel that fails once waits a second before it connects again; a socket costs nothing to
-        # retry.
+        # A gRPC channel that fails once waits a second before it connects again; trying a socket first costs nothing.
         return False
-    # Late, so that tests of PostgreSQL or NATS alone need not load gRPC.
+    # Imported late, so that tests of PostgreSQL or NATS alone need not load gRPC.
     import grpc
     from grpc_health.v1 import health_pb2
 
@@ -45,7 +43,7 @@ def grpc_is_serving(port: int) -> bool:
         try:
             answer = check(health_pb2.HealthCheckRequest(service=""), timeout=ANSWER_SECONDS)
         except grpc.RpcError:
-            # Listening but not answering yet; as above, the caller's wait is bounded.
+            # Listening but not answering yet; the caller's wait has a limit here too.
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 

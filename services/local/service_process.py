@@ -9,18 +9,21 @@ from services.local.managed import ManagedProcess
 
 
 class ServiceProcess(Daemon):
-    """A process of a service, or the gateway; its ports belong to the stack, since others are told them first."""
+    """A process of a service, or the gateway.
 
-    # One to two seconds measured; tests start many processes at once on machines with two slow cores.
+    Its ports belong to the stack, which tells them to other processes first.
+    """
+
+    # One to two seconds measured; tests start many processes at once, on machines with two slow cores.
     READY_SECONDS = 60.0
-    # `drain_notice_seconds` + `drain_seconds` of config.Settings, and a little to close pools.
+    # `drain_notice_seconds` + `drain_seconds` of config.Settings, and a little more to close pools.
     STOP_SECONDS = 25.0
 
     def __init__(self, process: ManagedProcess, is_ready: Callable[[], bool]) -> None:
         """Describe the process; nothing starts yet.
 
         Args:
-            process: what runs it.
+            process: the operating system's process.
             is_ready: whether it answers.
         """
         super().__init__(process)

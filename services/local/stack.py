@@ -1,7 +1,7 @@
 """The whole suite on one machine: PostgreSQL, NATS, every service and the gateway, each a process of its own.
 
-`make run`, the demo, the benchmarks and the tests use it. Whatever ends this process, kill -9 included, ends the
-others with it (see `child`); the data directory is locked by the kernel, so no lock file can be left behind.
+`make run`, the demo, the benchmarks and the tests use it. Whatever ends this process, even kill -9, ends the others
+with it (see `child`). The kernel locks the data directory, so no lock file can be left behind.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ from services.local.readiness import grpc_is_serving, http_is_healthy
 from services.local.service_process import ServiceProcess
 from services.local.stack_options import GATEWAY, StackOptions, database_variable, grpc_target
 
-# Below a second per service measured; a migration that fills a column of a large table takes as long as it
-# takes.
+# Less than a second per service measured; a migration that fills a column of a large table takes as long as it takes.
 MIGRATE_SECONDS = 600.0
-# How soon `make run` notices that a process ended; nothing waits for it.
+# How soon `make run` notices that a process ended; nothing else waits for it.
 WATCH_SECONDS = 0.5
-# A process that ends this often is broken, and starting it again only hides why.
+# A process that ends this often is broken; restarting it would only hide the reason.
 MAX_RESTARTS = 5
 
 
 class Stack:
-    """One running suite; start it once, as a context manager or by `start` and `stop`.
+    """One running suite; start it once, as a context manager or with `start` and `stop`.
 
     Attributes:
         options: what it should be.
@@ -56,7 +55,7 @@ class Stack:
         self.nats: NatsServer | None = None
         self._ports: dict[str, Port] = {}
         self._servers: dict[str, ServiceProcess] = {}
-        # Undoes, in reverse order, what was started so far.
+        # Undoes what was started so far, in reverse order.
         self._undo = ExitStack()
 
     @classmethod
@@ -82,7 +81,7 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Start everything in order; what was started is stopped again if any of it fails.
+        """Start everything in order; if anything fails, what was started is stopped again.
 
         Raises:
             FailedPreconditionError: another stack uses the data directory.
@@ -107,7 +106,7 @@ class Stack:
         log.logger(__name__).info("stack started", seconds=round(time.monotonic() - began, 2))
 
     def stop(self) -> None:
-        """Stop everything in reverse order; harmless when done twice."""
+        """Stop everything in reverse order; calling it twice does no harm."""
         self._undo.close()
 
     @property
@@ -159,7 +158,7 @@ class Stack:
         self._daemon(name).restart()
 
     def watch(self) -> None:
-        """Start again whatever ends, until something ends too often; never returns.
+        """Restart every process that ends, until one has ended too often; never returns.
 
         Raises:
             ProcessFailedError: a process ended more than `MAX_RESTARTS` times.
@@ -213,7 +212,7 @@ class Stack:
             self.nats.wait_ready()
 
     def _migrate(self) -> None:
-        """One process for all services: most of its time goes into importing Alembic."""
+        """Migrate all services in one process: most of the time goes into importing Alembic."""
         services = self.options.services
         urls = {database_variable(service): self.database_url(service) for service in services}
         process = ManagedProcess(
@@ -229,7 +228,7 @@ class Stack:
             raise process.failure(f"the migrations ended with exit code {process.exit_code}")
 
     def _launch_services(self) -> None:
-        """All at once: each needs its stores only, and finds the others when it calls them."""
+        """Start all services at once: each needs only its stores, and finds the others when it calls them."""
         for service in self.options.services:
             for name in self.options.names(service):
                 self._reserve(name)
@@ -242,7 +241,7 @@ class Stack:
                 self._launch(name, service, {**told, **bind}, partial(grpc_is_serving, port.number))
 
     def _launch_gateway(self) -> None:
-        """Beside the services, which it finds when it calls them; it ends before them."""
+        """Start the gateway beside the services, which it finds when it calls them; it is stopped before them."""
         self._reserve(GATEWAY)
         port = self._ports[GATEWAY]
         bind = {"HTTP_BIND": port.address, "METRICS_BIND": self._ports[f"{GATEWAY}-metrics"].address}
@@ -257,7 +256,7 @@ class Stack:
         return server
 
     def _stop_services(self) -> None:
-        """All are asked first, so that they drain side by side."""
+        """Stop the services: all are asked first, so that they drain side by side."""
         for server in self._servers.values():
             server.ask_to_stop()
         for server in self._servers.values():

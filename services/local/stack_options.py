@@ -14,12 +14,11 @@ from services.local.postgres_server import SETTINGS
 
 GATEWAY = "gateway"
 HTTP_PORT = 8000
-# As in `config.Settings`; smaller with many replicas, so that all pools together stay below the server's
-# limit.
+# As in `config.Settings`; smaller with many replicas, so that all pools together stay below the server's limit.
 POOL_SIZE = 16
-# Left to migrations, the tests' own connections and PostgreSQL's reserve for superusers.
+# Left for migrations, the tests' own connections and PostgreSQL's reserve for superusers.
 SPARE_CONNECTIONS = 40
-# Each process has a pool for each of its two roles.
+# Each process has one pool for each of its two roles.
 POOLS_PER_PROCESS = 2
 
 
@@ -68,16 +67,16 @@ class StackOptions:
         return self.commands.get(service) or [sys.executable, "-m", module]
 
     def environment(self) -> dict[str, str]:
-        """Our environment and `env`, with our import path, so that the children import what we do."""
+        """Our environment and `env`, with our import path, so that the children import the same code."""
         paths = os.pathsep.join(path for path in sys.path if path)
         return {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **self.env}
 
     def external_database(self, service: str) -> str | None:
-        """The URL of a service's database elsewhere, if it has one."""
+        """The URL of a service's database, if it is elsewhere."""
         return self.environment().get(database_variable(service)) or None
 
     def external_nats(self) -> str | None:
-        """The URL of a NATS server elsewhere, if there is one."""
+        """The URL of the NATS server, if it is elsewhere."""
         return self.environment().get("NATS_URL") or None
 
     def process_environment(self, name: str, service: str, told: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +87,7 @@ class StackOptions:
             service: whose process it is.
             told: what the stack tells it: addresses and the like.
         """
-        # A process is told its own database as DATABASE_URL and no other's: they are not its business.
+        # A process is told its own database as DATABASE_URL, and nobody else's.
         hidden = {database_variable(other) for other in SERVICES}
         shared = {key: value for key, value in self.environment().items() if key not in hidden}
         pool = {"DATABASE_POOL_SIZE": str(self._pool_size())}

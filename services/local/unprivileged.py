@@ -1,8 +1,8 @@
 """Running a server as `nobody` when we are root: PostgreSQL refuses root.
 
-That user must be able to reach the data and the programs. Modes of directories we did not make are never
-loosened; where a parent bars the way (a home directory of mode 0700, say) the data or a copy of the programs
-goes to a room everybody can enter, and a symbolic link stays in the place that was asked for.
+That user must be able to reach the data and the programs. The modes of directories that we did not make are never
+loosened; if a parent directory bars the way (a home directory of mode 0700, say), the data or a copy of the programs
+goes to a directory that everybody can enter, and a symbolic link stays in the place that was asked for.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from services.kernel.errors import FailedPreconditionError
 from services.local.directories import OPEN_MODE, make_directories
 from services.local.managed import User
 
-# Everybody can enter it and only root can write to it, on every Linux, and it outlives a reboot, which /tmp
-# may not.
+# On every Linux, everybody can enter it and only root can write to it. It survives a reboot, which /tmp may not.
 OPEN_ROOM = Path("/var/lib/farebox")
 UNPRIVILEGED = "nobody"
 
 
 def unprivileged_user() -> User | None:
-    """Whom a server must run as: `nobody` if we are root, otherwise None, which is ourselves."""
+    """The user a server must run as: `nobody` if we are root, otherwise None, which means ourselves."""
     if os.geteuid() != 0:
         return None
     entry = pwd.getpwnam(UNPRIVILEGED)
@@ -34,13 +33,13 @@ def unprivileged_user() -> User | None:
 
 
 def may_reach(user: User, path: Path) -> bool:
-    """Whether `user` may enter every directory on the way to `path`, and `path` itself if it is one."""
+    """Whether `user` may enter every directory on the way to `path`, and `path` itself if it is a directory."""
     resolved = path.resolve()
     return all(_may_enter(user, step) for step in [*resolved.parents, resolved] if step.is_dir())
 
 
 def reachable_directory(directory: Path, user: User | None) -> Path:
-    """`directory`, made if missing, or the place it was moved to because `user` could not reach it there.
+    """`directory`, created if missing, or the place it was moved to because `user` could not reach it there.
 
     Raises:
         FailedPreconditionError: it is out of the user's reach and already holds something.
@@ -54,7 +53,7 @@ def reachable_directory(directory: Path, user: User | None) -> Path:
 
 
 def reachable_programs(programs: Path, libraries: Path, user: User | None) -> Path:
-    """`programs`, or a copy of it (beside one of `libraries`) that `user` can reach."""
+    """`programs`, or a copy of them (beside one of `libraries`) that `user` can reach."""
     if user is None or may_reach(user, programs / "bin"):
         return programs
     # Named by age and size, so that an upgrade of the package makes a new copy.
@@ -75,7 +74,7 @@ def reachable_programs(programs: Path, libraries: Path, user: User | None) -> Pa
 
 
 def _may_enter(user: User, directory: Path) -> bool:
-    """By mode alone: only the owner's bits count for the owner, only the group's for the group."""
+    """By its mode alone: only the owner's bits count for the owner, only the group's bits for the group."""
     about = directory.stat()
     if about.st_uid == user.uid:
         return bool(about.st_mode & stat.S_IXUSR)
@@ -100,7 +99,7 @@ def _move_to_open_room(directory: Path) -> Path:
 
 
 def _open_to_all(tree: Path) -> None:
-    """Reading for all, and entering or running where the owner may."""
+    """Let everybody read, and enter or run whatever the owner may enter or run."""
     for path in [tree, *tree.rglob("*")]:
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -108,7 +107,7 @@ def _open_to_all(tree: Path) -> None:
 
 
 def _keep_first(draft: Path, final: Path) -> None:
-    """Rename `draft` to `final`, unless another process just did the same with the same content."""
+    """Rename `draft` to `final`, unless another process has just done the same with the same content."""
     try:
         draft.rename(final)
     except OSError:

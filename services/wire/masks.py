@@ -1,7 +1,8 @@
-"""Partial changes: which fields of a message change is said by a mask, and all others stay as they are under the lock.
+"""Partial changes: a mask names the fields of a message that change; all others keep their values, under the lock.
 
-A command reads what is there for update, writes it as a message, has the named fields of the request put into it, and
-reads the whole again: so a partial change is checked as a whole one is, and two at once both take effect.
+A command reads the stored thing with a lock, writes it as a message, copies the named fields of the request into it and
+reads the result again. So a partial change is checked like a whole one, and two changes made at the same time both take
+effect.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from services.kernel.errors import FieldViolation, InvalidArgumentError
 
 M = TypeVar("M", bound=Message)
 
-# No message has as many fields.
+# No message has this many fields.
 MAX_PATHS = 100
-# Characters of a key that a refusal repeats.
+# How many characters of a key an error message repeats.
 _SHOWN = 80
 
 
 class ChangeRequest(Protocol):
-    """A request that changes a part of something, or all of it: with a mask, and a body whose field has a name."""
+    """A request that changes a thing: wholly, or partly with a mask.
+
+    One of its fields, the body, has the new content.
+    """
 
     @property
     def update_mask(self) -> FieldMask:
@@ -34,30 +38,30 @@ class ChangeRequest(Protocol):
 
 
 def named_code(request: Any, name: str) -> str:
-    """Which one a request changes: its `code` decides, or the code of its body where that is empty."""
+    """The code of the thing that a request changes: `request.code`, or the code in its body if that is empty."""
     code: str = request.code or getattr(request, name).code
     return code
 
 
 def patched(current: M, request: ChangeRequest, name: str, *, key: str = "code", given: Collection[str] = ()) -> M:
-    """What is there, with what a request changes of it.
+    """The current content with the changes of a request applied.
 
-    Lists, maps and messages are replaced whole; a named field that the body does not set is emptied. Without a mask
-    the whole content is replaced.
+    Lists, maps and messages are replaced as a whole; a field that the mask names and the body does not set becomes
+    empty. Without a mask the whole content is replaced.
 
     Args:
-        current: what is there, as a message.
-        request: what is asked for.
-        name: of the request's field that holds the body.
-        key: name of the body's field that identifies it; it never changes, and may be repeated as it is.
-        given: names of the body's fields that Farebox gives, which no caller changes.
+        current: the stored content, as a message.
+        request: the change.
+        name: the name of the request's field that holds the body.
+        key: the name of the body's field that identifies it; it never changes, and a request may repeat it unchanged.
+        given: names of the body's fields that Farebox sets and no caller can change.
 
     Raises:
-        InvalidArgumentError: names every path that is unknown or never changes.
+        InvalidArgumentError: names every path that is unknown or cannot be changed.
     """
     body: M = getattr(request, name)
     if not request.HasField("update_mask"):
-        # The body's key may be left out where the request names it beside the body.
+        # The body may leave its key out if the request names the key beside the body.
         _refuse(_changed_key(current, body, f"{name}.{key}", key) if getattr(body, key) else [])
         whole = type(body)()
         whole.CopyFrom(body)
@@ -89,7 +93,7 @@ def _violations(
 
 
 def _changed_key(current: Message, body: Message, field: str, key: str) -> list[FieldViolation]:
-    """The refusal of a body that would give another key; a key may be long, so it is cut for people."""
+    """The refusal of a body with another key; a key may be long, so the message shows only its beginning."""
     kept = getattr(current, key)
     if getattr(body, key) == kept:
         return []

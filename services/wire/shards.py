@@ -1,4 +1,4 @@
-"""The shards of the usage-event log: how many there are, and under which names their followers keep their positions."""
+"""The shards of the usage-event log: how many there are, and the names under which followers keep their positions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The JetStream streams, one for each publisher and one for the shards of the usage-event log.
 
-Whoever comes first makes a stream, publisher or follower, so all of them must know its subjects.
+The first process to need a stream creates it, publisher or follower, so every process must know its subjects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from services.chassis.bus import Stream
 from services.wire.subjects import subject_of
 
 USAGE = Stream("USAGE", (f"{subject_of(UsageEventsAccepted)}.*",))
-# Not all that ingest announces, since the shards have a stream of their own.
+# Not every subject of ingest: the shards have a stream of their own.
 INGEST = Stream("INGEST", (subject_of(TestClockReached),))
 RATING = Stream("RATING", ("rating.>",))
 ENTITLEMENTS = Stream("ENTITLEMENTS", ("entitlements.>",))

@@ -1,4 +1,4 @@
-"""Where each domain event is announced: an option of its message, `(farebox.common.v1.subject)`, and nowhere else."""
+"""The subject of each domain event: an option of its message, `(farebox.common.v1.subject)`, defined nowhere else."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from farebox.common.v1 import subject_pb2
 
 
 def subject_of(message_type: type[Message]) -> str:
-    """The subject that a message is announced on.
+    """The subject on which a message is announced.
 
     Raises:
-        TypeError: it has none, so that it is no domain event.
+        TypeError: the message has no subject, so it is not a domain event.
     """
     # An extension has no type of its own in generated code.
     options: Any = message_type.DESCRIPTOR.GetOptions()
@@ -24,5 +24,5 @@ def subject_of(message_type: type[Message]) -> str:
 
 
 def announcement(message: Message) -> tuple[str, bytes]:
-    """A domain event as the outbox takes it: subject and bytes."""
+    """A domain event in the form the outbox takes: subject and bytes."""
     return subject_of(type(message)), message.SerializeToString()

@@ -18,19 +18,19 @@ from services.kernel.ids import OrganizationId
 from services.wire.shards import SHARD_COUNT, log_name
 from services.wire.streams import USAGE, shard_subject
 
-# A page of 1,000 events comes within milliseconds; a log that needs longer than this is as good as away.
+# A page of 1,000 events arrives within milliseconds; a log that needs longer than this is treated as unavailable.
 LIST_SECONDS = 10.0
 POSITIONS_SECONDS = 5.0
-# A replay streams as much as was missed; the follower takes a bounded part of it at a time and starts over.
+# A replay streams everything that was missed; a follower takes a bounded part of it at a time and then starts again.
 REPLAY_SECONDS = 30.0
-# Sixteen logs look for a lost tail at the same moment; one question answers all of them.
+# Sixteen logs check for lost messages at the same moment; one request answers all of them.
 POSITIONS_KEPT_SECONDS = 1.0
 
 Apply = Callable[[Connection, Sequence[Message]], None]
 
 
 class UsageLogClient:
-    """Asks ingest; safe to use from many threads. Whatever keeps it from answering is USAGE_LOG_UNAVAILABLE."""
+    """Asks ingest for its log; safe to use from many threads. Every failed call is raised as USAGE_LOG_UNAVAILABLE."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = pb_grpc.UsageEventServiceStub(channel)
@@ -42,7 +42,8 @@ class UsageLogClient:
         """The shards as logs to follow, with ingest as their source.
 
         Args:
-            applier: makes what takes the effect of one shard's messages; each shard is followed by a thread of its own.
+            applier: returns, for a shard, the function that applies its messages; each shard is followed by a thread of
+                its own.
         """
         return [self._log(shard, applier(shard)) for shard in range(SHARD_COUNT)]
 
@@ -70,7 +71,7 @@ class UsageLogClient:
             raise _unavailable(error) from error
 
     def recent_positions(self) -> dict[int, int]:
-        """The newest batch of each shard, at most a second old.
+        """The newest batch of each shard, as of at most a second ago.
 
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.
@@ -82,7 +83,7 @@ class UsageLogClient:
             return dict(self._known)
 
     def newest_positions(self) -> dict[int, int]:
-        """The newest batch of each shard, asked now.
+        """The newest batch of each shard, asked for now.
 
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.
@@ -94,7 +95,7 @@ class UsageLogClient:
         return {position.shard: position.last_number for position in response.positions}
 
     def replay(self, shard: int, first: int, last: int) -> Iterator[Message]:
-        """The batches of a shard again, from the first to the last number.
+        """Repeat the batches of a shard, from the first to the last number.
 
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.
@@ -108,7 +109,7 @@ class UsageLogClient:
         except grpc.RpcError as error:
             raise _unavailable(error) from error
         finally:
-            # Who takes only the first batches leaves the rest unread.
+            # A caller that takes only the first batches leaves the rest unread.
             call.cancel()
 
 

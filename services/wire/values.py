@@ -1,7 +1,7 @@
-"""Decimals, instants, periods and pages: messages to values, which may be refused, and back, which never is.
+"""Decimals, instants, periods and pages: from messages to values, which may be refused, and back, which never is.
 
-`…_from_pb` reads a message that is there, `…_of` a field that must be there, `…_or_none_of` one that may be absent.
-A refusal names the field by the path that it is given.
+`…_from_pb` reads a message that is present, `…_of` a field that is required, `…_or_none_of` a field that may be absent.
+A refusal names the field by the path it is given.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from services.kernel.period import Period
 
 _NANOS_PER_SECOND = 1_000_000_000
 _SECONDS_PER_DAY = 86_400
-# Beyond this a timedelta could not be made of the seconds.
+# A larger number of seconds does not fit into a timedelta.
 _MOST_SECONDS = (LATEST - EPOCH).days * _SECONDS_PER_DAY
 
 
 class HasFields(Protocol):
-    """A message, as far as one can ask it which fields it has."""
+    """A message that can be asked which of its fields are present."""
 
     def HasField(self, name: Any) -> bool:  # noqa: N802 - protobuf's name
         """Whether the field is there."""
 
 
 def decimal_from_pb(message: decimal_pb2.Decimal, field: str) -> Decimal:
-    """The number, of at most 38 digits and an exponent within 30, or a refusal of the field."""
+    """The number, of at most 38 digits and with an exponent within 30; otherwise the field is refused."""
     return parse_decimal(message.value, field=field)
 
 
 def decimal_of(message: HasFields, name: str, path: str = "") -> Decimal:
-    """A number that must be there."""
+    """A required number."""
     return decimal_from_pb(getattr(message, name), _present(message, name, path))
 
 
@@ -48,7 +48,7 @@ def decimal_or_none_of(message: HasFields, name: str, path: str = "") -> Decimal
 
 
 def computed_of(message: HasFields, name: str, path: str = "") -> Decimal:
-    """A number that must be there and that one of our services computed: wider than what a caller may send."""
+    """A required number that one of our services computed: it may be wider than what a caller may send."""
     field = _present(message, name, path)
     number = computed_decimal_or_none(getattr(message, name).value)
     if number is None:
@@ -76,7 +76,7 @@ def decimal_to_pb(number: Decimal | None) -> decimal_pb2.Decimal | None:
 
 
 def instant_from_pb(message: Timestamp, field: str) -> datetime:
-    """The instant in UTC, cut to the microsecond, or a refusal of the field."""
+    """The instant in UTC, cut to the microsecond; an instant out of range is refused."""
     if 0 <= message.seconds <= _MOST_SECONDS and 0 <= message.nanos < _NANOS_PER_SECOND:
         instant = EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
         if is_kept(instant):
@@ -85,7 +85,7 @@ def instant_from_pb(message: Timestamp, field: str) -> datetime:
 
 
 def instant_of(message: HasFields, name: str, path: str = "") -> datetime:
-    """An instant that must be there."""
+    """A required instant."""
     return instant_from_pb(getattr(message, name), _present(message, name, path))
 
 
@@ -111,7 +111,7 @@ def instant_to_pb(instant: datetime | None) -> Timestamp | None:
 
 
 def period_from_pb(message: period_pb2.Period, field: str) -> Period:
-    """The half-open span, of which both ends must be there and in order, or a refusal of the field."""
+    """The half-open span, whose ends must both be present and in order; otherwise the field is refused."""
     start, end = instant_of(message, "start", field), instant_of(message, "end", field)
     if end < start:
         raise InvalidArgumentError.of_field(field, "value_is_invalid", "ends before it starts")
@@ -134,7 +134,7 @@ def period_to_pb(period: Period | None) -> period_pb2.Period | None:
 
 
 def page_from_pb(message: page_pb2.PageRequest) -> Page:
-    """The part of a list that is wanted, or a refusal of the field."""
+    """Which part of a list to return; a bad page size or token is refused."""
     return read_page(message.page_size, message.page_token, message.skip, with_total=message.with_total)
 
 
