@@ -1,4 +1,4 @@
-"""What ingest follows: rating's domain events, for the catalog and for events that no period takes."""
+"""What ingest follows: rating's domain events about the catalog, and about events that no period could take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.ingest.domain.catalog_update import CatalogUpdate, Refusal
 from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 
-# Reads what a message says; subjects that are not listed here are passed over.
+# How the messages of each subject are read; subjects that are not listed here are skipped.
 HANDLERS: Mapping[str, Callable[[bytes], Sequence[CatalogUpdate | Refusal]]] = {
     subject_of(rating_pb.OrganizationChanged): convert.organization_from_pb,
     subject_of(rating_pb.BillableMetricChanged): convert.metric_from_pb,
@@ -37,7 +37,7 @@ def rating_log(deps: Deps) -> Log:
 
 
 def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
-    """Take over a batch of messages in the follower's transaction: the catalog first, then what rating refused."""
+    """Apply a batch of messages in the follower's transaction: first changes of the catalog, then rating's refusals."""
     news = [
         update_or_refusal
         for message in messages

@@ -1,4 +1,4 @@
-"""What the log's commands are given: built once in `main.py`, passed as an argument."""
+"""What the log's commands are given: built once in `main.py` and passed as an argument."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Announce(Protocol):
     """Writes domain events into the outbox."""
 
     def __call__(self, tx: Connection, event: TestClockReached) -> None:
-        """Announce an event together with the change that it tells of."""
+        """Announce an event in the transaction of the change that it reports."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Deps:
         announce: writes a domain event into the outbox, in the caller's transaction.
         bus: where the shards are published.
         wake: wakes the job that publishes the shards.
-        owner_url: the database as the owner of its tables, who alone may change the partitions.
+        owner_url: the URL of the database for the owner of its tables, who alone may change the partitions.
     """
 
     db: Database

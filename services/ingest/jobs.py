@@ -1,4 +1,4 @@
-"""What the log does by itself: publish its shards, release quarantined events, make partitions ahead of time."""
+"""What the log does by itself: publish its shards, release quarantined events, create partitions in advance."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from services.wire.streams import USAGE, shard_subject
 
 log = logger(__name__)
 
-# Batches read of each shard at a time; 16 shards of them are a few MB.
+# Batches of each shard read at a time; for 16 shards they are a few MB.
 READ_BATCHES = 32
-# NATS takes 1 MiB a message; one batch may be half of it, and one event of 64 KiB may lie on top.
+# NATS takes 1 MiB per message; a batch may be half of it, and an event of 64 KiB may come on top.
 MESSAGE_BYTES = 512 * 1024
-# How long an idle relay waits when nobody wakes it; commits of other replicas are seen after this.
+# How long an idle relay waits if nothing wakes it; it sees the commits of other replicas after this time.
 RELAY_IDLE_SECONDS = 0.05
-# Pause after a round, so that a busy shard's batches travel together: each message costs as much as a hundred events,
-# and whoever waits for a single one does not notice.
+# The pause after a round, so that a busy shard's batches travel together: each message costs as much as a hundred
+# events, and a sender who waits for a single one does not notice the pause.
 GATHER_SECONDS = 0.04
-# How long a replica waits before it asks again whether the leading one is gone.
+# How long a replica waits before it checks again whether the leading one is gone.
 FOLLOW_SECONDS = 0.5
-# How soon a change of the catalog is noticed; asking costs one look into an empty table.
+# How soon a change of the catalog is noticed; a check costs one look into an empty table.
 RELEASE_IDLE_SECONDS = 0.2
-# Months that are made ahead: enough that a keeper that failed for weeks has moved nothing but strays.
+# How many months are created in advance: enough that even after weeks of failure only stray ids have to move.
 MONTHS_AHEAD = 2
 PARTITION_CHECK_SECONDS = 6 * 3600.0
-# Splitting waits for running commits, and later commits wait behind it; so it gives up quickly and tries again.
+# Splitting waits for running commits, and later commits wait behind it; so it gives up soon and tries again.
 PARTITION_RETRY_SECONDS = 30.0
 _MONTHS_A_YEAR = 12
 
 
 def publish_shards(deps: Deps) -> Job:
-    """Publishes the shards' batches in order; of several replicas one is at work at a time.
+    """Publishes the shards' batches in order; of several replicas only one works at a time.
 
-    Nothing depends on it for correctness: whoever follows a shard recognises a batch that is published twice, puts
-    batches in order, and fetches those that never come (ReplayUsageEvents).
+    Correctness does not depend on it: followers of a shard recognise a batch that is published twice, put batches in
+    order, and fetch those that never arrive (ReplayUsageEvents).
     """
 
     def lead(stopping: threading.Event) -> bool:
-        """Publish for as long as this process holds the relay's lock, which dies with its connection; always again."""
+        """Publish while this process holds the relay's lock, which ends with its connection; then try again."""
         with deps.db.worker_session() as session:
             is_leading = session.exec_driver_sql(
                 "SELECT pg_try_advisory_lock(hashtextextended('farebox.shards', 0))"
@@ -71,7 +71,7 @@ def publish_shards(deps: Deps) -> Job:
 
 
 def publish_waiting(deps: Deps, session: Connection) -> int:
-    """Publish one round; returns how many messages that were. A relay that lost its session's lock fails here."""
+    """Publish one round and return the number of messages. A relay whose session has lost the lock fails here."""
     waiting = shards.unpublished(session, READ_BATCHES)
     if not waiting:
         return 0
@@ -91,7 +91,7 @@ def publish_waiting(deps: Deps, session: Connection) -> int:
 
 
 def release_quarantined(deps: Deps) -> Job:
-    """Releases quarantined events that a change of the catalog made billable."""
+    """Releases quarantined events that a change of the catalog has made billable."""
 
     def turn(stopping: threading.Event) -> bool:
         looked_at = release_next(deps)
@@ -105,7 +105,7 @@ def release_quarantined(deps: Deps) -> Job:
 
 
 def keep_partitions(deps: Deps) -> Job:
-    """Makes the partitions of the coming months. Without it nothing fails, but retention gets coarser."""
+    """Creates the partitions of the coming months. Nothing fails without them, but retention becomes coarser."""
 
     def turn(stopping: threading.Event) -> bool:
         try:
@@ -121,7 +121,7 @@ def keep_partitions(deps: Deps) -> Job:
 
 
 def make_partitions(owner_url: str, now: datetime) -> None:
-    """Let a range begin with each of the coming months, as the owner of the tables."""
+    """Let a range begin with each of the coming months; done as the owner of the tables."""
     for ahead in range(1, MONTHS_AHEAD + 1):
         with partitions.owner_connection(owner_url) as owner:
             partitions.hold_alone(owner)
@@ -133,7 +133,7 @@ def make_partitions(owner_url: str, now: datetime) -> None:
 
 
 def month_after(instant: datetime, months: int) -> datetime:
-    """The beginning of the month that is so many months after an instant's, in UTC."""
+    """The beginning of the month `months` after the month of an instant, in UTC."""
     index = instant.year * _MONTHS_A_YEAR + instant.month - 1 + months
     return datetime(index // _MONTHS_A_YEAR, index % _MONTHS_A_YEAR + 1, 1, tzinfo=UTC)
 

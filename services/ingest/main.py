@@ -36,9 +36,9 @@ from services.kernel.clock import SystemClock
 from services.wire.streams import INGEST
 from services.wire.subjects import announcement
 
-# Ten batches of 1,000 events.
+# Enough for ten batches of 1,000 events.
 GC_THRESHOLD = 50_000
-# One event with broken text leaves the other events of its batch unharmed.
+# So that an event with broken text does no harm to the other events of its batch.
 DESERIALIZERS = {
     "IngestUsageEvents": lenient(pb.IngestUsageEventsRequest),
     "StreamUsageEvents": lenient(pb.StreamUsageEventsRequest),
@@ -51,7 +51,7 @@ def announce(tx: Connection, event: TestClockReached) -> None:
 
 
 def make_deps(settings: Settings, db: Database, bus: Bus) -> Deps:
-    """What the commands work with."""
+    """What the commands are given."""
     wake, cache = threading.Event(), CatalogCache()
     preparer = Preparer(db, cache)
     return Deps(
@@ -90,7 +90,7 @@ def build(settings: Settings) -> Parts[Deps]:
 
 
 def tune_memory() -> None:
-    """Look for garbage cycles rarely: a batch makes thousands of objects and no cycle, and 15 % of the rate is lost."""
+    """Look for garbage cycles rarely: a batch makes thousands of objects and no cycle; looking costs 15 % of the rate."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

@@ -1,9 +1,9 @@
-"""Removes events by the age of their ids: whole months of the log, remembered so that no removed id counts again.
+"""Removes events by the age of their ids: whole months of the log, recorded so that no removed id counts again.
 
     DATABASE_URL=… python -m services.ingest.retention --made-before 2025-01-01 [--apply]
 
-Without `--apply` it only says what would go. A month with events in quarantine is kept unless `--with-quarantined` is
-given. Ids that are no UUIDv7 carry no age; their range is never removed.
+Without `--apply` it only reports what would be removed. A month with events in quarantine is kept unless
+`--with-quarantined` is given. Ids that are not UUIDv7 have no age, so their range is never removed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from services.ingest.store.partitions import Owner, Partition, owner_connection
 
 
 class Candidate(NamedTuple):
-    """A range that is old enough to go.
+    """A range that is old enough to be removed.
 
     Attributes:
         partition: the range.
-        event_count: events in it.
-        quarantined_count: those of them that still wait to be billed.
+        event_count: how many events it holds.
+        quarantined_count: how many of them are still in quarantine.
         first_at, last_at: when the first and the last of them occurred; None for an empty range.
     """
 
@@ -53,7 +53,7 @@ def _look(owner: Owner, partition: Partition) -> Candidate:
 
 
 def remove(owner: Owner, candidate: Candidate) -> None:
-    """Remove one range in the caller's transaction. Commits wait meanwhile, and then refuse its ids."""
+    """Remove one range in the caller's transaction. Commits wait meanwhile, and refuse its ids afterwards."""
     store.hold_alone(owner)
     store.drop(owner, candidate.partition, candidate.event_count)
     store.note_retirement(owner, NOBODY, RETIREMENT)
@@ -64,7 +64,7 @@ def remove(owner: Owner, candidate: Candidate) -> None:
 @click.option("--apply", "must_apply", is_flag=True, help="Remove; without it nothing changes.")
 @click.option("--with-quarantined", is_flag=True, help="Remove months with quarantined events, too.")
 def main(made_before: datetime, must_apply: bool, with_quarantined: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Say what would be removed, or remove it."""
+    """Report what would be removed, or remove it."""
     url = Settings().database_url.get_secret_value()
     with owner_connection(url) as owner:
         candidates = find(owner, made_before.replace(tzinfo=UTC))
@@ -81,7 +81,7 @@ def main(made_before: datetime, must_apply: bool, with_quarantined: bool) -> Non
 
 
 def _decide(url: str, candidate: Candidate, *, must_apply: bool, with_quarantined: bool) -> str:
-    """Remove a range if that is asked for; a range that cannot be removed now keeps no other."""
+    """Remove a range if that is asked for. A range that cannot be removed now does not stop the others."""
     if candidate.quarantined_count > 0 and not with_quarantined:
         return "kept"
     if not must_apply:

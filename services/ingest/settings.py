@@ -6,4 +6,4 @@ from services.chassis.config import Settings
 
 
 class IngestSettings(Settings):
-    """What ingest reads from the environment: what every service does, and nothing else so far."""
+    """What ingest reads from the environment: so far only what every service reads."""

@@ -1,1 +1,1 @@
-"""What can be asked of the log. One function is one transaction; events come in through the pipeline."""
+"""What others can ask of the log. One function is one transaction; events come in through the pipeline."""

@@ -1,4 +1,4 @@
-"""Takes over what rating tells of the catalog, inside the follower's transaction."""
+"""Applies rating's announcements about the catalog, in the follower's transaction."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from services.ingest.store.catalog import Change
 
 
 def apply_updates(tx: Connection, updates: Sequence[CatalogUpdate], announce: Announce) -> None:
-    """Store updates in order, let every cache know, and ask for another look at what is quarantined.
+    """Store updates in order, tell every cache, and request another check of quarantined events.
 
-    No event is resolved meanwhile: whatever commits before this is released by the requests written here, and whatever
-    commits after it sees the updates.
+    No event is resolved meanwhile. Events committed before this transaction are released by the requests written here;
+    events committed after it see the updates.
     """
     if not updates:
         return
@@ -39,7 +39,7 @@ def apply_updates(tx: Connection, updates: Sequence[CatalogUpdate], announce: An
 
 
 def _save(tx: Connection, update: CatalogUpdate) -> Iterator[Change]:
-    """Store one update; yields what changed by it."""
+    """Store one update; yields the things that it changed."""
     if isinstance(update, SubscriptionUpdate):
         store.save_subscription(tx, update.organization, update.subscription)
         yield Change(update.organization, store.CUSTOMER, update.subscription.external_customer_id)

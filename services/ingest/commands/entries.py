@@ -1,4 +1,4 @@
-"""What a shard announces of an event that is stored already: that it counts after all, or no longer."""
+"""What a shard announces of an event that is already stored: that it counts after all, or no longer counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def take_back(organization: OrganizationId, event: StoredUsageEvent) -> Draft:
 
 
 def entry_of(head: bytes, event: StoredUsageEvent, revision: int) -> bytes:
-    """What is announced of one stored event: its own times, not the present; `revision` as in `write_entries`."""
+    """The entry of one stored event: with its own times, not the present; `revision` as in `write_entries`."""
     return write_entries(
         revision,
         event.received_us,

@@ -1,8 +1,9 @@
-"""Quarantine for events that rating could not place in a billing period.
+"""Quarantines events that rating could not place in a billing period.
 
-Rating decides under locks that order its refusal with every change of the same subscription: a change that would have
-let it take the event is announced after the refusal, and asks for the event's release (docs/flows-ingest-rating.md).
-What the log has heard of between announcing the event and hearing of its refusal asks for it here.
+Rating decides under locks that order its refusal with every change of the same subscription. A change that would have
+let rating count the event is announced after the refusal, and requests the event's release
+(docs/flows-ingest-rating.md). For changes that the log took over after it announced the event and before it learned of
+the refusal, this module requests the release.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from services.ingest.store.catalog import CUSTOMER, METRIC, Change
 from services.ingest.store.quarantine import Quarantined
 from services.kernel.ids import OrganizationId
 
-# Of one organization, the refusals by the keys of their events.
+# The refusals of one organization, by the keys of their events.
 Refusals = Mapping[uuid.UUID, Refusal]
 
 
 def quarantine_refused(tx: Connection, refusals: Sequence[Refusal], at: datetime) -> None:
-    """Quarantine events that rating could not place in a period, and take their announcement back for all others.
+    """Quarantine events that rating could not place in a period, and announce to all others that they no longer count.
 
     Args:
         tx: the transaction of the message that brought the refusals.
@@ -41,7 +42,7 @@ def quarantine_refused(tx: Connection, refusals: Sequence[Refusal], at: datetime
     for organization, own in sorted(by_organization.items()):
         voids.lock_events(tx, [key.bytes for key in own])
         by_key = stored_usage_events.by_keys(tx, organization, list(own))
-        # One that its sender has voided meanwhile is taken back already.
+        # An event that its sender has voided meanwhile was taken back then.
         events = [event for event in by_key.values() if event.state is State.ACCEPTED]
         quarantine.add(tx, [_quarantined(organization, event, own) for event in events], at)
         _request_release(tx, organization, events, own)
@@ -66,10 +67,10 @@ def _quarantined(organization: OrganizationId, event: StoredUsageEvent, refusals
 def _request_release(
     tx: Connection, organization: OrganizationId, events: Sequence[StoredUsageEvent], refusals: Refusals
 ) -> None:
-    """Ask for another look at events that something may have made billable since they were announced.
+    """Request another check of events that some change may have made billable since they were announced.
 
-    Each look needs a change after the announcement that was refused, and a release announces the event by the newest
-    revision; so log and rating never hand an event to and fro for nothing.
+    Each check needs a change after the announcement that was refused, and a release announces the event at the newest
+    revision. So log and rating never hand an event back and forth without a change.
     """
     counted_before: list[StoredUsageEvent] = []
     announced: list[tuple[StoredUsageEvent, int]] = []
@@ -90,6 +91,6 @@ def _changed_since(
     last = catalog.last_changed(tx, organization, min(revision for _, revision in announced))
     for event, revision in announced:
         for kind, key in ((METRIC, event.code), (CUSTOMER, event.external_customer_id)):
-            # Where nobody remembers what changed, everything may have.
+            # If the log no longer knows what changed, everything may have changed.
             if last is None or last.get((kind, key), 0) > revision:
                 yield Change(organization, kind, key)

@@ -1,4 +1,4 @@
-"""Another look at quarantined events after the catalog changed."""
+"""Checks quarantined events again after the catalog has changed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from services.kernel.ids import OrganizationId
 
 log = logger(__name__)
 
-# Events looked at in one transaction: as many as a batch of a sender, and as quick.
+# How many events are checked in one transaction: as many as in a sender's batch, and as fast.
 RELEASE_BATCH = 1_000
 
 
 def release_next(deps: Deps) -> int | None:
-    """Look at the next quarantined events that a change of the catalog may have made billable.
+    """Check the next quarantined events that a change of the catalog may have made billable.
 
     Returns:
         How many events were looked at; None if no request waits.
@@ -51,7 +51,10 @@ def release_next(deps: Deps) -> int | None:
 
 
 def _release_possible(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.UUID]) -> list[shards.Draft]:
-    """Release what can be released; an event that fails for itself stays in quarantine and holds up nobody."""
+    """Release every event that can be released.
+
+    An event that fails on its own stays in quarantine and delays no other.
+    """
     released, failed = isolated(tx, keys, partial(_release, deps, tx, request), is_passing=_is_passing)
     for key, error in failed:
         log.error("release_failed", event_key=key.hex, exc_info=error)
@@ -59,7 +62,11 @@ def _release_possible(deps: Deps, tx: Connection, request: Request, keys: Sequen
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Also a statement that took too long: what is left in quarantine here is not looked at again by itself."""
+    """Whether the error passes by itself.
+
+    A statement that took too long counts as such, because nothing would check the events again if they were left in
+    quarantine.
+    """
     return is_unavailable(error) or lost_a_race(error)
 
 
@@ -67,13 +74,13 @@ def _release(deps: Deps, tx: Connection, request: Request, keys: Sequence[uuid.U
     organization = request.organization
     by_key = stored_usage_events.by_keys(tx, organization, keys)
     events = [event for event in by_key.values() if event.state is State.QUARANTINED]
-    # The log filled their times in when they came, so that the present does not matter.
+    # The log filled in missing times at receipt, so the present time does not matter.
     now_us = 0
     again = UsageEvents.of(event.as_sent() for event in events)
     preparation = deps.preparer.prepare_again(tx, organization, again, now_us)
     batch = preparation.events
     _note(tx, organization, events, batch, deps.clock.now())
-    # Announced with their own time of receipt, not with the release's.
+    # An entry has the event's own time of receipt, not the time of its release.
     batch.entries = [
         b"" if index in batch.reasons else entry_of(batch.targets[index].head, event, preparation.revision)
         for index, event in enumerate(events)
@@ -88,7 +95,7 @@ def _note(
     batch: PreparedUsageEvents,
     at: datetime,
 ) -> None:
-    """Mark what is released, and say anew why the rest is not."""
+    """Mark the released events, and store the reason of each that stays."""
     released = [
         (uuid.UUID(bytes=event.key), target.subscription_id or "", target.customer)
         for index, (event, target) in enumerate(zip(events, batch.targets, strict=True))

@@ -1,4 +1,4 @@
-"""Taking an event back, or putting another in its place. The log keeps both."""
+"""Taking an event back, or replacing it by another. The log keeps both."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Voiding(NamedTuple):
     """A request to take an event back.
 
     Attributes:
-        transaction_id: of the event.
-        reason: why.
+        transaction_id: the event's id.
+        reason: why it is taken back.
         actor: who asks for it.
         replacement: the event to count in its place, if any.
     """
@@ -45,10 +45,10 @@ class Voiding(NamedTuple):
 def void_usage_event(
     deps: Deps, organization: OrganizationId, voiding: Voiding
 ) -> tuple[StoredUsageEvent, StoredUsageEvent | None]:
-    """Take an event back, and count its replacement, in one commit; the same request again changes nothing.
+    """Take an event back, and count its replacement, in one commit. The same request again changes nothing.
 
     Raises:
-        InvalidArgumentError: reason or actor are missing or too long, or the replacement has the same id.
+        InvalidArgumentError: reason or actor is missing or too long, or the replacement has the same id.
         NotFoundError: there is no such event.
         FailedPreconditionError: it was voided already, with another replacement.
         AlreadyExistsError: the replacement's transaction_id is stored already.
@@ -93,7 +93,7 @@ def _replaced_by(voiding: Voiding) -> str | None:
 
 
 def _take_back(tx: Connection, organization: OrganizationId, event: StoredUsageEvent) -> list[Draft]:
-    """What the shard announces; nothing for an event that is not announced, which only leaves the quarantine."""
+    """What the shard announces: nothing for an event that was never announced and only leaves the quarantine."""
     if event.state is not State.ACCEPTED:
         voids.remove_quarantined(tx, organization, event.key)
         return []

@@ -1,4 +1,4 @@
-"""Rating's domain events, as far as the log cares, and the log's answer to a test clock."""
+"""Rating's domain events as far as they matter to the log, and the log's answer to a test clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def organization_from_pb(body: bytes) -> list[OrganizationUpdate]:
 
 
 def metric_from_pb(body: bytes) -> list[MetricUpdate]:
-    """A metric, as far as the log cares."""
+    """The part of a metric that matters to the log."""
     message = pb.BillableMetricChanged.FromString(body)
     metric = message.billable_metric
     needs = _NEEDS.get(metric.aggregation, Needs.NUMBER)
@@ -57,7 +57,7 @@ def subscription_from_pb(body: bytes) -> list[SubscriptionUpdate]:
     starts_us = _us(subscription.started_at)
     ends_us = _us(subscription.terminated_at) if subscription.HasField("terminated_at") else FOREVER_US
     if subscription.state == _STATE.Value("STATE_CANCELED"):
-        # It ended before it began: no event counts for it.
+        # It ended before it began, so no event counts for it.
         ends_us = starts_us
     known = Subscription(
         subscription.id, subscription.external_id, subscription.external_customer_id, starts_us, ends_us

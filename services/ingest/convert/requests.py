@@ -1,4 +1,4 @@
-"""Requests that read or take back, and their answers."""
+"""Requests that read events or take them back, and their answers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MILLION = 1_000_000
 
 
 def filter_from_pb(request: pb.ListUsageEventsRequest) -> Filter:
-    """Which events are wanted.
+    """Which events to list.
 
     Raises:
-        InvalidArgumentError: an id or a time that cannot be one.
+        InvalidArgumentError: an id or a time is not one.
     """
     subscription_id = None
     if request.subscription_id:
@@ -60,7 +60,7 @@ def voiding_from_pb(request: pb.VoidUsageEventRequest, now_us: int) -> Voiding:
 
 
 def voided_to_pb(voided: StoredUsageEvent, replacement: StoredUsageEvent | None) -> pb.VoidUsageEventResponse:
-    """The voided event, and the one in its place."""
+    """The voided event, and its replacement if there is one."""
     return pb.VoidUsageEventResponse(
         event=stored_event_to_pb(voided), replacement=None if replacement is None else stored_event_to_pb(replacement)
     )
@@ -72,6 +72,6 @@ def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[domain_events_
 
 
 def _us(moment: timestamp_pb2.Timestamp) -> int:
-    """Microseconds since 1970, moved into the years that a time can have: a filter from the year 0 wants all."""
+    """Microseconds since 1970, moved into the years that a time can have, since a filter may start with the year 0."""
     microseconds: int = moment.seconds * _MILLION + moment.nanos // 1000
     return min(max(microseconds, MIN_OCCURRED_US), END_OCCURRED_US - 1)

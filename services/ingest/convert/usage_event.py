@@ -1,4 +1,4 @@
-"""Usage events from protobuf, and what became of them back into it."""
+"""Usage events from protobuf, and their outcomes back into it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, Usa
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 from services.kernel.money import MAX_UNITS, decimal_or_none, plain
 
-# For so many events or more, looking at all of them together is cheaper than at each.
+# From this many events on, checking all of them together is cheaper than checking each.
 _MANY = 8
 _MILLION = 1_000_000
 _NANOS = 1_000_000_000
 
-# By the number of the outcome.
+# Indexed by the number of the outcome.
 _OUTCOMES = [
     pb.INGEST_OUTCOME_ACCEPTED,
     pb.INGEST_OUTCOME_DUPLICATE,
@@ -56,14 +56,14 @@ def events_from_pb(messages: Sequence[pb.UsageEvent], now_us: int) -> tuple[Usag
     if events is not None:
         return events, {}
     read = [event_from_pb(message, now_us) for message in messages]
-    violations = {index: one for index, one in enumerate(read) if isinstance(one, FieldViolation)}
-    return UsageEvents.of(one for one in read if isinstance(one, UsageEvent)), violations
+    violations = {index: event for index, event in enumerate(read) if isinstance(event, FieldViolation)}
+    return UsageEvents.of(event for event in read if isinstance(event, UsageEvent)), violations
 
 
 def plain_events(messages: Sequence[pb.UsageEvent], now_us: int) -> UsageEvents | None:
-    """The events of a batch that is surely valid, for half the price of event by event.
+    """The events of a batch that is certainly valid, at half the cost of reading event by event.
 
-    None is inconclusive: something may be wrong, or is written in an unusual way; read event by event.
+    `None` is inconclusive: something may be wrong, or written in an unusual way. Read event by event then.
     """
     listed = list(messages)
     transaction_ids = [message.transaction_id for message in listed]
@@ -72,7 +72,7 @@ def plain_events(messages: Sequence[pb.UsageEvent], now_us: int) -> UsageEvents 
         not all(transaction_ids)
         or max(map(len, transaction_ids)) > MAX_ID_CHARACTERS
         or "\0" in "".join(transaction_ids)
-        # Few places have many events, so each place is looked at once.
+        # Many events have few places, so each place is checked once.
         or any(check_ids("any", *place) for place in set(places))
     ):
         return None
@@ -84,8 +84,8 @@ def plain_events(messages: Sequence[pb.UsageEvent], now_us: int) -> UsageEvents 
 
 
 def _moments(messages: Sequence[pb.UsageEvent], latest_us: int) -> Sequence[int | None] | None:
-    """When events occurred; None is inconclusive: one of them may be wrong, or has an amount."""
-    # As a list: a generator costs each event another 0.05 µs.
+    """When events occurred. `None` is inconclusive: one of the times may be wrong, or an event has an amount."""
+    # A list, because a generator costs each event another 0.05 µs.
     if True in [message.HasField("precise_total_amount_cents") for message in messages]:
         return None
     given = [message.occurred_at for message in messages]
@@ -97,14 +97,14 @@ def _moments(messages: Sequence[pb.UsageEvent], latest_us: int) -> Sequence[int 
         return None
     if min(moments) > 0:
         return moments
-    # Nothing given reads as 1970.
+    # An absent time reads as 1970.
     if min(moments) < 0 or any(message.HasField("occurred_at") for message in messages):
         return None
     return [None] * len(moments)
 
 
 def bytes_of_batch(request: service_pb.IngestUsageEventsRequest | service_pb.StreamUsageEventsRequest) -> int:
-    """How many bytes a request with a batch has.
+    """The size in bytes of a request with a batch.
 
     Raises:
         InvalidArgumentError: it has no events, more than MAX_EVENTS of them, or more than MAX_BATCH_BYTES.
@@ -143,7 +143,7 @@ def event_from_pb(message: pb.UsageEvent, now_us: int) -> UsageEvent | FieldViol
         if abs(amount) > MAX_UNITS:
             limit = f"must lie within {plain(MAX_UNITS)} of zero"
             return FieldViolation("precise_total_amount_cents", "value_is_out_of_range", limit)
-    # As UsageEvent(…), without the cost of its constructor, which is a Python function.
+    # Like UsageEvent(…), without the cost of its constructor, which is a Python function.
     return tuple.__new__(UsageEvent, (transaction_id, customer, subscription, code, occurred_us, properties, amount))
 
 
@@ -168,7 +168,7 @@ def receipt_to_pb(receipt: Receipt, messages: Sequence[pb.UsageEvent]) -> servic
 def acknowledgement_to_pb(
     receipt: Receipt, request: service_pb.StreamUsageEventsRequest
 ) -> service_pb.StreamUsageEventsResponse:
-    """The acknowledgement of one message of a stream."""
+    """The acknowledgement of one message on a stream."""
     outcomes, details = _answers_to_pb(receipt.answers, request.events)
     return service_pb.StreamUsageEventsResponse(
         sequence=request.sequence,

@@ -1,1 +1,1 @@
-"""What the log decides: whether an event is well formed, who it is, and whether it can be billed. Pure."""
+"""What the log decides: whether an event is well formed, what identifies it, and whether it can be billed. Pure."""

@@ -1,6 +1,6 @@
-"""Whether an event can be billed: its metric is known, it has the property that is counted, and one subscription.
+"""Whether an event can be billed: its metric is known, it has the counted property, and exactly one subscription.
 
-An event that cannot be billed is kept with one of these reasons, and looked at again when the catalog changes.
+An event that cannot be billed is kept with one of these reasons, and checked again when the catalog changes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 from services.ingest.domain.usage_event import UsageEvent
 from services.kernel.money import MAX_DIGITS, MAX_EXPONENT, MAX_UNITS, decimal_or_none, plain
 
-# Whole numbers of so many digits are surely within MAX_UNITS.
+# Whole numbers with this many digits are certainly within MAX_UNITS.
 _SAFE_DIGITS = MAX_UNITS.adjusted()
-# Later than any event may occur: the end of what has none.
+# The end of a subscription that has none: later than any event may occur.
 FOREVER_US = 2**62
 
 
@@ -28,12 +28,12 @@ class Needs(Enum):
 
 
 class Metric(NamedTuple):
-    """A billable metric, as far as the log cares.
+    """What the log needs to know of a billable metric.
 
     Attributes:
         code: the organization's code.
-        needs: what it needs of the property.
-        field_name: the property.
+        needs: what it needs of its property.
+        field_name: the name of the property.
     """
 
     code: str
@@ -42,14 +42,14 @@ class Metric(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """A subscription, as far as the log cares; it is active in [starts_us, ends_us).
+    """What the log needs to know of a subscription, which is active in [starts_us, ends_us).
 
     Attributes:
         subscription_id: Farebox id.
         external_id: the organization's id.
-        external_customer_id: the customer by the organization's id.
+        external_customer_id: the organization's id of the customer.
         starts_us: when it starts or started.
-        ends_us: when it ended; FOREVER_US while it has not.
+        ends_us: when it ended; FOREVER_US if it has not ended.
     """
 
     subscription_id: str
@@ -67,8 +67,8 @@ class Reason(NamedTuple):
     """Why an event cannot be billed.
 
     Attributes:
-        reason: stable, upper snake.
-        field: the field that lacks or is wrong.
+        reason: a stable word in upper snake case.
+        field: the field that is missing or wrong.
         description: a sentence for a person.
     """
 
@@ -91,13 +91,13 @@ _ABSENT = (b"null", b'""')
 
 
 def missing_property(metric: Metric, raw: bytes) -> Reason | None:
-    """Why the property is not enough for the metric, or None where it is.
+    """Why an event's property is not enough for the metric, or None if it is.
 
     Args:
-        metric: what counts it.
-        raw: its raw JSON; `null` where the event does not have it.
+        metric: the metric that counts the event.
+        raw: the property's raw JSON; `null` if the event does not have it.
     """
-    # A whole number of few digits is what nearly every event carries.
+    # Nearly every event carries a whole number of few digits.
     if metric.needs is Needs.NOTHING or (raw.isdigit() and len(raw) <= _SAFE_DIGITS):
         return None
     if raw in _ABSENT:
@@ -108,7 +108,7 @@ def missing_property(metric: Metric, raw: bytes) -> Reason | None:
 
 
 def _not_numeric(field_name: str, raw: bytes) -> Reason | None:
-    """Why a raw JSON value is no number that Farebox counts exactly; JSON numbers and numeric strings are."""
+    """Why a raw JSON value is not a number that Farebox counts exactly. JSON numbers and numeric strings are."""
     is_quoted = raw[:1] == b'"'
     if _SHORT_NUMBER.fullmatch(raw) and is_quoted == (raw[-1:] == b'"'):
         return None
@@ -128,12 +128,12 @@ def _not_numeric(field_name: str, raw: bytes) -> Reason | None:
 
 
 def find_subscription(event: UsageEvent, candidates: Sequence[Subscription], at_us: int) -> Subscription | Reason:
-    """The one subscription an event counts for, or why there is none.
+    """The one subscription an event counts for, or the reason why there is none.
 
     Args:
         event: the event.
-        candidates: those with the external id it names, or those of its customer where it names none.
-        at_us: when it occurred.
+        candidates: the subscriptions with the external id it names, or those of its customer if it names none.
+        at_us: when the event occurred.
     """
     named = event.external_subscription_id
     if named and event.external_customer_id:

@@ -1,4 +1,4 @@
-"""What rating told of the catalog, as far as the log cares, and what the log answers."""
+"""The changes of rating's catalog that matter to the log, and the log's answer."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Refusal(NamedTuple):
     """An event that rating could not place in a billing period.
 
     Attributes:
-        organization: whose event it is.
+        organization: the organization whose event it is.
         key: its identity in the log.
         reason: rating's reason.
-        revision: of the catalog by which the log had found it billable; 0 where rating had counted it before, and what
-            takes it out of its period is announced next.
+        revision: the revision of the catalog at which the log had found it billable; 0 if rating had counted it before.
+            What takes it out of its period is then announced next.
     """
 
     organization: OrganizationId
@@ -58,7 +58,7 @@ class Refusal(NamedTuple):
 
 
 class TestClockReached(NamedTuple):
-    """The log knows the new time of a test clock."""
+    """The log has taken over the new time of a test clock."""
 
     organization: OrganizationId
     now: datetime

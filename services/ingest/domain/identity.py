@@ -1,8 +1,8 @@
-"""Who an event is: a 16-byte key of (organization, transaction_id), and a 16-byte hash of what it says.
+"""The identity of an event: a 16-byte key of (organization, transaction_id), and a 16-byte hash of its content.
 
-The key decides what is the same event, for ever, so it depends on nothing but the identity: never on a time that the
-server or the sender gave the event. The SDKs' own ids are UUIDv7 and carry the time they were made in their first 48
-bits; such a key begins with those bits, so that new keys land side by side in the index and the index's size does not
+For all time the key decides which events are the same, so it depends on nothing but the identity: never on a time that
+the server or the sender gave the event. The SDKs' own ids are UUIDv7 and carry the time they were made in their first
+48 bits. Their keys begin with those bits, so that new keys lie side by side in the index and a large index does not
 slow the log down. Every other id gets a plain hash, in a range of its own (highest bit set).
 """
 
@@ -22,16 +22,16 @@ from services.kernel.money import plain
 
 KEY_BYTES = 16
 LOWEST_KEY = uuid.UUID(int=0)
-# First key of the hashed ids; a UUIDv7 would reach it in the year 6429.
+# The first key of the hashed ids; a UUIDv7 would reach it in the year 6429.
 FIRST_HASHED_KEY = b"\x80" + bytes(15)
 _TIME_BYTES = 6
 _HASH_BYTES = KEY_BYTES - _TIME_BYTES
 _UUID_BYTES = 36
-# Up to the version, the time included: `01234567-89ab-7`.
+# The head of a UUIDv7, up to its version, which includes the time: `01234567-89ab-7`.
 _HEAD_BYTES = 15
 
 
-# A process meets the same organizations all day.
+# A process sees the same organizations all day.
 @functools.lru_cache(maxsize=4096)
 def organization_bytes(organization: OrganizationId) -> bytes:
     """The 16 bytes of an organization's id."""
@@ -42,8 +42,8 @@ def event_key(organization: OrganizationId, transaction_id: bytes) -> bytes:
     """The identity of an event in the log.
 
     Args:
-        organization: whose event it is.
-        transaction_id: the sender's identity of the event in UTF-8; upper and lower case differ.
+        organization: the organization whose event it is.
+        transaction_id: the sender's identity of the event in UTF-8; case matters.
     """
     return event_keys(organization, [transaction_id])[0]
 
@@ -51,7 +51,7 @@ def event_key(organization: OrganizationId, transaction_id: bytes) -> bytes:
 def event_keys(organization: OrganizationId, transaction_ids: Sequence[bytes]) -> list[bytes]:
     """The identities of many events of one organization; see `event_key`."""
     prefix = organization_bytes(organization)
-    # Cut to size by a slice: naming a digest_size costs the constructor 0.1 µs.
+    # Cut by a slice: passing a digest_size costs the constructor 0.1 µs.
     digests = [blake2b(prefix + transaction_id).digest() for transaction_id in transaction_ids]
     moments = [
         _made_at(transaction_id[:_HEAD_BYTES]) if len(transaction_id) == _UUID_BYTES else None
@@ -63,10 +63,10 @@ def event_keys(organization: OrganizationId, transaction_ids: Sequence[bytes]) -
     ]
 
 
-# The ids of a batch were made within a few milliseconds of each other: a look-up is 0.15 µs less than reading each.
+# The ids of a batch were made within a few milliseconds of each other: a look-up takes 0.15 µs less than reading each.
 @functools.lru_cache(maxsize=4096)
 def _made_at(id_head: bytes) -> bytes | None:
-    """The 48 time bits of a UUIDv7, from its first 15 characters; None if it is not one after all."""
+    """The 48 time bits of a UUIDv7, from its first 15 characters; None if it turns out not to be one."""
     if id_head[8:9] != b"-" or id_head[13:] != b"-7":
         return None
     try:
@@ -83,14 +83,14 @@ def content_salt(external_customer_id: str, external_subscription_id: str, code:
 
 
 def content_hash(transaction_id: bytes, salt: bytes, properties: bytes, amount: Decimal | None) -> bytes:
-    """A hash of what an event says, without its time: a retry may repeat the time or leave it out (see `same_time`).
+    """A hash of an event's content without its time: a retry may repeat the time or leave it out (see `same_time`).
 
     The transaction_id is part of the content, so that two ids with the same key (2^-80 within a millisecond) are a
     conflict and never a silent duplicate.
 
     Args:
         transaction_id: the sender's identity of the event in UTF-8.
-        salt: of the event's place; see `content_salt`.
+        salt: the salt of the event's place; see `content_salt`.
         properties: the sender's bytes.
         amount: the exact price, if any.
     """
@@ -113,22 +113,22 @@ def content_hashes(
 
 
 def same_time(sent_us: int | None, stored_us: int, *, is_stored_given: bool) -> bool:
-    """Whether a retry agrees with the stored time. A time that the server filled in is not content.
+    """Whether a retry agrees with the stored time. A time that the server filled in is not part of the content.
 
     Args:
-        sent_us: what the retry says; None where it says nothing.
-        stored_us: what is stored.
-        is_stored_given: whether the first sender said `stored_us`, or the server filled it in.
+        sent_us: the time in the retry; None if it has none.
+        stored_us: the stored time.
+        is_stored_given: whether the first sender gave `stored_us`; otherwise the server filled it in.
     """
     return sent_us is None or not is_stored_given or sent_us == stored_us
 
 
 def with_content_of(event: UsageEvent, *, properties: bytes, amount: Decimal | None) -> bytes:
-    """The hash `event` would have with other properties and amount: equal to the stored one if all else is the same."""
+    """The hash of `event` with other properties and amount: equal to the stored hash if everything else is the same."""
     salt = content_salt(event.external_customer_id, event.external_subscription_id, event.code)
     return content_hash(event.transaction_id.encode(), salt, properties, amount)
 
 
 def shard_of(organization: OrganizationId, external_customer_id: str, shard_count: int) -> int:
-    """The shard that carries a customer's events, for ever."""
+    """The shard that carries a customer's events; it never changes."""
     return zlib.crc32(external_customer_id.encode(), zlib.crc32(organization_bytes(organization))) % shard_count

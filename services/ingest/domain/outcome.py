@@ -1,4 +1,4 @@
-"""What became of events that were sent, as their sender is told."""
+"""The outcome of each sent event, as its sender is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.kernel.errors import FieldViolation
 
 
 class Outcome(IntEnum):
-    """What became of one sent event; numbered from 0 without gaps."""
+    """The outcome of one sent event; numbered from 0 without gaps."""
 
     ACCEPTED = 0
     DUPLICATE = 1
@@ -23,11 +23,11 @@ class Answer(NamedTuple):
     """The answer to one sent event.
 
     Attributes:
-        outcome: what became of it.
-        reason: stable reason; empty where there is nothing to say.
-        field: the field that is wrong; empty where no single one is.
+        outcome: what the log did with the event.
+        reason: a stable word; empty if the outcome needs none.
+        field: the field that is wrong; empty if no single field is.
         description: a sentence for a person.
-        occurred_us, received_us: of a repeat, when the stored event occurred and was received; None for all others.
+        occurred_us, received_us: for a repeat, when the stored event occurred and was received; otherwise None.
     """
 
     outcome: Outcome
@@ -44,9 +44,9 @@ class Receipt(NamedTuple):
     Attributes:
         answers: one for each event, in order.
         received_us: when the log received them.
-        present_us: the organization's time at receipt: when those events occurred that say no time themselves.
-        subscription_ids: Farebox ids of the subscriptions that the events count for, one for each event and empty for
-            those that count for none; no ids where the caller did not ask.
+        present_us: the organization's time at receipt; events without a time occurred then.
+        subscription_ids: Farebox ids of the subscriptions that the events count for: one for each event, empty text for
+            an event that counts for none. The sequence is empty if the caller did not ask for them.
     """
 
     answers: Sequence[Answer]
@@ -62,7 +62,7 @@ def answer_to(violation: FieldViolation) -> Answer:
 
 ACCEPTED = Answer(Outcome.ACCEPTED)
 DUPLICATE = Answer(Outcome.DUPLICATE)
-# For organizations that want to hear of duplicates as of an error, in Lago's words.
+# For organizations that want duplicates answered as errors, in Lago's words.
 DUPLICATE_REJECTED = Answer(
     Outcome.DUPLICATE, "value_already_exist", "transaction_id", "the event is stored already; it counts once"
 )

@@ -1,7 +1,8 @@
-"""Whether an event that repeats a transaction_id is the same event again, or another one that reuses the id.
+"""Whether an event that repeats a transaction_id is the same event again, or another event that reuses the id.
 
-The first event of an identity, the original, stays. A repeat says the same if all of its content does: ids and code as
-text, properties as JSON values (order, spaces and `1.0` for `1` are not content), and the time where both name one.
+The first event of an identity, the original, stays. A repeat is the same event if all of its content is the same: ids
+and code as text, properties as JSON values (order, spaces and `1.0` for `1` make no difference), and the time if both
+have one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ class Original(NamedTuple):
     """What the log knows of the first event of an identity.
 
     Attributes:
-        content_hash: of what it said, without its time.
-        occurred_us: when it happened.
-        is_time_given: whether the sender said when, or the server filled it in.
+        content_hash: the hash of its content without its time.
+        occurred_us: when it occurred.
+        is_time_given: whether the sender gave the time; otherwise the server filled it in.
         received_us: when the log received it.
     """
 
@@ -39,12 +40,12 @@ class Content(NamedTuple):
 
 
 def is_repeat(event: UsageEvent, content_hash: bytes, original: Original) -> bool:
-    """Whether an event repeats the original byte for byte; a time that only one of them names is no difference."""
+    """Whether an event repeats the original byte for byte. A time that only one of them has makes no difference."""
     return content_hash == original.content_hash and _same_time(event, original)
 
 
 def is_rewritten(event: UsageEvent, original: Original, content: Content) -> bool:
-    """Whether an event that differs from the original in its bytes still says what the original says."""
+    """Whether an event that differs from the original in its bytes still has the same content."""
     as_stored = identity.with_content_of(event, properties=content.properties, amount=content.amount)
     return (
         as_stored == original.content_hash
@@ -63,6 +64,6 @@ def _values(properties: bytes) -> Any:
 
 
 def _number(text: str) -> tuple[str, Decimal | str]:
-    """A number that equals no string and no boolean (Python holds that True is 1)."""
+    """A number that equals no string and no boolean (in Python, True equals 1)."""
     number = decimal_or_none(text)
     return ("number", text if number is None else number)

@@ -1,4 +1,4 @@
-"""An event as the log holds it now, and where it stands."""
+"""An event as the log holds it now, and its state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from services.ingest.domain.usage_event import UsageEvent
 
 
 class State(Enum):
-    """Where an event stands. An accepted one is announced to be counted; the others are not, or were taken back."""
+    """The state of an event.
+
+    An accepted event is announced and counts; the others were not announced, or were taken back.
+    """
 
     ACCEPTED = "accepted"
     QUARANTINED = "quarantined"
@@ -22,11 +25,11 @@ class StoredUsageEvent(NamedTuple):
 
     Attributes:
         transaction_id, external_subscription_id, code, properties, amount: as sent.
-        external_customer_id: as sent, or the subscription's where the sender left it out.
-        occurred_us, received_us: when it happened, and when the log received it.
-        state: where it stands.
+        external_customer_id: as sent, or the subscription's if the sender left it out.
+        occurred_us, received_us: when it occurred, and when the log received it.
+        state: its state.
         reason: why it is quarantined or voided; empty otherwise.
-        subscription_id: of the subscription it counts for; empty while unknown.
+        subscription_id: the Farebox id of the subscription it counts for; empty while unknown.
         voided_by: who voided it; empty otherwise.
         replaced_by: transaction_id of the event in its place; empty otherwise.
         key: its identity in the log.
@@ -50,7 +53,7 @@ class StoredUsageEvent(NamedTuple):
     commit_id: int
 
     def as_sent(self) -> UsageEvent:
-        """The event as its sender wrote it, to be resolved again; the time that the log gave it stays its time."""
+        """The event as its sender wrote it, to be resolved again; a time that the log filled in is kept."""
         return UsageEvent(
             self.transaction_id,
             self.external_customer_id,

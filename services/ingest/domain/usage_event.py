@@ -11,21 +11,21 @@ from typing import NamedTuple
 
 from services.kernel.errors import FieldViolation
 
-# Ids come from strangers, and every peer bounds them so; many keys of this length still fit on a page of an index.
+# Ids come from callers, and all systems of this kind limit them; many keys of this length still fit on an index page.
 MAX_ID_CHARACTERS = 255
-# An event that needs more carries a document and not usage. A thousand of the largest would be 64 MiB, so that the
-# request's own bound of 4 MiB holds first.
+# An event that needs more carries a document, not usage. A thousand of the largest would be 64 MiB, so the request's
+# own limit of 4 MiB is reached first.
 MAX_PROPERTIES_BYTES = 64 * 1024
-# Rating, margin and the list of events look into each property; nobody groups by a hundredth dimension.
+# Rating, margin and the list of events read each property; nobody groups by a hundredth dimension.
 MAX_PROPERTIES = 100
-# Deeper JSON only serves to exhaust the stack of whoever reads it next.
+# Deeper JSON would only exhaust the stack of the next program that reads it.
 MAX_PROPERTIES_DEPTH = 16
-# A sender's clock may be in another time zone by mistake, but not in another year.
+# A sender's clock may be set to another time zone by mistake, but not to another year.
 MAX_AHEAD_US = 24 * 3600 * 1_000_000
 # 0001-01-01 and 10000-01-01: what a protobuf Timestamp, a datetime and PostgreSQL can all write.
 MIN_OCCURRED_US = -62_135_596_800 * 1_000_000
 END_OCCURRED_US = 253_402_300_800 * 1_000_000
-# Whoever voids an event says why in a sentence or two.
+# Anyone who voids an event can say why in a sentence or two.
 MAX_REASON_CHARACTERS = 500
 
 
@@ -34,10 +34,10 @@ class UsageEvent(NamedTuple):
 
     Attributes:
         transaction_id: the sender's identity of the event.
-        external_customer_id: the customer by the organization's id; may be empty where the subscription is given.
-        external_subscription_id: the subscription by the organization's id; empty for the customer's single one.
+        external_customer_id: the organization's id of the customer; may be empty if the subscription is given.
+        external_subscription_id: the organization's id of the subscription; empty for the customer's only one.
         code: code of the billable metric.
-        occurred_us: when it happened; None where the sender did not say.
+        occurred_us: when it occurred; None if the sender gave no time.
         properties: one JSON object as the sender's own bytes, never empty.
         amount: for the dynamic charge model, the exact price in minor units.
     """
@@ -52,7 +52,7 @@ class UsageEvent(NamedTuple):
 
 
 def check_ids(transaction_id: str, customer: str, subscription: str, code: str) -> FieldViolation | None:
-    """What is wrong with the ids of an event, or None. A good event costs one expression, since all pass here."""
+    """What is wrong with an event's ids, or None. All events pass here, so a good event costs only one expression."""
     joined = f"{transaction_id}{customer}{subscription}{code}"
     if (
         transaction_id
@@ -93,10 +93,10 @@ def check_occurred(occurred_us: int, *, now_us: int) -> FieldViolation | None:
 
 
 def check_properties(properties: bytes) -> FieldViolation | None:
-    """What the bytes of the properties alone show to be wrong, or None; whether they are JSON the parser says."""
+    """What the bytes alone show to be wrong with the properties, or None; the parser checks whether they are JSON."""
     if len(properties) > MAX_PROPERTIES_BYTES:
         return FieldViolation("properties", "value_too_long", f"must have at most {MAX_PROPERTIES_BYTES} bytes")
-    # Brackets inside strings are counted, too, so the exact depth is only computed where there are many.
+    # Brackets inside strings are counted too, so the exact depth is computed only if there are many.
     if (
         properties.count(b"{") + properties.count(b"[") > MAX_PROPERTIES_DEPTH
         and depth(properties) > MAX_PROPERTIES_DEPTH
@@ -106,7 +106,7 @@ def check_properties(properties: bytes) -> FieldViolation | None:
 
 
 def depth(json: bytes) -> int:
-    """How deep the objects and arrays of a JSON text are nested; nonsense for what is not JSON."""
+    """How deep the objects and arrays of a JSON text are nested; meaningless for text that is not JSON."""
     deepest = level = 0
     in_string = escaped = False
     for byte in json:

@@ -1,7 +1,7 @@
 """Many usage events as columns.
 
-A batch goes through the log column by column: a thousand short loops of one step each cost half of one loop that does
-everything for an event, since nothing is called, packed or unpacked for each.
+A batch goes through the log column by column. A thousand iterations of a short loop with one step cost much less than a
+thousand of a loop that does everything for an event, because nothing is called, packed or unpacked for each.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from decimal import Decimal
 
 from services.ingest.domain.usage_event import UsageEvent
 
-# What one call may bring: more would hold a commit for too long.
+# The most events of one call: more would take too long to commit.
 MAX_EVENTS = 1_000
-# As much as the gateway and every gRPC client send without being told to.
+# What the gateway and every gRPC client send without special settings.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
-# What decides where an event goes: external_customer_id, external_subscription_id, code.
+# What decides where an event goes: (external_customer_id, external_subscription_id, code).
 Place = tuple[str, str, str]
 
 
@@ -28,9 +28,9 @@ class UsageEvents:
     Attributes:
         transaction_ids: the sender's identities.
         places: customers, subscriptions and codes.
-        occurred_us: when they happened; None where the sender did not say.
+        occurred_us: when they occurred; None if the sender gave no time.
         properties: one JSON object each, never empty.
-        amounts: exact prices in minor units; None where there is none.
+        amounts: exact prices in minor units; None for an event without one.
     """
 
     transaction_ids: list[str]

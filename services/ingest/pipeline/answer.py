@@ -1,4 +1,4 @@
-"""What the sender of each event is told, once the commit that holds the event is done."""
+"""What the sender of each event is told once the commit that holds the event is done."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from services.ingest.pipeline.queue import Submission
 
 log = logger(__name__)
 
-# By key, the batch, what is new of it, and the index in that of the first event of an identity in a commit.
+# For the first event of each identity in a commit, by key: its batch, the batch's new events, and its index in them.
 Firsts = Mapping[bytes, tuple[Submission, PreparedUsageEvents, int]]
 
 
 def answer_all(commit: Deduplication) -> None:
-    """Set the answers, or the error, of every batch of a commit; call this after the commit only.
+    """Set the answers, or the error, of every batch of a commit; call this only after the commit.
 
-    What is committed stays, so an error while answering one batch is that batch's alone: its sender sends it again.
+    What is committed stays, so an error while answering one batch concerns only that batch: its sender sends it again.
     """
     firsts: Firsts | None = None
     for submission, fresh in zip(commit.submissions, commit.fresh, strict=True):
@@ -56,7 +56,7 @@ def _answers(commit: Deduplication, submission: Submission, fresh: PreparedUsage
     """The answers to a batch of which only `fresh` is new."""
     duplicate = outcome.DUPLICATE_REJECTED if submission.preparation.rejects_duplicates else outcome.DUPLICATE
     batch = submission.prepared
-    # The batch's own first events, by key; each is answered so once, at its first index.
+    # The batch's own new events, by key. Each is answered as new once, at its first index.
     own = dict(zip(fresh.keys, _first_answers(fresh), strict=True))
     answers: list[Answer] = []
     for index, key in enumerate(batch.keys):
@@ -74,7 +74,7 @@ def _answers(commit: Deduplication, submission: Submission, fresh: PreparedUsage
 
 
 def _original(commit: Deduplication, key: bytes, firsts: Firsts) -> tuple[Original, Content | None] | None:
-    """The first event of an identity, and what it says where its bytes may differ; None if it is gone."""
+    """The first event of an identity, with its content if its bytes may differ; None if it is gone."""
     if key in firsts:
         return _as_stored(*firsts[key])
     if key in commit.originals:
@@ -83,7 +83,7 @@ def _original(commit: Deduplication, key: bytes, firsts: Firsts) -> tuple[Origin
 
 
 def _as_stored(submission: Submission, batch: PreparedUsageEvents, index: int) -> tuple[Original, Content]:
-    """An event of this commit, as the log would know it."""
+    """An event of this commit, in the form in which the log would return it."""
     events = batch.events
     is_time_given = events.occurred_us[index] is not None
     original = Original(batch.content_hashes[index], batch.occurred_us[index], is_time_given, submission.received_us)

@@ -1,8 +1,8 @@
-"""The catalog in memory, filled on demand and kept true by the revision that every commit holds still.
+"""The catalog in memory: filled on demand, and kept true by the revision that every commit holds still.
 
-Batches are resolved before their commit against whatever the cache holds, and say which revision that was. The commit
-locks the catalog; if its revision is another one by then, the cache catches up and the batch is resolved anew. So a
-stale cache costs time, never correctness.
+Before their commit, batches are resolved against whatever the cache holds, and note its revision. The commit locks the
+catalog; if the revision has changed by then, the cache catches up and the batch is resolved again. So a stale cache
+costs time, never correctness.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from services.ingest.store import catalog as store
 from services.ingest.store import log as log_store
 from services.kernel.ids import OrganizationId
 
-# A route takes about 1 kB. Beyond this number an organization's routes are forgotten and made anew on demand.
+# A route takes about 1 kB. Beyond this number an organization's routes are forgotten and made again on demand.
 MAX_ROUTES = 100_000
-# A process that meets more organizations than this forgets them all and begins again.
+# A process that sees more organizations than this forgets them all and begins again.
 MAX_ORGANIZATIONS = 10_000
 
 
@@ -46,11 +46,11 @@ class OrganizationCatalog:
         self.routes: Routes = {}
 
     def forget_routes(self) -> None:
-        """Let every route be made anew when it is asked for."""
+        """Forget all routes, so that each is made again when it is needed."""
         self.routes = {}
 
     def lacks(self, places: Collection[Place]) -> bool:
-        """Whether a subscription to which these places may lead was not asked for yet."""
+        """Whether a subscription to which these places may lead has not been loaded yet."""
         return any(
             subscription not in self.by_external_id if subscription else customer not in self.by_customer
             for customer, subscription, _ in places
@@ -58,15 +58,15 @@ class OrganizationCatalog:
 
 
 class CatalogCache:
-    """The catalog of every organization that this process has met."""
+    """The catalog of every organization that this process has seen."""
 
     def __init__(self) -> None:
-        # Whoever takes it holds the catalog's lock in the database already, never the other way round: else an
-        # applier that waits for that lock would lie between two holders and nobody could move.
+        # Take this only after the catalog's lock in the database, never before it: otherwise an applier that waits for
+        # that lock could stand between two holders, and none of the three could proceed.
         self._guard = threading.Lock()
         self._organizations: dict[OrganizationId, OrganizationCatalog] = {}
         self.revision = -1
-        """What the cache holds is right as of this revision, or was loaded later."""
+        """What the cache holds is true as of this revision, or was loaded later."""
         self.retired: list[tuple[bytes, bytes]] = []
         """Key ranges that retention removed."""
 
@@ -109,7 +109,7 @@ class CatalogCache:
             self.retired = store.load_retired(tx)
         else:
             self._forget(tx, changes)
-        # Last: whoever reads this revision and then the rest finds the rest at least as new.
+        # Set last: a thread that reads this revision first and the rest afterwards finds the rest at least as new.
         self.revision = revision
 
     def _forget(self, tx: Connection, changes: Collection[store.Change]) -> None:

@@ -1,8 +1,8 @@
 """Group commit: two threads commit the batches of all callers, several to a transaction.
 
-The server's loop reads and prepares while the database works. A commit copies the new rows in the hope that all are
-new; where the unique index objects, the transaction is given up and made again with a look at what is stored. Nobody
-hears of anything before the commit.
+The server's loop reads and prepares while the database works. A commit copies the new rows in the hope that all of them
+are new. If the unique index objects, the transaction is rolled back and repeated with a search for stored identities.
+Callers are answered only after the commit.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from services.kernel.instant import from_us
 
 log = logger(__name__)
 
-# Four full batches: larger transactions gain nothing and make everybody in them wait.
+# Four full batches: larger transactions gain nothing and keep everybody in them waiting.
 MAX_COMMIT_EVENTS = 8_000
 MAX_COMMIT_BYTES = 16 * 1024 * 1024
-# Two transactions at once: one is copied while the other waits for the disk. A third would only wait for a shard.
+# Two transactions at once: one copies while the other waits for the disk. A third would only wait for a shard.
 LINES = 2
-# Another replica may store an identity between our look and our copy; each time fewer are left to collide.
+# Another replica may store an identity between our search and our copy; each time fewer are left to collide.
 MAX_ATTEMPTS = 8
 
 # Called with each finished batch: either its `answers` or its `error` is set.
@@ -41,7 +41,7 @@ Finished = Callable[[Sequence[Submission]], None]
 
 
 def _nobody_waits(_: Sequence[Submission]) -> None:
-    """Tell nobody; a committer without callers does this with what it finished."""
+    """Tell nobody: for a committer without callers."""
 
 
 class Committer:
@@ -68,25 +68,25 @@ class Committer:
         ]
 
     def listen(self, finished: Finished) -> None:
-        """Call `finished`, in a committer's thread, with the batches of every commit once it is done or given up."""
+        """Call `finished` with the batches of every commit once it is done or given up, in a committer's thread."""
         self._finished = finished
 
     def start(self) -> None:
-        """Begin to commit."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Commit what waits, and end."""
+        """Commit what waits, then end."""
         self._queue.close()
         for thread in self._threads:
             thread.join()
 
     def submit(self, submission: Submission) -> None:
-        """Let a batch be committed together with others that wait; `listen` tells when that is done.
+        """Let a batch be committed together with others that wait; `listen` reports when that is done.
 
         Raises:
-            ResourceExhaustedError: too much waits; nothing of the batch is stored.
+            ResourceExhaustedError: too many batches wait; nothing of this one is stored.
             UnavailableError: the process is stopping.
         """
         self._queue.put(submission)
@@ -100,7 +100,7 @@ class Committer:
         line.close()
 
     def _commit_together(self, line: WorkerLine, batches: Sequence[Submission]) -> None:
-        """Commit batches in one transaction; where one of them is at fault, each in its own."""
+        """Commit batches in one transaction; if one of them is at fault, commit each in its own."""
         try:
             self._commit(line, batches)
         except Exception as error:
@@ -134,7 +134,7 @@ class Committer:
         Args:
             line: the thread's connection.
             batches: what to commit.
-            must_look: whether to look for stored identities first, instead of hoping that there are none.
+            must_look: whether to search for stored identities first, instead of hoping that there are none.
         """
         with line.transaction_with(store.BEGIN_COMMIT) as (tx, opened):
             head = store.CommitHead(*opened)
@@ -161,11 +161,11 @@ class Committer:
 
 
 def _write(tx: Connection, commit_id: int, commit: Deduplication, received_us: int) -> bool:
-    """Write what is new; whether anything of it is announced."""
+    """Write the new events; returns whether any of them is announced."""
     batches = [batch for batch in commit.fresh if batch]
     if not batches:
         return False
-    # In the order of the keys: neighbours in the index, and two writers never wait for each other in a circle.
+    # In the order of the keys: neighbours in the index, and no deadlocks between writers.
     store.copy_in(tx, commit_id, [commit.rows[key] for key in sorted(commit.rows)])
     quarantine.add(tx, quarantined_of(batches), from_us(received_us))
     drafts = drafts_of(batches)

@@ -11,7 +11,7 @@ from services.ingest.pipeline.prepare import PreparedUsageEvents
 from services.ingest.pipeline.queue import Submission
 from services.ingest.store import log as store
 
-# A retry comes within seconds. Two generations of this many keys are some seconds of the highest rate, and 30 MB.
+# A retry comes within seconds. Two generations of this many keys cover some seconds at the highest rate, in 30 MB.
 GENERATION = 100_000
 
 
@@ -26,7 +26,7 @@ class RecentKeys:
         self._old: set[bytes] = set()
 
     def has_any(self, keys: Collection[bytes]) -> bool:
-        """Whether one of these keys was committed lately."""
+        """Whether one of these keys was committed recently."""
         return not (self._young.isdisjoint(keys) and self._old.isdisjoint(keys))
 
     def add(self, keys: Collection[bytes]) -> None:
@@ -37,14 +37,14 @@ class RecentKeys:
 
 
 class Deduplication:
-    """The events of one commit, sorted in memory and then, where that was asked, against the log.
+    """The events of one commit, sorted into new and repeated ones: first in memory, then, if asked to, against the log.
 
     Attributes:
         submissions: the batches, in the order in which they were added.
-        fresh: of each batch what is new: the first events of their identities.
-        rows: the rows of the new events, by key; what the commit writes.
-        originals: by key, what the log has of identities that are not new.
-        contents: by key, what the originals say whose bytes differ from an event of this commit.
+        fresh: the new events of each batch: the first of their identities.
+        rows: the rows of the new events, by key, which the commit writes.
+        originals: the log's events of identities that are not new, by key.
+        contents: the contents of those originals whose bytes differ from an event of this commit, by key.
     """
 
     def __init__(self, retired: Sequence[tuple[bytes, bytes]]) -> None:
@@ -58,11 +58,11 @@ class Deduplication:
         self._retired_end = max((end for _, end in retired), default=b"")
 
     def add(self, submission: Submission) -> None:
-        """Take a batch in; of two events with one identity the one that was added first is new."""
+        """Add a batch; of two events with one identity, the one that was added first is new."""
         self.submissions.append(submission)
         batch = submission.prepared
         new = dict(zip(batch.keys, batch.rows, strict=True))
-        # Nearly every batch is all first events; everything here is one step for all of them.
+        # In nearly every batch all events are new, so everything here is one step for all of them.
         if len(new) < len(batch) or not self.rows.keys().isdisjoint(new) or min(new) < self._retired_end:
             batch = batch.select(self._firsts(batch.keys))
             new = dict(zip(batch.keys, batch.rows, strict=True))
@@ -82,7 +82,7 @@ class Deduplication:
         return any(first <= key < end for first, end in self._retired)
 
     def remove_stored(self, tx: Connection) -> None:
-        """Ask the log which identities it has, and take their events out."""
+        """Look up which identities the log has, and take their events out."""
         self.originals = store.find_originals(tx, self.rows.keys())
         if not self.originals:
             return

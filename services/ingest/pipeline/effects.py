@@ -1,4 +1,4 @@
-"""What a commit writes beside the rows of its events: the shards' batches, the quarantine, and what it touched."""
+"""What a commit writes besides the rows of its events: the shards' batches, the quarantine, and what it touched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from services.ingest.pipeline.prepare import PreparedUsageEvents
 from services.ingest.store.quarantine import Quarantined
 from services.ingest.store.shards import Draft, Touched
 
-# Half of what a NATS server takes as one message by default, so that the largest event still fits beside a full batch.
+# Half of what a NATS server accepts as one message by default, so that the largest event still fits beside a full
+# batch.
 MAX_PAYLOAD_BYTES = 512 * 1024
 
 
@@ -25,7 +26,7 @@ def drafts_of(batches: Iterable[PreparedUsageEvents]) -> list[Draft]:
 
 
 def split(shard: int, entries: list[bytes]) -> list[Draft]:
-    """One shard's entries in as many batches as their size needs, nearly always one."""
+    """One shard's entries in as many batches as their size needs; nearly always one."""
     joined = b"".join(entries)
     if len(joined) <= MAX_PAYLOAD_BYTES:
         return [Draft(shard, len(entries), joined)]
@@ -43,7 +44,7 @@ def split(shard: int, entries: list[bytes]) -> list[Draft]:
 
 
 def touched_by(commit_id: int, batches: Sequence[PreparedUsageEvents]) -> Touched:
-    """What a commit added to the log. One span of time stands for all of its shards, which lists may search in vain."""
+    """What a commit added to the log. One time span covers all of its shards, so lists may sometimes search in vain."""
     first_us = min(min(batch.occurred_us) for batch in batches)
     last_us = max(max(batch.occurred_us) for batch in batches)
     targets = {id(target): target for batch in batches for target in batch.targets}
@@ -52,7 +53,7 @@ def touched_by(commit_id: int, batches: Sequence[PreparedUsageEvents]) -> Touche
 
 
 def quarantined_of(batches: Iterable[PreparedUsageEvents]) -> list[Quarantined]:
-    """The quarantine's rows of the events that cannot be billed."""
+    """The rows of the quarantine for the events that cannot be billed."""
     return [_quarantined(batch, index) for batch in batches for index in batch.reasons]
 
 

@@ -1,10 +1,10 @@
-"""Takes the events of calls in, and answers every caller after the commit; unary calls and streams share it.
+"""Takes in the events of calls and answers every caller after the commit; unary calls and streams share it.
 
-All of it but `_begin` with `may_ask` runs on the server's event loop, so that one turn of the loop answers all callers
-of a commit. Nothing on the loop may wait: what has to ask the database goes to the server's threads.
+Everything but `_begin` with `may_ask` runs on the server's event loop, so that one turn of the loop answers all callers
+of a commit. Nothing on the loop may wait: whatever has to ask the database goes to the server's threads.
 
-Small calls of one organization that come while a commit is on its way travel on together, as if one call had brought
-them; see the package's docstring.
+Small calls of one organization that arrive during a commit travel on together, as if one call had brought them; see the
+package's docstring.
 """
 
 from __future__ import annotations
@@ -32,29 +32,30 @@ from services.kernel.instant import to_us
 RETRY_AFTER_SECONDS = 5
 # A stream is cheap while it waits, but may hold a batch of 4 MiB in the transport's buffers.
 MAX_STREAMS = 256
-# A call of so many events or more is a batch by itself.
+# A call of this many events or more is a batch by itself.
 BATCH_EVENTS = 32
-# Where several callers send, their small calls are gathered for this long: a commit costs what thirty events cost.
+# If several callers send, their small calls are gathered for this long: a commit costs as much as thirty events.
 GATHER_SECONDS = 0.008
-# Longer than the longest statement and its retries: an answer is worth waiting for, an unknown outcome is not.
+# Longer than the longest statement and its retries: waiting for an answer is better than an unknown outcome.
 MAX_WAIT_SECONDS = 60.0
 # How often we check for calls that have waited too long. One check covers all of them, and so costs each next to
 # nothing.
 SWEEP_SECONDS = 1.0
 
-# What the wire calls an event; only `convert` looks into it.
+# The wire's form of an event; only `convert` knows it.
 Sent = TypeVar("Sent")
 Item = TypeVar("Item")
-# Reads events at the organization's present time: the well-formed ones and, by index, what is wrong with the others.
+# Reads events at the organization's present time: returns the well-formed ones and, by index, what is wrong with the
+# others.
 ReadEvents = Callable[[Sequence[Sent], int], tuple[UsageEvents, dict[int, FieldViolation]]]
 
 
 class Call(NamedTuple, Generic[Sent]):
-    """A caller who waits.
+    """A caller that waits for its answer.
 
     Attributes:
-        events: what it sent.
-        tells_subscriptions: whether it wants to know for which subscription each event counts.
+        events: the events it sent.
+        tells_subscriptions: whether the answer says for which subscription each event counts.
         receipt: resolves to the answer.
     """
 
@@ -64,11 +65,11 @@ class Call(NamedTuple, Generic[Sent]):
 
 
 class Batch(NamedTuple, Generic[Sent]):
-    """Calls of one organization on their way together.
+    """Calls of one organization that travel together.
 
     Attributes:
         organization: whose calls they are.
-        calls: the callers, in order.
+        calls: the calls, in order.
         violations: by index over the events of all calls, what is wrong with those that are not well formed.
         received_us: when the log received the calls.
         present_us: the organization's time then.
@@ -84,7 +85,7 @@ class Batch(NamedTuple, Generic[Sent]):
 
 
 class Intake(Generic[Sent]):
-    """Takes the events of calls in; use it from the loop that it is given."""
+    """Takes in the events of calls; use it only from the loop that it is given."""
 
     def __init__(
         self,
@@ -102,8 +103,8 @@ class Intake(Generic[Sent]):
             preparer: resolves and encodes events.
             committer: commits them, and is listened to.
             loop: the server's event loop.
-            pool: threads for what has to wait.
-            read_events: reads what callers send.
+            pool: threads for work that has to wait.
+            read_events: reads the callers' events.
         """
         self._clock = clock
         self._preparer = preparer
@@ -112,9 +113,10 @@ class Intake(Generic[Sent]):
         self._pool = pool
         self._read_events = read_events
         self._streams = 0
-        # When each call has waited too long, in the order in which they came; swept while there is one.
+        # When each call will have waited too long, in the order in which they came; swept as long as there is one.
         self._waiting: deque[tuple[float, asyncio.Future[Receipt]]] = deque()
-        # Only the loop touches these: small calls by organization, how much they are, and what is committed.
+        # Only the loop touches these: the gathered small calls by organization, how many calls, events and bytes they
+        # are, and the batches that are being committed.
         self._gathered: dict[OrganizationId, list[Call[Sent]]] = {}
         self._gathered_calls = self._gathered_events = self._gathered_bytes = 0
         self._usual_calls = 0
@@ -131,17 +133,17 @@ class Intake(Generic[Sent]):
         *,
         tells_subscriptions: bool = False,
     ) -> asyncio.Future[Receipt]:
-        """Store the events of a call; the answer to it, after the commit.
+        """Store the events of a call; returns the future of its answer, which comes after the commit.
 
         The answer may turn out to be an error:
-            ResourceExhaustedError: too much waits; nothing is stored.
-            UnavailableError: the log is away, or takes too long; sending the batch again is safe.
+            ResourceExhaustedError: too many calls wait; nothing is stored.
+            UnavailableError: the log is unavailable or takes too long; sending the batch again is safe.
 
         Args:
-            organization: who calls.
-            events: 1 to as many events as a call may bring.
-            byte_size: of the call.
-            tells_subscriptions: whether the answer shall say for which subscription each event counts.
+            organization: the calling organization.
+            events: at least one, at most as many as a call may bring.
+            byte_size: the size of the call.
+            tells_subscriptions: whether the answer says for which subscription each event counts.
         """
         call = Call(events, tells_subscriptions, self._loop.create_future())
         self._watch(call)
@@ -157,7 +159,7 @@ class Intake(Generic[Sent]):
             self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Give up calls that wait too long, and forget those that are answered."""
+        """Give up calls that have waited too long, and forget those that are answered."""
         now = self._loop.time()
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
             _, receipt = self._waiting.popleft()
@@ -179,7 +181,7 @@ class Intake(Generic[Sent]):
             self._consider_launch()
 
     def _consider_launch(self) -> None:
-        """Launch what is gathered if as many calls came as travelled together last; else wait a little for others."""
+        """Launch the gathered calls if as many came as travelled together last time; otherwise wait for more."""
         if self._gathered_calls >= self._usual_calls:
             self._launch_gathered()
         elif self._launching is None:
@@ -196,7 +198,7 @@ class Intake(Generic[Sent]):
             self._launch(organization, calls)
 
     def _launch(self, organization: OrganizationId, calls: Sequence[Call[Sent]]) -> None:
-        """Read, prepare and submit calls; in a thread where memory does not know enough."""
+        """Read, prepare and submit calls; in a thread if memory does not hold enough of the catalog."""
         try:
             self._submit(self._begin(organization, calls, may_ask=False))
         except CatalogUnknownError:
@@ -217,7 +219,7 @@ class Intake(Generic[Sent]):
         """Read and prepare calls.
 
         Raises:
-            CatalogUnknownError: the database would have to be asked, and may not be.
+            CatalogUnknownError: the database would have to be asked, which `may_ask` forbids.
         """
         preparer = self._preparer
         received_us = to_us(self._clock.now())
@@ -225,7 +227,7 @@ class Intake(Generic[Sent]):
         sent = list(chain.from_iterable(call.events for call in calls))
         events, violations = self._read_events(sent, now_us)
         if any(violation.field == "timestamp" for violation in violations.values()):
-            # It may be too far ahead of a test clock that was advanced since we heard of it.
+            # The event may be too far ahead only because a test clock was advanced and we do not know of it yet.
             now_us = preparer.now_us(organization, received_us, must_ask=True, may_ask=may_ask)
             events, violations = self._read_events(sent, now_us)
         submission = None
@@ -242,7 +244,7 @@ class Intake(Generic[Sent]):
         self._committing[batch.submission] = batch
 
     def _hear(self, finished: Sequence[Submission]) -> None:
-        """Hand finished batches to the loop; runs in a committer's thread."""
+        """Hand finished batches to the loop; called in a committer's thread."""
         self._loop.call_soon_threadsafe(self._finish, finished)
 
     def _finish(self, finished: Sequence[Submission]) -> None:
@@ -260,7 +262,7 @@ class Intake(Generic[Sent]):
             self._consider_launch()
 
     def _fail(self, organization: OrganizationId, calls: Sequence[Call[Sent]], error: Exception) -> None:
-        """Tell callers of an error; where one of several calls may be at fault, each is tried alone first."""
+        """Tell callers of an error; if one of several calls may be at fault, each is first tried alone."""
         if len(calls) > 1 and not isinstance(error, FareboxError) and not is_unavailable(error):
             for call in calls:
                 self._launch(organization, [call])
@@ -271,7 +273,7 @@ class Intake(Generic[Sent]):
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Count a stream while it lives.
+        """Count a stream as long as it lives.
 
         Raises:
             ResourceExhaustedError: there are too many already.
@@ -290,7 +292,7 @@ class Intake(Generic[Sent]):
 
 
 def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
-    """Answer every call; `answers` are those to the well-formed events."""
+    """Answer every call; `answers` are those of the well-formed events."""
     present_us = batch.present_us if batch.submission is None else batch.submission.preparation.present_us
     is_asked = any(call.tells_subscriptions for call in batch.calls)
     subscriptions = _subscriptions(batch.submission, answers) if is_asked else []
@@ -301,7 +303,7 @@ def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
     start = 0
     for call in batch.calls:
         end = start + len(call.events)
-        # Whoever hung up is not there to hear it.
+        # A caller that hung up no longer waits for the answer.
         if not call.receipt.done():
             told = subscriptions[start:end] if call.tells_subscriptions else ()
             call.receipt.set_result(Receipt(answers[start:end], batch.received_us, present_us, told))
@@ -309,7 +311,7 @@ def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
 
 
 def _subscriptions(submission: Submission | None, answers: Sequence[Answer]) -> list[str]:
-    """For each well-formed event the subscription that it counts for; empty where it counts for none."""
+    """The subscription that each well-formed event counts for; empty if it counts for none."""
     if submission is None:
         return []
     return [

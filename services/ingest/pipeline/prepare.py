@@ -1,4 +1,4 @@
-"""From events to what a commit writes: identity, hashes, route, row, announced entry. The hot loop of the service."""
+"""From events to what a commit writes: identity, hashes, route, row, announced entry. The service's hot loop."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PreparedUsageEvents:
     Attributes:
         events: the events themselves.
         keys: their identities.
-        content_hashes: of what they say.
+        content_hashes: the hashes of their contents.
         rows: their rows in the log, without the number of the commit.
-        entries: what is announced of them; empty for those that cannot be billed.
+        entries: their announced entries; empty for events that cannot be billed.
         targets: where they go.
-        occurred_us: when they happened, the server's time filled in.
+        occurred_us: when they occurred, with the server's time filled in.
         reasons: by index, why they cannot be billed.
     """
 
@@ -64,11 +64,11 @@ class Preparation(NamedTuple):
     """A prepared batch.
 
     Attributes:
-        revision: of the catalog it was resolved against.
-        rejects_duplicates: the organization's policy.
+        revision: the revision of the catalog it was resolved against.
+        rejects_duplicates: whether the organization wants duplicates answered as errors.
         events: the prepared events, in order.
-        byte_size: of their rows and entries.
-        present_us: the organization's time, which those events were given that say none.
+        byte_size: the size of their rows and entries.
+        present_us: the organization's time, which was given to events without a time.
     """
 
     revision: int
@@ -79,11 +79,11 @@ class Preparation(NamedTuple):
 
 
 class CatalogUnknownError(Exception):
-    """The catalog in memory does not know enough, and the database must not be asked."""
+    """The catalog in memory does not hold enough, and the database must not be asked."""
 
 
 class Preparer:
-    """Prepares batches, with the catalog from memory where it can."""
+    """Prepares batches, with the catalog from memory if possible."""
 
     def __init__(self, db: Database, cache: CatalogCache) -> None:
         self._db = db
@@ -92,16 +92,16 @@ class Preparer:
     def now_us(
         self, organization: OrganizationId, received_us: int, *, must_ask: bool = False, may_ask: bool = True
     ) -> int:
-        """The organization's present time: its test clock's where it has one, else the machine's.
+        """The organization's present time: its test clock's if it has one, otherwise the machine's.
 
         Args:
-            organization: whose time.
+            organization: whose time it is.
             received_us: the machine's time.
             must_ask: whether the database must be asked, since memory may lag behind a clock that was just advanced.
             may_ask: whether the database may be asked.
 
         Raises:
-            CatalogUnknownError: the database would have to be asked, and may not be.
+            CatalogUnknownError: the database would have to be asked, which `may_ask` forbids.
         """
         known = None if must_ask else self._cache.find(organization)
         if known is None:
@@ -115,9 +115,9 @@ class Preparer:
         """Prepare a batch outside any transaction.
 
         Raises:
-            CatalogUnknownError: the database would have to be asked, and may not be.
+            CatalogUnknownError: the database would have to be asked, which `may_ask` forbids.
         """
-        # Read first: what is found afterwards is at least as new.
+        # Read first: whatever is read afterwards is at least as new.
         revision = self._cache.revision
         known = self._cache.find(organization)
         routes = _in_memory(known.routes, events.places) if known else None
@@ -144,9 +144,9 @@ class Preparer:
 
 
 def _in_memory(routes: Routes, places: Sequence[Place]) -> list[Route] | None:
-    """The routes of all places, or None if one of them has to be asked for.
+    """The routes of all places, or None if one of them is not in memory.
 
-    The caller takes the dictionary once, since another thread may begin a new one when the catalog changes.
+    The caller takes the dictionary once, since another thread may start a new one when the catalog changes.
     """
     try:
         return [routes[place] for place in places]

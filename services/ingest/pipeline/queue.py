@@ -11,11 +11,11 @@ from services.ingest.pipeline.prepare import Preparation, PreparedUsageEvents
 from services.kernel.errors import ResourceExhaustedError, UnavailableError
 from services.kernel.ids import OrganizationId
 
-# About a second of the highest rate measured. Whoever comes later would wait longer than it takes to come again.
+# About a second at the highest rate measured. A later call would wait longer than it takes to come again.
 MAX_WAITING_EVENTS = 50_000
-# Rows and entries of the waiting batches; the process may need twice as much for them.
+# Rows and entries of the waiting batches; the process may need twice as much memory for them.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-# With fewer events, a commit costs mostly what it costs with one event, and the database is not the limit.
+# With fewer events, a commit costs about as much as with a single one, and the database is not the limit.
 PARALLEL_EVENTS = 500
 # The queue empties within about a second.
 RETRY_AFTER_SECONDS = 1
@@ -28,7 +28,7 @@ class Submission:
         organization: whose events they are.
         events: the events, in order.
         received_us: when the log received them.
-        preparation: what was made of them; made anew if the catalog changed meanwhile.
+        preparation: the prepared batch; replaced if the catalog changed before the commit.
         answers: one for each event, in order; empty before the commit.
         error: why the batch could not be committed; None if it could.
     """
@@ -51,7 +51,7 @@ class Submission:
 
 
 class Queue:
-    """Batches that wait for the committer, bounded by events and by bytes."""
+    """The batches that wait for the committer, limited in events and in bytes."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -91,11 +91,11 @@ class Queue:
 
         Args:
             max_events: how many events one commit may have, unless a single batch has more.
-            max_bytes: how many bytes, likewise.
-            is_after_commit: whether the caller has just ended the commit of what it took before.
+            max_bytes: how many bytes one commit may have, with the same exception.
+            is_after_commit: whether the caller has just finished committing the batches it took before.
 
         Returns:
-            The batches; none once the queue is closed and nothing waits.
+            The batches; none if the queue is closed and nothing waits.
         """
         with self._changed:
             self._commits -= is_after_commit
@@ -122,11 +122,14 @@ class Queue:
         return taken
 
     def _is_worth_a_commit(self) -> bool:
-        """Beside a commit on its way, only many events are worth another; few had better share the next one."""
+        """Whether to begin.
+
+        During another commit only many events are worth one of their own; few better share the next.
+        """
         return bool(self._waiting) and (self._commits == 0 or self._events >= PARALLEL_EVENTS)
 
     def close(self) -> None:
-        """Take no more batches; those that wait are still handed out."""
+        """Accept no more batches; those that wait are still handed out."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

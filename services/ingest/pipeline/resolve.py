@@ -22,10 +22,10 @@ class Target(NamedTuple):
     Attributes:
         organization: whose event it is.
         shard: the shard that carries it.
-        customer: the customer by the organization's id, from the subscription where the sender left it out.
+        customer: the organization's id of the customer, from the subscription if the sender left it out.
         subscription_id: Farebox id of the subscription; None for an event that cannot be billed.
-        columns: the columns of the log that its events share.
-        head: what their announced entries share; empty for events that cannot be billed.
+        columns: the columns of the log that events with this target share.
+        head: the part that their announced entries share; empty for events that cannot be billed.
     """
 
     organization: OrganizationId
@@ -39,14 +39,14 @@ class Target(NamedTuple):
 class Route:
     """Decides for the events of one (customer, subscription, code) of one organization.
 
-    The common case is a few comparisons: an event in [starts_us, ends_us) whose properties `has_value` knows goes to
+    The common case takes a few comparisons: an event in [starts_us, ends_us) whose properties pass `has_value` goes to
     `only`. `settle` decides about every other event.
 
     Attributes:
-        salt: of the content hash of its events.
-        starts_us, ends_us: when its one subscription is active; an empty span where there is not exactly one.
-        has_value: whether properties surely have what the metric needs; False is inconclusive.
-        only: where the events of the common case go.
+        salt: the salt of its events' content hashes.
+        starts_us, ends_us: when its one subscription is active; an empty span if there is not exactly one.
+        has_value: whether properties certainly have what the metric needs; `False` is inconclusive.
+        only: the target of the events of the common case.
     """
 
     __slots__ = (
@@ -70,10 +70,10 @@ class Route:
         candidates: Sequence[Subscription],
         make: Callable[[Subscription | None], Target],
     ) -> None:
-        """Make a route that knows no common case yet.
+        """Make a route that has not learned the common case yet.
 
         Args:
-            salt: of the content hash of its events.
+            salt: the salt of its events' content hashes.
             metric: the metric with the code; None if there is none.
             candidates: the subscriptions that may count the events; see billability.find_subscription.
             make: makes the target of a subscription, or of events that cannot be billed.
@@ -89,7 +89,7 @@ class Route:
         self.starts_us, self.ends_us = 1, 0
 
     def settle(self, event: UsageEvent, at_us: int) -> tuple[Target, Reason | None]:
-        """Where an event goes, and why it cannot be billed; learns the common case on the way."""
+        """The target of an event, and why it cannot be billed; learns the common case on the way."""
         metric = self._metric
         if metric is None:
             return self._nowhere, billability.METRIC_UNKNOWN
@@ -98,7 +98,7 @@ class Route:
             return self._nowhere, subscription
         target = self._target(subscription)
         if len(self._candidates) == 1:
-            # Before the span: another thread that sees the span must find the target, too.
+            # Set before the span: another thread that sees the span must find the target as well.
             self.only = target
             self.starts_us, self.ends_us = subscription.starts_us, subscription.ends_us
         if self._read is not None:
@@ -148,14 +148,14 @@ def _always(_: bytes) -> bool:
 def settle_all(
     routes: Sequence[Route], events: UsageEvents, occurred_us: Sequence[int]
 ) -> tuple[list[Target], dict[int, Reason]]:
-    """Where events go and, by index, why some of them cannot be billed.
+    """The targets of events and, by index, why some of them cannot be billed.
 
     Args:
         routes: one for each event.
         events: the events.
-        occurred_us: when they happened, the server's time filled in.
+        occurred_us: when they occurred, with the server's time filled in.
     """
-    # None where the common case does not decide.
+    # None if the common case does not decide.
     targets = [
         route.only if route.starts_us <= at_us < route.ends_us and route.has_value(raw) else None
         for route, at_us, raw in zip(routes, occurred_us, events.properties, strict=True)

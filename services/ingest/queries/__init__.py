@@ -1,1 +1,1 @@
-"""What can be read of the log."""
+"""Reading the log."""

@@ -19,7 +19,7 @@ from services.kernel.ids import OrganizationId, uuid_or_none
 from services.kernel.instant import from_us
 from services.wire.shards import SHARD_COUNT
 
-# Commits looked into at a time: the first few usually fill a page, a sparse list takes larger steps.
+# How many commits are searched at a time: the first few usually fill a page, and a sparse list takes larger steps.
 FIRST_STEP = 8
 LARGEST_STEP = 512
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ def get_usage_event(db: Database, organization: OrganizationId, transaction_id: 
     """The event with this transaction_id.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such event.
     """
     with db.transaction(organization) as tx:
         event = store.by_key(tx, organization, identity.event_key(organization, transaction_id.encode()))
@@ -41,7 +41,7 @@ def get_usage_event(db: Database, organization: OrganizationId, transaction_id: 
 def list_usage_events(
     db: Database, organization: OrganizationId, wanted: Filter, page: Page
 ) -> Listed[StoredUsageEvent]:
-    """A page of the events that are wanted, in the order of receipt."""
+    """A page of the events that match the filter, in the order of receipt."""
     after = _position(page)
     count = page.skip + page.size + 1
     events: list[StoredUsageEvent] = []
@@ -69,7 +69,7 @@ def list_quarantined(db: Database, organization: OrganizationId, reason: str, pa
 
 
 def _shards(tx: Connection, organization: OrganizationId, wanted: Filter) -> list[int]:
-    """The shards that may hold what is wanted: a customer's events are all in one."""
+    """The shards that may hold matching events: a customer's events are all in one shard."""
     customers = [wanted.customer] if wanted.customer else []
     if not customers and (wanted.external_subscription_id or wanted.subscription_id):
         customers = store.customers_of(
@@ -80,7 +80,7 @@ def _shards(tx: Connection, organization: OrganizationId, wanted: Filter) -> lis
         )
     if not customers:
         return list(range(SHARD_COUNT))
-    # Events that name no customer and could not be placed are filed under the empty one.
+    # Events that name no customer and could not be assigned to one are filed under the empty customer.
     return sorted({identity.shard_of(organization, customer, SHARD_COUNT) for customer in [*customers, ""]})
 
 

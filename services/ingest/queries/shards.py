@@ -1,4 +1,4 @@
-"""What the shards announced, for services that missed some. Spans organizations."""
+"""The batches that the shards announced, for services that missed some. Covers all organizations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from services.ingest.store.shards import Batch
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.wire.shards import SHARD_COUNT
 
-# Batches read at a time: at most 32 MiB if each were as large as can be, usually well below one.
+# Batches read at a time: at most 32 MiB if each had the maximum size, usually well below one.
 READ_BATCHES = 64
-# Size of one message, as on the bus; a single batch may be a little larger.
+# Size of one message, as on the bus; a single batch may be slightly larger.
 MESSAGE_BYTES = 512 * 1024
 
 
@@ -23,16 +23,16 @@ def positions(db: Database) -> list[tuple[int, int]]:
 
 
 def replay(db: Database, shard: int, first: int, last: int) -> Iterator[list[Batch]]:
-    """Batches of a shard in order, in runs that make one message each.
+    """Batches of a shard in order, in runs of which each makes one message.
 
     Args:
         db: the log.
         shard: which shard.
-        first: first number wanted, from 1.
-        last: last number wanted; 0 for the newest there is now.
+        first: the first number, from 1.
+        last: the last number; 0 for the newest at present.
 
     Raises:
-        InvalidArgumentError: no such shard or number.
+        InvalidArgumentError: there is no such shard or number.
         NotFoundError: retention removed the first number.
     """
     if not 0 <= shard < SHARD_COUNT:

@@ -1,1 +1,1 @@
-"""The log's SQL: questions and answers, never a decision, never a commit."""
+"""The log's SQL: it asks and answers, but never decides and never commits."""

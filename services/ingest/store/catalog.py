@@ -26,12 +26,12 @@ NOBODY = OrganizationId(str(uuid.UUID(int=0)))
 
 
 class Change(NamedTuple):
-    """One thing of the catalog that is not what it was before.
+    """One thing of the catalog that has changed.
 
     Attributes:
-        organization: whose; NOBODY's for a change to all.
+        organization: whose thing it is; NOBODY for a change that concerns all.
         kind: ORGANIZATION, METRIC, CUSTOMER, SUBSCRIPTION or RETIREMENT.
-        key: code or external id.
+        key: the code or external id.
     """
 
     organization: OrganizationId
@@ -50,12 +50,12 @@ UNKNOWN_ORGANIZATION = OrganizationRow(rejects_duplicates=False, test_clock_us=N
 
 
 def lock(tx: Connection) -> None:
-    """Hold the catalog alone until the end of the transaction: no event is resolved meanwhile."""
+    """Hold the catalog exclusively until the end of the transaction, so that no event is resolved meanwhile."""
     tx.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))
 
 
 def note_changes(tx: Connection, changes: Collection[Change]) -> None:
-    """Count changes, so that caches learn of them; the caller holds `lock`."""
+    """Count changes so that caches learn of them; the caller holds `lock`."""
     revision = tx.exec_driver_sql("UPDATE catalog_head SET revision = revision + 1 RETURNING revision").scalar_one()
     tx.exec_driver_sql(
         "INSERT INTO catalog_changes SELECT %s, * FROM unnest(%s::uuid[], %s::text[], %s::text[]) "
@@ -71,7 +71,7 @@ def note_changes(tx: Connection, changes: Collection[Change]) -> None:
 
 
 def changes_since(tx: Connection, revision: int) -> list[Change] | None:
-    """What changed after a revision; None if that is too long ago to tell."""
+    """What changed after a revision; None if that was too long ago to tell."""
     oldest = tx.exec_driver_sql("SELECT min(revision) FROM catalog_changes").scalar_one()
     if oldest is not None and oldest > revision + 1:
         return None
@@ -80,7 +80,10 @@ def changes_since(tx: Connection, revision: int) -> list[Change] | None:
 
 
 def last_changed(tx: Connection, organization: OrganizationId, revision: int) -> dict[tuple[str, str], int] | None:
-    """By kind and key, when an organization's things changed last after a revision; None if that is too long ago."""
+    """When each thing of an organization last changed after a revision, by kind and key.
+
+    None if the revision is too long ago to tell.
+    """
     oldest = tx.exec_driver_sql("SELECT min(revision) FROM catalog_changes").scalar_one()
     if oldest is not None and oldest > revision + 1:
         return None
@@ -146,7 +149,7 @@ def save_test_clock(tx: Connection, organization: OrganizationId, now: datetime,
 
 
 def load_organization(tx: Connection, organization: OrganizationId) -> OrganizationRow:
-    """An organization's policy and clock; the defaults for one that rating has not told of yet."""
+    """An organization's policy and clock; defaults if rating has not announced it yet."""
     row = tx.exec_driver_sql(
         "SELECT rejects_duplicates, test_clock_now FROM organizations WHERE organization_id = %s", (organization,)
     ).one_or_none()

@@ -45,7 +45,8 @@ _TAIL = struct.Struct("!i?iq")
 _PLACE = struct.Struct("!i16sih")
 _LENGTH = struct.Struct("!i")
 _NULL = b"\xff\xff\xff\xff"
-# Lengths below this are looked up; nearly all are, those of transaction ids (255 characters in UTF-8) always.
+# Shorter lengths are looked up in a table: nearly all of them, and always those of transaction ids (255 characters in
+# UTF-8).
 _SMALL = 1 << 12
 _LENGTHS = [_LENGTH.pack(number) for number in range(_SMALL)]
 # PostgreSQL counts microseconds from 2000-01-01.
@@ -63,12 +64,12 @@ def place_columns(
     """The columns that the events of one place share.
 
     Args:
-        organization: whose events they are.
-        shard: that carries them.
-        subscription_id: Farebox id of the subscription they count for; None where they cannot be billed.
-        customer: by the organization's id.
+        organization: the organization whose events they are.
+        shard: the shard that carries them.
+        subscription_id: Farebox id of the subscription they count for; None if they cannot be billed.
+        customer: the organization's id of the customer.
         external_subscription_id: as their sender names it.
-        code: of the metric.
+        code: the metric's code.
     """
     counted_for = _NULL if subscription_id is None else _field(uuid.UUID(subscription_id).bytes)
     texts = b"".join(_field(text.encode()) for text in (customer, external_subscription_id, code))
@@ -93,11 +94,11 @@ def write_rows(
         places: columns made by `place_columns`, one for each event.
         keys: 16 bytes each.
         content_hashes: 16 bytes each.
-        occurred_us: when they happened, the server's time filled in.
+        occurred_us: when they occurred, with the server's time filled in.
     """
-    # By whether the time was given: both columns after it.
+    # The last two columns, by whether the sender gave the time.
     tails = [_TAIL.pack(1, given, 8, received_us - _EPOCH_OFFSET_US) for given in (False, True)]
-    # Names of the function itself are found faster than those of the module.
+    # A function finds its local names faster than those of the module.
     pack, lengths, join, small = _OWN.pack, _LENGTHS, b"".join, _SMALL
     given, properties, amounts = events.occurred_us, events.properties, events.amounts
     columns = zip(places, keys, content_hashes, occurred_us, transaction_ids, given, properties, amounts, strict=True)

@@ -1,9 +1,10 @@
-"""Entries of the shards' batches: protobuf's wire format, written by hand, and the format in which the log stores them.
+"""Entries of the shards' batches in protobuf's wire format, written by hand; the log stores them in the same format.
 
-What a shard announces is stored in the commit that numbers it, and is later sent as it is stored; so the wire format
-is the storage format, and this is the one place under `convert` that knows messages. An entry reads back as
-`UsageEventsAccepted(entries=[UsageEventEntry(…)])`, which a test holds side by side with protobuf's own; by hand it
-costs a third, because what the entries of one place share is joined from the route. Concatenated entries are one batch.
+What a shard announces is stored in the commit that numbers it, and later sent as it is stored. So the wire format is
+the storage format, and this is the only module below `convert` that knows messages. An entry reads back as
+`UsageEventsAccepted(entries=[UsageEventEntry(…)])`; a test compares the bytes with protobuf's own. Writing by hand
+costs a third of that, because the part that the entries of one place share comes from the route. Concatenated entries
+are one batch.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _PROPERTIES = b"\x52"  # properties = 10
 _AMOUNT = b"\x5a"  # precise_total_amount_cents = 11
 _REVISION = b"\x60"  # catalog_revision = 12
 
-# A varint has seven bits a byte; the eighth says that more follow.
+# A varint has seven bits per byte; the eighth says whether more bytes follow.
 _GROUP, _MORE = 0x7F, 0x80
-# Lengths below this are looked up; nearly all are.
+# Shorter lengths are looked up in a table: nearly all of them.
 _SMALL = 1 << 14
 _MILLION = 1_000_000
 # Two groups of a number.
@@ -50,7 +51,8 @@ def varint(number: int) -> bytes:
 
 
 _VARINTS = [varint(number) for number in range(_SMALL)]
-# The nanoseconds of a moment in three look-ups: tag and two groups, two groups, the last one. 0.2 µs less than a loop.
+# The nanoseconds of an instant in three look-ups: tag and two groups, two groups, the last one. This takes 0.2 µs less
+# than a loop.
 _NEXT = [bytes((pair & _GROUP | _MORE, pair >> 7 | _MORE)) for pair in range(_PAIR + 1)]
 _FIRST = [b"\x10" + groups for groups in _NEXT]
 _LAST = [bytes((group,)) for group in range(4)]
@@ -68,7 +70,7 @@ def _length(size: int) -> bytes:
 def entry_head(
     organization: OrganizationId, customer: str, subscription_id: str, code: str, *, is_void: bool = False
 ) -> bytes:
-    """What the entries of one place share; `is_void` for entries that take events back."""
+    """The part that the entries of one place share; `is_void` for entries that take events back."""
     return pb.UsageEventEntry(
         organization_id=organization,
         kind=_VOIDED if is_void else _ACCEPTED,
@@ -91,19 +93,19 @@ def write_entries(
     """The entries of events that were received together.
 
     Args:
-        revision: of the catalog by which they were found billable; below 1 for events that are taken back.
+        revision: the revision of the catalog at which they were found billable; below 1 for events that are taken back.
         received_us: when the log received them.
-        heads: what `entry_head` made of their places.
+        heads: the results of `entry_head` for their places.
         keys: their identities in the log.
         transaction_ids: the senders' identities in UTF-8.
-        occurred_us: when they happened.
+        occurred_us: when they occurred.
         properties: the senders' bytes.
         amounts: exact prices.
     """
     shared = _moment(_RECEIVED_AT, received_us) + (_REVISION + varint(revision) if revision > 0 else b"")
-    # What comes before the key, by head; a batch has few.
+    # The bytes before the key, by head; a batch has few heads.
     begun = {head: head + shared + _KEY for head in set(heads)}
-    # Names of the function itself are found faster than those of the module.
+    # A function finds its local names faster than those of the module.
     join, small, lengths, whole_seconds = b"".join, _SMALL, _VARINTS, _whole_seconds
     first, following, last = _FIRST, _NEXT, _LAST
     columns = zip(heads, keys, transaction_ids, occurred_us, properties, amounts, strict=True)
@@ -114,7 +116,7 @@ def write_entries(
                 key,
                 _IDS[len(text)],
                 text,
-                # As _moment, without the 0.1 µs of a call.
+                # Like _moment, without the 0.1 µs of a call.
                 whole_seconds(_OCCURRED_AT, at_us // _MILLION),
                 first[(nanos := at_us % _MILLION * 1000) & _PAIR],
                 following[nanos >> 14 & _PAIR],
@@ -132,13 +134,13 @@ def write_entries(
 
 @functools.lru_cache(maxsize=4096)
 def _whole_seconds(tag: bytes, seconds: int) -> bytes:
-    """A Timestamp up to its nanoseconds, which take _NANOS_BYTES."""
+    """A Timestamp up to its nanoseconds, which take another _NANOS_BYTES."""
     whole = timestamp_pb2.Timestamp(seconds=seconds).SerializeToString()
     return tag + _length(len(whole) + _NANOS_BYTES) + whole
 
 
 def _moment(tag: bytes, microseconds: int) -> bytes:
-    """A Timestamp with its tag and length. Nanoseconds take five groups, of which the last may be zeros."""
+    """A Timestamp with its tag and length. The nanoseconds take five groups, the last of which may be zeros."""
     seconds, rest = divmod(microseconds, _MILLION)
     nanos = rest * 1000
     return b"".join(

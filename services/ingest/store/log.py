@@ -1,4 +1,4 @@
-"""Writing the log and looking identities up. All of it in a worker transaction (COPY refuses row-level security)."""
+"""Writing the log and looking up identities, always in a worker's transaction (COPY refuses row-level security)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from services.ingest.domain.repeat import Content, Original
 from services.ingest.store import copy_rows
 from services.kernel.instant import to_us
 
-# Any number that nothing else in this database uses. Whoever resolves events against the catalog shares the lock, and
-# whoever changes the catalog holds it alone. An advisory lock writes nothing; a row's shared lock would dirty its page.
+# Any number that nothing else in this database uses. Resolving events against the catalog takes the lock shared,
+# changing the catalog takes it exclusively. An advisory lock writes nothing; a row's shared lock would dirty its page.
 CATALOG_LOCK = 0x6361_7461
 
 
 class CommitHead(NamedTuple):
-    """What a commit begins with.
+    """The first facts of a commit.
 
     Attributes:
-        commit_id: its number, roughly in order of commit.
-        revision: of the catalog, which cannot change before the transaction ends.
+        commit_id: the number of the commit; numbers roughly follow the order of commits.
+        revision: the catalog's revision, which cannot change before the transaction ends.
     """
 
     commit_id: int
@@ -34,7 +34,7 @@ class CommitHead(NamedTuple):
 
 _HOLD_SQL = f"SELECT pg_advisory_xact_lock_shared({CATALOG_LOCK})"
 _HEAD_SQL = "SELECT nextval('usage_event_commit_ids'), revision FROM catalog_head"
-# Two statements: the snapshot of the second one must be taken after the lock was given.
+# Two statements: the snapshot of the second must be taken after the lock was granted.
 BEGIN_COMMIT = f"{_HOLD_SQL}; {_HEAD_SQL}"
 
 
@@ -46,14 +46,14 @@ def begin_commit(tx: Connection) -> CommitHead:
 
 
 def hold_catalog(tx: Connection) -> int:
-    """Hold the catalog still until the end of the transaction; its revision."""
+    """Hold the catalog still until the end of the transaction; returns its revision."""
     tx.exec_driver_sql(_HOLD_SQL)
     revision: int = tx.exec_driver_sql("SELECT revision FROM catalog_head").scalar_one()
     return revision
 
 
 def copy_in(tx: Connection, commit_id: int, new_rows: Sequence[bytes]) -> None:
-    """Append rows, made by `copy_rows.write_rows`.
+    """Append rows made by `copy_rows.write_rows`.
 
     Raises:
         psycopg.errors.UniqueViolation: an identity is stored already; the transaction is lost.
@@ -68,7 +68,7 @@ def is_repeat_of_stored(error: BaseException) -> bool:
     return isinstance(cause, psycopg.errors.UniqueViolation)
 
 
-# One index descent for each key in the one partition that can hold it; as a plain `= ANY` every partition is asked.
+# One index descent for each key, in the only partition that can hold it; a plain `= ANY` would search every partition.
 _FIND_SQL = """
 SELECT e.* FROM unnest(%s::uuid[]) AS wanted(key)
 CROSS JOIN LATERAL (
@@ -78,7 +78,7 @@ CROSS JOIN LATERAL (
 
 
 def find_originals(tx: Connection, keys: Collection[bytes]) -> dict[bytes, Original]:
-    """The first events of these identities, by key; those that are not stored are left out."""
+    """The first events of these identities, by key; identities that are not stored are left out."""
     rows = tx.exec_driver_sql(
         _FIND_SQL.format(columns="event_key, content_hash, occurred_at, occurred_at_given, received_at"),
         (_uuids(keys),),

@@ -1,6 +1,6 @@
 """The partitions of the log: ranges of identities. Only the owner of the tables may change them.
 
-An id that is a UUIDv7 lies in the range of the month it was made in; all other ids share the last partition.
+An id that is a UUIDv7 lies in the range of the month in which it was made; all other ids share the last partition.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA = "usage_partitions"
 _BOUNDS = re.compile(r"FROM \((?:'([0-9a-f-]+)'|MINVALUE)\) TO \((?:'([0-9a-f-]+)'|MAXVALUE)\)")
 
 Owner = psycopg.Connection[tuple[Any, ...]]
-# Changing a partition waits for running commits, and later commits wait behind it; so it gives up quickly.
+# Changing a partition waits for running commits, and later commits wait behind it; so it gives up soon.
 LOCK_TIMEOUT_MS = 2_000
 CONNECT_SECONDS = 2
 
@@ -31,7 +31,7 @@ class Partition(NamedTuple):
     """One range of the log.
 
     Attributes:
-        name: of its table.
+        name: the name of its table.
         first: its first key.
         end: the first key after it; None for the last one.
     """
@@ -42,7 +42,7 @@ class Partition(NamedTuple):
 
 
 def owner_connection(url: str) -> Owner:
-    """A connection as the owner of the tables; it commits when its block ends well."""
+    """A connection as the owner of the tables; it commits if its block ends without an error."""
     options = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
     return psycopg.connect(url, options=options, connect_timeout=CONNECT_SECONDS)
 
@@ -70,9 +70,10 @@ def _partition(name: str, bounds: str) -> Partition:
 
 
 def split_last(owner: Owner, last: Partition, at: uuid.UUID) -> None:
-    """Let the last time range end at a key, and a new one begin there.
+    """End the last time range at a key, and begin a new one there.
 
-    The ids beyond the key move over; done ahead of time they are the few whose sender's clock is wrong.
+    The ids beyond the key move to the new range. If this is done ahead of time, they are the few whose sender's clock
+    is wrong.
     """
     old = _table(last.name)
     new = _table(f"ids_{at.hex[:12]}")
@@ -105,7 +106,7 @@ def count(owner: Owner, partition: Partition) -> tuple[int, datetime | None, dat
 
 
 def count_quarantined(owner: Owner, partition: Partition) -> int:
-    """How many events of a partition wait in quarantine; asked as the worker, who sees all organizations."""
+    """How many events of a partition are in quarantine; read as the worker, which sees all organizations."""
     return _as_worker(
         owner,
         "SELECT count(*) FROM quarantined_usage_events "
@@ -120,7 +121,7 @@ def hold_alone(owner: Owner) -> None:
 
 
 def drop(owner: Owner, partition: Partition, event_count: int) -> None:
-    """Remove a range and remember it, so that its ids are refused and never counted again."""
+    """Remove a range and remember it, so that its ids are refused from now on and never counted again."""
     owner.execute(
         "INSERT INTO retired_key_ranges (first_key, end_key, event_count) VALUES (%s, %s, %s)",
         (partition.first, partition.end, event_count),
@@ -129,7 +130,7 @@ def drop(owner: Owner, partition: Partition, event_count: int) -> None:
 
 
 def note_retirement(owner: Owner, organization: OrganizationId, kind: str) -> None:
-    """Count the change, so that every process learns of it with its next commit."""
+    """Count the change, so that every process learns of it at its next commit."""
     owner.execute("UPDATE catalog_head SET revision = revision + 1")
     owner.execute("INSERT INTO catalog_changes SELECT revision, %s, %s, '' FROM catalog_head", (organization, kind))
 

@@ -1,4 +1,4 @@
-"""Events that cannot be billed yet, and the requests to look at them again."""
+"""Events that cannot be billed yet, and requests to check them again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Quarantined(NamedTuple):
     """An event that cannot be billed.
 
     Attributes:
-        organization: whose.
-        key: its identity.
-        reason, field, description: why.
+        organization: whose event it is.
+        key: its identity in the log.
+        reason, field, description: why it cannot be billed.
         code, customer, subscription: as sent; a change of one of these asks for its release.
     """
 
@@ -42,11 +42,11 @@ class Request(NamedTuple):
     """A change of the catalog that may have made quarantined events billable.
 
     Attributes:
-        organization: whose.
-        number: of the request.
-        kind: METRIC or CUSTOMER, or SUBSCRIPTION for events that name no customer.
-        key: code or external id.
-        after_key: events up to this key were looked at already.
+        organization: whose catalog changed.
+        number: the number of the request.
+        kind: METRIC or CUSTOMER, or SUBSCRIPTION for events without a customer.
+        key: the code or external id that changed.
+        after_key: events up to this key have been checked already.
     """
 
     organization: OrganizationId
@@ -64,7 +64,7 @@ _CONDITIONS = {
 
 
 def add(tx: Connection, events: Sequence[Quarantined], at: datetime) -> None:
-    """Quarantine events; one that was released before is quarantined again."""
+    """Quarantine events; an event that was released before goes back into quarantine."""
     if not events:
         return
     columns: list[list[Any]] = [list(column) for column in zip(*events, strict=True)]
@@ -81,7 +81,7 @@ def add(tx: Connection, events: Sequence[Quarantined], at: datetime) -> None:
 
 
 def request_release(tx: Connection, changes: Sequence[Change]) -> None:
-    """Ask for another look at the events that these changes may have made billable."""
+    """Request another check of the events that these changes may have made billable."""
     relevant = [change for change in changes if change.kind in _CONDITIONS]
     tx.exec_driver_sql(
         "INSERT INTO release_requests (organization_id, kind, key) "
@@ -97,9 +97,9 @@ def request_release(tx: Connection, changes: Sequence[Change]) -> None:
 def request_release_of_succeeded(
     tx: Connection, organization: OrganizationId, events: Sequence[StoredUsageEvent]
 ) -> None:
-    """Ask for another look at events for whose time another subscription than theirs has taken over.
+    """Request another check of events at whose time a subscription other than theirs has taken over.
 
-    The log may have heard of the change that made it so before it quarantined these events.
+    The log may have taken over the change behind this before it quarantined these events.
     """
     tx.exec_driver_sql(
         "INSERT INTO release_requests (organization_id, kind, key) "
@@ -120,7 +120,7 @@ def request_release_of_succeeded(
 
 
 def next_request(tx: Connection) -> Request | None:
-    """The oldest request that nobody works on; it stays locked until the transaction ends."""
+    """The oldest request that no other process works on; it stays locked until the transaction ends."""
     row = tx.exec_driver_sql(
         "SELECT organization_id, id, kind, key, coalesce(after_key, %s) FROM release_requests "
         "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -130,7 +130,7 @@ def next_request(tx: Connection) -> Request | None:
 
 
 def candidates(tx: Connection, request: Request, limit: int) -> list[uuid.UUID]:
-    """The next quarantined events that a request asks about, by key; locked until the transaction ends."""
+    """The next quarantined events that a request covers, by key; locked until the transaction ends."""
     rows = tx.exec_driver_sql(
         "SELECT event_key FROM quarantined_usage_events WHERE organization_id = %(organization)s "
         f"AND {_CONDITIONS[request.kind]} AND released_at IS NULL AND event_key > %(after)s "
@@ -149,7 +149,7 @@ def advance(tx: Connection, request: Request, after_key: uuid.UUID) -> None:
 
 
 def close(tx: Connection, request: Request) -> None:
-    """Remove a request that is answered."""
+    """Remove a request that has been carried out."""
     tx.exec_driver_sql(
         "DELETE FROM release_requests WHERE organization_id = %s AND id = %s", (request.organization, request.number)
     )
@@ -158,7 +158,7 @@ def close(tx: Connection, request: Request) -> None:
 def release(
     tx: Connection, organization: OrganizationId, released: Sequence[tuple[uuid.UUID, str, str]], at: datetime
 ) -> None:
-    """Mark events as released: (key, subscription id, customer) of each."""
+    """Mark events as released; each is given as (key, subscription id, customer)."""
     tx.exec_driver_sql(
         "UPDATE quarantined_usage_events AS q SET released_at = %s, subscription_id = g.subscription_id, "
         "released_customer_id = g.customer "
@@ -171,7 +171,7 @@ def release(
 def give_reason(
     tx: Connection, organization: OrganizationId, reasons: Sequence[tuple[uuid.UUID, str, str, str]]
 ) -> None:
-    """Say why events are still quarantined: (key, reason, field, description) of each."""
+    """Store why events are still quarantined; each is given as (key, reason, field, description)."""
     tx.exec_driver_sql(
         "UPDATE quarantined_usage_events AS q SET reason = g.reason, field = g.field, description = g.description "
         "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS g(key, reason, field, description) "

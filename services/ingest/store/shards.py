@@ -1,4 +1,4 @@
-"""The shards: gap-free batches of what was announced, and how far they were published."""
+"""The shards: batches of announced entries numbered without gaps, and how far they have been published."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Draft(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """What a commit added to the log, so that a list of events finds it.
+    """What a commit added to the log, so that listing events can find it.
 
     Attributes:
         commit_id: the commit.
-        shards: organizations, and the shard of each that it touched.
+        shards: pairs of an organization and a shard of it that the commit touched.
         first_us, last_us: earliest and latest time that one of its events occurred.
     """
 
@@ -51,8 +51,8 @@ class Touched(NamedTuple):
 
 NOTHING = Touched(0, (), 0, 0)
 
-# One statement for all that ends a commit: each statement is a wait, and a wait costs the process more than the
-# database.
+# One statement for everything at the end of a commit: each statement is a wait, which costs the process more than the
+# database's work on it.
 _APPEND_SQL = """
 WITH given AS (
     SELECT g.shard, g.event_count, g.payload, row_number() OVER (PARTITION BY g.shard ORDER BY g.place) AS place
@@ -75,10 +75,10 @@ SELECT shard, moved.before + given.place, given.event_count, given.payload FROM 
 
 
 def append(tx: Connection, drafts: Sequence[Draft], touched: Touched = NOTHING) -> None:
-    """Number batches and store them, in the order given; note what their commit added to the log.
+    """Number batches and store them in the order given; note what their commit added to the log.
 
-    The rows of the shards stay locked until the transaction ends, so let this be the last thing before the commit.
-    They are locked in ascending order, so that two writers never wait for each other in a circle.
+    The rows of the shards stay locked until the transaction ends, so this should be the last step before the commit.
+    They are locked in ascending order, so that writers never deadlock.
     """
     if not drafts and not touched.shards:
         return
@@ -114,7 +114,7 @@ def read(tx: Connection, shard: int, first: int, last: int, limit: int) -> list[
 
 
 def unpublished(tx: Connection, limit: int) -> list[Batch]:
-    """What waits to be published, in order, at most `limit` batches of each shard."""
+    """The batches that wait to be published, in order, at most `limit` of each shard."""
     return _batches(
         tx,
         """
@@ -128,7 +128,7 @@ def unpublished(tx: Connection, limit: int) -> list[Batch]:
 
 
 def _batches(tx: Connection, question: str, values: tuple[int, ...]) -> list[Batch]:
-    """Payloads as they are: the text format would double them and cost both sides a conversion."""
+    """Payloads as bytes: the text format would double them and make both sides convert."""
     with driver_connection(tx).cursor(binary=True) as cursor:
         return [Batch(*row) for row in cursor.execute(question, values)]
 
@@ -143,7 +143,7 @@ def mark_published(tx: Connection, positions_: dict[int, int]) -> None:
 
 
 def merge(batches: Sequence[Batch], max_bytes: int) -> Iterator[list[Batch]]:
-    """Split batches into runs of one shard that may travel as one message of about `max_bytes`."""
+    """Split batches into runs of one shard, each of which can travel as one message of about `max_bytes`."""
     run: list[Batch] = []
     size = 0
     for batch in batches:

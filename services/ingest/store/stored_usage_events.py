@@ -1,6 +1,6 @@
-"""Reading events back, each with its disposition.
+"""Reading events back, each with its state.
 
-Every condition names the organization, although the database also hides the rows of all others from calls.
+Every condition names the organization, although the database also hides the rows of other organizations from calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
 from services.kernel.ids import OrganizationId
 from services.kernel.instant import from_us, to_us
 
-# A log row never changes; its disposition is beside it.
+# A row of the log never changes; its state is kept in tables beside it.
 _SELECT = """
 SELECT e.transaction_id, coalesce(q.released_customer_id, e.external_customer_id) AS external_customer_id,
     e.external_subscription_id, e.code, e.properties, e.precise_total_amount_cents, e.occurred_at, e.received_at,
@@ -56,14 +56,14 @@ def _stored_usage_event(row: Any) -> StoredUsageEvent:
 
 
 class Filter(NamedTuple):
-    """Which events are wanted; empty text and None want all.
+    """Which events to list; empty text and None mean no restriction.
 
     Attributes:
-        customer: of this customer, by the organization's id.
-        external_subscription_id: that name this subscription.
-        subscription_id: that count for this subscription, by its Farebox id.
-        code: of this metric.
-        from_us, until_us: that occurred in this half-open span.
+        customer: only events of this customer, by the organization's id.
+        external_subscription_id: only events that name this subscription.
+        subscription_id: only events that count for this subscription, by its Farebox id.
+        code: only events of this metric.
+        from_us, until_us: only events that occurred in this half-open span.
     """
 
     customer: str = ""
@@ -75,7 +75,7 @@ class Filter(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A position in the order of receipt: a commit, and an event in it."""
+    """A position in the order of receipt: a commit, and an event within it."""
 
     commit_id: int
     key: uuid.UUID
@@ -112,7 +112,7 @@ def commits_after(
     occurred: tuple[datetime | None, datetime | None],
     limit: int,
 ) -> list[int]:
-    """The next commits, from `commit_id` on, that hold events of these shards and this span."""
+    """The next commits from `commit_id` on that hold events of these shards and this span."""
     rows = tx.exec_driver_sql(
         "SELECT DISTINCT commit_id FROM usage_event_commits WHERE organization_id = %s AND shard = ANY(%s) "
         "AND commit_id >= %s AND (%s::timestamptz IS NULL OR last_occurred_at >= %s) "
@@ -125,7 +125,7 @@ def commits_after(
 def in_commits(
     tx: Connection, organization: OrganizationId, commits: Sequence[int], after: Position, wanted: Filter, limit: int
 ) -> list[StoredUsageEvent]:
-    """The events of these commits that are wanted, in the order of receipt, after a position."""
+    """The events of these commits that match the filter, in the order of receipt, after a position."""
     rows = tx.exec_driver_sql(
         f"SELECT * FROM ({_SELECT} WHERE e.organization_id = %(organization)s AND e.commit_id = ANY(%(commits)s)) AS e "
         "WHERE (commit_id, event_key) > (%(commit)s, %(key)s) "
@@ -169,7 +169,7 @@ def quarantined_after(
 def customers_of(
     tx: Connection, organization: OrganizationId, *, external_id: str, subscription_id: uuid.UUID | None
 ) -> list[str]:
-    """The customers of a subscription, by its external id (several may have had it) or its Farebox id."""
+    """The customers of a subscription, by its external id (which several customers may have used) or its Farebox id."""
     rows = tx.exec_driver_sql(
         "SELECT DISTINCT external_customer_id FROM subscriptions WHERE organization_id = %s "
         "AND (external_id = %s OR subscription_id = %s)",

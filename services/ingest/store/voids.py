@@ -20,7 +20,7 @@ def add(
     replaced_by: str | None,
     at: datetime,
 ) -> bool:
-    """Note that an event is void; False if it was void before. Of two concurrent writers one waits for the other."""
+    """Note that an event is void; False if it was void already. Of two concurrent writers, one waits for the other."""
     added = tx.exec_driver_sql(
         "INSERT INTO voided_usage_events (organization_id, event_key, reason, actor, replaced_by, voided_at) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -30,7 +30,7 @@ def add(
 
 
 def lock_quarantined(tx: Connection, organization: OrganizationId, key: bytes) -> None:
-    """Lock the event's row in the quarantine, if it has one: a release of the event waits, or has finished."""
+    """Lock the event's row in the quarantine, if it has one, so that a release of the event waits or has finished."""
     tx.exec_driver_sql(
         "SELECT FROM quarantined_usage_events WHERE organization_id = %s AND event_key = %s FOR UPDATE",
         (organization, uuid.UUID(bytes=key)),
@@ -46,10 +46,10 @@ def remove_quarantined(tx: Connection, organization: OrganizationId, key: bytes)
 
 
 def lock_events(tx: Connection, keys: Iterable[bytes]) -> None:
-    """Keep everybody else from changing what is said of these events until the transaction ends.
+    """Keep other transactions from changing the state of these events until this transaction ends.
 
     The log's own rows cannot be locked, because nobody may update them. Half of a key is enough: two events that share
-    a lock only wait for each other.
+    a lock merely wait for each other.
     """
     tx.exec_driver_sql(
         "SELECT pg_advisory_xact_lock(lock) FROM unnest(%s::bigint[]) AS lock",
