@@ -90,7 +90,7 @@ def build(settings: Settings) -> Parts[Deps]:
 
 
 def tune_memory() -> None:
-    """Look for garbage cycles rarely: a batch makes thousands of objects and no cycle; looking costs 15 % of the rate."""
+    """Look for garbage cycles rarely: batches make many objects and no cycles, and looking costs 15 % of the rate."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

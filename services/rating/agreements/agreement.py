@@ -20,7 +20,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class EndTerms:
-    """What was asked for the end of a subscription that is still to come.
+    """What was asked for when the end of a subscription was scheduled.
 
     Attributes:
         resolution: where the unused part of a base price paid in advance goes.
@@ -36,16 +36,16 @@ class Agreement:
     """A subscription, its plan version, and its customer's calendar.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         subscription: the subscription.
         plan_version: the version of the plan that it has, with the taxes of its fees.
         external_customer_id: the customer by the organization's id.
-        timezone: IANA zone the customer's days are counted in.
+        timezone: the IANA zone in which the customer's days are counted.
         name: for people.
         created_at: when it was agreed.
-        ending_at: when it shall end by itself; None for never.
-        trial_end_due_at: the end of a trial that is still to come; None for none.
-        end_terms: what was asked for a cancellation or change that is pending.
+        ending_at: when it is agreed to end by itself; None for never.
+        trial_end_due_at: the future end of its trial; None if there is none.
+        end_terms: what was asked for with a pending cancellation or change.
     """
 
     organization_id: OrganizationId
@@ -71,7 +71,7 @@ class Agreement:
 
     @property
     def is_active(self) -> bool:
-        """Whether the subscription runs."""
+        """Whether the subscription is active."""
         return self.subscription.state is SubscriptionState.ACTIVE
 
     @property
@@ -91,14 +91,14 @@ class Agreement:
 
     @property
     def usage_free_until(self) -> datetime | None:
-        """The end of a trial whose usage the plan does not bill; None where it bills all of it."""
+        """The end of a trial whose usage the plan does not bill; None if the plan bills all usage."""
         return None if self.plan_version.bill_usage_in_trial else self.trial_ends_at
 
     def base_days(self, nominal: Period) -> Period | None:
-        """The days of a full period of the plan that bear its base price; None where there are none.
+        """The days of a full period of the plan for which its base price is due; None if there are none.
 
-        In a trial they begin with the day on which it ends. A subscription whose very end comes before its trial's
-        bears none, not even that day.
+        With a trial they begin on the day on which it ends. A subscription that ends for good before its trial has
+        none, not even that day.
         """
         trial_ends_at, ended_at = self.trial_ends_at, self.subscription.ended_at
         if trial_ends_at is not None and ended_at is not None and ended_at < trial_ends_at:
@@ -106,9 +106,9 @@ class Agreement:
         return self.subscription.days_in(nominal, self.timezone, since=trial_ends_at)
 
     def usage_days(self, period: Period) -> Period | None:
-        """The days of a billing period that shares of usage are counted by; None where there are none.
+        """The days of a billing period by which shares of usage are counted; None if there are none.
 
-        A period that still runs has those until the end of the day that `period.end` lies in.
+        For a running period they go to the end of the day in which `period.end` lies.
         """
         nominal = self.nominal_period_at(period.start)
         days = self.subscription.days_in(nominal, self.timezone, since=self.usage_free_until)
@@ -127,9 +127,9 @@ class Agreement:
         return self.subscription.usage_part(self.nominal_period_at(at))
 
     def period_to_come(self, at: datetime) -> Period | None:
-        """The billing period that will hold an instant; None also from an end on that is promised.
+        """The billing period that will hold an instant; None also from a scheduled end on.
 
-        A subscription that is still to begin has periods to come from its start on.
+        A subscription that has not begun yet has such periods from its start on.
         """
         change = self.subscription.pending_change
         ends = (change.effective_at if change else None, self.ending_at)
@@ -141,17 +141,17 @@ class Agreement:
 
     @property
     def due_at(self) -> datetime | None:
-        """The first instant at which something is due by itself: a start, a change, a trial's end, its own end."""
+        """The first instant at which something happens by itself: a start, a change, a trial's end, its own end."""
         if self.subscription.state is SubscriptionState.PENDING:
             return self.subscription.starts_at
         if not self.is_active:
             return None
         change = self.subscription.pending_change
         candidates = (change.effective_at if change else None, self.trial_end_due_at, self.ending_at)
-        return min((each for each in candidates if each is not None), default=None)
+        return min((instant for instant in candidates if instant is not None), default=None)
 
     def require_customer(self, external_customer_id: str) -> None:
-        """Refuse a subscription of another customer than the named one, as if it were not there; empty names nobody.
+        """Refuse a subscription of any other customer as if it did not exist; an empty id accepts every customer.
 
         Raises:
             NotFoundError: `SUBSCRIPTION_UNKNOWN`.
@@ -165,7 +165,7 @@ class Agreement:
             )
 
     def without_taxes(self) -> Agreement:
-        """The agreement as if nothing of it were taxed."""
+        """The agreement as if nothing in it were taxed."""
         charges = tuple(replace(charge, taxes=()) for charge in self.plan.charges)
         plan = replace(self.plan, taxes=(), charges=charges)
         return replace(self, plan_version=replace(self.plan_version, plan=plan))
@@ -175,7 +175,7 @@ class Agreement:
         return replace(self, subscription=subscription)
 
     def succeeded_by(self, subscription: Subscription, plan_version: PlanVersion) -> Agreement:
-        """The agreement of the subscription that takes over by a change of plan."""
+        """The agreement of the subscription that takes over after a change of plan."""
         return replace(
             self, subscription=subscription, plan_version=plan_version, trial_end_due_at=None, end_terms=EndTerms()
         )

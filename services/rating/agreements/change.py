@@ -1,7 +1,7 @@
-"""Changes of plan and cancellations: of which kind they are, when they take effect, and what they do.
+"""Changes of plan and cancellations: their kind, when they take effect, and what they do.
 
 What they cost and credit follows from the subscription's end and its successor's start (`invoicing.billing_run`). A
-quote is the same command, rolled back.
+preview is the same command, rolled back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ChangeKind(StrEnum):
 
 
 class ChangeTiming(StrEnum):
-    """When a change takes effect: by its kind's own rule, at once, or as the billing period ends."""
+    """When a change takes effect: by the rule of its kind, at once, or when the billing period ends."""
 
     DEFAULT = "default"
     NOW = "now"
@@ -43,8 +43,8 @@ class ChangeEffect:
     Attributes:
         kind: upgrade, downgrade, sidegrade or cancellation.
         effective_at: when it takes effect.
-        subscription: the old subscription: ended, or with the change pending.
-        successor: the subscription that follows; None when the change is pending or a cancellation.
+        subscription: the old subscription, ended or with the change pending.
+        successor: the subscription that follows; None if the change is pending or is a cancellation.
     """
 
     kind: ChangeKind
@@ -54,7 +54,7 @@ class ChangeEffect:
 
 
 def direction(plan: Plan, new_plan: Plan) -> ChangeKind:
-    """Which way a change of plan goes: by the base price of a year."""
+    """The kind of a change of plan, by the base price of a year."""
     if new_plan.yearly_amount < plan.yearly_amount:
         return ChangeKind.DOWNGRADE
     return ChangeKind.SIDEGRADE if new_plan.yearly_amount == plan.yearly_amount else ChangeKind.UPGRADE
@@ -70,10 +70,10 @@ def request_change(
     timezone: str,
     timing: ChangeTiming = ChangeTiming.DEFAULT,
 ) -> ChangeEffect:
-    """Move to another plan, or promise it: a downgrade at the period's end, any other now, unless asked otherwise.
+    """Move to another plan, or schedule it: a downgrade at the period's end, any other now, unless asked otherwise.
 
     Raises:
-        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `CHANGE_ALREADY_PENDING` for a second promise.
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `CHANGE_ALREADY_PENDING` if one is scheduled already.
         InvalidArgumentError: the plans differ in currency.
     """
     _require_active(subscription)
@@ -97,7 +97,7 @@ def change_takes_effect_at(
     timezone: str,
     timing: ChangeTiming = ChangeTiming.DEFAULT,
 ) -> datetime:
-    """When a change of plan that is asked for at `at` happens: by the rule, only a downgrade waits."""
+    """When a change of plan requested at `at` takes effect: by the rule, only a downgrade waits."""
     waits = kind is ChangeKind.DOWNGRADE if timing is ChangeTiming.DEFAULT else timing is ChangeTiming.PERIOD_END
     return _period_end(subscription, plan, at, timezone) if waits else at
 
@@ -110,7 +110,7 @@ def request_cancellation(
     timezone: str,
     timing: ChangeTiming = ChangeTiming.PERIOD_END,
 ) -> ChangeEffect:
-    """End a subscription now, or promise its end at the period's.
+    """End a subscription now, or schedule its end for the end of the period.
 
     Raises:
         FailedPreconditionError: as `request_change`.
@@ -126,7 +126,7 @@ def request_cancellation(
 
 
 def _period_end(subscription: Subscription, plan: Plan, at: datetime, timezone: str) -> datetime:
-    """Where the plan's own period ends."""
+    """The end of the plan's own period."""
     return period_containing(subscription.cadence(plan.interval, timezone), at).end
 
 

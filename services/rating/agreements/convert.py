@@ -1,4 +1,4 @@
-"""Subscriptions and what verbs do to them: messages to domain and back."""
+"""Subscriptions and the results of their verbs: messages to domain and back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.wire.values import instant_or_none_of, instant_to_pb, page_to_pb, 
 
 C = TypeVar("C", service_pb2.ChangeSubscriptionPlanRequest, service_pb2.CancelSubscriptionRequest)
 
-# Keyed by number: an enum on the wire is one, and may be one that we do not know.
+# Keyed by number: an enum on the wire is a number, possibly one that we do not know.
 _STATES: dict[int, SubscriptionState] = {
     pb.Subscription.STATE_PENDING: SubscriptionState.PENDING,
     pb.Subscription.STATE_ACTIVE: SubscriptionState.ACTIVE,
@@ -71,7 +71,7 @@ _ALIGNMENTS_TO_PB = {
 
 
 def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> NewSubscription:
-    """Who subscribes to what, or a refusal that names its fields."""
+    """Who subscribes to what, or a refusal that names the wrong fields."""
     alignment = _ALIGNMENTS.get(message.billing_time)
     if alignment is None:
         raise _unknown("billing_time")
@@ -93,7 +93,7 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
 
 
 def checked(request: C) -> C:
-    """A change or cancellation, or a refusal that names its words that nobody knows."""
+    """A change or cancellation, or a refusal that names every unknown word in it."""
     with inside() as checks:
         checks(timing_from_pb, request.timing)
         checks(resolution_from_pb, request.credit_action)
@@ -117,11 +117,11 @@ def resolution_from_pb(action: int) -> Resolution:
 
 
 def wanted_from_pb(request: service_pb2.ListSubscriptionsRequest) -> SubscriptionsWanted:
-    """The filters of a list of subscriptions; without states it is of active ones, or of any where ids are given."""
+    """The filters of a list of subscriptions. Without states it lists active ones, or any if ids are given."""
     with inside() as checks:
         if any(state not in _STATES for state in request.states):
             checks.refuse("states", "value_is_invalid", "is not one of the known values")
-        if any(uuid_or_none(each) is None for each in request.ids):
+        if any(uuid_or_none(subscription_id) is None for subscription_id in request.ids):
             checks.refuse("ids", "value_is_invalid", "are Farebox ids")
         by_default = tuple(_STATES.values()) if request.ids else (SubscriptionState.ACTIVE,)
         return SubscriptionsWanted(
@@ -134,7 +134,7 @@ def wanted_from_pb(request: service_pb2.ListSubscriptionsRequest) -> Subscriptio
 
 
 def subscription_to_pb(agreement: Agreement, current_period: Period | None) -> pb.Subscription:
-    """The subscription as it is, in the billing period that holds the organization's present time."""
+    """The subscription as it is, with the billing period that holds the organization's present time."""
     subscription = agreement.subscription
     return pb.Subscription(
         id=subscription.subscription_id,
@@ -174,7 +174,7 @@ def _pending_to_pb(agreement: Agreement) -> pb.Subscription.PendingChange | None
 
 
 def change_to_pb(change: SubscriptionChange, *, is_preview: bool) -> pb.SubscriptionChange:
-    """What a verb did, or, for a preview, would do."""
+    """What a verb did; in a preview, what it would do."""
     agreement, previous, billed = change.agreement, change.previous, change.billed
     return pb.SubscriptionChange(
         subscription=subscription_to_pb(agreement, agreement.period_at(change.now)),

@@ -10,7 +10,7 @@ from services.rating.agreements.agreement import Agreement
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChanged:
-    """A subscription was created, moved by a verb, or came into its next period."""
+    """A subscription was created, changed by a verb, or entered its next period."""
 
     agreement: Agreement
     current_period: Period | None

@@ -21,11 +21,11 @@ from services.rating.pricing.catalog import PlanVersion
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A subscription as it stands now.
+    """A subscription as it is now.
 
     Attributes:
         agreement: the subscription.
-        current_period: the billing period it is in; None where it is in none.
+        current_period: the billing period it is in; None if it is in none.
     """
 
     agreement: Agreement
@@ -37,9 +37,9 @@ class PlanChanges:
     """The plans a subscription could move to.
 
     Attributes:
-        subscription: as it stands now.
-        pending: the plan version that is agreed to follow; None for none.
-        options: a page of the plans on sale, by code.
+        subscription: the subscription as it is now.
+        pending: the plan version that is agreed to follow; None if there is none.
+        options: a page of the plans on sale, sorted by code.
     """
 
     subscription: Dated
@@ -53,7 +53,8 @@ def get_subscription(
     """The subscription with this Farebox id, or else with this external id.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's; an empty name means anybody's.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also if it is not the named customer's; an empty name accepts any
+            customer.
     """
     if subscription_id and uuid_or_none(subscription_id) is None:
         raise InvalidArgumentError.of_field("id", "invalid_format", "is not an id")
@@ -79,10 +80,10 @@ def list_subscriptions(
 def list_plan_changes(
     deps: Deps, organization: OrganizationId, page: Page, external_id: str, external_customer_id: str
 ) -> PlanChanges:
-    """The plans on sale with what moving a subscription to each would be, whether or not something is pending.
+    """The plans on sale, with the effect of moving a subscription to each, whether or not a change is pending.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also if it is not the named customer's.
     """
     with deps.db.transaction(organization) as tx:
         found = store.latest_agreement(tx, organization, external_id)
@@ -98,7 +99,7 @@ def list_plan_changes(
 
 
 def _option(agreement: Agreement, version: PlanVersion, at: datetime) -> PlanOption:
-    """What moving to a plan would be; a preview says what it would cost."""
+    """The effect of moving to a plan; only a preview knows what it would cost."""
     kind = direction(agreement.plan, version.plan)
     if version.plan_id == agreement.plan_version.plan_id:
         return PlanOption(version, kind, refusal="PLAN_UNCHANGED")

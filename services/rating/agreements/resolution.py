@@ -8,8 +8,8 @@ from enum import StrEnum
 class Resolution(StrEnum):
     """Where the credit for unused days goes.
 
-    `credit` to the customer's balance; `refund` back, as far as it was paid, the rest to the balance;
-    `offset` the same with the rest lowering the open invoice; `none` gives nothing back.
+    `credit` adds it to the customer's balance. `refund` pays back as much as was paid and adds the rest to the balance.
+    `offset` does the same, but the rest lowers the open invoice. `none` gives nothing back.
     """
 
     CREDIT = "credit"

@@ -32,7 +32,7 @@ LIVING = (SubscriptionState.PENDING, SubscriptionState.ACTIVE)
 
 
 def insert_agreement(tx: Connection, new: Agreement) -> Agreement | None:
-    """Keep a new subscription, and load it with its taxes; None when one that has not ended has its external id."""
+    """Store a new subscription and load it with its taxes; None if one that has not ended has its external id."""
     statement = insert(SUBSCRIPTIONS).values(_values(new)).on_conflict_do_nothing()
     if tx.execute(statement.returning(SUBSCRIPTIONS.c.id)).first() is None:
         return None
@@ -40,22 +40,22 @@ def insert_agreement(tx: Connection, new: Agreement) -> Agreement | None:
 
 
 def save_agreements(tx: Connection, changed: Sequence[Agreement]) -> None:
-    """Keep subscriptions as verbs have left them."""
+    """Store subscriptions after verbs have changed them."""
     if not changed:
         return
     own = SUBSCRIPTIONS.c.organization_id == sa.bindparam("of_organization")
     statement = SUBSCRIPTIONS.update().where(own, SUBSCRIPTIONS.c.id == sa.bindparam("of_id"))
-    values = [_values(each) for each in changed]
+    values = [_values(agreement) for agreement in changed]
     tx.execute(
         statement.values({name: sa.bindparam(name) for name in values[0]}),
-        [{**each, "of_organization": each["organization_id"], "of_id": each["id"]} for each in values],
+        [{**row, "of_organization": row["organization_id"], "of_id": row["id"]} for row in values],
     )
 
 
 def agreement(
     tx: Connection, organization: OrganizationId, subscription_id: SubscriptionId, *, share: bool = False
 ) -> Agreement:
-    """The subscription with this Farebox id; with `share` nobody moves it until the transaction ends.
+    """The subscription with this Farebox id; with `share`, nobody changes it until the transaction ends.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
@@ -73,13 +73,13 @@ def agreements(
     chosen = _select().where(SUBSCRIPTIONS.c.id.in_(list(ids)))
     if organization is not None:
         chosen = chosen.where(SUBSCRIPTIONS.c.organization_id == organization)
-    return {each.subscription_id: each for each in _load(tx, tx.execute(chosen).all())}
+    return {agreement.subscription_id: agreement for agreement in _load(tx, tx.execute(chosen).all())}
 
 
 def living_agreement(
     tx: Connection, organization: OrganizationId, external_id: str, *, lock: bool = False
 ) -> Agreement | None:
-    """The subscription with this external id that has not ended; None for none."""
+    """The subscription with this external id that has not ended, or None."""
     chosen = _select().where(
         SUBSCRIPTIONS.c.organization_id == organization,
         SUBSCRIPTIONS.c.external_id == external_id,
@@ -101,7 +101,7 @@ def living_agreements_of(tx: Connection, organization: OrganizationId, customer:
 
 
 def latest_agreement(tx: Connection, organization: OrganizationId, external_id: str) -> Agreement:
-    """Of those with this external id the one that has not ended, else the newest.
+    """The subscription with this external id that has not ended, otherwise the newest.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
@@ -115,14 +115,14 @@ def latest_agreement(tx: Connection, organization: OrganizationId, external_id: 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionsWanted:
-    """Which subscriptions a list is of; every filter that is set must hold.
+    """The filters of a list of subscriptions; every filter that is set must hold.
 
     Attributes:
-        states: in any of these states.
+        states: only those in one of these states.
         external_customer_id: only this customer's.
-        plan_code: only to this plan.
+        plan_code: only those on this plan.
         ids: only these, by Farebox id.
-        currency: only to plans in this currency.
+        currency: only those on plans in this currency.
     """
 
     states: tuple[SubscriptionState, ...] = (SubscriptionState.ACTIVE,)
@@ -154,7 +154,7 @@ def list_agreements(
 def first_started_at(
     tx: Connection, organization: OrganizationId, customer_id: CustomerId, external_id: str
 ) -> datetime | None:
-    """When the customer first started under this external id; None where it never did."""
+    """When the customer first started under this external id; None if it never did."""
     own = SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.customer_id == customer_id
     started = SUBSCRIPTIONS.c.external_id == external_id, SUBSCRIPTIONS.c.state != SubscriptionState.CANCELED
     found: datetime | None = tx.execute(
@@ -164,7 +164,7 @@ def first_started_at(
 
 
 def last_ended_at(tx: Connection, organization: OrganizationId, external_id: str) -> datetime | None:
-    """When the last life under this external id ended, whoever had it; None where there was none."""
+    """When the latest subscription under this external id ended, whoever had it; None if there was none."""
     own = SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.external_id == external_id
     lived = SUBSCRIPTIONS.c.state == SubscriptionState.TERMINATED
     found: datetime | None = tx.execute(
@@ -176,7 +176,7 @@ def last_ended_at(tx: Connection, organization: OrganizationId, external_id: str
 def movable_agreements(
     tx: Connection, organization: OrganizationId, plan_id: PlanId, except_code_version: tuple[str, int], limit: int
 ) -> list[Agreement]:
-    """Active subscriptions to a plan version that are not yet promised to another version, oldest first, locked."""
+    """Active subscriptions to a plan version without a scheduled move to another one, oldest first, locked."""
     code, version = except_code_version
     promised = (SUBSCRIPTIONS.c.change_plan_code == code) & (SUBSCRIPTIONS.c.change_plan_version == version)
     chosen = (
@@ -187,7 +187,7 @@ def movable_agreements(
             SUBSCRIPTIONS.c.state == SubscriptionState.ACTIVE,
             sa.not_(sa.func.coalesce(promised, False)),
         )
-        # Those that must be skipped for another change come last, so that they never hide the rest.
+        # Those that must be skipped because of another change come last, so that they never hide the others.
         .order_by(SUBSCRIPTIONS.c.change_at.is_not(None), SUBSCRIPTIONS.c.id)
         .limit(limit)
         .with_for_update(of=SUBSCRIPTIONS, key_share=True)
@@ -200,7 +200,7 @@ def due_agreements(
 ) -> list[Agreement]:
     """Subscriptions for which something is due by itself at or before an instant, in order of time, locked.
 
-    What could not be done is left out until its next try (`shared/set_aside.py`).
+    A subscription that failed is left out until its next try (`shared/set_aside.py`).
     """
     chosen = (
         _select()
@@ -219,7 +219,7 @@ def due_agreements(
 def next_due_at(
     tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
 ) -> datetime | None:
-    """The first instant, at or before `as_of`, at which something is due by itself; None for none."""
+    """The first instant, at or before `as_of`, at which something is due by itself; None if nothing is due."""
     due = SUBSCRIPTIONS.c.due_at
     own = SUBSCRIPTIONS.c.organization_id == organization, due <= as_of, _is_not_set_aside(machine_now)
     found: datetime | None = tx.execute(sa.select(sa.func.min(due)).where(*own)).scalar_one()
@@ -235,7 +235,7 @@ def organizations_with_due(tx: Connection, as_of: datetime, machine_now: datetim
         .where(_is_not_set_aside(machine_now))
         .distinct()
     )
-    return [OrganizationId(each) for each in tx.execute(statement).scalars()]
+    return [OrganizationId(organization) for organization in tx.execute(statement).scalars()]
 
 
 def _is_not_set_aside(machine_now: datetime) -> sa.TextClause:
@@ -302,7 +302,7 @@ def _one(tx: Connection, chosen: sa.Select[Any], **named: str) -> Agreement:
 
 
 def _load(tx: Connection, rows: Sequence[Row[Any]]) -> list[Agreement]:
-    """Agreements of rows; each plan version is read and parsed once however many subscriptions have it."""
+    """The agreements of rows; each plan version is read and parsed once, however many subscriptions have it."""
     if not rows:
         return []
     versions = plan_versions(tx, None, {PlanId(row.plan_id) for row in rows})
@@ -324,7 +324,7 @@ def _tax_levels(
         codes[row.organization_id].update(row.customer_tax_codes)
     for organization, plan_id in {(row.organization_id, PlanId(row.plan_id)) for row in rows}:
         codes[organization].update(tax_codes_of(versions[plan_id]))
-    return {each: tax_levels(tx, OrganizationId(each), named) for each, named in codes.items()}
+    return {organization: tax_levels(tx, OrganizationId(organization), named) for organization, named in codes.items()}
 
 
 def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:

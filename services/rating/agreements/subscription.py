@@ -1,10 +1,10 @@
-"""Subscriptions: a customer on a plan, over time. State moves by the verbs below and by nothing else.
+"""Subscriptions: a customer on a plan, over time. Only the verbs below change their state.
 
     pending ──activate──▶ active ──terminate, apply_change──▶ terminated
        └──────cancel────▶ canceled
 
-A change of plan ends one subscription and starts another with the same external id, anchor and first start,
-so that the usage before and after the moment of change never mixes.
+A change of plan ends one subscription and starts another with the same external id, anchor and first start, so that
+usage before and after the change never mixes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PendingChange:
     """A change that takes effect later.
 
     Attributes:
-        effective_at: when; a period end.
+        effective_at: when it takes effect: the end of a period.
         plan_code: the plan to move to; None to end the subscription.
         plan_version: that plan's version.
     """
@@ -54,12 +54,12 @@ class Subscription:
         anchor: what anniversaries are counted from.
         starts_at: when usage begins to count.
         first_started_at: the first start under this external id, from which a trial counts.
-        state: see the module.
-        ended_at: when usage stopped counting, None while it does not.
-        base_ends_at: the local midnight from which no day is its own any more (`days_in`), None while it goes on.
+        state: its state; see the module.
+        ended_at: when usage stopped counting; None if it still counts.
+        base_ends_at: the local midnight from which no day belongs to it any more (`days_in`); None if it has not ended.
         pending_change: a change scheduled for later.
         previous_id: the subscription that this one continues.
-        previous_plan_code: the plan of that one.
+        previous_plan_code: the plan of the previous subscription.
     """
 
     subscription_id: SubscriptionId
@@ -79,7 +79,7 @@ class Subscription:
     previous_plan_code: str | None = None
 
     def covers(self, at: datetime) -> bool:
-        """Whether usage at this instant belongs to the subscription, now that it may have ended."""
+        """Whether usage at this instant belongs to the subscription, given its start and its end if it has ended."""
         if self.state in {SubscriptionState.PENDING, SubscriptionState.CANCELED}:
             return False
         return self.starts_at <= at and (self.ended_at is None or at < self.ended_at)
@@ -96,7 +96,7 @@ class Subscription:
         return local.astimezone(self.first_started_at.tzinfo)
 
     def days_in(self, nominal: Period, timezone: str, *, since: datetime | None = None) -> Period | None:
-        """The days of a full period that are this subscription's, from midnight to midnight; None where there are none.
+        """The days of a full period that belong to this subscription, midnight to midnight; None if there are none.
 
         The one place that says whose a day is: the day of a start is the subscription's whole, and so is the day on
         which it is terminated; the day of a change of plan is its successor's. With `since` only days from then on.
@@ -105,7 +105,7 @@ class Subscription:
         return clip(nominal, start=start_of_day(first, timezone), end=self.base_ends_at)
 
     def usage_part(self, nominal: Period) -> Period | None:
-        """The part of a full period whose usage is this subscription's, None when there is none."""
+        """The part of a full period whose usage belongs to this subscription; None if there is none."""
         lifetime = Period(self.starts_at, max(self.starts_at, self.ended_at or nominal.end))
         return nominal.overlap(lifetime)
 
@@ -133,7 +133,7 @@ def cancel(subscription: Subscription, *, at: datetime) -> Subscription:
 
 
 def terminate(subscription: Subscription, *, at: datetime, timezone: str) -> Subscription:
-    """End an active subscription; the day of termination is billed. A pending change is dropped.
+    """End an active subscription. The day of termination is billed, and a pending change is dropped.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `SUBSCRIPTION_NOT_DUE` before its start.
@@ -142,7 +142,7 @@ def terminate(subscription: Subscription, *, at: datetime, timezone: str) -> Sub
 
 
 def schedule_change(subscription: Subscription, change: PendingChange) -> Subscription:
-    """Promise a change for later.
+    """Schedule a change for later.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `CHANGE_ALREADY_PENDING`; withdraw that one
@@ -155,7 +155,7 @@ def schedule_change(subscription: Subscription, change: PendingChange) -> Subscr
 
 
 def withdraw_change(subscription: Subscription) -> Subscription:
-    """Take a promised change back.
+    """Take a scheduled change back.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `NO_CHANGE_PENDING`.
@@ -168,7 +168,7 @@ def withdraw_change(subscription: Subscription) -> Subscription:
 def apply_change(
     subscription: Subscription, *, new_id: SubscriptionId, at: datetime, timezone: str
 ) -> tuple[Subscription, Subscription | None]:
-    """Carry a due change out, dated when it was promised for: the ended subscription, and the one that follows.
+    """Carry out a due change, dated at its scheduled time: the ended subscription, and the one that follows.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, `NO_CHANGE_PENDING`, or `CHANGE_NOT_DUE`.
@@ -186,7 +186,7 @@ def apply_change(
 def change_now(
     subscription: Subscription, *, new_id: SubscriptionId, plan: Plan, at: datetime, timezone: str
 ) -> tuple[Subscription, Subscription]:
-    """Move to another plan at once: the day of change belongs to the new plan. A pending change is dropped.
+    """Move to another plan at once. The day of the change belongs to the new plan, and a pending change is dropped.
 
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `SUBSCRIPTION_NOT_DUE` before its start.

@@ -1,4 +1,4 @@
-"""What is asked of a subscription, and what a verb did to it and to the money."""
+"""What is asked of a subscription, and the result of a verb for it and for the money."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.rating.shared.limits import MAX_CODE, MAX_NAME, require_code, requ
 
 
 class Reuse(StrEnum):
-    """Which of a customer's subscriptions that have not ended is taken, rather than a further one made."""
+    """Which existing subscription of the customer is used instead of making another one."""
 
     NONE = "none"
     OF_PLAN = "of_plan"
@@ -28,16 +28,17 @@ class NewSubscription:
     """Who subscribes to what.
 
     Attributes:
-        external_customer_id: the customer by the organization's id; created where it is new.
+        external_customer_id: the organization's id of the customer, who is created if new.
         plan_code: the plan.
         plan_version: its version; 0 for the current one.
         external_id: the organization's id for the subscription; empty makes one.
         name: for people.
-        alignment: what its periods follow.
-        starts_at: past, now or later; None for now.
+        alignment: what its billing periods follow.
+        starts_at: when it starts: past or future; None for now.
         ending_at: when it ends by itself; None for never.
-        change_existing: whether one of the customer's with this external id is moved to the plan, rather than refused.
-        reuse: which of the customer's is taken, rather than a further one made.
+        change_existing: whether the customer's subscription with this external id is moved to the plan; otherwise the
+            request is refused.
+        reuse: which existing subscription of the customer is used instead of making another one.
     """
 
     external_customer_id: str
@@ -52,7 +53,7 @@ class NewSubscription:
     reuse: Reuse = Reuse.NONE
 
     def __post_init__(self) -> None:
-        """Refuse texts beyond the limits; InvalidArgumentError names the fields."""
+        """Refuse texts beyond the limits; the InvalidArgumentError names the fields."""
         with inside() as checks:
             checks(require_code, "external_customer_id", self.external_customer_id)
             checks(require_code, "plan_code", self.plan_code)
@@ -64,15 +65,15 @@ class NewSubscription:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChange:
-    """What a verb does, or would do.
+    """What a verb does, or in a preview would do.
 
     Attributes:
-        agreement: the subscription after it.
+        agreement: the subscription afterwards.
         effective_at: when it takes effect.
-        now: the organization's time, for the period the subscription is in.
+        now: the organization's time, which decides the subscription's current period.
         billed: what it invoices and credits at once.
-        previous: the subscription that ended by it; None for none.
-        kind: which way a change of plan goes; None where the plan does not change.
+        previous: the subscription that it ended; None if there is none.
+        kind: the kind of the change of plan; None if the plan does not change.
     """
 
     agreement: Agreement
@@ -85,13 +86,13 @@ class SubscriptionChange:
 
 @dataclass(frozen=True, slots=True)
 class PlanOption:
-    """What moving a subscription to a plan would be.
+    """The effect of moving a subscription to a plan.
 
     Attributes:
         version: the plan's current version.
-        kind: which way it goes.
-        effective_at: when it would take effect by the rule of its kind; None where it is not possible.
-        refusal: why it is not possible now; empty where it is.
+        kind: the kind of the change.
+        effective_at: when it would take effect by the rule of its kind; None if it is not possible.
+        refusal: why it is not possible now; empty if it is.
     """
 
     version: PlanVersion
@@ -102,13 +103,13 @@ class PlanOption:
 
 @dataclass(frozen=True, slots=True)
 class VersionMove:
-    """What moving to another version of its plan does to one subscription.
+    """The effect of a move to another version of its plan on one subscription.
 
     Attributes:
-        external_id: the subscription.
+        external_id: the subscription's external id.
         effective_at: when the new version takes effect.
-        current_amount_cents, new_amount_cents: base price before and after, in minor units.
-        skip_reason: why it is not moved; empty where it is.
+        current_amount_cents, new_amount_cents: the base price before and after, in minor units.
+        skip_reason: why it is not moved; empty if it is.
     """
 
     external_id: str
@@ -120,11 +121,11 @@ class VersionMove:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """What moving subscriptions to another version of their plan does.
+    """The effect of moving subscriptions to another version of their plan.
 
     Attributes:
         to_version: the version to move to.
-        moves: one a subscription.
+        moves: one for each subscription.
     """
 
     to_version: int

@@ -25,7 +25,7 @@ _GIVEN = ("id", "test_mode", "created_at")
 _TEXTS = ("name", "default_currency", "timezone", "invoice_prefix")
 _DAYS = ("invoice_grace_period_days", "net_payment_term_days")
 _SETTINGS = (*_TEXTS, *_DAYS, "duplicate_events", "late_events")
-_DEFAULTS = {each.name: each.default for each in fields(Organization) if each.name in _SETTINGS}
+_DEFAULTS = {field.name: field.default for field in fields(Organization) if field.name in _SETTINGS}
 _DUPLICATES = {
     pb.Organization.DUPLICATE_EVENTS_ACCEPT: DuplicateUsageEvents.ACCEPT,
     pb.Organization.DUPLICATE_EVENTS_REJECT: DuplicateUsageEvents.REJECT,

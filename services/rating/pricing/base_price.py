@@ -17,7 +17,7 @@ from services.rating.pricing.proration import DayShare, day_share
 def base_fee(
     plan: Plan, subscription_id: SubscriptionId, nominal: Period, part: Period | None, timezone: str
 ) -> Fee | None:
-    """The prorated base price of a part of a full period; None when no day is billed or the plan has no price."""
+    """The prorated base price of a part of a full period; None if no day is billed or the plan has no price."""
     if part is None or not plan.base_amount:
         return None
     share = day_share(part, nominal, timezone)

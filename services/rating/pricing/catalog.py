@@ -1,4 +1,4 @@
-"""What the catalog keeps: metrics and plans as versions, taxes and coupons as people know them."""
+"""What the catalog keeps: versions of metrics and plans, and taxes and coupons as people know them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from services.rating.shared.limits import (
     require_text,
 )
 
-# As many as a price sheet distinguishes; a bound so that one event is matched quickly.
+# As many as a price sheet distinguishes; limited so that an event is matched quickly.
 MAX_METRIC_FILTERS = 20
 MAX_FILTER_VALUES = 100
 MAX_FILTER_VALUE = 255
-# The proto's promises on a plan.
+# Limits of a plan, as the proto promises them.
 MAX_PLAN_CHARGES = 100
 MAX_PLAN_ENTITLEMENTS = 200
 MAX_CHARGE_FILTERS = 100
-# Prices of a plan with their filters: each is a fee on each of its invoices, which are read by people.
+# How many prices a plan has, including those of filters: each is a fee on every one of its invoices, which people read.
 MAX_PLAN_PRICES = 1000
 MAX_GROUP_KEYS = 5
-# Ten years of months: beyond it a coupon is for ever.
+# Ten years of months; a coupon that lasts longer may as well last for ever.
 MAX_COUPON_DURATION = 120
 MAX_COUPON_LIMITS = 100
 
@@ -47,7 +47,7 @@ class MetricVersion:
         definition: what is counted, and how.
         name, description: for people.
         created_at: when the metric was created.
-        deleted_at: when it was removed; None while it is there.
+        deleted_at: when it was removed; None if it was not.
     """
 
     metric_id: BillableMetricId
@@ -59,7 +59,7 @@ class MetricVersion:
     deleted_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse texts and filters beyond the limits; InvalidArgumentError names the fields."""
+        """Refuse texts and filters beyond the limits; the InvalidArgumentError names the fields."""
         filters = self.definition.filters
         with inside() as checks:
             checks(require_code, "code", self.definition.code)
@@ -68,10 +68,10 @@ class MetricVersion:
             checks(require_text, "field_name", self.definition.field_name or "", MAX_NAME)
             if len(filters) > MAX_METRIC_FILTERS:
                 checks.refuse("filters", "value_is_invalid", f"are at most {MAX_METRIC_FILTERS}")
-            if len({each.key for each in filters}) != len(filters):
+            if len({metric_filter.key for metric_filter in filters}) != len(filters):
                 checks.refuse("filters", "value_already_exist", "name each property once")
-            for number, each in enumerate(filters[:MAX_METRIC_FILTERS]):
-                checks(_check_filter, f"filters[{number}]", each.key, each.values)
+            for number, metric_filter in enumerate(filters[:MAX_METRIC_FILTERS]):
+                checks(_check_filter, f"filters[{number}]", metric_filter.key, metric_filter.values)
 
 
 def _check_filter(path: str, key: str, values: tuple[str, ...]) -> None:
@@ -91,16 +91,16 @@ class PlanVersion:
 
     Attributes:
         plan_id: identity of the version.
-        plan: what is sold; its taxes are those of the customer's fees in an agreement, and left empty elsewhere.
+        plan: what is sold; in an agreement its taxes are those of the customer's fees, elsewhere they are empty.
         description: for people.
-        tax_codes: the taxes of its fees; empty for the organization's.
+        tax_codes: the taxes of its fees; empty means the organization's.
         bill_usage_in_trial: whether usage during the trial is billed.
         is_current: whether new subscriptions get this version.
         created_at: when the version was made.
         deleted_at: when the plan was withdrawn from sale; None while it is sold.
-        active_subscription_count: active subscriptions to this version when it was read.
-        net_payment_term_days: days after issue until its invoices are due, for customers without a term of their own;
-            None for the organization's.
+        active_subscription_count: how many subscriptions to this version were active when it was read.
+        net_payment_term_days: days from issue until its invoices are due, for customers without a term of their own;
+            None means the organization's.
     """
 
     plan_id: PlanId
@@ -115,7 +115,7 @@ class PlanVersion:
     net_payment_term_days: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse texts and lists beyond the limits; InvalidArgumentError names the fields."""
+        """Refuse texts and lists beyond the limits; the InvalidArgumentError names the fields."""
         with inside() as checks:
             checks(require_code, "code", self.plan.code)
             checks(require_name, "name", self.plan.name)
@@ -126,7 +126,7 @@ class PlanVersion:
 
     @property
     def base_amount_cents(self) -> int:
-        """Base price of a full period in minor units."""
+        """The base price of a full period in minor units."""
         return self.plan.currency.to_minor(self.plan.base_amount)
 
 
@@ -138,7 +138,7 @@ class CatalogTax:
         tax_id: its identity.
         tax: code, rate and name.
         description: for people.
-        applied_to_organization: whether it holds for every fee that names no taxes of its own.
+        applied_to_organization: whether it applies to every fee that names no taxes of its own.
         created_at: when it was created.
     """
 
@@ -149,7 +149,7 @@ class CatalogTax:
     applied_to_organization: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse texts beyond the limits; InvalidArgumentError names the fields."""
+        """Refuse texts beyond the limits; the InvalidArgumentError names the fields."""
         with inside() as checks:
             checks(require_code, "code", self.tax.code)
             checks(require_text, "name", self.tax.name, MAX_NAME)
@@ -163,13 +163,13 @@ class Coupon:
     Attributes:
         coupon_id: its identity.
         name: on the invoice.
-        terms: what it takes off whoever gets it.
+        terms: what it takes off the invoices of a customer who is given it.
         currency: of a fixed amount; empty for a percentage.
-        expires_at: when it stops; None for never.
+        expires_at: when it stops reducing invoices; None for never.
         created_at: when it was created.
         description: for people.
         is_reusable: whether a customer who had it may be given it again.
-        deleted_at: when it was withdrawn, so that nobody is given it any more; None while it is given.
+        deleted_at: when it was withdrawn, so that no customer can be given it any more; None if it was not.
     """
 
     coupon_id: str
@@ -183,7 +183,7 @@ class Coupon:
     deleted_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a duration without end or beyond the limits; InvalidArgumentError names the fields."""
+        """Refuse a duration without end or beyond the limits; the InvalidArgumentError names the fields."""
         duration = self.terms.invoices_left
         with inside() as checks:
             checks(require_code, "code", self.terms.code)
@@ -198,16 +198,16 @@ class Coupon:
 
 @dataclass(frozen=True, slots=True)
 class AppliedCoupon:
-    """A coupon in a customer's hand.
+    """A coupon that a customer holds.
 
     Attributes:
         applied_coupon_id: its identity.
-        coupon: the coupon, with what was agreed and is left for this customer in its terms.
-        customer_id: who has it.
-        external_customer_id: the same by the organization's id.
-        created_at: when it was given.
-        terminated_at: when it was taken away or used up; None while it reduces.
-        frequency_duration: invoices that a recurring coupon was given for; None for the others.
+        coupon: the coupon; its terms say what was agreed with this customer and what is left.
+        customer_id: the customer who holds it.
+        external_customer_id: the same customer by the organization's id.
+        created_at: when the customer was given it.
+        terminated_at: when it was taken away or used up; None while it reduces invoices.
+        frequency_duration: how many invoices a recurring coupon was given for; None for other coupons.
     """
 
     applied_coupon_id: str

@@ -1,4 +1,4 @@
-"""Which price and which group a usage event belongs to within a charge."""
+"""The price and the group to which a usage event belongs within a charge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.rating.pricing.charges import ChargeModel
 from services.rating.pricing.metric import property_text
 
 Group = tuple[tuple[str, str], ...]
-# Accepted values by property.
+# The accepted values of each property.
 Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -21,7 +21,8 @@ class ChargeFilter:
 
     Attributes:
         key: stable name within the charge, never empty.
-        conditions: property and its accepted values; every condition must hold. No values accept any value.
+        conditions: properties with their accepted values; every condition must hold. Without values, any value is
+            accepted.
         model: the price.
         description: what an invoice calls it.
     """
@@ -48,16 +49,16 @@ class ChargeFilter:
 
     @property
     def specificity(self) -> tuple[int, int]:
-        """More conditions are more specific; of as many, those that name their values."""
+        """More conditions are more specific; among as many, those that name their values."""
         return len(self.conditions), sum(bool(accepted) for _, accepted in self.conditions)
 
 
 class Bucket(NamedTuple):
-    """Where within a charge usage is counted; each bucket becomes one fee.
+    """The part of a charge in which usage is counted; each bucket becomes one fee.
 
     Attributes:
-        filter_key: the filter that matched, empty for the charge's own price.
-        group: the group keys with this event's values, empty text for a value it lacks.
+        filter_key: the filter that matched; empty for the charge's own price.
+        group: the group keys with the event's values; empty text for a property it lacks.
     """
 
     filter_key: str = ""
@@ -65,9 +66,9 @@ class Bucket(NamedTuple):
 
 
 def most_specific(filters: Sequence[ChargeFilter], properties: Mapping[str, object]) -> ChargeFilter | None:
-    """The most specific filter that matches, of equals the first; None leaves the charge's own price."""
-    matching = [each for each in filters if each.matches(properties)]
-    return max(matching, key=lambda each: each.specificity, default=None)
+    """The most specific filter that matches, the first of equals; None if only the charge's own price applies."""
+    matching = [charge_filter for charge_filter in filters if charge_filter.matches(properties)]
+    return max(matching, key=lambda charge_filter: charge_filter.specificity, default=None)
 
 
 def bucket_of(filters: Sequence[ChargeFilter], group_keys: Sequence[str], properties: Mapping[str, object]) -> Bucket:

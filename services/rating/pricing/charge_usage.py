@@ -1,7 +1,7 @@
 """The state a store keeps for one bucket of a charge in one period, and the usage it is priced on.
 
-What is kept follows from the charge: the metric's aggregate (by day when the charge is prorated), the transactions of a
-percentage with an allowance or bounds, and the amounts events carry for a dynamic price.
+The charge decides what is kept: the metric's aggregate (by day if the charge is prorated), the transactions of a
+percentage with an allowance or bounds, and the events' own amounts for a dynamic price.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from services.rating.pricing.proration import DayShare, day_share
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time a usage is priced for.
+    """The time for which usage is priced.
 
     Attributes:
-        period: what is billed, cut at the subscription's start and end.
-        nominal: the full period it lies in; shares are taken of it.
+        period: the billed span, cut at the subscription's start and end.
+        nominal: the full period around it, of which shares are taken.
         timezone: IANA name of the customer's zone.
-        days: the days of the full period that are the subscription's; None where there are none.
+        days: the days of the full period that belong to the subscription; None if there are none.
     """
 
     period: Period
@@ -46,7 +46,7 @@ class ChargeUsage:
 
     Attributes:
         aggregate: the metric's aggregate.
-        transactions: kept for percentages that need them, else None.
+        transactions: the transactions of a percentage that needs them, otherwise None.
         precise_amount: sum of the amounts the events carry, in major currency units.
     """
 
@@ -65,7 +65,7 @@ class ChargeUsage:
         return cls(aggregate)
 
     def usage(self, metric: BillableMetric, window: Window) -> Usage:
-        """What the charge is priced on over a window."""
+        """The usage on which the charge is priced over a window."""
         aggregate, steps = self.aggregate, None
         units = aggregate.units
         if isinstance(aggregate, WeightedSum):

@@ -16,10 +16,10 @@ from services.rating.pricing.rate import shortfall
 def commitment_fee(
     plan: Plan, subscription_id: SubscriptionId, period: Period, nominal: Period, fees: Iterable[Fee], timezone: str
 ) -> Fee | None:
-    """What the fees of a period lack to the plan's commitment, prorated by days; None when nothing.
+    """What the fees of a period lack to reach the plan's commitment, prorated by days; None if they lack nothing.
 
-    `fees` are all fees that belong to the period, before coupons and taxes: its base price, also when that
-    was billed in advance, its charges and their true-ups.
+    `fees` are all fees that belong to the period, before coupons and taxes: its base price, even if that was billed in
+    advance, its charges and their true-ups.
     """
     if not plan.minimum_commitment_amount:
         return None

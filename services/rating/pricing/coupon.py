@@ -1,4 +1,4 @@
-"""Coupons: what they take off an invoice, and how that spreads over its fees."""
+"""Coupons: what they take off an invoice, and how that amount spreads over its fees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SMALLEST_SHARE = Decimal("1e-12")
 
 
 class CouponFrequency(StrEnum):
-    """How long an applied coupon lasts: until its amount is used, for so many invoices, or for good."""
+    """How long an applied coupon lasts: until its amount is used up, for a number of invoices, or for ever."""
 
     ONCE = "once"
     RECURRING = "recurring"
@@ -25,18 +25,18 @@ class CouponFrequency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CouponTerms:
-    """A coupon in a customer's hands: fixed or a percentage, never both.
+    """The terms of a coupon: a fixed amount or a percentage, never both.
 
     Attributes:
         code: the coupon's name.
         frequency: how long it lasts.
-        amount_cents: the fixed amount: in all for `once`, an invoice for the others; None for a percentage.
-        rate_percent: the percentage, above 0 to 100; None for a fixed amount.
+        amount_cents: the fixed amount: in total for `once`, for each invoice otherwise; None for a percentage.
+        rate_percent: the percentage, above 0 and at most 100; None for a fixed amount.
         used_amount_cents: what a fixed `once` coupon has already taken off.
         invoices_left: how many invoices a `recurring` coupon still covers.
-        plan_codes: plans whose fees it is limited to; empty for all.
-        metric_codes: billable metrics whose fees it is limited to; empty for all.
-        is_used_up: nothing is left of it.
+        plan_codes: the plans to whose fees it is limited; empty for no limit.
+        metric_codes: the billable metrics to whose fees it is limited; empty for no limit.
+        is_used_up: whether nothing is left of it.
     """
 
     code: str
@@ -50,7 +50,7 @@ class CouponTerms:
     is_used_up: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a coupon without a value or with two; InvalidArgumentError names the field."""
+        """Refuse a coupon without a value or with two; the InvalidArgumentError names the field."""
         if (self.amount_cents is None) == (self.rate_percent is None):
             raise InvalidArgumentError.of_field("amount_cents", "value_is_invalid", "is given, or rate_percent is")
         if self.amount_cents is not None and self.amount_cents <= 0:
@@ -61,13 +61,13 @@ class CouponTerms:
             raise InvalidArgumentError.of_field("invoices_left", "value_is_mandatory", "says for how many invoices")
 
     def covers(self, fee: Fee) -> bool:
-        """Whether the coupon's limits let it take something off this fee."""
+        """Whether the coupon's limits allow it to reduce this fee."""
         if self.metric_codes:
             return fee.metric_code in self.metric_codes
         return not self.plan_codes or fee.plan_code in self.plan_codes
 
     def amount_off(self, base_amount: Decimal, currency: Currency) -> int:
-        """Minor units taken off a base in major units; never more than the base."""
+        """The minor units that it takes off a base in major units: never more than the base."""
         if self.is_used_up or base_amount <= 0:
             return 0
         if self.rate_percent is not None:
@@ -87,8 +87,7 @@ class CouponTerms:
             raise FailedPreconditionError("COUPON_USED_UP", f"coupon {self.code!r} is used up", code=self.code)
         used_amount_cents = self.used_amount_cents + amount_cents
         if self.frequency is CouponFrequency.ONCE:
-            # A percentage that applies once is gone after one invoice, a fixed amount when all of it is
-            # spent.
+            # A percentage that applies once is used up by one invoice, a fixed amount when all of it is spent.
             is_used_up = self.amount_cents is None or used_amount_cents >= self.amount_cents
             return replace(self, used_amount_cents=used_amount_cents, is_used_up=is_used_up)
         if self.frequency is CouponFrequency.RECURRING:
@@ -98,15 +97,15 @@ class CouponTerms:
 
     @property
     def is_spent(self) -> bool:
-        """Whether invoices have used all of it, rather than somebody taken it away."""
+        """Whether invoices have used all of it; False if it was taken away instead."""
         if self.frequency is CouponFrequency.ONCE:
             return self.used_amount_cents > 0 and self.used_amount_cents >= (self.amount_cents or 0)
         return self.frequency is CouponFrequency.RECURRING and (self.invoices_left or 0) <= 0
 
     def give_back(self, amount_cents: int) -> CouponTerms:
-        """The coupon after an invoice that had this much taken off was voided: the reverse of `use`.
+        """The coupon after an invoice from which it took this amount was voided: the reverse of `use`.
 
-        One that was used up reduces again; one that somebody took away stays taken away.
+        A coupon that was used up reduces invoices again; one that was taken away stays taken away.
         """
         left = None if self.invoices_left is None else self.invoices_left + 1
         return replace(
@@ -124,7 +123,7 @@ class CouponCredit:
     Attributes:
         coupon: its terms before it was used.
         amount_cents: what it took off, in minor units.
-        applied_coupon_id: the coupon in the customer's hand; empty where only the arithmetic matters.
+        applied_coupon_id: the applied coupon; empty if only the arithmetic matters.
     """
 
     coupon: CouponTerms
@@ -134,11 +133,11 @@ class CouponCredit:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """All coupons of an invoice.
+    """The effect of all coupons of an invoice.
 
     Attributes:
-        credits: what each took off, in the order applied.
-        by_fee: exact amount taken off each fee, in major units, in the order of the fees; sums to the
+        credits: what each coupon took off, in the order in which they applied.
+        by_fee: the exact amount taken off each fee, in major units, in the order of the fees; their sum is that of the
             credits.
     """
 
@@ -147,7 +146,7 @@ class Discount:
 
 
 def apply_coupons(fees: Sequence[Fee], coupons: Sequence[CouponTerms], currency: Currency) -> Discount:
-    """Take coupons off fees, each off what the one before left: limited to metrics first, then to plans."""
+    """Take coupons off fees, one after the other: first those limited to metrics, then those limited to plans."""
     left = _net_amounts(fees, currency)
     taken = [ZERO] * len(fees)
     applied = []
@@ -162,7 +161,7 @@ def apply_coupons(fees: Sequence[Fee], coupons: Sequence[CouponTerms], currency:
 
 
 def _net_amounts(fees: Sequence[Fee], currency: Currency) -> list[Decimal]:
-    """What of each fee is left after adjustments below zero, set against the fees with the same taxes."""
+    """What is left of each fee after adjustments below zero were set against the fees with the same taxes."""
     amounts = [currency.to_major(fee.amount_cents) for fee in fees]
     net = list(amounts)
     for taxes in {fee.taxes for fee, amount in zip(fees, amounts, strict=True) if amount < 0}:
@@ -175,7 +174,7 @@ def _net_amounts(fees: Sequence[Fee], currency: Currency) -> list[Decimal]:
 
 
 def spread(amount: Decimal, bases: Sequence[Decimal]) -> tuple[Decimal, ...]:
-    """Divide an amount in proportion to bases, none below zero, so that the shares sum to it exactly."""
+    """Divide an amount in proportion to bases, none of them below zero, so that the shares sum to it exactly."""
     total = sum(bases, ZERO)
     if not total:
         return (ZERO,) * len(bases)
@@ -189,7 +188,7 @@ def spread(amount: Decimal, bases: Sequence[Decimal]) -> tuple[Decimal, ...]:
 
 
 def _breadth(coupon: CouponTerms) -> int:
-    """Narrow coupons go first, so that a broad one does not use up what only they could reduce."""
+    """Narrow coupons go first, so that a broad one does not use up fees that only they could have reduced."""
     if coupon.metric_codes:
         return 0
     return 1 if coupon.plan_codes else 2

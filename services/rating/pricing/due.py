@@ -12,13 +12,12 @@ from services.rating.pricing.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The full periods that one billing run invoices; each is still to be cut to the subscription's life.
+    """The full periods that one billing run invoices, before they are cut to the subscription's life.
 
     Attributes:
-        base_period: the period whose base price is due: the one that begins when it is billed in advance,
-            else the one that has ended; None on the monthly runs within a longer period.
-        closed_period: the plan's own period that has ended, on which a minimum commitment is due; None
-            likewise.
+        base_period: the period whose base price is due: the beginning one if it is billed in advance, otherwise the
+            ended one; None for the monthly runs within a longer period.
+        closed_period: the plan's own period that has ended, whose minimum commitment is due; None for the monthly runs.
     """
 
     base_period: Period | None
@@ -26,7 +25,7 @@ class Due:
 
 
 def due_at(plan: Plan, cadence: Cadence, at: datetime) -> Due:
-    """What the billing run at or after the latest boundary before `at` invoices, in the plan's cadence."""
+    """What is invoiced by the billing run at the latest boundary before `at`, in the plan's cadence."""
     current = period_containing(cadence, at)
     usage_current = period_containing(plan.charge_cadence(cadence), at)
     if usage_current.start != current.start:

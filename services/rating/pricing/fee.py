@@ -13,13 +13,13 @@ from services.kernel.period import Period
 from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.tax import Tax
 
-# Ten billion thousands in major units: more than anybody is billed, and ten thousand such still sum within 64 bits.
-# Usage that would come to more is a mistake of the sender's; the period waits until it is corrected.
+# Ten billion thousands in major units: more than anybody is billed, and ten thousand such amounts still sum up within
+# 64 bits. Usage that would come to more is a mistake of the sender; the period waits until it is corrected.
 MAX_AMOUNT_CENTS = 10**15
 
 
 def require_amount_within(amount_cents: int) -> int:
-    """The amount, in minor units, unless it is beyond what can be billed.
+    """The amount, in minor units, unless it exceeds what can be billed.
 
     Raises:
         FailedPreconditionError: `AMOUNT_TOO_LARGE`.
@@ -50,22 +50,21 @@ class Fee:
         kind: what it is for.
         period: the span it pays for.
         precise_amount: exact amount in major currency units, the sum of the lines.
-        amount_cents: the same rounded once, half away from zero, in minor units; below zero only for an
-            adjustment.
+        amount_cents: the same, rounded once, half away from zero, in minor units; below zero only for an adjustment.
         units: what was priced.
         event_count: usage events behind it.
         lines: how the amount came about.
         description: what an invoice calls it.
-        subscription_id: whose fee it is; None for an add-on without subscription.
+        subscription_id: the subscription whose fee it is; None for an add-on without subscription.
         plan_code: the plan it was priced under.
         charge_id: the charge, for charge, true-up and adjustment fees.
         metric_code: the charge's billable metric.
         filter_key: the charge filter that matched, empty for the charge's default price.
         group: values of the charge's group keys.
-        taxes: what it is taxed with.
-        full_period_amount: price of the full period before proration, for subscription fees; a credit for
-            unused days is computed from it.
-        adjusts: the kind of fee that an adjustment corrects, None for all others.
+        taxes: the taxes that apply to it.
+        full_period_amount: price of the full period before proration, for subscription fees; a credit for unused days
+            is computed from it.
+        adjusts: the kind of fee that an adjustment corrects; None for other fees.
     """
 
     kind: FeeKind
@@ -88,7 +87,7 @@ class Fee:
 
     @classmethod
     def of(cls, kind: FeeKind, period: Period, priced: Priced, currency: Currency, *, event_count: int = 0) -> Fee:
-        """The fee of a price, rounded here and nowhere else; `dataclasses.replace` adds what it is about.
+        """The fee of a price, rounded here and nowhere else; add the other fields with `dataclasses.replace`.
 
         Raises:
             FailedPreconditionError: `AMOUNT_TOO_LARGE`.
@@ -98,12 +97,12 @@ class Fee:
 
     @property
     def item_code(self) -> str:
-        """The organization's code of a one-off item; empty for all others."""
+        """The organization's code of a one-off item; empty for other fees."""
         return self.filter_key.partition(":")[2] if self.kind is FeeKind.ADD_ON else ""
 
     @property
     def subject(self) -> tuple[str, ...]:
-        """What the fee is for: the same when its period is rated again, and for adjustments of it."""
+        """What the fee is for: equal for the same fee of a period that is rated again, and for adjustments of it."""
         kind = self.kind if self.adjusts is None else self.adjusts
         span = (self.period.start.isoformat(), self.period.end.isoformat())
         group = tuple(text for pair in self.group for text in pair)

@@ -13,10 +13,10 @@ from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO, decimal_or_none, is_within_limits, plain
 
-# The property that tells whether a unique value joins or leaves, and the word that says it leaves.
+# The property that says whether a unique value joins or leaves, and the word for leaving.
 OPERATION_PROPERTY = "operation_type"
 OPERATION_REMOVE = "remove"
-# Units are kept to 38 digits; a precision beyond that on either side of the point has nothing to round.
+# Units are kept to 38 digits; with a higher precision on either side of the point there is nothing to round.
 MAX_ROUNDING_PRECISION = 38
 _ONE = Decimal(1)
 
@@ -32,7 +32,7 @@ class Aggregation(StrEnum):
     WEIGHTED_SUM = "weighted_sum"
 
 
-# A running value can be carried into the next period only where it means something there.
+# Only with these does a running value mean anything in the next period.
 RECURRING_AGGREGATIONS = frozenset({Aggregation.SUM, Aggregation.UNIQUE_COUNT, Aggregation.WEIGHTED_SUM})
 
 
@@ -64,7 +64,7 @@ class Rounding:
     precision: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a precision that no kept number has."""
+        """Refuse a precision beyond the digits of any number that is kept."""
         if abs(self.precision) > MAX_ROUNDING_PRECISION:
             raise InvalidArgumentError.of_field(
                 "rounding_precision",
@@ -92,14 +92,14 @@ class MetricFilter:
 
 
 class Measurement(NamedTuple):
-    """What one usage event says about one metric.
+    """The measurement of one usage event by one metric.
 
     Attributes:
         event_id: identity of the event within its organization; breaks ties of time.
         at: instant of the event, aware, in UTC.
         number: the measured number; 1 for a count, 0 for a unique value.
         text: the unique value; empty for other aggregations.
-        is_removal: the unique value leaves rather than joins.
+        is_removal: whether the unique value leaves; otherwise it joins.
         precise_amount: the price the event itself carries for a dynamic charge, in major currency units.
     """
 
@@ -120,9 +120,9 @@ class BillableMetric:
         aggregation: how measurements become units.
         field_name: the measured property; None only for a count.
         filters: properties by which charges may differ.
-        group_by: properties that split usage into one fee a group, unless a charge says otherwise.
+        group_by: properties that split usage into groups with a fee each, unless a charge says otherwise.
         rounding: applied to the aggregate, not to single events; None keeps the exact units.
-        recurring: the running value is carried into the next period instead of starting from zero.
+        recurring: whether the running value is carried into the next period instead of starting from zero.
     """
 
     code: str
@@ -134,7 +134,7 @@ class BillableMetric:
     recurring: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a metric that could never be measured; InvalidArgumentError names the fields."""
+        """Refuse a metric that could never be measured; the InvalidArgumentError names the fields."""
         with inside() as checks:
             if not self.code:
                 checks.refuse("code", "value_is_mandatory", "names the metric")
@@ -165,12 +165,12 @@ class BillableMetric:
         return Measurement(event_id, at, _number(name, properties), precise_amount=precise_amount)
 
     def round_units(self, units: Decimal) -> Decimal:
-        """The units as charges see them."""
+        """The units as charges see them, after rounding."""
         return units if self.rounding is None else self.rounding.apply(units)
 
 
 def property_text(value: object) -> str | None:
-    """A property as text, so that 1 and "1" are the same value; None when it is absent or not a scalar."""
+    """A property as text, so that 1 and "1" are the same value; None if it is absent or not a scalar."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -183,7 +183,7 @@ def property_text(value: object) -> str | None:
 
 
 def _number(name: str, properties: Mapping[str, object]) -> Decimal:
-    """The numeric property of an event; floats never get here, so anything else is not a number."""
+    """The numeric property of an event. Floats never get here, so any other type is not a number."""
     value = properties.get(name)
     if value is None:
         raise InvalidArgumentError("PROPERTY_MISSING", f"the event has no property {name!r}", property=name)

@@ -1,4 +1,4 @@
-"""Plans: what is sold. A base price each period, charges on usage, and the features that come with them."""
+"""Plans: what is sold. A base price for each period, charges on usage, and the features that come with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.rating.pricing.charges.checks import require_amount
 from services.rating.pricing.metric import Aggregation, BillableMetric
 from services.rating.pricing.tax import Tax
 
-# Two years; a longer trial is a free plan.
+# Two years: a longer trial is a free plan.
 MAX_TRIAL_DAYS = 731
 
 
@@ -37,12 +37,13 @@ class Charge:
         metric_code: the metric it prices.
         model: the price of usage that no filter matches.
         filters: prices of usage with certain properties.
-        group_by: properties that split it into one fee a group; None takes the metric's.
-        minimum_amount: the least a full period costs, in major currency units; the rest is a true-up fee.
-        prorated: each change of a recurring sum counts by the days it is held.
-        in_advance: each event is billed as it comes, by what it adds to the period's amount.
+        group_by: properties that split it into groups with a fee each; None means the metric's.
+        minimum_amount: the least that a full period costs, in major currency units; what is missing becomes a true-up
+            fee.
+        prorated: whether each change of a recurring sum counts by the days for which it is held.
+        in_advance: whether each event is billed as it comes, by what it adds to the period's amount.
         description: what an invoice calls it.
-        taxes: taxes of its own; empty takes the plan's.
+        taxes: taxes of its own; empty means the plan's.
         code: the organization's own name for it within the plan.
         tax_codes: codes of its own taxes; in an agreement they are resolved to `taxes`.
         metric_id: Farebox id of the metric.
@@ -63,10 +64,10 @@ class Charge:
     metric_id: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a minimum below zero, filters of one name, and a prorated price that cannot be."""
+        """Refuse a minimum below zero, two filters with one name, and a model that cannot be prorated."""
         with inside() as checks:
             checks(require_amount, "minimum_amount", self.minimum_amount)
-            if len({each.key for each in self.filters}) != len(self.filters):
+            if len({charge_filter.key for charge_filter in self.filters}) != len(self.filters):
                 checks.refuse("filters", "value_already_exist", "has two filters of one key")
             if self.prorated and not all(isinstance(model, Standard | Graduated) for model in self.models):
                 checks.refuse("prorated", "value_is_invalid", "is possible for standard and graduated charges")
@@ -78,23 +79,25 @@ class Charge:
     @property
     def models(self) -> tuple[ChargeModel, ...]:
         """The charge's own price and those of its filters."""
-        return (self.model, *(each.model for each in self.filters))
+        return (self.model, *(charge_filter.model for charge_filter in self.filters))
 
     def model_for(self, filter_key: str) -> ChargeModel:
-        """The price under a filter, or the charge's own for the empty key."""
-        return next((each.model for each in self.filters if each.key == filter_key), self.model)
+        """The price under a filter; for the empty key, the charge's own."""
+        return next(
+            (charge_filter.model for charge_filter in self.filters if charge_filter.key == filter_key), self.model
+        )
 
     def group_keys(self, metric: BillableMetric) -> tuple[str, ...]:
         """The properties that split this charge's usage into groups."""
         return metric.group_by if self.group_by is None else self.group_by
 
     def check_metric(self, metric: BillableMetric) -> None:
-        """Refuse a price that the metric cannot feed; InvalidArgumentError names the fields."""
-        declared = {each.key: set(each.values) for each in metric.filters}
+        """Refuse a price for which the metric is not suitable; the InvalidArgumentError names the fields."""
+        declared = {metric_filter.key: set(metric_filter.values) for metric_filter in metric.filters}
         by_event = {model_name(model) for model in self.models if isinstance(model, Percentage | Dynamic)}
         with inside() as checks:
-            for number, each in enumerate(self.filters):
-                for name, values in each.conditions:
+            for number, charge_filter in enumerate(self.filters):
+                for name, values in charge_filter.conditions:
                     if name not in declared or not declared[name].issuperset(values):
                         checks.refuse(
                             f"filters[{number}].values",
@@ -117,7 +120,7 @@ class PlanEntitlement:
             configuration.
         is_soft: whether a limit may be exceeded, and the overage reported.
         reset: when the used part of a limit returns to zero.
-        metric_code: the metric whose units count against a limit; empty for the others.
+        metric_code: the metric whose units count against a limit; otherwise empty.
     """
 
     feature_code: str
@@ -137,13 +140,13 @@ class Plan:
         currency: what it is priced in.
         interval: length of its billing period.
         base_amount: price of a full period without usage.
-        in_advance: the base price is billed as a period begins, not as it ends. Usage is billed afterwards.
+        in_advance: whether the base price is billed when a period begins, not when it ends. Usage is billed afterwards.
         charges: prices on usage.
-        bill_charges_monthly: usage of a longer period is billed each month.
-        trial_days: days from a customer's first start without base price.
-        minimum_commitment_amount: the least a full period costs with everything in it; zero for none.
+        bill_charges_monthly: whether usage of a longer period is billed each month.
+        trial_days: how many days from a customer's first start have no base price.
+        minimum_commitment_amount: the least that a full period costs with everything in it; zero for no commitment.
         entitlements: features that come with it.
-        taxes: taxes of its fees; empty takes the customer's.
+        taxes: taxes of its fees; empty means the customer's.
         name: what an invoice calls it.
     """
 
@@ -162,7 +165,7 @@ class Plan:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a plan that could not be billed; InvalidArgumentError names the fields."""
+        """Refuse a plan that could not be billed; the InvalidArgumentError names the fields."""
         with inside() as checks:
             if not self.code:
                 checks.refuse("code", "value_is_mandatory", "names the plan")
@@ -170,14 +173,14 @@ class Plan:
             checks(require_amount, "minimum_commitment_amount", self.minimum_commitment_amount)
             if not 0 <= self.trial_days <= MAX_TRIAL_DAYS:
                 checks.refuse("trial_days", "value_is_out_of_range", f"is 0 to {MAX_TRIAL_DAYS}")
-            if len({each.feature_code for each in self.entitlements}) != len(self.entitlements):
+            if len({entitlement.feature_code for entitlement in self.entitlements}) != len(self.entitlements):
                 checks.refuse("entitlements", "value_already_exist", "name each feature once")
             if self.bill_charges_monthly and self.interval.unit is not CadenceUnit.MONTH:
                 checks.refuse("bill_charges_monthly", "value_is_invalid", "needs an interval of whole months")
 
     @property
     def yearly_amount(self) -> Decimal:
-        """The base price of a year: what decides between an upgrade and a downgrade."""
+        """The base price of a year, which decides whether a change of plan is an upgrade or a downgrade."""
         return self.base_amount * self.interval.periods_per_year
 
     def charge_cadence(self, cadence: Cadence) -> Cadence:
@@ -199,21 +202,21 @@ def next_version(sold: Plan, revised: Plan) -> Plan:
 
 
 def with_codes(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
-    """The charges, each with a code: one that has none is called as its metric, and numbered where that is taken."""
+    """The charges, each with a code: a charge without one is named after its metric, with a number if that is taken."""
     taken = {charge.code for charge in charges if charge.code}
     named = []
     for charge in charges:
         code = charge.code
         if not code:
             numbered = (f"{charge.metric_code}_{number}" for number in count(2))
-            code = next(each for each in chain((charge.metric_code,), numbered) if each not in taken)
+            code = next(candidate for candidate in chain((charge.metric_code,), numbered) if candidate not in taken)
             taken.add(code)
         named.append(replace(charge, code=code))
     return tuple(named)
 
 
 def with_known_charges(revised: Plan, known: Plan) -> Plan:
-    """The revised plan, in which the charges that the known plan has by code keep their identity."""
+    """The revised plan; charges that the known plan has under the same code keep their identity."""
     ids = {charge.code: charge.charge_id for charge in known.charges}
     charges = (replace(charge, charge_id=ids.get(charge.code, charge.charge_id)) for charge in revised.charges)
     return replace(revised, charges=tuple(charges))

@@ -1,7 +1,7 @@
 """Proration: the share of a price by days of the customer's calendar.
 
-A share is a run of days within a full period, and its amount is the difference between the amounts due up to
-its last and up to its first day. So adjacent shares always add up to the whole, to the last decimal.
+A share is a run of days within a full period. Its amount is the difference between the amounts due before its first day
+and up to its last. So adjacent shares always add up to the whole, to the last decimal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from services.kernel.cadence import local_date
 from services.kernel.period import Period
 
-# Prices have at most twelve decimals; a prorated amount keeps as many.
+# Prices have at most twelve decimals; a prorated amount keeps this many.
 _SMALLEST_AMOUNT = Decimal("1e-12")
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -44,7 +44,7 @@ class DayShare:
         return self.days == self.days_in_period
 
     def of(self, amount: Decimal) -> Decimal:
-        """This share of an amount for the full period; exact for the whole, else to twelve decimals."""
+        """This share of a full period's amount; exact for the whole, otherwise to twelve decimals."""
         if self.is_whole:
             return amount
         return self._due_before(self.end_day, amount) - self._due_before(self.first_day, amount)
@@ -54,10 +54,10 @@ class DayShare:
 
 
 def day_share(part: Period | None, nominal: Period, timezone: str) -> DayShare:
-    """The days that a part of a nominal period touches; a day begun counts whole, no part is no days.
+    """The days that a part of a nominal period touches; a day that has begun counts in full, no part means no days.
 
-    A cut that two parts share must lie at a local midnight (`start_of_day`, `start_of_next_day`), otherwise
-    both count its day.
+    A cut between two parts must lie at a local midnight (`start_of_day`, `start_of_next_day`); otherwise both parts
+    count its day.
     """
     origin = local_date(nominal.start, timezone)
     days_in_period = (_end_date(nominal, timezone) - origin).days
@@ -68,5 +68,5 @@ def day_share(part: Period | None, nominal: Period, timezone: str) -> DayShare:
 
 
 def _end_date(period: Period, timezone: str) -> date:
-    """The first local date that the period does not touch."""
+    """The first local date after the period."""
     return local_date(period.end - _INSTANT, timezone) + _DAY

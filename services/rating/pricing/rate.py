@@ -15,19 +15,19 @@ from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.plan import Charge
 
-# A fee of the whole charge, such as a true-up, is for no filter and no group.
+# A fee for the whole charge, such as a true-up, has no filter and no group.
 _WHOLE = Bucket()
 
 
 @dataclass(frozen=True, slots=True)
 class RatedFor:
-    """Whom and what a charge is rated for.
+    """For whom, and for which time, a charge is rated.
 
     Attributes:
         subscription_id: the subscription.
         plan_code: its plan.
         currency: the plan's.
-        window: the period billed.
+        window: the billed period.
     """
 
     subscription_id: SubscriptionId
@@ -39,9 +39,9 @@ class RatedFor:
 def rate_charge(
     charge: Charge, metric: BillableMetric, usages: Mapping[Bucket, ChargeUsage], rated_for: RatedFor
 ) -> tuple[Fee, ...]:
-    """The fees of a charge: one for each filter and group, and a true-up where they stay below the minimum.
+    """The fees of a charge: one for each filter and group, and a true-up if they stay below the minimum.
 
-    The charge's own price and every filter have a fee even without usage, since some prices cost at zero
+    The charge's own price and every filter have a fee even without usage, since some prices are above zero at zero
     units.
     """
     buckets = _buckets(charge, usages)
@@ -51,7 +51,7 @@ def rate_charge(
 
 
 def true_up_fee(charge: Charge, fees: Iterable[Fee], rated_for: RatedFor) -> Fee | None:
-    """What is missing to the charge's minimum, prorated by days; None when nothing is."""
+    """What the fees lack to reach the charge's minimum, prorated by days; None if they lack nothing."""
     window, currency = rated_for.window, rated_for.currency
     if not charge.minimum_amount:
         return None
@@ -63,7 +63,7 @@ def true_up_fee(charge: Charge, fees: Iterable[Fee], rated_for: RatedFor) -> Fee
 
 
 def shortfall(description: str, least_amount: Decimal, fees: Iterable[Fee], currency: Currency) -> Priced | None:
-    """What fees lack to a least amount, both rounded first so that they add up to it; None when nothing."""
+    """What fees lack to reach a least amount, both rounded first so that they add up; None if they lack nothing."""
     least = currency.to_major(currency.to_minor(least_amount))
     billed = currency.to_major(sum(fee.amount_cents for fee in fees))
     if billed >= least:
@@ -76,9 +76,9 @@ def shortfall(description: str, least_amount: Decimal, fees: Iterable[Fee], curr
 
 
 def _buckets(charge: Charge, usages: Mapping[Bucket, ChargeUsage]) -> list[Bucket]:
-    """Filters in the order of the charge, its own price last, groups by name."""
+    """The buckets of a charge: its filters in their order, then its own price, with groups sorted by name."""
     buckets = []
-    for filter_key in (*(each.key for each in charge.filters), ""):
+    for filter_key in (*(charge_filter.key for charge_filter in charge.filters), ""):
         groups = sorted(bucket for bucket in usages if bucket.filter_key == filter_key)
         buckets += groups or [Bucket(filter_key)]
     return buckets
@@ -98,7 +98,7 @@ def _rate_bucket(
 
 
 def _about(fee: Fee, charge: Charge, rated_for: RatedFor, bucket: Bucket = _WHOLE) -> Fee:
-    """The fee with whose and what it is."""
+    """The fee, with the subscription, plan, charge and bucket that it is for."""
     return replace(
         fee,
         subscription_id=rated_for.subscription_id,

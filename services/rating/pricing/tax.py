@@ -1,4 +1,4 @@
-"""Taxes: which apply to a fee, and what they come to."""
+"""Taxes: which taxes apply to a fee, and what they come to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tax:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a rate that takes more than there is."""
+        """Refuse a rate below zero or above 100 percent."""
         if not 0 <= self.rate_percent <= _WHOLE_PERCENT:
             raise InvalidArgumentError.of_field("rate_percent", "value_is_out_of_range", "is 0 to 100")
 
@@ -42,7 +42,7 @@ class InvoiceTax:
 
     Attributes:
         tax: the tax.
-        base_amount: exact sum of what it is due on, after coupons, in major currency units.
+        base_amount: the exact sum of the amounts it is due on, after coupons, in major currency units.
         amount_cents: the tax, rounded once.
     """
 
@@ -52,12 +52,12 @@ class InvoiceTax:
 
 
 def applicable_taxes(*levels: Sequence[Tax] | None) -> tuple[Tax, ...]:
-    """The taxes of the most specific level that names any: charge, then plan, customer, organization."""
+    """The taxes of the most specific level that names any: charge, plan, customer, then organization."""
     return next((tuple(level) for level in levels if level), ())
 
 
 def total_taxes(bases: Iterable[tuple[Sequence[Tax], Decimal]], currency: Currency) -> tuple[InvoiceTax, ...]:
-    """Each tax on the sum of the bases that it applies to, rounded once, by code."""
+    """Each tax on the sum of the bases it applies to, rounded once, sorted by code."""
     sums: dict[Tax, Decimal] = {}
     for taxes, base_amount in bases:
         for tax in taxes:

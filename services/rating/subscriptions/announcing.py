@@ -19,4 +19,4 @@ def announce_subscription(deps: Deps, tx: Connection, agreement: Agreement, now:
 
 def announce_subscriptions(deps: Deps, tx: Connection, agreements: Sequence[Agreement], now: datetime) -> None:
     """As `announce_subscription`, for many at once."""
-    deps.announce_all(tx, [SubscriptionChanged(each, each.period_at(now)) for each in agreements])
+    deps.announce_all(tx, [SubscriptionChanged(agreement, agreement.period_at(now)) for agreement in agreements])

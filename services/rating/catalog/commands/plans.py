@@ -85,8 +85,8 @@ def delete_plan(deps: Deps, tx: Connection, organization: OrganizationId, code: 
     store.current_plan(tx, organization, code, lock=True)
     store.withdraw_plan(tx, organization, code, now_of(deps, tx, organization))
     versions = store.list_plan_versions(tx, organization, code)
-    deps.announce_all(tx, [PlanChanged(organization, each) for each in reversed(versions)])
-    return next(each for each in versions if each.is_current)
+    deps.announce_all(tx, [PlanChanged(organization, version) for version in reversed(versions)])
+    return next(version for version in versions if version.is_current)
 
 
 def _make_next_version(
@@ -113,7 +113,7 @@ def _insert(tx: Connection, organization: OrganizationId, version: PlanVersion) 
 
 def _content(version: PlanVersion) -> PlanVersion:
     """What people say of a plan, without what Farebox gives it: two that are equal here are the same plan."""
-    charges = tuple(replace(each, charge_id=ChargeId("")) for each in version.plan.charges)
+    charges = tuple(replace(charge, charge_id=ChargeId("")) for charge in version.plan.charges)
     return replace(
         version,
         plan_id=PlanId(""),

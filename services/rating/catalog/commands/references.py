@@ -47,9 +47,9 @@ def settle_references(
     with inside("plan") as checks:
         for number, charge in enumerate(draft.plan.charges):
             checks(_check_charge, charge, f"charges[{number}]", known)
-        for number, each in enumerate(draft.plan.entitlements):
-            if each.metric_code and each.metric_code not in known.metrics:
-                _refuse(checks, f"entitlements[{number}].metric_code", each.metric_code)
+        for number, entitlement in enumerate(draft.plan.entitlements):
+            if entitlement.metric_code and entitlement.metric_code not in known.metrics:
+                _refuse(checks, f"entitlements[{number}].metric_code", entitlement.metric_code)
         _check_taxes(checks, draft.tax_codes, known)
     charges = with_codes(tuple(_settled(charge, known) for charge in draft.plan.charges))
     return replace(draft, plan=replace(draft.plan, charges=charges))
@@ -57,7 +57,7 @@ def settle_references(
 
 def _known(tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None) -> Known:
     plan = draft.plan
-    by_id = metric_codes_by_id(tx, organization, {each.metric_id for each in plan.charges if each.metric_id})
+    by_id = metric_codes_by_id(tx, organization, {charge.metric_id for charge in plan.charges if charge.metric_id})
     named = {charge.metric_code for charge in plan.charges} | {limit.metric_code for limit in plan.entitlements}
     kept = tax_codes_of(current) if current is not None else set()
     return Known(

@@ -123,11 +123,11 @@ def _tiers(messages: Iterable[pb.Tier], path: str) -> tuple[Tier, ...]:
 def _tiers_to_pb(tiers: tuple[Tier, ...]) -> list[pb.Tier]:
     return [
         pb.Tier(
-            up_to=decimal_to_pb(each.up_to),
-            unit_amount=decimal_to_pb(each.unit_amount),
-            flat_amount=decimal_to_pb(each.flat_amount),
+            up_to=decimal_to_pb(tier.up_to),
+            unit_amount=decimal_to_pb(tier.unit_amount),
+            flat_amount=decimal_to_pb(tier.flat_amount),
         )
-        for each in tiers
+        for tier in tiers
     ]
 
 
@@ -146,11 +146,11 @@ def _graduated_percentage_to_pb(model: GraduatedPercentage) -> pb.ChargeModel.Gr
     return pb.ChargeModel.GraduatedPercentage(
         tiers=[
             pb.PercentTier(
-                up_to=decimal_to_pb(each.up_to),
-                rate_percent=decimal_to_pb(each.rate_percent),
-                flat_amount=decimal_to_pb(each.flat_amount),
+                up_to=decimal_to_pb(tier.up_to),
+                rate_percent=decimal_to_pb(tier.rate_percent),
+                flat_amount=decimal_to_pb(tier.flat_amount),
             )
-            for each in model.tiers
+            for tier in model.tiers
         ]
     )
 

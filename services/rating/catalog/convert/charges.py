@@ -38,13 +38,13 @@ def charges_from_pb(messages: Sequence[pb.Charge], priced_in: Currency, checks: 
     """
     if len(messages) > MAX_PLAN_CHARGES:
         checks.refuse("charges", "value_is_invalid", f"are at most {MAX_PLAN_CHARGES}")
-    if sum(1 + len(each.filters) for each in messages) > MAX_PLAN_PRICES:
+    if sum(1 + len(message.filters) for message in messages) > MAX_PLAN_PRICES:
         checks.refuse("charges", "value_is_invalid", f"have at most {MAX_PLAN_PRICES} prices with their filters")
     read = (
-        checks.read(None, _charge_from_pb, each, f"charges[{number}]", priced_in)
-        for number, each in enumerate(messages[:MAX_PLAN_CHARGES])
+        checks.read(None, _charge_from_pb, message, f"charges[{number}]", priced_in)
+        for number, message in enumerate(messages[:MAX_PLAN_CHARGES])
     )
-    charges = tuple(each for each in read if each is not None)
+    charges = tuple(charge for charge in read if charge is not None)
     checks(_require_different_codes, messages[:MAX_PLAN_CHARGES])
     return charges
 
@@ -98,10 +98,10 @@ def _check_lists(message: pb.Charge, checks: Checks) -> None:
 
 def _filters_from_pb(messages: Sequence[pb.Charge.FilteredPrice], checks: Checks) -> tuple[ChargeFilter, ...]:
     read = (
-        checks.read(None, _filter_from_pb, each, f"filters[{number}]", str(number + 1))
-        for number, each in enumerate(messages[:MAX_CHARGE_FILTERS])
+        checks.read(None, _filter_from_pb, message, f"filters[{number}]", str(number + 1))
+        for number, message in enumerate(messages[:MAX_CHARGE_FILTERS])
     )
-    filters = tuple(each for each in read if each is not None)
+    filters = tuple(charge_filter for charge_filter in read if charge_filter is not None)
     checks(_require_different, filters)
     return filters
 
@@ -123,12 +123,12 @@ _ANY_CONDITION = (("", ()),)
 def _require_different(filters: Iterable[ChargeFilter]) -> None:
     """Refuse a filter with the conditions of one before it: nobody could say which price holds."""
     seen: dict[frozenset[tuple[str, frozenset[str]]], str] = {}
-    for each in filters:
-        conditions = frozenset((name, frozenset(values)) for name, values in each.conditions)
-        earlier = seen.setdefault(conditions, each.key)
-        if earlier != each.key:
+    for charge_filter in filters:
+        conditions = frozenset((name, frozenset(values)) for name, values in charge_filter.conditions)
+        earlier = seen.setdefault(conditions, charge_filter.key)
+        if earlier != charge_filter.key:
             raise InvalidArgumentError.of_field(
-                f"filters[{int(each.key) - 1}].values", "value_already_exist", "are those of another filter"
+                f"filters[{int(charge_filter.key) - 1}].values", "value_already_exist", "are those of another filter"
             )
 
 
@@ -140,7 +140,7 @@ def charge_to_pb(charge: Charge, priced_in: Currency) -> pb.Charge:
         metric_code=charge.metric_code,
         invoice_display_name=charge.description,
         model=model_to_pb(charge.model),
-        filters=[_filter_to_pb(each) for each in charge.filters],
+        filters=[_filter_to_pb(charge_filter) for charge_filter in charge.filters],
         group_by=charge.group_by or (),
         min_amount_cents=priced_in.to_minor(charge.minimum_amount),
         pay_in_advance=charge.in_advance,
@@ -150,12 +150,14 @@ def charge_to_pb(charge: Charge, priced_in: Currency) -> pb.Charge:
     )
 
 
-def _filter_to_pb(each: ChargeFilter) -> pb.Charge.FilteredPrice:
+def _filter_to_pb(charge_filter: ChargeFilter) -> pb.Charge.FilteredPrice:
     return pb.Charge.FilteredPrice(
-        values=conditions_to_pb(each), model=model_to_pb(each.model), invoice_display_name=each.description
+        values=conditions_to_pb(charge_filter),
+        model=model_to_pb(charge_filter.model),
+        invoice_display_name=charge_filter.description,
     )
 
 
-def conditions_to_pb(each: ChargeFilter) -> dict[str, pb.Charge.PropertyValues]:
+def conditions_to_pb(charge_filter: ChargeFilter) -> dict[str, pb.Charge.PropertyValues]:
     """What a filter asks for: values by property."""
-    return {name: pb.Charge.PropertyValues(values=accepted) for name, accepted in each.conditions}
+    return {name: pb.Charge.PropertyValues(values=accepted) for name, accepted in charge_filter.conditions}

@@ -50,7 +50,9 @@ def metric_from_pb(message: pb.BillableMetric) -> MetricVersion:
                 code=message.code,
                 aggregation=checks.read(Aggregation.COUNT, _aggregation_from_pb, message),
                 field_name=message.field_name or None,
-                filters=tuple(MetricFilter(each.key, tuple(each.values)) for each in message.filters),
+                filters=tuple(
+                    MetricFilter(metric_filter.key, tuple(metric_filter.values)) for metric_filter in message.filters
+                ),
                 rounding=checks.read(None, _rounding_from_pb, message),
                 recurring=message.recurring,
             ),
@@ -96,7 +98,10 @@ def metric_to_pb(version: MetricVersion) -> pb.BillableMetric:
         field_name=metric.field_name or "",
         rounding=_ROUNDINGS_TO_PB[metric.rounding.function] if metric.rounding else None,
         rounding_precision=metric.rounding.precision if metric.rounding else 0,
-        filters=[pb.BillableMetric.Filter(key=each.key, values=each.values) for each in metric.filters],
+        filters=[
+            pb.BillableMetric.Filter(key=metric_filter.key, values=metric_filter.values)
+            for metric_filter in metric.filters
+        ],
         recurring=metric.recurring,
         created_at=instant_to_pb(version.created_at),
         version=version.version,

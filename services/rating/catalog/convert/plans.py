@@ -132,10 +132,10 @@ def _entitlements_from_pb(message: pb.Plan, checks: Checks) -> tuple[PlanEntitle
     if len(message.entitlements) > MAX_PLAN_ENTITLEMENTS:
         checks.refuse("entitlements", "value_is_invalid", f"are at most {MAX_PLAN_ENTITLEMENTS}")
     read = (
-        checks.read(None, _entitlement_from_pb, each, f"entitlements[{number}]")
-        for number, each in enumerate(message.entitlements[:MAX_PLAN_ENTITLEMENTS])
+        checks.read(None, _entitlement_from_pb, entitlement, f"entitlements[{number}]")
+        for number, entitlement in enumerate(message.entitlements[:MAX_PLAN_ENTITLEMENTS])
     )
-    return tuple(each for each in read if each is not None)
+    return tuple(entitlement for entitlement in read if entitlement is not None)
 
 
 def _entitlement_from_pb(message: pb.PlanEntitlement, path: str) -> PlanEntitlement:
@@ -178,8 +178,8 @@ def plan_to_pb(version: PlanVersion) -> pb.Plan:
         bill_charges_monthly=plan.bill_charges_monthly,
         trial_days=plan.trial_days,
         minimum_commitment_cents=plan.currency.to_minor(plan.minimum_commitment_amount),
-        charges=[charge_to_pb(each, plan.currency) for each in plan.charges],
-        entitlements=[_entitlement_to_pb(each) for each in plan.entitlements],
+        charges=[charge_to_pb(charge, plan.currency) for charge in plan.charges],
+        entitlements=[_entitlement_to_pb(entitlement) for entitlement in plan.entitlements],
         created_at=instant_to_pb(version.created_at),
         tax_codes=version.tax_codes,
         bill_usage_in_trial=version.bill_usage_in_trial,
@@ -196,18 +196,20 @@ def _interval_to_pb(interval: Interval) -> pb.BillingInterval:
     return pb.BillingInterval(unit=_UNITS_TO_PB[interval.unit], count=interval.every)
 
 
-def _entitlement_to_pb(each: PlanEntitlement) -> pb.PlanEntitlement:
-    if isinstance(each.value, bool):
-        return pb.PlanEntitlement(feature_code=each.feature_code, kind=pb.PlanEntitlement.KIND_GATE, enabled=each.value)
-    if isinstance(each.value, str):
+def _entitlement_to_pb(entitlement: PlanEntitlement) -> pb.PlanEntitlement:
+    if isinstance(entitlement.value, bool):
         return pb.PlanEntitlement(
-            feature_code=each.feature_code, kind=pb.PlanEntitlement.KIND_CONFIGURATION, value=each.value
+            feature_code=entitlement.feature_code, kind=pb.PlanEntitlement.KIND_GATE, enabled=entitlement.value
+        )
+    if isinstance(entitlement.value, str):
+        return pb.PlanEntitlement(
+            feature_code=entitlement.feature_code, kind=pb.PlanEntitlement.KIND_CONFIGURATION, value=entitlement.value
         )
     return pb.PlanEntitlement(
-        feature_code=each.feature_code,
+        feature_code=entitlement.feature_code,
         kind=pb.PlanEntitlement.KIND_USAGE_LIMIT,
-        limit=None if each.value is None else decimal_to_pb(each.value),
-        metric_code=each.metric_code,
-        hard=not each.is_soft,
-        reset=_RESETS_TO_PB[each.reset],
+        limit=None if entitlement.value is None else decimal_to_pb(entitlement.value),
+        metric_code=entitlement.metric_code,
+        hard=not entitlement.is_soft,
+        reset=_RESETS_TO_PB[entitlement.reset],
     )

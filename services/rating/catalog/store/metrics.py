@@ -38,7 +38,7 @@ def insert_metric(tx: Connection, organization: OrganizationId, version: MetricV
         field_name=metric.field_name,
         rounding=metric.rounding.function if metric.rounding else None,
         rounding_precision=metric.rounding.precision if metric.rounding else 0,
-        filters=[{"key": each.key, "values": list(each.values)} for each in metric.filters],
+        filters=[{"key": metric_filter.key, "values": list(metric_filter.values)} for metric_filter in metric.filters],
         recurring=metric.recurring,
         is_current=True,
         created_at=version.created_at,
@@ -86,7 +86,7 @@ def metrics_by_code(tx: Connection, organization: OrganizationId, codes: Collect
 
 def metric_codes_by_id(tx: Connection, organization: OrganizationId, ids: Collection[str]) -> dict[str, str]:
     """Codes of those live metrics that have one of these Farebox ids, by id."""
-    known = [each for each in ids if uuid_or_none(each) is not None]
+    known = [metric_id for metric_id in ids if uuid_or_none(metric_id) is not None]
     if not known:
         return {}
     own = (BILLABLE_METRICS.c.organization_id == organization) & BILLABLE_METRICS.c.id.in_(known) & _LIVE_METRIC
@@ -170,7 +170,7 @@ def _metric(row: Row[Any]) -> MetricVersion:
             code=row.code,
             aggregation=Aggregation(row.aggregation),
             field_name=row.field_name,
-            filters=tuple(MetricFilter(each["key"], tuple(each["values"])) for each in row.filters),
+            filters=tuple(MetricFilter(document["key"], tuple(document["values"])) for document in row.filters),
             rounding=Rounding(RoundingFunction(row.rounding), row.rounding_precision) if row.rounding else None,
             recurring=row.recurring,
         ),

@@ -32,8 +32,8 @@ def plan_to_document(plan: Plan) -> dict[str, Any]:
         "bill_charges_monthly": plan.bill_charges_monthly,
         "trial_days": plan.trial_days,
         "minimum_commitment_amount": str(plan.minimum_commitment_amount),
-        "charges": [_charge_to_document(each) for each in plan.charges],
-        "entitlements": [_entitlement_to_document(each) for each in plan.entitlements],
+        "charges": [_charge_to_document(charge) for charge in plan.charges],
+        "entitlements": [_entitlement_to_document(entitlement) for entitlement in plan.entitlements],
     }
 
 
@@ -47,11 +47,11 @@ def plan_from_document(code: str, version: int, currency: str, document: Mapping
         version=version,
         base_amount=Decimal(document["base_amount"]),
         in_advance=document["in_advance"],
-        charges=tuple(_charge_from_document(each) for each in document["charges"]),
+        charges=tuple(_charge_from_document(charge) for charge in document["charges"]),
         bill_charges_monthly=document["bill_charges_monthly"],
         trial_days=document["trial_days"],
         minimum_commitment_amount=Decimal(document["minimum_commitment_amount"]),
-        entitlements=tuple(_entitlement_from_document(each) for each in document["entitlements"]),
+        entitlements=tuple(_entitlement_from_document(entitlement) for entitlement in document["entitlements"]),
         name=document["name"],
     )
 
@@ -75,7 +75,7 @@ def _charge_to_document(charge: Charge) -> dict[str, Any]:
         "metric_code": charge.metric_code,
         "description": charge.description,
         "model": model_to_document(charge.model),
-        "filters": [_filter_to_document(each) for each in charge.filters],
+        "filters": [_filter_to_document(charge_filter) for charge_filter in charge.filters],
         "group_by": None if charge.group_by is None else list(charge.group_by),
         "minimum_amount": str(charge.minimum_amount),
         "prorated": charge.prorated,
@@ -91,7 +91,7 @@ def _charge_from_document(document: Mapping[str, Any]) -> Charge:
         charge_id=ChargeId(document["charge_id"]),
         metric_code=document["metric_code"],
         model=model_from_document(document["model"]),
-        filters=tuple(_filter_from_document(each) for each in document["filters"]),
+        filters=tuple(_filter_from_document(charge_filter) for charge_filter in document["filters"]),
         group_by=None if group_by is None else tuple(group_by),
         minimum_amount=Decimal(document["minimum_amount"]),
         prorated=document["prorated"],
@@ -104,12 +104,12 @@ def _charge_from_document(document: Mapping[str, Any]) -> Charge:
     )
 
 
-def _filter_to_document(each: ChargeFilter) -> dict[str, Any]:
+def _filter_to_document(charge_filter: ChargeFilter) -> dict[str, Any]:
     return {
-        "key": each.key,
-        "conditions": [[name, list(values)] for name, values in each.conditions],
-        "model": model_to_document(each.model),
-        "description": each.description,
+        "key": charge_filter.key,
+        "conditions": [[name, list(values)] for name, values in charge_filter.conditions],
+        "model": model_to_document(charge_filter.model),
+        "description": charge_filter.description,
     }
 
 
@@ -122,15 +122,17 @@ def _filter_from_document(document: Mapping[str, Any]) -> ChargeFilter:
     )
 
 
-def _entitlement_to_document(each: PlanEntitlement) -> dict[str, Any]:
+def _entitlement_to_document(entitlement: PlanEntitlement) -> dict[str, Any]:
     """A number is kept as text under its own name, so that it is never taken for a configuration's text."""
-    value = {"limit": str(each.value)} if isinstance(each.value, Decimal) else {"value": each.value}
+    value = (
+        {"limit": str(entitlement.value)} if isinstance(entitlement.value, Decimal) else {"value": entitlement.value}
+    )
     return {
-        "feature_code": each.feature_code,
+        "feature_code": entitlement.feature_code,
         **value,
-        "is_soft": each.is_soft,
-        "reset": each.reset.value,
-        "metric_code": each.metric_code,
+        "is_soft": entitlement.is_soft,
+        "reset": entitlement.reset.value,
+        "metric_code": entitlement.metric_code,
     }
 
 

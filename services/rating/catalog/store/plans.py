@@ -44,14 +44,14 @@ def _content(version: PlanVersion) -> dict[str, Any]:
         "bill_usage_in_trial": version.bill_usage_in_trial,
         "net_payment_term_days": version.net_payment_term_days,
     }
-    limited = {each.metric_code for each in plan.entitlements if each.metric_code}
+    limited = {entitlement.metric_code for entitlement in plan.entitlements if entitlement.metric_code}
     return {
         "id": version.plan_id,
         "code": plan.code,
         "version": plan.version,
         "currency": plan.currency.code,
         "content": document,
-        "metric_codes": sorted({each.metric_code for each in plan.charges} | limited),
+        "metric_codes": sorted({charge.metric_code for charge in plan.charges} | limited),
         "is_current": version.is_current,
         "deleted_at": version.deleted_at,
     }

@@ -141,8 +141,10 @@ def tax_levels(tx: Connection, organization: OrganizationId, codes: Collection[s
     chosen = TAXES.c.code.in_(list(codes)) | TAXES.c.applied_to_organization
     rows = tx.execute(sa.select(TAXES).where(TAXES.c.organization_id == organization, chosen))
     known = {row.code: _tax(row) for row in rows}
-    default = sorted((each.tax for each in known.values() if each.applied_to_organization), key=lambda tax: tax.code)
-    return TaxLevels({code: each.tax for code, each in known.items()}, tuple(default))
+    default = sorted(
+        (known_tax.tax for known_tax in known.values() if known_tax.applied_to_organization), key=lambda tax: tax.code
+    )
+    return TaxLevels({code: known_tax.tax for code, known_tax in known.items()}, tuple(default))
 
 
 def list_taxes(

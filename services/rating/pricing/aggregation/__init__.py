@@ -1,4 +1,4 @@
-"""Aggregations: how the measurements of a period become units, one file each."""
+"""Aggregations: how the measurements of a period become units; one file for each aggregation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The shape every aggregate state has: frozen, and independent of the order of its events.
 
-A state is what a store keeps for one (subscription, period, charge, filter, group), and what is priced. Events must
-already be deduplicated: a state counts what it is given.
+A store keeps one state for each (subscription, period, charge, filter, group), and the state is what is priced. Events
+must be deduplicated before: a state counts everything it is given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Aggregate(ABC):
     @property
     @abstractmethod
     def event_count(self) -> int:
-        """How many events were added, carried-over values not among them."""
+        """How many events were added, not counting carried-over values."""
 
     @property
     @abstractmethod

@@ -16,5 +16,5 @@ class Count(Aggregate):
 
     @property
     def units(self) -> Decimal:
-        """One unit an event."""
+        """One unit for each event."""
         return Decimal(self.event_count)

@@ -1,7 +1,7 @@
 """Daily sum: a recurring sum kept by local day, for charges that prorate each change by the days it holds.
 
-Within a day the order of changes does not matter to a price by days, so one total a day is all that is kept:
-at most 366 numbers a period, whatever the number of events.
+A price by days does not depend on the order of changes within a day, so it is enough to keep one total for each day: at
+most 366 numbers in a period, however many events there are.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class DailySum(Aggregate):
 
     @property
     def units(self) -> Decimal:
-        """The running value, each change at its full size."""
+        """The running value; every change counts at its full size."""
         return self._running_value() + ZERO
 
     def steps(
         self, share: DayShare, first_day: date, round_units: Callable[[Decimal], Decimal] = operator.pos
     ) -> tuple[Step, ...]:
-        """How the level of each day changes, in order, with the share of the full period from that day on.
+        """How the level changes on each day, in order, with the share of the full period that begins with that day.
 
-        What changes before the days that are billed opens them. A change on the day of a change of plan is held for
-        none of the old plan's days: that day is the new plan's.
+        Changes before the billed days are part of the first step. A change on the day of a change of plan is held for
+        none of the old plan's days, because that day belongs to the new plan.
 
         Args:
             share: the days of the full period that are billed.
@@ -74,14 +74,14 @@ class DailySum(Aggregate):
     def add(self, measurements: Iterable[Measurement]) -> DailySum:
         """The state with more events."""
         days, count = dict(self.days), self.event_count
-        for each in measurements:
+        for measurement in measurements:
             count += 1
-            day = local_date(each.at, self.timezone)
-            days[day] = exact_sum(days.get(day, ZERO), each.number)
+            day = local_date(measurement.at, self.timezone)
+            days[day] = exact_sum(days.get(day, ZERO), measurement.number)
         return replace(self, event_count=count, days=days)
 
     def _running_value(self) -> Decimal:
-        """The exact sum: the days are in no order, so rounding on the way would depend on how they came."""
+        """The exact sum: the days have no order, so rounding on the way would depend on how they came."""
         total = self.carried
         for units in self.days.values():
             total = exact_sum(total, units)

@@ -14,7 +14,7 @@ from services.rating.pricing.metric import Measurement
 
 
 class Reading(NamedTuple):
-    """One value at one instant; sorts by time, then by event id, so that a tie has one answer."""
+    """One value at one instant. Sorts by time, then by event id, so that a tie always has the same winner."""
 
     at: datetime
     event_id: str
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Latest(Aggregate):
-    """State: count of the events and the most recent reading, None before the first."""
+    """State: the number of events and the most recent reading, which is None before the first."""
 
     event_count: int = 0
     reading: Reading | None = None
@@ -35,6 +35,6 @@ class Latest(Aggregate):
 
     def add(self, measurements: Iterable[Measurement]) -> Latest:
         """The state with more events."""
-        readings = [Reading(each.at, each.event_id, each.number) for each in measurements]
+        readings = [Reading(measurement.at, measurement.event_id, measurement.number) for measurement in measurements]
         known = [] if self.reading is None else [self.reading]
         return Latest(self.event_count + len(readings), max([*known, *readings], default=None))

@@ -13,7 +13,7 @@ from services.rating.pricing.metric import Measurement
 
 @dataclass(frozen=True, slots=True)
 class Max(Aggregate):
-    """State: count of the events and the largest value, None before the first."""
+    """State: the number of events and the largest value, which is None before the first."""
 
     event_count: int = 0
     largest: Decimal | None = None

@@ -14,7 +14,7 @@ from services.rating.shared.exact import exact_sum
 
 @dataclass(frozen=True, slots=True)
 class Sum(Aggregate):
-    """State: count and total of the events, and what was carried over.
+    """State: number and total of the events, and the carried-over value.
 
     Attributes:
         event_count: events of this period.

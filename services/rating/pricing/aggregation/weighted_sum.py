@@ -1,7 +1,7 @@
 """Weighted sum: each value counts for the share of the period that remains when it arrives.
 
-With t in microseconds, the units over a period that ends at E and lasts L are (E·Σv - Σv·t) / L. Both sums
-are exact and independent of order, so nothing but them is kept.
+With t in microseconds, the units over a period that ends at E and lasts L are (E·Σv - Σv·t) / L. Both sums are exact
+and independent of order, so nothing else is kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class WeightedSum(Aggregate):
         return self.carried + self.total
 
     def units_over(self, period: Period, nominal: Period) -> Decimal:
-        """The time-weighted units of a period that may be cut short, over its full nominal length."""
+        """The time-weighted units of a period, over its full nominal length even if the period is cut short."""
         held = exact_difference(exact_product(self.total, _microseconds(period.end)), self.moment)
         held = exact_sum(held, exact_product(self.carried, Decimal(period.length // _MICROSECOND)))
         return held / Decimal(nominal.length // _MICROSECOND)
@@ -51,10 +51,10 @@ class WeightedSum(Aggregate):
     def add(self, measurements: Iterable[Measurement]) -> WeightedSum:
         """The state with more events."""
         count, total, moment = self.event_count, self.total, self.moment
-        for each in measurements:
+        for measurement in measurements:
             count += 1
-            total = exact_sum(total, each.number)
-            moment = exact_sum(moment, exact_product(each.number, _microseconds(each.at)))
+            total = exact_sum(total, measurement.number)
+            moment = exact_sum(moment, exact_product(measurement.number, _microseconds(measurement.at)))
         return WeightedSum(count, total, moment, self.carried)
 
 

@@ -1,4 +1,4 @@
-"""Checks shared by the charge models; every refusal names the field, with its path from the charge."""
+"""Checks that the charge models share; every refusal names the field by its path from the charge."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import is_within_limits
 
-# More steps than any price sheet has; a bound so that pricing one charge stays fast.
+# More steps than any price sheet has; limited so that pricing a charge stays fast.
 MAX_TIERS = 1000
-# A million millions in major units, for one unit; beyond it a price is a typing mistake, and sums must fit 64 bits.
+# A million millions in major units for one unit: a higher price is a typing mistake, and sums must fit into 64 bits.
 MAX_PRICE = 10**12
 
 
@@ -47,7 +47,7 @@ def require_price(field: str, number: object) -> None:
 
 
 def require_tiers(field: str, tiers: Sequence[HasUpTo]) -> None:
-    """Refuse tiers that leave a gap, overlap or end; the refusal names every tier that does."""
+    """Refuse tiers that leave a gap, overlap or end; the refusal names every wrong tier."""
     if not 1 <= len(tiers) <= MAX_TIERS:
         raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"has 1 to {MAX_TIERS} tiers")
     below = Decimal(0)

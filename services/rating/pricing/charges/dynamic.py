@@ -11,10 +11,10 @@ from services.rating.pricing.charges.priced import Line
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
-    """The sum of the amounts the events carry."""
+    """The sum of the events' own amounts."""
 
     def lines(self, units: Decimal, precise_amount: Decimal) -> tuple[Line, ...]:
-        """One line; without units there is nothing to pay for, whatever amount was sent."""
+        """One line; without units nothing is due, whatever amount was sent."""
         amount = precise_amount if units else ZERO
         unit_amount = amount / units if units else ZERO
         return (Line("amounts carried by the events", units, unit_amount, ZERO, amount),)

@@ -27,7 +27,10 @@ class Graduated:
         check_tiers(self.tiers)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
-        """One line for each tier entered. The first always is: zero units still owe its flat amount."""
+        """One line for each tier entered.
+
+        The first tier always counts as entered: zero units still owe its flat amount.
+        """
         lines = []
         above = ZERO
         for number, tier in enumerate(self.tiers, 1):
@@ -40,11 +43,10 @@ class Graduated:
         return tuple(lines)
 
     def prorated_lines(self, steps: Sequence[Step]) -> tuple[Line, ...]:
-        """One line for each tier the running value ever entered.
+        """One line for each tier that the running value ever entered.
 
-        Each change is split over the tiers it crosses at its full size, and every part then counts by the
-        share of the period it was held. A flat amount is due whole, and stays due when the running value
-        falls back.
+        Each change is split at its full size over the tiers it crosses, and each part counts by the share of the period
+        for which it was held. A flat amount is due in full, and stays due if the running value falls back.
         """
         held = [ZERO] * len(self.tiers)
         level = peak = ZERO
@@ -61,14 +63,14 @@ class Graduated:
         return tuple(lines)
 
     def _spans(self) -> Iterator[tuple[Decimal, Tier]]:
-        """Each tier with the unit it begins above."""
+        """Each tier with the quantity above which it begins."""
         above = ZERO
         for tier in self.tiers:
             yield above, tier
             above = tier.up_to or ZERO
 
     def _parts(self, before: Decimal, after: Decimal) -> Iterator[tuple[int, Decimal]]:
-        """How a change of the running value splits over the tiers; below zero belongs to the first."""
+        """How a change of the running value splits over the tiers; a value below zero belongs to the first tier."""
         for index, (above, tier) in enumerate(self._spans()):
             start, end = before, after
             if index:

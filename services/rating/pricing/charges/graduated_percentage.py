@@ -1,4 +1,4 @@
-"""Graduated percentage: each tier's share of the value within it, plus its flat amount once entered."""
+"""Graduated percentage: each tier's share of the value within it, plus its flat amount once it is entered."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ class GraduatedPercentage:
                 checks(require_price, f"tiers[{number}].flat_amount", tier.flat_amount)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
-        """One line for each tier entered; a percentage is a price of a hundredth on each unit of value."""
+        """One line for each tier entered; one percent is a price of a hundredth for each unit of value."""
         tiers = tuple(Tier(tier.up_to, tier.rate_percent.scaleb(-2), tier.flat_amount) for tier in self.tiers)
         return Graduated(tiers).lines(units)

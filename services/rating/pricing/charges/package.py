@@ -1,4 +1,4 @@
-"""Package: units are sold in whole packages; one begun is paid."""
+"""Package: units are sold in whole packages; a package that has begun is paid in full."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Package:
             checks(require_amount, "free_units", self.free_units)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
-        """A line of packages, after a line of free units where the charge has any."""
+        """A line of packages, after a line of free units if the charge has any."""
         paid = max(ZERO, units - self.free_units)
         packages = (paid / self.package_size).to_integral_value(rounding=ROUND_CEILING)
         line = unit_line("packages", packages, self.package_amount)

@@ -15,18 +15,19 @@ from services.rating.pricing.charges.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """A share of the value, transaction by transaction. A bound that never binds changes nothing.
+    """A share of the value, transaction by transaction. A bound that is never reached changes nothing.
 
-    The metric rounds the aggregate, not a transaction: what its rounding adds or takes is value like that which is paid
-    by rate. What a recurring metric brings into a period is value without a transaction, before all of them.
+    The metric's rounding applies to the aggregate, not to a transaction: the value it adds or takes away counts like
+    value that is paid by rate. The value that a recurring metric brings into a period counts as value without a
+    transaction, before all transactions.
 
     Attributes:
         rate_percent: share of the value, e.g. 2.9.
         fixed_amount: added for each transaction that is not free, in major currency units.
-        free_events: how many first events are free; None for no such bound.
-        free_amount: how much first value is free; None for no such bound.
-        per_transaction_min_amount: the least a paid transaction costs.
-        per_transaction_max_amount: the most a paid transaction costs.
+        free_events: how many events are free at the beginning; None for no such bound.
+        free_amount: how much value is free at the beginning; None for no such bound.
+        per_transaction_min_amount: the least that a paid transaction costs.
+        per_transaction_max_amount: the most that a paid transaction costs.
     """
 
     rate_percent: Decimal
@@ -67,11 +68,11 @@ class Percentage:
 
     @property
     def needs_transactions(self) -> bool:
-        """Whether units and their number of events are not enough, and a store must keep `Transactions`."""
+        """Whether units and event count are not enough, so that a store must keep `Transactions`."""
         return self.terms.has_allowance or self.terms.has_bounds
 
     def lines(self, usage: Usage) -> tuple[Line, ...]:
-        """Lines for the free value, the share, the metric's rounding, the fixed parts, and what meets either bound.
+        """Lines for the free value, the share, the metric's rounding, the fixed parts, and what reached a bound.
 
         Raises:
             ValueError: the charge needs transactions and the caller kept none, which is a programming error.
@@ -98,7 +99,7 @@ class Percentage:
 
 
 def _rounding(usage: Usage, paid: PaidTransactions) -> Decimal:
-    """How much value the metric's rounding adds to that which is paid by rate, or takes from it: at most all of it."""
+    """How much the metric's rounding adds to the value that is paid by rate, or takes from it: at most all of it."""
     if not (paid.regular_count or paid.regular_value):
         return ZERO
     least = min(paid.regular_value, ZERO)

@@ -1,4 +1,4 @@
-"""The result of pricing: lines that a person can redo by hand, and their sum."""
+"""The result of pricing: lines that a person can recalculate by hand, and their sum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Line:
     Attributes:
         description: what the line prices, e.g. `tier 2 (11 to 20)`.
         units: how many units it prices.
-        unit_amount: price of one.
+        unit_amount: the price of one unit.
         flat_amount: what is due once, whatever the units.
         amount: what the line adds to the sum.
     """
@@ -43,7 +43,7 @@ class Priced:
 
     @classmethod
     def of(cls, lines: tuple[Line, ...], units: Decimal) -> Priced:
-        """The sum of the lines; below zero, a last line says that this much is not paid out."""
+        """The sum of the lines; if it is below zero, a last line says that this much is not paid out."""
         amount = ZERO
         for line in lines:
             amount += line.amount
@@ -54,7 +54,7 @@ class Priced:
 
     @property
     def unit_amount(self) -> Decimal:
-        """The average price of a unit, zero without units."""
+        """The average price of a unit; zero without units."""
         return self.amount / self.units if self.units else ZERO
 
 

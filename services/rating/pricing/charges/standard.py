@@ -30,6 +30,6 @@ class Standard:
         return (unit_line("units", units, self.unit_amount),)
 
     def prorated_lines(self, steps: Sequence[Step]) -> tuple[Line, ...]:
-        """One line: every change of a running value at the share of the period it was held."""
+        """One line: every change of a running value, by the share of the period for which it was held."""
         held = sum((step.prorated_units for step in steps), Decimal(0))
         return (unit_line("units by days held", held, self.unit_amount),)

@@ -26,7 +26,7 @@ class Tier:
 
 
 def check_tiers(tiers: tuple[Tier, ...]) -> None:
-    """Refuse gaps, overlaps, a closed end and absurd prices; the error names every `tiers[n].…` that is wrong."""
+    """Refuse gaps, overlaps, a closed end and absurd prices; the error names every wrong `tiers[n].…`."""
     with inside() as checks:
         checks(require_tiers, "tiers", tiers)
         for number, tier in enumerate(tiers):
@@ -35,7 +35,7 @@ def check_tiers(tiers: tuple[Tier, ...]) -> None:
 
 
 def describe_tier(number: int, above: Decimal, up_to: Decimal | None) -> str:
-    """What a tier's line is called: its number from 1 and the span it covers."""
+    """The description of a tier: its number from 1 and the span it covers."""
     if up_to is None:
         return f"tier {number} (above {plain(above)})"
     return f"tier {number} (up to {plain(up_to)})"

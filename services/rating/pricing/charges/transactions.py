@@ -1,16 +1,16 @@
-"""Per-transaction state of percentage charges: what they need beyond a sum, at a bounded size.
+"""The per-transaction state of percentage charges: what they need besides a sum, in bounded size.
 
-A percentage has three things a plain sum cannot tell: which events came first (the free allowance), and how
-many fell below the minimum or above the maximum. Keeping every event would make an invoice cost more the more
-events it has. It is enough to keep
+A plain sum cannot tell three things that a percentage needs: which events came first (for the free allowance), how many
+fell below the minimum, and how many went above the maximum. If every event were kept, an invoice would cost more the
+more events it has. It is enough to keep
 
 - the earliest events, up to and including the one that uses the allowance up, and
 - of all later ones, which are paid in full, how many were raised to the minimum, how many were cut to the
   maximum, and the count and value of the rest.
 
-An earlier event that arrives late pushes later ones out of the first part into the second; nothing ever moves
-back, so adding and merging are independent of order. Only voiding an event from before the allowance ended
-needs the event log.
+An earlier event that arrives late pushes later ones out of the first part into the second. Nothing ever moves back, so
+adding and merging do not depend on order. Only voiding an event from before the end of the allowance needs the event
+log.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class TransactionTerms:
     Attributes:
         rate_percent: share of the value.
         fixed_amount: added for each transaction that is not free.
-        free_events: how many first events are free; None for no such bound.
-        free_amount: how much first value is free; None for no such bound. With both, whichever ends first
-            ends both.
-        minimum_amount: the least a paid transaction costs.
-        maximum_amount: the most a paid transaction costs.
+        free_events: how many events are free at the beginning; None for no such bound.
+        free_amount: how much value is free at the beginning; None for no such bound. If both are given, both end as
+            soon as one does.
+        minimum_amount: the least that a paid transaction costs.
+        maximum_amount: the most that a paid transaction costs.
     """
 
     rate_percent: Decimal
@@ -66,20 +66,20 @@ class TransactionTerms:
         return self.minimum_amount is not None or self.maximum_amount is not None
 
     def ends_allowance(self, events: int, value: Decimal) -> bool:
-        """Whether that many first events of that much value use the allowance up."""
+        """Whether this many events of this much value, the first of the period, use the allowance up."""
         return (self.free_events is not None and events >= self.free_events) or (
             self.free_amount is not None and value >= self.free_amount
         )
 
 
 class PaidTransactions(NamedTuple):
-    """Paid transactions by what bounds them.
+    """Paid transactions, grouped by the bound they reach.
 
     Attributes:
-        minimum_count: raised to the minimum.
-        maximum_count: cut to the maximum.
-        regular_count: neither.
-        regular_value: value of those that are neither.
+        minimum_count: how many were raised to the minimum.
+        maximum_count: how many were cut to the maximum.
+        regular_count: how many reached neither bound.
+        regular_value: the value of those that reached neither bound.
     """
 
     minimum_count: int = 0
@@ -97,7 +97,7 @@ class PaidTransactions(NamedTuple):
         )
 
     def minus(self, other: PaidTransactions) -> PaidTransactions:
-        """These without some that they hold."""
+        """These transactions without some that are among them."""
         return PaidTransactions(
             self.minimum_count - other.minimum_count,
             self.maximum_count - other.maximum_count,
@@ -111,12 +111,12 @@ NOTHING_PAID = PaidTransactions()
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """State of a percentage charge: merges in any order; see the module.
+    """The state of a percentage charge; merges in any order, see the module.
 
     Attributes:
         terms: the charge's terms; states merge only under the same ones.
         earliest: sorted events up to the one that ends the allowance; empty without allowance.
-        later: all others, by what bounds them.
+        later: all others, grouped by the bound they reach.
     """
 
     terms: TransactionTerms
@@ -125,23 +125,23 @@ class Transactions:
 
     def add(self, measurements: Iterable[Measurement]) -> Transactions:
         """The state with more events."""
-        added = (Transaction(each.at, each.event_id, each.number) for each in measurements)
+        added = (Transaction(measurement.at, measurement.event_id, measurement.number) for measurement in measurements)
         return self._settle([*self.earliest, *added], self.later)
 
     def without(self, measurement: Measurement) -> Transactions | None:
-        """The state without one voided event, or None when only the event log knows which one follows it."""
+        """The state without one voided event; None if only the event log knows which event moves up."""
         voided = Transaction(measurement.at, measurement.event_id, measurement.number)
         if self.earliest and voided <= self.earliest[-1]:
             if self._allowance_ended:
                 return None
-            return replace(self, earliest=tuple(each for each in self.earliest if each != voided))
+            return replace(self, earliest=tuple(transaction for transaction in self.earliest if transaction != voided))
         return replace(self, later=self.later.minus(self._paid_as(voided.value)))
 
     def settle(self, carried: Decimal = ZERO) -> tuple[Decimal, PaidTransactions]:
         """The value that is free, and everything that is paid.
 
         Args:
-            carried: value that was there before the first transaction; it uses a free amount up first.
+            carried: value from before the first transaction; it uses up a free amount first.
         """
         terms, used = self.terms, max(ZERO, carried)
         free = ZERO if terms.free_amount is None else min(carried, terms.free_amount)
@@ -159,17 +159,17 @@ class Transactions:
 
     @property
     def _allowance_ended(self) -> bool:
-        used = sum((max(ZERO, each.value) for each in self.earliest), ZERO)
+        used = sum((max(ZERO, transaction.value) for transaction in self.earliest), ZERO)
         return self.terms.ends_allowance(len(self.earliest), used)
 
     def _settle(self, unsorted: list[Transaction], later: PaidTransactions) -> Transactions:
-        """Keep the first events while the allowance lasts, sort the others by what bounds them."""
+        """Keep the first events as long as the allowance lasts; sort the others by the bound they reach."""
         if not self.terms.has_allowance:
             return Transactions(self.terms, (), self._sorted_into(unsorted, later))
         ordered = sorted(unsorted)
         used, kept = ZERO, len(ordered)
         for number, transaction in enumerate(ordered, 1):
-            # A negative value does not give allowance back: an allowance that has ended stays ended.
+            # A negative value does not give allowance back: once it has ended, it stays ended.
             used += max(ZERO, transaction.value)
             if self.terms.ends_allowance(number, used):
                 kept = number
@@ -182,7 +182,7 @@ class Transactions:
         return paid
 
     def _paid_as(self, value: Decimal) -> PaidTransactions:
-        """Which bound one paid transaction meets."""
+        """One paid transaction, counted under the bound that it reaches."""
         terms = self.terms
         if not terms.has_bounds:
             return PaidTransactions(regular_count=1, regular_value=value)

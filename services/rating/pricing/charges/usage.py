@@ -1,4 +1,4 @@
-"""What a charge is priced on: the units of one period, and what some models need beyond them."""
+"""What a charge is priced on: the units of one period, and what some charge models need besides them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Step(NamedTuple):
 
     Attributes:
         units: the change at its full size.
-        prorated_units: the same times the share of the period it was held.
+        prorated_units: the same, times the share of the period for which it was held.
     """
 
     units: Decimal
@@ -31,9 +31,8 @@ class Usage:
         event_count: how many events it came from.
         carried: the part of the quantity that a recurring metric brought into the period: value without an event.
         rounding: what the metric's rounding added to the exact quantity, or took from it.
-        transactions: what a percentage with an allowance or per-transaction bounds needs; None for all
-            others.
-        steps: changes of the running value in order, when the charge is prorated; None otherwise.
+        transactions: the transactions of a percentage with an allowance or per-transaction bounds; otherwise None.
+        steps: the changes of the running value in order, if the charge is prorated; otherwise None.
         precise_amount: sum of the amounts the events carried, in major currency units, for dynamic charges.
     """
 

@@ -12,7 +12,7 @@ from services.rating.pricing.charges.tier import Tier, check_tiers, describe_tie
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Tiers of which exactly one applies. More units can cost less: the price of all of them may fall.
+    """Tiers of which exactly one applies. More units can cost less, because the price of all of them may fall.
 
     Attributes:
         tiers: ascending by `up_to`, the last one open.
@@ -25,7 +25,7 @@ class Volume:
         check_tiers(self.tiers)
 
     def lines(self, units: Decimal) -> tuple[Line, ...]:
-        """One line. A fraction begun counts whole when the tier is chosen, not when it is priced."""
+        """One line. A fraction of a unit counts as a whole one when the tier is chosen, but not when it is priced."""
         begun = units.to_integral_value(rounding=ROUND_CEILING)
         above = ZERO
         for number, tier in enumerate(self.tiers, 1):

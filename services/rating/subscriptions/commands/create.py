@@ -118,7 +118,7 @@ def _reusable(
     if wanted.reuse is Reuse.NONE:
         return None
     living = subscriptions.living_agreements_of(tx, organization, customer.customer_id)
-    on_plan = next((each for each in living if each.subscription.plan_code == wanted.plan_code), None)
+    on_plan = next((agreement for agreement in living if agreement.subscription.plan_code == wanted.plan_code), None)
     if on_plan is not None or not living or wanted.reuse is Reuse.OF_PLAN:
         return on_plan
     if len(living) > 1:

@@ -43,10 +43,10 @@ def migrate_plan_version(
     now = now_of(deps, tx, organization)
     target = (code, new.plan.version)
     agreements = store.movable_agreements(tx, organization, old.plan_id, target, MAX_MOVES)
-    moves = [_move(each, new, now) for each in agreements]
+    moves = [_move(agreement, new, now) for agreement in agreements]
     promised = [
-        each.moved(schedule_change(each.subscription, PendingChange(move.effective_at, *target)))
-        for each, move in zip(agreements, moves, strict=True)
+        agreement.moved(schedule_change(agreement.subscription, PendingChange(move.effective_at, *target)))
+        for agreement, move in zip(agreements, moves, strict=True)
         if not move.skip_reason
     ]
     store.save_agreements(tx, promised)
