@@ -1,1 +1,1 @@
-"""What a right to a feature means: pure values and decisions, no I/O, no clock."""
+"""What a right to a feature means: pure values and decisions, without I/O or clock."""

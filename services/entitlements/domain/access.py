@@ -32,14 +32,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May this customer use so many units of this feature?
+    """May this customer use this many units of this feature?
 
     Attributes:
         external_customer_id: the customer.
         feature_code: the feature.
         external_subscription_id: the subscription, for customers with several; empty for the only one.
         units: how many are about to be used.
-        at_least_revision: the answer must know everything up to this revision.
+        at_least_revision: the answer must be based on everything up to this revision.
     """
 
     external_customer_id: str
@@ -57,14 +57,14 @@ class Access:
         is_allowed: whether the customer may.
         reason: why. A soft limit without room answers allowed with LIMIT_EXCEEDED.
         feature_code: the feature.
-        revision: the state it was made from.
+        revision: the revision of the state it is based on.
         used: units used in the current window.
         limit: units of the window; None means unlimited.
         remaining: units neither used nor on hold; None means unlimited.
         overage: units used beyond the limit.
-        resets_at: when the window ends; None for never and for what is not counted.
-        valid_until: until when the answer holds if nothing else changes; None for no such instant.
-        external_subscription_id: the subscription that decided; empty where none did.
+        resets_at: when the window ends; None if it never does or nothing is counted.
+        valid_until: until when the answer is valid if nothing else changes; None if there is no such instant.
+        external_subscription_id: the subscription that decided; empty if none did.
         value: for a configuration, its value.
         is_hard: whether the limit refuses usage beyond it.
     """
@@ -86,11 +86,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """The answer of a reservation.
+    """The answer to a reservation.
 
     Attributes:
-        access: whether the units are held, and the numbers after it.
-        hold: what was set aside; None where it was refused.
+        access: whether the units are held, and the numbers afterwards.
+        hold: the units set aside; None if the reservation was refused.
     """
 
     access: Access
@@ -98,13 +98,14 @@ class Reserved:
 
 
 def decide(question: Question, standings: Sequence[Standing], *, at: datetime, revision: int) -> Access:
-    """Answer a question from where the customer's subscriptions stand with the feature.
+    """Answer a question from the standings of the customer's subscriptions with the feature.
 
     Args:
-        question: what is asked.
-        standings: one for each of the customer's subscriptions, or of those that carry the named id.
+        question: the question.
+        standings: one for each of the customer's subscriptions, or for each with the external id that the question
+            names.
         at: the organization's time.
-        revision: of the state the standings were read from.
+        revision: the revision of the state from which the standings were read.
     """
     chosen = choose(question, standings)
     if isinstance(chosen, Reason):
@@ -113,10 +114,10 @@ def decide(question: Question, standings: Sequence[Standing], *, at: datetime, r
 
 
 def choose(question: Question, standings: Sequence[Standing]) -> Standing | Reason:
-    """The standing that answers a question, or why none does."""
+    """The standing that answers a question, or the reason why none does."""
     active = [standing for standing in standings if standing.subscription.is_active]
     if question.external_subscription_id:
-        # An ended subscription's id may be given again, so the active one of several is meant.
+        # An ended subscription's id may be used again, so among several the active one is meant.
         if active:
             return active[0]
         return Reason.SUBSCRIPTION_INACTIVE if standings else Reason.NO_SUBSCRIPTION
@@ -126,7 +127,7 @@ def choose(question: Question, standings: Sequence[Standing]) -> Standing | Reas
 
 
 def answer(feature_code: str, standing: Standing, *, units: Decimal, at: datetime, revision: int) -> Access:
-    """What one subscription is answered for `units` more of a feature."""
+    """The answer of one subscription for `units` more of a feature."""
     subscription, entitlement = standing.subscription, standing.entitlement
     if entitlement is None or entitlement.is_removed:
         return Access(
@@ -166,7 +167,7 @@ def _verdict(entitlement: Entitlement, numbers: Balance, units: Decimal) -> tupl
 
 
 def _valid_until(standing: Standing, numbers: Balance, at: datetime) -> datetime | None:
-    """The first instant at which the answer changes by time alone: the window, a hold or the subscription ends."""
+    """The first instant at which time alone changes the answer: when the window, a hold or the subscription ends."""
     window_end = numbers.window.end if numbers.window else None
     known = (window_end, standing.held_until, standing.subscription.ending_at)
     return min((instant for instant in known if instant is not None and instant > at), default=None)

@@ -1,4 +1,4 @@
-"""What this service announces, and what it takes over from rating, as plain values."""
+"""What this service announces and what it learns from rating, as plain values."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class AccessChanged:
     """What a customer may do has changed.
 
     Attributes:
-        organization_id: organization of the customer.
+        organization_id: the customer's organization.
         external_customer_id: the customer.
         access: the answer for one unit now.
-        is_removed: the customer no longer has the feature.
+        is_removed: whether the customer no longer has the feature.
     """
 
     organization_id: OrganizationId
@@ -31,7 +31,7 @@ class AccessChanged:
 
 @dataclass(frozen=True, slots=True)
 class TestClockReached:
-    """Everything due until an instant of a test clock is done here.
+    """This service has done everything that is due up to an instant of a test clock.
 
     Attributes:
         organization_id: the test-mode organization.
@@ -39,7 +39,7 @@ class TestClockReached:
         now: the instant.
     """
 
-    __test__ = False  # pytest would collect the name as a test class
+    __test__ = False  # pytest would take the name for a test class
 
     organization_id: OrganizationId
     revision: int
@@ -50,7 +50,7 @@ DomainEvent = AccessChanged | TestClockReached
 
 
 def access_changed(organization: OrganizationId, standing: Standing, *, at: datetime) -> AccessChanged:
-    """What is announced of a standing with a right: the answer for one unit more, at the row's revision."""
+    """The announcement of a standing with a right: the answer for one unit more, at the row's revision."""
     entitlement = standing.entitlement
     if entitlement is None:
         raise ValueError("a standing without a right cannot change")
@@ -63,12 +63,12 @@ class PlanVersion:
     """A plan version as rating announced it.
 
     Attributes:
-        organization_id: organization.
+        organization_id: the organization it belongs to.
         id: Farebox id of the version.
         code: the organization's code, for people who read the table.
         version: 1 for the first.
         periods: how long its periods are.
-        terms: what it gives of each feature.
+        terms: its terms for each feature.
     """
 
     organization_id: OrganizationId
@@ -84,8 +84,8 @@ class SubscriptionMoved:
     """A subscription as rating announced it.
 
     Attributes:
-        organization_id: organization.
-        subscription: as it is now.
+        organization_id: the organization it belongs to.
+        subscription: the subscription as it is now.
     """
 
     organization_id: OrganizationId

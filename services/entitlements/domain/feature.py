@@ -12,7 +12,7 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 
 
 class FeatureType(StrEnum):
-    """What kind of answer a feature gives."""
+    """The kind of answer that a feature gives."""
 
     GATE = "gate"
     USAGE_LIMIT = "usage_limit"
@@ -31,7 +31,7 @@ class Feature:
         type: gate, usage limit or configuration.
         metric_code: for a usage limit, the billable metric whose units count; otherwise empty.
         created_at: when it was created.
-        deleted_at: when it was removed; its code then unlocks nothing, whatever plans say.
+        deleted_at: when it was removed; from then on its code unlocks nothing, even if plans name it.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Feature:
 
 
 def require_valid(feature: Feature) -> None:
-    """Refuse texts beyond their limits, a usage limit that counts nothing, and a metric on what does not count.
+    """Refuse texts beyond their limits, a usage limit without a metric, and a metric on any other type.
 
     Raises:
         InvalidArgumentError: names every wrong field.
@@ -61,7 +61,7 @@ def require_valid(feature: Feature) -> None:
 
 
 def require_text(text: str, field: str, longest: int, *, is_mandatory: bool = True) -> str:
-    """The text, or an InvalidArgumentError that names the field where it is missing or too long."""
+    """The text, or an InvalidArgumentError that names the field if it is missing or too long."""
     if is_mandatory and not text:
         raise InvalidArgumentError.of_field(field, "value_is_mandatory", "must not be empty")
     if len(text) > longest:
@@ -70,10 +70,10 @@ def require_text(text: str, field: str, longest: int, *, is_mandatory: bool = Tr
 
 
 def revise(known: Feature, draft: Feature) -> Feature:
-    """The known feature with the content of a draft; a removed one is taken back with its id.
+    """The known feature with the content of a draft; a removed feature is restored with its id.
 
     Raises:
-        FailedPreconditionError: `FEATURE_TYPE_FIXED`, since plans and overrides were written for the type it has.
+        FailedPreconditionError: `FEATURE_TYPE_FIXED`, since plans and overrides were written for its present type.
     """
     if known.deleted_at is None and known.type is not draft.type:
         raise FailedPreconditionError(

@@ -1,4 +1,4 @@
-"""Feature terms: what a plan or an override says of a feature, and the right that results for a subscription."""
+"""Feature terms: what a plan or an override gives of a feature, and the right of a subscription that results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.kernel.errors import InvalidArgumentError
 
 
 class Source(StrEnum):
-    """Where a right comes from."""
+    """The source of a right."""
 
     PLAN = "plan"
     OVERRIDE = "override"
@@ -22,13 +22,13 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeatureTerms:
-    """What is given of one feature. Only the fields that the feature's type needs have a meaning.
+    """The terms for one feature. Only the fields that the feature's type uses have a meaning.
 
     Attributes:
         is_enabled: for a gate, whether it is on.
-        limit: for a usage limit, units of a window; None means unlimited.
+        limit: for a usage limit, the units of a window; None means unlimited.
         is_hard: for a usage limit, whether usage beyond it is refused (True) or reported as overage.
-        reset: for a usage limit, when counting starts anew.
+        reset: for a usage limit, when counting starts again.
         value: for a configuration, its value.
     """
 
@@ -41,13 +41,13 @@ class FeatureTerms:
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """What a plan version gives of one feature.
+    """A plan version's terms for one feature.
 
     Attributes:
         feature_code: the feature.
         type: its type, as the plan knows it.
-        metric_code: for a usage limit, the metric that counts; empty for none.
-        terms: what is given.
+        metric_code: for a usage limit, the metric that counts; otherwise empty.
+        terms: the terms.
     """
 
     feature_code: str
@@ -58,13 +58,13 @@ class PlanTerms:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What one customer, or one of its subscriptions, is given instead of what the plan says.
+    """Terms for one customer, or for one of its subscriptions, that replace the plan's.
 
     Attributes:
         external_customer_id: the customer.
-        external_subscription_id: the subscription; empty for all of the customer's.
+        external_subscription_id: the subscription; empty means all of the customer's.
         feature_code: the feature.
-        terms: what is given.
+        terms: the terms.
     """
 
     external_customer_id: str
@@ -75,13 +75,13 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What holds for one subscription and feature after all overrides.
+    """The terms that apply to one subscription and feature after all overrides.
 
     Attributes:
         type: gate, usage limit or configuration.
         source: plan or override.
-        metric_code: the metric that counts; empty for none.
-        terms: what is given.
+        metric_code: the metric that counts; empty if there is none.
+        terms: the terms.
     """
 
     type: FeatureType
@@ -107,7 +107,7 @@ def resolve(
     of_subscription: Mapping[str, FeatureTerms],
     features: Mapping[str, Feature],
 ) -> dict[str, Right]:
-    """What an active subscription is entitled to, by feature code.
+    """The rights of an active subscription, by feature code.
 
     The subscription's own override wins over the customer's, which wins over the plan.
 

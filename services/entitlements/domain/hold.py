@@ -1,4 +1,4 @@
-"""A hold: units set aside for work whose size is known only afterwards. It ends by itself, without any job."""
+"""A hold: units set aside for work whose size is known only afterwards. It ends by itself, without a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 
 
 class HoldState(StrEnum):
-    """Where a hold stands; HELD ends by itself at `expires_at`."""
+    """The state of a hold; HELD ends by itself at `expires_at`."""
 
     HELD = "held"
     COMMITTED = "committed"
@@ -26,7 +26,7 @@ class Hold:
         id: Farebox id, the caller's `reservation_id`.
         subscription_id: Farebox id of the subscription.
         feature_code: the feature.
-        units: how many at the most.
+        units: how many units may be committed at most.
         state: held, committed or released.
         expires_at: when it ends by itself.
     """
@@ -40,7 +40,7 @@ class Hold:
 
 
 def commit(hold: Hold, units: Decimal, *, at: datetime) -> Hold:
-    """The hold after `units` of it were used.
+    """The hold after `units` of it have been used.
 
     Raises:
         FailedPreconditionError: it was settled before, or it has expired.
@@ -54,7 +54,7 @@ def commit(hold: Hold, units: Decimal, *, at: datetime) -> Hold:
 
 
 def release(hold: Hold, *, at: datetime) -> Hold:
-    """The hold after it was given back.
+    """The hold after it has been given back.
 
     Raises:
         FailedPreconditionError: it was settled before, or it has expired.

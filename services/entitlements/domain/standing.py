@@ -1,4 +1,4 @@
-"""Where one subscription stands with one feature: the facts every decision is made from."""
+"""The standing of one subscription with one feature: the facts from which every decision is made."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Consumed:
 
     Attributes:
         units: how many.
-        since: start of the window they were counted in; None before the first.
+        since: the start of the window in which they were counted; None before the first.
     """
 
     units: Decimal = ZERO
     since: datetime | None = None
 
     def within(self, window: Period | None) -> Decimal:
-        """The units that count in `window`: nothing, once a later window has begun."""
+        """The units that count in `window`: none if a later window has begun."""
         if self.since is None or (window is not None and self.since < window.start):
             return ZERO
         return self.units
 
     def plus(self, units: Decimal, window: Period | None, at: datetime) -> Consumed:
-        """With more units, counted anew where a later window has begun."""
+        """The same with more units; counting starts again if a later window has begun."""
         before = self.within(window)
         since = self.since if before and self.since is not None else (at if window is None else window.start)
         return Consumed(before + units, since)
@@ -52,10 +52,10 @@ class Entitlement:
 
     Attributes:
         feature_code: the feature.
-        right: what holds for it, and where that comes from.
-        consumed: what was counted by Consume and Commit.
-        revision: of its last change, unique in the organization.
-        is_removed: the customer had it once and does not any more.
+        right: the terms that apply, and their source.
+        consumed: the units counted by Consume and Commit.
+        revision: the revision of its last change, unique in the organization.
+        is_removed: whether the customer had it once and no longer has it.
     """
 
     feature_code: str
@@ -67,19 +67,19 @@ class Entitlement:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one subscription stands with one feature.
+    """The standing of one subscription with one feature.
 
     Attributes:
         subscription: the subscription.
         plan: how long its plan's periods are.
-        entitlement: its right; None where it never had one.
-        announced: units rating announced within the window that holds the present. Of a billing period only this
-            subscription's own; of any other window the past's, too.
-        consumed_before: units that its past consumed within that window, unless it is a billing period.
-        past_usage, past_consumed: what its past used and consumed by local day, for a billing period. The past of a
-            subscription are the customer's earlier ones that it continues.
-        held: units of the holds that live.
-        held_until: when the first of them ends; None without holds.
+        entitlement: its entitlement; None if it never had one.
+        announced: the units that rating announced within the current window. For a billing period these are only the
+            subscription's own; for any other window they include those of its past.
+        consumed_before: the units that its past consumed within that window, unless it is a billing period.
+        past_usage, past_consumed: for a billing period, the units that its past used and consumed on each local day.
+            The past of a subscription is the customer's earlier subscriptions that it continues.
+        held: the units of all live holds.
+        held_until: when the first live hold ends; None without holds.
     """
 
     subscription: Subscription
@@ -98,8 +98,8 @@ class Balance:
     """The numbers of a usage limit in its current window.
 
     Attributes:
-        window: the window; None where counting never starts anew.
-        used: units used, by events and by Consume together.
+        window: the window; None if counting never starts again.
+        used: units used by events and by Consume together.
         held: units on hold.
         limit: units of the window; None means unlimited.
     """
@@ -120,12 +120,12 @@ class Balance:
         return ZERO if self.limit is None else max(ZERO, self.used - self.limit)
 
     def has_room_for(self, units: Decimal) -> bool:
-        """Whether `units` more stay within the limit."""
+        """Whether `units` more would stay within the limit."""
         return self.limit is None or self.used + self.held + units <= self.limit
 
 
 def balance(standing: Standing, at: datetime) -> Balance:
-    """The numbers of a usage limit at an instant; zeros for other types and for no right at all."""
+    """The numbers of a usage limit at an instant; zeros for other types and without a right."""
     entitlement = standing.entitlement
     if entitlement is None or entitlement.right.type is not FeatureType.USAGE_LIMIT:
         return Balance(None, ZERO, ZERO, None)
@@ -137,7 +137,7 @@ def balance(standing: Standing, at: datetime) -> Balance:
 
 
 def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
-    """The standing after `units` were counted."""
+    """The standing after `units` have been counted."""
     entitlement = standing.entitlement
     if entitlement is None:
         return standing
@@ -146,10 +146,10 @@ def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
 
 
 def _of_the_past(standing: Standing, reset: ResetWindow, at: datetime) -> tuple[Decimal, Decimal]:
-    """What the past of a subscription used and consumed in the window that holds `at`, beside what is summed already.
+    """What a subscription's past used and consumed in the window that holds `at`, apart from what is summed already.
 
-    A billing period that is cut short by a change of plan goes on in the next subscription: the whole nominal period is
-    one window, so that nobody gains a fresh limit by moving.
+    A billing period that a change of plan cuts short continues in the next subscription. The whole nominal period is
+    one window, so that nobody gains a fresh limit by changing plans.
     """
     if reset is not ResetWindow.BILLING_PERIOD:
         return ZERO, standing.consumed_before
@@ -162,7 +162,7 @@ def _of_the_past(standing: Standing, reset: ResetWindow, at: datetime) -> tuple[
 def _sums(
     first: date, last: date, usage: Mapping[date, Decimal], consumed: Mapping[date, Decimal]
 ) -> tuple[Decimal, Decimal]:
-    """Sums of what lies on the days from `first` until before `last`."""
+    """The sums over the days from `first` up to, but not including, `last`."""
     used, taken = (
         sum((units for day, units in days.items() if first <= day < last), ZERO) for days in (usage, consumed)
     )

@@ -1,4 +1,4 @@
-"""A subscription as this service knows it from rating, and the windows its limits are counted in."""
+"""A subscription as this service knows it from rating, and the windows in which its limits are counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.kernel.period import Period
 
 
 class SubscriptionState(StrEnum):
-    """Where a subscription stands, as rating says."""
+    """The state of a subscription, as rating announces it."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -45,7 +45,7 @@ class PlanPeriods:
     is_charged_monthly: bool = False
 
 
-# What is assumed of a plan that rating has not announced.
+# The assumption for a plan that rating has not announced yet.
 MONTHLY_PLAN = PlanPeriods()
 
 
@@ -55,17 +55,17 @@ class Subscription:
 
     Attributes:
         id: Farebox id.
-        external_id: the organization's id of it.
+        external_id: the organization's id of the subscription.
         external_customer_id: the customer.
         plan_id: Farebox id of the plan version.
-        state: only an active one entitles.
-        timezone: IANA zone the customer's days are counted in.
+        state: its state; only an active subscription gives rights.
+        timezone: the IANA zone in which the customer's days are counted.
         alignment: what its billing periods follow.
         started_at: when it starts or started.
-        anchored_at: what its anniversaries are counted from; earlier than its start where it continues another.
-        ended_at: when it ended; None while it has not.
-        ending_at: when it shall end by itself; None for never.
-        current_period: the billing period rating last announced; None before the first.
+        anchored_at: the instant from which anniversaries are counted; earlier than its start if it continues another.
+        ended_at: when it ended; None if it has not.
+        ending_at: when it is agreed to end by itself; None for never.
+        current_period: the billing period that rating announced last; None before the first.
     """
 
     id: str
@@ -83,7 +83,7 @@ class Subscription:
 
     @property
     def is_active(self) -> bool:
-        """Whether it entitles to anything."""
+        """Whether it gives any rights."""
         return self.state is SubscriptionState.ACTIVE
 
 
@@ -96,7 +96,7 @@ def window_of(reset: ResetWindow, subscription: Subscription, plan: PlanPeriods,
     return calendar_windows(subscription.timezone, at)[reset]
 
 
-# Usage is applied for many subscriptions at one instant of few zones.
+# Usage is applied for many subscriptions at one instant, in few zones.
 @lru_cache(maxsize=4096)
 def calendar_windows(timezone: str, at: datetime) -> Mapping[ResetWindow, Period]:
     """The local day, week and month that hold `at`."""
@@ -108,17 +108,17 @@ def calendar_windows(timezone: str, at: datetime) -> Mapping[ResetWindow, Period
 
 
 def nominal_billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period:
-    """The whole billing period of the plan's calendar that holds `at`, whenever the subscription began or ends."""
+    """The full billing period of the plan's calendar that holds `at`, not cut by the subscription's start or end."""
     anchor = subscription.anchored_at or subscription.started_at
     cadence = Cadence(plan.interval, subscription.alignment, anchor, subscription.timezone)
     return period_containing(monthly_charges(cadence) if plan.is_charged_monthly else cadence, at)
 
 
 def _billing_window(subscription: Subscription, plan: PlanPeriods, at: datetime) -> Period:
-    """The announced billing period where it holds `at`, otherwise the one that the plan's calendar gives.
+    """The announced billing period if it holds `at`, otherwise the one from the plan's calendar.
 
-    Rating closes a period a moment after its end, so for that moment the next period is not announced yet; and while
-    a test clock moves, the next one is announced before the clock arrives there.
+    Rating closes a period a moment after its end, so for that moment the next period has not been announced yet. And
+    while a test clock moves, the next period is announced before the clock arrives there.
     """
     current = subscription.current_period
     if current is not None and at in current and not plan.is_charged_monthly:

@@ -1,9 +1,9 @@
 """Units that rating announced: totals of billing periods, and what was added to each day.
 
-A billing period, and what never resets, are counted by totals, which are exact and absolute. A day, a week and a month
-are counted by the days on which usage happened, whenever it arrives: late usage counts in the window of its time, and a
-correction lowers the window of what it corrects. Days count before the metric's rounding. For metrics that do not add
-up (max, unique count, latest) a day counts by how much the period's total rose with what happened on it.
+A billing period, and a limit that never resets, are counted by totals, which are exact and absolute. A day, a week and
+a month are counted by the days on which usage occurred, whenever it arrives: late usage counts in the window of its
+time, and a correction lowers the window of what it corrects. Days count before the metric's rounding. For metrics that
+do not add up (max, unique count, latest), a day counts by how much its events raised the period's total.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.kernel.period import Period
 
 
 class UsageKey(NamedTuple):
-    """Whose units: one metric of one subscription."""
+    """Whose units they are: one metric of one subscription."""
 
     organization_id: OrganizationId
     subscription_id: str
@@ -32,11 +32,11 @@ class UsageTotal:
     """Units of one metric in one billing period, as rating announced them.
 
     Attributes:
-        key: whose units.
+        key: whose units they are.
         period: the billing period.
-        units: all of them so far.
-        revision: the newest is the truth.
-        days: what the announcement adds to each local day; None where units of the metric do not add up.
+        units: all units so far.
+        revision: the newest revision is the valid one.
+        days: what the announcement adds to each local day; None if units of the metric do not add up.
     """
 
     key: UsageKey
@@ -47,7 +47,7 @@ class UsageTotal:
 
     @property
     def place(self) -> tuple[UsageKey, datetime]:
-        """What totals replace one another by: whose units, and the start of their period."""
+        """The place in which totals replace one another: whose units they are, and the start of their period."""
         return self.key, self.period.start
 
 
@@ -56,9 +56,9 @@ class Growth:
     """What new totals add to the days of one key.
 
     Attributes:
-        key: whose units.
-        days: added units by local day, which may be less than nothing.
-        is_current: whether the total of the billing period that holds the present changed.
+        key: whose units they are.
+        days: the units added to each local day, which may be negative.
+        is_current: whether the total of the current billing period changed.
     """
 
     key: UsageKey
@@ -80,11 +80,11 @@ def growths(
     known: Mapping[tuple[UsageKey, datetime], tuple[Decimal, int]],
     times: Mapping[OrganizationId, datetime],
 ) -> list[Growth]:
-    """What announced totals add to the days of each key, in order of the keys; keys that stay as they are are left out.
+    """What announced totals add to the days of each key, in order of the keys; unchanged keys are left out.
 
     Args:
-        totals: as they were announced, in order; one of a revision that is known adds nothing.
-        known: units and revision that were known of each place before.
+        totals: the totals in the order of their announcement; a revision that is known already adds nothing.
+        known: the units and revision known so far for each place.
         times: the organizations' times.
     """
     seen = dict(known)
@@ -108,7 +108,7 @@ def growths(
 
 
 def _differences(total: UsageTotal, growth: Decimal) -> Iterable[tuple[date, Decimal]]:
-    """What a total adds to each day; what does not add up goes to the last day that was announced."""
+    """What a total adds to each day; units that do not add up go to the last day that was announced."""
     if any(units is None for units in total.days.values()):
         return [(max(total.days), growth)]
     return [(day, units) for day, units in total.days.items() if units is not None]

@@ -1,4 +1,4 @@
-"""Alerts: watches on a figure, as they are defined. When one is raised and cleared is decided elsewhere."""
+"""Alerts: watches on a figure. This module defines them; it does not decide when one is raised or cleared."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO
 from services.margin.domain.limits import MAX_TEXT
 
-# Longer than a quarter no figure needs to be crossed before somebody should know.
+# Nobody needs a figure to be crossed for longer than a quarter before they are told.
 MAX_DURATION = timedelta(days=92)
 
 
 class AlertMetric(StrEnum):
-    """The figure that is watched; margins and revenue must not fall below, cost must not rise above."""
+    """The watched figure: margins and revenue must not fall below the thresholds, cost must not rise above them."""
 
     MARGIN_PERCENT = "margin_percent"
     MARGIN_AMOUNT = "margin_amount"
@@ -30,14 +30,14 @@ class Alert:
 
     Attributes:
         id: UUID as text.
-        code: the organization's, unique in it.
+        code: the organization's code, unique in the organization.
         name: for people.
         metric: the figure.
-        external_customer_id: only this customer's; empty means each customer's.
-        warning_threshold: crossing it warns.
-        critical_threshold: crossing it is critical; None for none.
-        recovery_threshold: coming back to it clears; None means the warning threshold.
-        raise_after, clear_after: how long it must be crossed or back.
+        external_customer_id: watches only this customer's figure; empty means each customer's.
+        warning_threshold: crossing it is a warning.
+        critical_threshold: crossing it is critical; None if there is none.
+        recovery_threshold: returning to it clears the alert; None means the warning threshold.
+        raise_after, clear_after: how long the figure must have crossed a threshold, or have returned.
         created_at: when it was made.
     """
 
@@ -64,7 +64,8 @@ def require_valid(alert: Alert) -> Alert:
     for name in ("raise_after", "clear_after"):
         if not timedelta() <= getattr(alert, name) <= MAX_DURATION:
             raise _wrong(name, f"is 0 to {MAX_DURATION.days} days")
-    # Where it falls critical lies below the warning and recovery above it; for a cost it is the other way round.
+    # If the figure must not fall, critical lies below the warning and recovery above it; for a cost it is the other way
+    # round.
     up = 1 if alert.metric is AlertMetric.COST else -1
     if alert.critical_threshold is not None and (alert.critical_threshold - alert.warning_threshold) * up < ZERO:
         raise _wrong("critical_threshold", "lies beyond the warning threshold")

@@ -1,12 +1,12 @@
-"""Cost events: what was paid for on behalf of a customer, and how a repeat is told from a change.
+"""Cost events: what was paid for on behalf of a customer, and how a repeat is distinguished from a change.
 
-Senders repeat themselves with a fresh id (an SDK that wraps an LLM client makes a new one on each replay). So an
-event has two identities: the sender's id, and, where the provider's request id is known, the natural key of what the
-request spent on one kind of token. The same identity with other content is a conflict; the time is not content.
+Senders may repeat an event with a fresh id (an SDK that wraps an LLM client makes a new id on each replay). So an event
+has two identities: the sender's id and, if the provider's request id is known, the natural key of what the request
+spent on one kind of token. The same identity with other content is a conflict; the time is not part of the content.
 
-**The request is the unit of costing.** Events that name the same parent and request are parts of one request: what was
-sent in all of them to a model decides the tier that prices each. So a late sibling may change the price of those
-before it, and the order of arrival never changes what the request costs.
+**The request is the unit of costing.** Events that name the same parent and request are parts of one request. What all
+of them together sent to a model decides the tier that prices each of them. So an event of the request that arrives late
+may change the price of those before it, and the order of arrival never changes what the request costs.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from services.margin.domain.limits import MAX_COST, MAX_NAME_BYTES, MAX_TEXT
 from services.margin.domain.price import CatalogName, ModelCall, Prices
 from services.margin.domain.token import SENT, TokenType
 
-# More events than this in one call would not fit its deadline.
+# More events in one call would not be done within its deadline.
 MAX_BATCH = 1000
-# Events of one request that are priced together: kinds of token times operations, many times over.
+# How many events of one request are priced together: kinds of token times operations, many times over.
 MAX_SIBLINGS = 1000
 _SEPARATOR = "\x1f"
 _TEXTS = (
@@ -38,7 +38,7 @@ _TEXTS = (
 
 
 class Outcome(StrEnum):
-    """What became of a cost event."""
+    """The outcome of a cost event."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -47,7 +47,7 @@ class Outcome(StrEnum):
 
 
 class RequestKey(NamedTuple):
-    """A request to a provider: the provider's id of it, within the usage event it was made for."""
+    """A request to a provider: the provider's id of it, within the usage event for which it was made."""
 
     parent_transaction_id: str
     request_id: str
@@ -58,16 +58,16 @@ class CostEvent:
     """Something the organization paid for.
 
     Attributes:
-        cost_event_id: the sender's identity, unique in the organization for ever.
+        cost_event_id: the sender's identity of the event, unique in the organization for all time.
         cost_meter_code: what was bought.
-        parent_transaction_id: the usage event it was needed for, or empty.
-        external_customer_id: the customer, or empty where the parent tells.
-        request_id, operation_key: the provider's id of the request and what it was for, or empty.
-        occurred_at: when it happened; None means when it was received.
+        parent_transaction_id: the usage event for which it was needed, or empty.
+        external_customer_id: the customer, or empty if it is the parent's.
+        request_id, operation_key: the provider's id of the request, and its purpose, or empty.
+        occurred_at: when it occurred; None means when it was received.
         provider, model, token_type, tokens: what was used; `tokens` is 0 or more.
-        amount: for anything but tokens: the cost itself in major units; it may be negative, as a refund is.
-        currency: of the amount.
-        service_tier: the tier the request was served in; empty for the standard one.
+        amount: for anything but tokens, the cost itself in major units; negative for a refund.
+        currency: the currency of the amount.
+        service_tier: the tier in which the request was served; empty for the standard one.
     """
 
     cost_event_id: str
@@ -87,12 +87,12 @@ class CostEvent:
 
     @property
     def identity(self) -> tuple[str, bytes]:
-        """The sender's identity with the content: what tells two events of one batch apart."""
+        """The sender's identity with the content, which distinguishes two events of one batch."""
         return self.cost_event_id, self.content_hash
 
     @property
     def request(self) -> RequestKey | None:
-        """The request it is a part of; None where no request is named."""
+        """The request it is part of; None if it names none."""
         return RequestKey(self.parent_transaction_id, self.request_id) if self.request_id else None
 
     @property
@@ -102,7 +102,7 @@ class CostEvent:
 
     @property
     def natural_key(self) -> bytes | None:
-        """16 bytes that a replay with a fresh id shares; None where no request is named."""
+        """16 bytes that a replay with a fresh id has in common with the event; None if no request is named."""
         if not self.request_id:
             return None
         named = (self.parent_transaction_id, self.request_id, self.operation_key, self.provider, self.model)
@@ -145,8 +145,8 @@ def cost_of_events(events: Sequence[CostEvent], prices: Prices) -> list[CostLine
     its own instant, which must be known.
 
     Args:
-        events: all that are known of the request; a single one that names no request is a request by itself.
-        prices: what the organization sees.
+        events: all known events of the request; an event that names no request is a request by itself.
+        prices: the prices that the organization sees.
     """
     sent: dict[tuple[CatalogName, str], Decimal] = {}
     for event in events:
@@ -157,7 +157,7 @@ def cost_of_events(events: Sequence[CostEvent], prices: Prices) -> list[CostLine
 
 
 def by_request(events: Iterable[CostEvent]) -> Mapping[RequestKey, list[CostEvent]]:
-    """Events that name a request, by that request."""
+    """The events that name a request, by that request."""
     requests: dict[RequestKey, list[CostEvent]] = {}
     for event in events:
         if event.request is not None:
@@ -166,7 +166,7 @@ def by_request(events: Iterable[CostEvent]) -> Mapping[RequestKey, list[CostEven
 
 
 def _called(event: CostEvent, prices: Prices) -> tuple[CatalogName, str]:
-    """One model in one service tier, however its name was written."""
+    """One model in one service tier, however the sender spelled its name."""
     return prices.book.name(event.provider, event.model), event.service_tier
 
 

@@ -1,7 +1,7 @@
-"""Cost models: how one usage event of a metric turns into units that cost.
+"""Cost models: how one usage event of a metric turns into units that cost something.
 
-A model that is withdrawn costs nothing any more; what it costed stays. Of several, the one with the latest beginning
-at or before the event holds, and of those with the same beginning the one made last.
+A withdrawn model causes no further costs; what it has costed stays. Among several models, the one with the latest
+beginning at or before the event applies; among those with the same beginning, the one created last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from decimal import Decimal
 from services.kernel.errors import InvalidArgumentError
 from services.margin.domain.limits import MAX_COST, MAX_TEXT
 
-# Rates are kept in one row; more models than this belong into provider prices.
+# All rates are stored in one row; more models than this belong into provider prices.
 MAX_RATED_MODELS = 200
 
 
@@ -31,7 +31,7 @@ class PerUnit:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Costs of one model's tokens in the standard service tier, in major units per million; None where not given."""
+    """The costs of one model's tokens in the standard service tier, in major units per million; None if not given."""
 
     input_per_million: Decimal | None = None
     output_per_million: Decimal | None = None
@@ -39,12 +39,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class PerModel:
-    """Cost by LLM model: by the rates given here, else by provider prices.
+    """Cost by LLM model: by the rates given here, otherwise by provider prices.
 
     Attributes:
         rates: by model name in lower case.
-        provider_property, model_property, token_type_property, tokens_property, service_tier_property: names of the
-            event's properties.
+        provider_property, model_property, token_type_property, tokens_property, service_tier_property: the names of the
+            event's properties that hold these values.
     """
 
     rates: Mapping[str, Rates] = field(default_factory=dict)
@@ -62,12 +62,12 @@ class CostModel:
     Attributes:
         id: UUID as text, in order of creation.
         name: for people.
-        metric_code: whose events cost.
-        rule: per unit or per model.
+        metric_code: the metric whose events cost.
+        rule: cost per unit or per model.
         currency: ISO 4217 code of the costs.
-        effective_from: first instant it holds; None from the beginning.
+        effective_from: the first instant at which it applies; None means from the beginning.
         created_at: when it was made.
-        deleted_at: when it was withdrawn.
+        deleted_at: when it was withdrawn; None if it was not.
     """
 
     id: str
@@ -81,7 +81,7 @@ class CostModel:
 
 
 def model_at(models: Iterable[CostModel], at: datetime) -> CostModel | None:
-    """The cost model that holds at an instant, among those of one metric; None where none does."""
+    """The cost model of one metric that applies at an instant; None if none does."""
     holding = [m for m in models if m.deleted_at is None and (m.effective_from is None or m.effective_from <= at)]
     return max(holding, key=_rank, default=None)
 

@@ -1,7 +1,7 @@
-"""Costing: usage in, explained cost lines out. The amount of a line without a price is None, never 0.
+"""Costing: usage in, explained cost lines out. A line without a price has the amount None, never 0.
 
-A request is the unit of costing: its tier follows from all tokens that were sent in it. A usage event that names its
-kinds of token is a request by itself; cost events that name one request are joined in `cost_event.cost_of_events`.
+A request is the unit of costing: all tokens that were sent in it decide its tier. A usage event that names its kinds of
+token is a request by itself; cost events that name the same request are joined in `cost_event.cost_of_events`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from services.margin.domain.limits import MAX_COST, MAX_NAME_BYTES, MAX_UNITS
 from services.margin.domain.price import MILLION, ModelCall, Prices, service_tier_named
 from services.margin.domain.token import TokenType, disjoint, input_tokens, token_type_named
 
-# Names of the inclusive totals that LLM SDKs put on one event.
+# The names of the inclusive totals that LLM SDKs put on one event.
 INPUT_TOTAL, OUTPUT_TOTAL = "input_tokens", "output_tokens"
 CACHED_PART, WRITTEN_PART, REASONING_PART = "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"
-# How senders say that a request was served as a batch, beside naming the service tier.
+# How senders say that a request was served as a batch, apart from naming the service tier.
 PROCESSING, BATCH = "processing", "batch"
 _RECEIVED = frozenset({TokenType.OUTPUT, TokenType.REASONING})
 
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """One costed part of a request, which a person can redo by hand.
+    """One costed part of a request, which a person can recalculate by hand.
 
     Attributes:
-        provider, model: as the catalog names them; empty where nothing was said.
-        token_type: kind of token; None for units that are not tokens, or of a kind nobody knows.
+        provider, model: as the catalog names them; empty if the sender named none.
+        token_type: the kind of token; None for units that are not tokens or whose kind is unknown.
         units: tokens or units.
-        unit_amount: cost of a million tokens, or of one unit; None where unpriced.
-        amount: the cost in major units, exact; None where unpriced.
+        unit_amount: the cost of a million tokens, or of one unit; None if unpriced.
+        amount: the exact cost in major units; None if unpriced.
         currency: ISO 4217 code.
-        price_id: the price or cost model that was applied; None where unpriced.
+        price_id: the price or cost model that was applied; None if unpriced.
     """
 
     provider: str
@@ -53,7 +53,7 @@ class CostLine:
 def cost_of_request(
     prices: Prices, call: ModelCall, tokens: Mapping[TokenType | None, Decimal], *, at: datetime
 ) -> list[CostLine]:
-    """Price one request by provider prices, each kind of token on a line, the tier by all tokens that were sent."""
+    """Price one request by provider prices: a line for each kind of token, the tier by all tokens that were sent."""
     sent = input_tokens(tokens)
     return [cost_of_tokens(prices, call, kind, count, at=at, sent=sent) for kind, count in tokens.items()]
 
@@ -61,7 +61,7 @@ def cost_of_request(
 def cost_of_tokens(
     prices: Prices, call: ModelCall, kind: TokenType | None, count: Decimal, *, at: datetime, sent: Decimal
 ) -> CostLine:
-    """Price the tokens of one kind in a request in which so many tokens were sent."""
+    """Price the tokens of one kind in a request in which `sent` tokens were sent."""
     price = prices.find(call, kind, at=at, input_tokens=sent) if kind else None
     known = prices.book.name(call.provider, call.model)
     amount = _cost(count * price.amount_per_million / MILLION) if price else None
@@ -77,11 +77,11 @@ def cost_of_usage(
     """Cost one usage event by its metric's cost model.
 
     Args:
-        model: the cost model that holds.
-        prices: what the organization sees.
+        model: the cost model that applies.
+        prices: the prices that the organization sees.
         properties: the event's JSON object; numbers are `Decimal`, `int` or text.
-        units: what the event adds to its metric; used by a cost per unit. None where it cannot be told.
-        at: when it happened.
+        units: what the event adds to its metric, for a cost per unit; None if that is unknown.
+        at: when the event occurred.
     """
     if isinstance(model.rule, PerModel):
         return _cost_per_model(model, model.rule, prices, properties, at)
@@ -102,15 +102,15 @@ def _cost_per_model(
     priced = cost_of_request(prices, call, tokens_of(rule, properties), at=at)
     known = prices.book.name(call.provider, call.model)
     rates = rule.rates.get(call.model.strip().lower()) or rule.rates.get(known.model)
-    # Rates say nothing of other service tiers, which cost half or double: there the provider's own price holds.
+    # Rates do not apply to other service tiers, which cost half or double; for those the provider's price applies.
     return [_by_rates(line, rates, model) for line in priced] if rates and not call.service_tier else priced
 
 
 def _by_rates(line: CostLine, rates: Rates, model: CostModel) -> CostLine:
-    """The line by the given rates.
+    """The line priced by the given rates.
 
-    Of input and output, the one that has no rate is unpriced: who has prices of his own for a model does not pay the
-    list's. A kind of token that rates cannot name (cached, audio) keeps its provider price.
+    If one of input and output has no rate, it is unpriced: an organization with prices of its own for a model does not
+    pay list prices. A kind of token that rates cannot name (cached, audio) keeps its provider price.
     """
     if line.token_type is TokenType.INPUT:
         rate = rates.input_per_million
@@ -125,7 +125,7 @@ def _by_rates(line: CostLine, rates: Rates, model: CostModel) -> CostLine:
 
 
 def call_of(rule: PerModel, properties: Mapping[str, Any]) -> ModelCall:
-    """Which model an event's properties name, and in which service tier it was called."""
+    """The model that an event's properties name, and the service tier in which it was called."""
     tier = _text(properties, rule.service_tier_property)
     is_batch = _text(properties, PROCESSING).strip().lower() == BATCH or properties.get(BATCH) is True
     return ModelCall(
@@ -136,7 +136,7 @@ def call_of(rule: PerModel, properties: Mapping[str, Any]) -> ModelCall:
 
 
 def tokens_of(rule: PerModel, properties: Mapping[str, Any]) -> dict[TokenType | None, Decimal]:
-    """Tokens of an event by kind, disjoint: one kind that the event names, or the inclusive totals of a whole request.
+    """An event's tokens by kind, disjoint: from the one kind that it names, or from a request's inclusive totals.
 
     What cannot be understood becomes tokens of no kind: the ledger shows them, without a price.
     """
@@ -157,13 +157,13 @@ def tokens_of(rule: PerModel, properties: Mapping[str, Any]) -> dict[TokenType |
 
 
 def number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
-    """A property as an exact number from 0 to `MAX_UNITS`; None where it is absent or not one."""
+    """A property as an exact number from 0 to `MAX_UNITS`; None if it is absent or not such a number."""
     number = signed_number_of(properties, name)
     return None if number is None or number < 0 else number
 
 
 def signed_number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
-    """A property as an exact number from -`MAX_UNITS` to `MAX_UNITS`; None where it is absent or not one."""
+    """A property as an exact number from -`MAX_UNITS` to `MAX_UNITS`; None if it is absent or not such a number."""
     value = properties.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         return None
@@ -172,7 +172,7 @@ def signed_number_of(properties: Mapping[str, Any], name: str) -> Decimal | None
 
 
 def _cost(amount: Decimal) -> Decimal | None:
-    """The amount, if it can be one: a cost beyond `MAX_COST` is a mistake, and would be in every sum."""
+    """The amount, or None if it is beyond `MAX_COST`: such a cost is a mistake, and would be part of every sum."""
     return amount if abs(amount) <= MAX_COST else None
 
 

@@ -1,7 +1,7 @@
-"""Entries of the cost ledger, which only grows: what was booked wrongly is taken back by a second entry.
+"""Entries of the cost ledger, which only grows: what was booked wrongly is reversed by a second entry.
 
-An entry and its reversal carry the same instant, customer, model and so on, so that every sum over them is as if
-neither had been.
+An entry and its reversal have the same instant, customer, model and so on, so that every sum over them is as if neither
+existed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from services.margin.domain.costing import CostLine
 
 
 class Source(StrEnum):
-    """What an entry comes from."""
+    """The source of an entry."""
 
     USAGE_EVENT = "usage_event"
     COST_EVENT = "cost_event"
@@ -30,19 +30,19 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all entries of one event share.
+    """What all entries of one event have in common.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         source: usage event or cost event.
-        source_id: the sender's identity of it.
-        external_customer_id: the customer by the organization's id; empty while unknown.
-        subscription_id: UUID as text; None where unknown.
-        code: of the metric or cost meter.
-        occurred_at: when it happened; fixes the price.
-        parent_transaction_id: the usage event a cost event was needed for; empty for none.
-        request_id: the provider's id of the request; empty for none.
-        operation_key: what the request was for; empty for none.
+        source_id: the sender's identity of the event.
+        external_customer_id: the organization's id of the customer; empty while unknown.
+        subscription_id: UUID as text; None if unknown.
+        code: the code of the metric or cost meter.
+        occurred_at: when it occurred, which decides the price.
+        parent_transaction_id: the usage event for which a cost event was needed; empty if there is none.
+        request_id: the provider's id of the request; empty if there is none.
+        operation_key: the purpose of the request; empty if there is none.
     """
 
     organization_id: str
@@ -65,8 +65,8 @@ class CostEntry:
         id: UUIDv7 as text, in order of booking.
         kind: original or reversal.
         origin: the event it comes from.
-        line: what was costed; units and amount are negative in a reversal.
-        reverses_id: the entry it takes back.
+        line: the costed line; its units and amount are negative in a reversal.
+        reverses_id: the entry that it reverses.
     """
 
     id: str
@@ -92,13 +92,13 @@ def book(origin: Origin, lines: Iterable[CostLine], new_id: Callable[[], str]) -
 
 
 def reverse(entry: CostEntry, new_id: Callable[[], str]) -> CostEntry:
-    """The entry that takes another back."""
+    """The entry that reverses another."""
     amount = None if entry.line.amount is None else -entry.line.amount
     line = replace(entry.line, units=-entry.line.units, amount=amount)
     return CostEntry(new_id(), EntryKind.REVERSAL, entry.origin, line, entry.id)
 
 
 def owned_by(entry: CostEntry, customer: str, subscription_id: str | None, new_id: Callable[[], str]) -> CostEntry:
-    """The same cost for a customer who was not known when it was booked first."""
+    """The same cost for a customer who was unknown when it was first booked."""
     origin = replace(entry.origin, external_customer_id=customer, subscription_id=subscription_id)
     return CostEntry(new_id(), EntryKind.ORIGINAL, origin, entry.line)

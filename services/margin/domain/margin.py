@@ -1,8 +1,8 @@
-"""Margin: revenue less cost, and what the percent may be said of.
+"""Margin: revenue less cost, and the state that says what its percentage means.
 
-Figures of a group come from sums, never from the percents of its members. There is a percent only where there is
-revenue; elsewhere a state says why not. Where nothing of the cost is known there is neither cost nor margin: an unknown
-cost is never 0. Where a part of it is known, that part is the cost, and the coverage says how much is missing.
+Figures of a group come from sums, never from its members' percentages. There is a percentage only if there is revenue;
+otherwise a state says why there is none. If no part of the cost is known, there is neither cost nor margin: an unknown
+cost is never 0. If a part is known, that part is the cost, and the coverage says how much is missing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from enum import StrEnum
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 
-# A percent of four decimals tells 75.5102 from 75.5103; more would be noise of the cost side.
+# Four decimals distinguish 75.5102 from 75.5103; more would be noise from the cost side.
 PERCENT_STEP = Decimal("0.0001")
-# Shares of revenue are cut here; the last share takes the rest, so that they sum to the whole.
+# Shares of revenue are cut to this step; the last share takes the rest, so that they sum to the whole.
 SHARE_STEP = Decimal("0.000000000001")
 _HUNDRED = Decimal(100)
 
 
 class MarginState(StrEnum):
-    """What the percent means."""
+    """What the percentage means, or why there is none."""
 
     OK = "ok"
     UNMONETIZED = "unmonetized"
@@ -34,13 +34,13 @@ class MarginState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a margin is made of; figures add up field by field.
+    """The sums from which a margin is computed; figures add up field by field.
 
     Attributes:
-        revenue, priced_cost: in major units of one currency; the cost of those entries that have a price.
+        revenue, priced_cost: in major units of one currency; the cost is that of the entries with a price.
         units: tokens or units that were paid for.
-        entry_count: entries of the ledger, reversed ones not counted.
-        unpriced_count: those of them without a price.
+        entry_count: entries of the ledger, not counting reversed ones.
+        unpriced_count: how many of them have no price.
     """
 
     revenue: Decimal = ZERO
@@ -60,18 +60,18 @@ class Figures:
 
     @property
     def cost(self) -> Decimal | None:
-        """What was paid out, as far as it is known; None where something was and nothing of it is known."""
+        """What was paid out, as far as it is known; None if there are entries and the cost of none is known."""
         is_unknown = self.unpriced_count > 0 and self.unpriced_count == self.entry_count
         return None if is_unknown else self.priced_cost
 
     @property
     def margin(self) -> Decimal | None:
-        """Revenue less cost; None without a cost."""
+        """Revenue less cost; None if there is no cost."""
         return None if self.cost is None else self.revenue - self.cost
 
     @property
     def margin_percent(self) -> Decimal | None:
-        """Margin in percent of revenue, to four decimals; None unless revenue is above 0 and there is a margin.
+        """The margin in percent of revenue, to four decimals; None unless revenue is above 0 and there is a margin.
 
         It has no lower bound.
         """
@@ -93,7 +93,7 @@ class Figures:
 
     @property
     def coverage_ratio(self) -> Decimal | None:
-        """Share of the entries that have a price; None without entries."""
+        """The share of the entries that have a price; None without entries."""
         if self.entry_count <= 0:
             return None
         return Decimal(self.entry_count - self.unpriced_count) / Decimal(self.entry_count)
@@ -104,7 +104,7 @@ class Margin:
     """The figures of one group in one span and currency.
 
     Attributes:
-        group: a customer's id, a model, a code; empty for the whole or for what belongs to no group.
+        group: a customer's id, a model or a code; empty for the whole, or for figures without a group.
         period: the span.
         currency: ISO 4217 code.
         figures: the sums.
@@ -122,9 +122,9 @@ def total(figures: Iterable[Figures]) -> Figures:
 
 
 def attribute(amount: Decimal, units: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Split an amount over groups by their share of the units; all of it to the empty group where there are none.
+    """Split an amount over groups by their shares of the units; if there are none, all of it goes to the empty group.
 
-    The shares are cut to `SHARE_STEP` and the last group takes what is left, so that they sum to the amount exactly.
+    The shares are cut to `SHARE_STEP`, and the last group takes the rest, so that they sum to the amount exactly.
     """
     shares = {group: count for group, count in sorted(units.items()) if count > 0}
     whole = sum(shares.values(), ZERO)

@@ -1,11 +1,12 @@
-"""Prices of providers: dated rows that never change, and the rule that picks the one that holds.
+"""Prices of providers: dated rows that never change, and the rule that picks the one that applies.
 
-An organization's own price wins over an imported one from its first instant on. Among the rows that hold at an
-instant, the highest tier that the request exceeds prices the whole request (strictly: 200,000 tokens are not above
-200,000), then a window of the day wins over the whole day, then the later beginning over the earlier.
+An organization's own price replaces imported ones from its first instant on. Among the rows that apply at an instant,
+the highest tier that the request exceeds prices the whole request (strictly: 200,000 tokens do not exceed 200,000).
+After that, a window of the day wins over the whole day, and a later beginning over an earlier one.
 
-A request may be served in another service tier than the standard one (a batch, say). Where the model has prices of
-that tier, a kind of token that they leave out keeps its standard price; where it has none, nothing is known.
+A request may be served in another service tier than the standard one (a batch, for example). If the model has prices
+for that tier, a kind of token without one keeps its standard price. If the model has none for that tier, the price is
+unknown.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from services.margin.domain.token import TokenType
 
 MILLION = Decimal(1_000_000)
 OVERRIDE = "override"
-# A price without a first instant has held since before any that has one.
+# A price without a first instant counts as older than any price with one.
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
-# Providers bill reasoning as output unless they say otherwise. No other kind stands in for a missing one: an audio
-# token at the price of text would be a guess.
+# Providers bill reasoning as output unless they say otherwise. No other kind replaces a missing one: an audio token at
+# the price of text would be a guess.
 _STAND_IN = {TokenType.REASONING: TokenType.OUTPUT}
 
 
 class CatalogName(NamedTuple):
-    """What the catalog calls a model.
+    """The catalog's name of a model.
 
     Attributes:
-        provider: who sells it.
+        provider: the provider who sells it.
         model: its name.
-        listed_by: whose price list it is in: a provider that resells another's models may have none of its own.
+        listed_by: the provider whose price list it is in: a reseller of another's models may have no list of its own.
     """
 
     provider: str
@@ -45,10 +46,10 @@ class CatalogName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What was called, as the sender names it.
+    """The called model, as the sender names it.
 
     Attributes:
-        provider: who sold it, or empty.
+        provider: the provider who sold it, or empty.
         model: the model.
         service_tier: as `service_tier_named` knows it; empty for the standard one.
     """
@@ -58,7 +59,7 @@ class ModelCall:
     service_tier: str = ""
 
 
-# Words of senders and providers for the tier that is had without asking for one.
+# Words of senders and providers for the standard service tier.
 _STANDARD = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
 
 
@@ -69,7 +70,7 @@ def service_tier_named(word: str) -> str:
 
 
 ResolveModel = Callable[[str, str], CatalogName | None]
-"""(provider or empty, model) as events name them → what the catalog calls it, or None."""
+"""(provider or empty, model) as events name them → the catalog's name, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +89,21 @@ class DailyWindow:
 
 @dataclass(frozen=True, slots=True)
 class ProviderPrice:
-    """What a provider asks for one kind of token of one model.
+    """A provider's price for one kind of token of one model.
 
     Attributes:
         id: UUID as text; cost entries name it.
         provider: lower case.
         model: as the catalog names it, lower case.
-        token_type: which kind.
+        token_type: the kind of token.
         amount_per_million: major units of `currency` for a million tokens.
         currency: ISO 4217 code.
-        effective_from: first instant it holds; None from the beginning.
-        effective_to: first instant it does not; None while it does.
-        above_input_tokens: holds only for requests with more input tokens; 0 for all.
-        window: the part of the day it is limited to, if any.
-        source: where it comes from.
-        service_tier: the tier it is limited to; empty for the standard one.
+        effective_from: the first instant at which it applies; None means from the beginning.
+        effective_to: the first instant at which it no longer applies; None if no end is known.
+        above_input_tokens: applies only to requests with more input tokens than this; 0 means all.
+        window: the part of the day to which it is limited, if any.
+        source: the source of the price.
+        service_tier: the tier to which it is limited; empty for the standard one.
     """
 
     id: str
@@ -119,19 +120,22 @@ class ProviderPrice:
     service_tier: str = ""
 
     def holds(self, at: datetime) -> bool:
-        """Whether it holds at an instant."""
+        """Whether it applies at an instant."""
         begun = self.effective_from is None or self.effective_from <= at
         ended = self.effective_to is not None and self.effective_to <= at
         return begun and not ended and (self.window is None or at in self.window)
 
     def rank(self) -> tuple[int, bool, datetime, str]:
-        """Which of several prices that hold wins: the greatest. The id settles the rest, later ids being greater."""
+        """Decides which of several prices that apply wins: the greatest rank.
+
+        The id decides last; later ids are greater.
+        """
         beginning = self.effective_from or _BEGINNING
         return self.above_input_tokens, self.window is not None, beginning, self.id
 
 
 class PriceBook:
-    """All imported prices of one catalog, and the names by which events ask for them."""
+    """All imported prices of one catalog, and the names with which events refer to them."""
 
     def __init__(self, prices: Iterable[ProviderPrice], resolve: ResolveModel) -> None:
         self._resolve = resolve
@@ -140,7 +144,7 @@ class PriceBook:
             self._rows.setdefault((price.provider, price.model), []).append(price)
 
     def name(self, provider: str, model: str) -> CatalogName:
-        """What the catalog calls a model; as given, in lower case, where it does not know it."""
+        """The catalog's name of a model; for an unknown model the given name in lower case."""
         given = provider.strip().lower()
         return self._resolve(provider, model) or CatalogName(given, model.strip().lower(), given)
 
@@ -156,20 +160,20 @@ class PriceBook:
 
 @dataclass(frozen=True)
 class Prices:
-    """The prices one organization sees: the imported ones under its own.
+    """The prices that one organization sees: its own, and below them the imported ones.
 
     Attributes:
-        book: the imported ones.
-        overrides: its own.
+        book: the imported prices.
+        overrides: its own prices.
     """
 
     book: PriceBook
     overrides: Sequence[ProviderPrice] = ()
 
     def holding(self, call: ModelCall, at: datetime) -> list[ProviderPrice]:
-        """The rows of a model that hold at an instant; own rows replace imported ones.
+        """The rows of a model that apply at an instant; own rows replace imported ones.
 
-        There is one for each service tier, kind of token and size of request.
+        There is one row for each service tier, kind of token and size of request.
         """
         best: dict[tuple[str, TokenType, int], ProviderPrice] = {}
         own = self._own(call, at)
@@ -186,7 +190,7 @@ class Prices:
     def find(
         self, call: ModelCall, token_type: TokenType, *, at: datetime, input_tokens: Decimal
     ) -> ProviderPrice | None:
-        """The price of one kind of token in a call with so many input tokens; None where none is known."""
+        """The price of one kind of token in a call with this many input tokens; None if none is known."""
         holding = self.holding(call, at)
         if not any(price.service_tier == call.service_tier for price in holding):
             return None

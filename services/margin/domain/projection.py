@@ -13,7 +13,7 @@ class Organization:
 
     Attributes:
         id: UUID as text.
-        default_currency: ISO 4217 code of what it bills in unless it says otherwise.
+        default_currency: ISO 4217 code of the currency in which it bills by default.
     """
 
     id: str
@@ -26,8 +26,8 @@ class Metric:
 
     Attributes:
         organization_id: UUID as text.
-        code: the organization's.
-        is_sum: whether its units are the sum of a property; otherwise each event is one unit.
+        code: the organization's code.
+        is_sum: whether its units are the sum of a property; if not, each event is one unit.
         field_name: the property that is aggregated; empty for a count.
     """
 
@@ -43,10 +43,10 @@ class Subscription:
 
     Attributes:
         organization_id, id: UUIDs as text.
-        external_customer_id: the customer by the organization's id.
-        plan_code: of the plan.
-        started_at: when it starts; None where it never did.
-        ended_at: when it ended; None while it has not.
+        external_customer_id: the organization's id of the customer.
+        plan_code: the plan's code.
+        started_at: when it started; None if it never did.
+        ended_at: when it ended; None if it has not.
     """
 
     organization_id: str
@@ -64,10 +64,10 @@ class UsageEvent:
     Attributes:
         organization_id: UUID as text.
         transaction_id: the sender's identity of the event.
-        external_customer_id: the customer by the organization's id.
-        subscription_id: UUID as text; None where it counts for none.
-        code: of the metric.
-        occurred_at: when it happened.
+        external_customer_id: the organization's id of the customer.
+        subscription_id: UUID as text; None if it counts for no subscription.
+        code: the metric's code.
+        occurred_at: when it occurred.
         properties: the sender's JSON object as bytes.
         is_voided: whether the entry takes the event back.
     """
@@ -90,7 +90,7 @@ class ClockAdvance:
         organization_id: the test-mode organization, a UUID as text.
         now: its time.
         revision: grows with each advance.
-        positions: by shard, the batch number that must have been applied before.
+        positions: for each shard, the number of the batch that must have been applied first.
     """
 
     organization_id: str
@@ -101,7 +101,7 @@ class ClockAdvance:
 
 @dataclass(frozen=True, slots=True)
 class ClockReached:
-    """Margin has done everything due until an instant of a test clock; a domain event.
+    """Margin has done everything that is due up to an instant of a test clock; a domain event.
 
     Attributes:
         organization_id: the test-mode organization, a UUID as text.
@@ -115,7 +115,7 @@ class ClockReached:
 
 
 def subscription_at(subscriptions: Iterable[Subscription], at: datetime) -> Subscription | None:
-    """The single subscription that ran at an instant; None where none did or several."""
+    """The only subscription that ran at an instant; None if none or several did."""
     running = [
         s
         for s in subscriptions

@@ -1,7 +1,7 @@
 """Accrued revenue: absolute amounts over spans, as rating announces them.
 
-How much of an amount falls into a window is computed in `store/figure.py`, where its definition stands; a second,
-straightforward one in `tests/oracles/` is what it is compared with.
+`store/figure.py` defines and computes how much of an amount falls into a window; tests compare it with a second,
+straightforward definition in `tests/oracles/`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.kernel.period import Period
 
 
 class RevenueKind(StrEnum):
-    """Where revenue comes from."""
+    """The source of revenue."""
 
     USAGE = "usage"
     BASE = "base"
@@ -26,11 +26,11 @@ class AccrualEntry:
     """One part of what a subscription earned in a billing period.
 
     Attributes:
-        kind: where it comes from.
-        metric_code: of usage; empty for others.
-        period: the span it is earned in.
-        amount: of the whole span so far, in major units; negative for credits.
-        provider, model: where the charge is grouped by them; empty otherwise.
+        kind: the source of the revenue.
+        metric_code: the metric, for revenue from usage; otherwise empty.
+        period: the span in which it is earned.
+        amount: the amount for the whole span so far, in major units; negative for credits.
+        provider, model: set if the charge is grouped by them; otherwise empty.
     """
 
     kind: RevenueKind
@@ -43,15 +43,15 @@ class AccrualEntry:
 
 @dataclass(frozen=True, slots=True)
 class Accrual:
-    """All a subscription earned in one billing period; a later revision replaces it whole.
+    """Everything a subscription earned in one billing period; a later revision replaces all of it.
 
     Attributes:
         organization_id, subscription_id: UUIDs as text.
-        external_customer_id: the customer by the organization's id.
-        plan_code: of the subscription's plan.
+        external_customer_id: the organization's id of the customer.
+        plan_code: the code of the subscription's plan.
         currency: ISO 4217 code.
-        billing_period: what the amounts are of.
-        revision: the newest one is the truth.
+        billing_period: the period for which the amounts are.
+        revision: the newest revision is the valid one.
         entries: the parts.
     """
 

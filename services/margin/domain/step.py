@@ -1,4 +1,4 @@
-"""The steps of a trend: hours, days, weeks from Monday or calendar months in UTC, cut to the span that is asked for."""
+"""The steps of a trend: hours, days, weeks from Monday or calendar months in UTC, cut to the requested span."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.kernel.period import Period
 
 # Six weeks of hours, nearly three years of days.
 MAX_STEPS = 1000
-# A trend without a beginning shows so many steps.
+# How many steps a trend without a beginning shows.
 DEFAULT_STEPS = 30
 _DAYS_PER_WEEK = 7
 _MONTHS_PER_YEAR = 12
@@ -52,7 +52,7 @@ def steps_of(period: Period, granularity: Granularity) -> list[Period]:
 
 
 def last_steps(end: datetime, granularity: Granularity) -> list[Period]:
-    """The `DEFAULT_STEPS` steps up to `end`; the last one is cut there."""
+    """The `DEFAULT_STEPS` steps up to `end`, where the last one is cut."""
     start = _begin(end - timedelta(microseconds=1), granularity)
     for _ in range(DEFAULT_STEPS - 1):
         start = _begin(start - timedelta(microseconds=1), granularity)

@@ -1,7 +1,7 @@
-"""Kinds of token, disjoint: no token is of two kinds, so a request's cost is the plain sum over its kinds.
+"""Kinds of token, disjoint: no token is of two kinds, so a request's cost is simply the sum over its kinds.
 
-Many senders report inclusive figures (input that contains what the cache gave, output that contains reasoning). They
-are split here, at the edge, and nowhere else.
+Many senders report inclusive figures (input that includes what came from the cache, output that includes reasoning).
+They are split here, at the edge, and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.kernel.money import ZERO
 
 
 class TokenType(StrEnum):
-    """What kind of token is paid for."""
+    """The kind of token that is paid for."""
 
     INPUT = "input"
     CACHED_INPUT = "cached_input"
@@ -26,7 +26,7 @@ class TokenType(StrEnum):
     OUTPUT_AUDIO = "output_audio"
 
 
-# Everything that was sent counts towards a provider's tier, whether it came from a cache or not.
+# Everything that was sent counts towards a provider's tier, whether or not it came from a cache.
 SENT = frozenset(
     {
         TokenType.INPUT,
@@ -37,7 +37,7 @@ SENT = frozenset(
     }
 )
 
-# Names that SDKs and providers use for the same kinds.
+# The names that SDKs and providers use for the same kinds.
 _ALIASES = {
     **{kind.value: kind for kind in TokenType},
     "": TokenType.INPUT,
@@ -56,12 +56,12 @@ _ALIASES = {
 
 
 def token_type_named(name: str) -> TokenType | None:
-    """The kind that a sender's word means; an empty word means input, an unknown one nothing."""
+    """The kind that a sender's word means: an empty word means input, an unknown word has no kind."""
     return _ALIASES.get(name.strip().lower())
 
 
 def input_tokens(tokens: Mapping[TokenType | None, Decimal]) -> Decimal:
-    """How many tokens were sent: what providers choose the tier by."""
+    """How many tokens were sent, which is what decides a provider's tier."""
     return sum((count for kind, count in tokens.items() if kind in SENT), ZERO)
 
 
@@ -76,14 +76,14 @@ def disjoint(
     """Split inclusive totals into disjoint kinds, without those that are 0.
 
     Args:
-        input_total: everything sent, with what was read from and written to the cache.
-        output_total: everything received, with reasoning.
-        cached_input: part of the input read from the cache.
-        cache_write: part of the input written to the cache.
-        reasoning: part of the output.
+        input_total: everything sent, including what was read from or written to the cache.
+        output_total: everything received, including reasoning.
+        cached_input: the part of the input that was read from the cache.
+        cache_write: the part of the input that was written to the cache.
+        reasoning: the part of the output that is reasoning.
 
     Returns:
-        The kinds, or None where the parts exceed their whole: such figures price to nonsense.
+        The kinds, or None if the parts exceed their whole, since such figures have no meaningful price.
     """
     kinds: dict[TokenType | None, Decimal] = {
         TokenType.INPUT: input_total - cached_input - cache_write,

@@ -18,13 +18,13 @@ def get_metric(deps: Deps, organization: OrganizationId, code: str) -> MetricVer
 
 
 def list_metrics(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[MetricVersion]:
-    """The organization's metrics by code, or those with these codes."""
+    """The organization's metrics, sorted by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
         return metrics.list_metrics(tx, organization, page, codes)
 
 
 def get_plan(deps: Deps, organization: OrganizationId, code: str, version: int) -> PlanVersion:
-    """One version of a plan, withdrawn or not; 0 for the one that is on sale."""
+    """One version of a plan, withdrawn or not; version 0 means the one on sale."""
     with deps.db.transaction(organization) as tx:
         if version:
             return plans.plan_version(tx, organization, code, version)
@@ -32,7 +32,7 @@ def get_plan(deps: Deps, organization: OrganizationId, code: str, version: int) 
 
 
 def list_plans(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[PlanVersion]:
-    """Current versions of the plans on sale by code, or those with these codes."""
+    """Current versions of the plans on sale, sorted by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
         return plans.list_plans(tx, organization, page, codes)
 
@@ -50,7 +50,7 @@ def get_tax(deps: Deps, organization: OrganizationId, code: str) -> CatalogTax:
 
 
 def list_taxes(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[CatalogTax]:
-    """The organization's taxes by code, or those with these codes."""
+    """The organization's taxes, sorted by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
         return taxes.list_taxes(tx, organization, page, codes)
 
@@ -62,6 +62,6 @@ def get_coupon(deps: Deps, organization: OrganizationId, code: str) -> Coupon:
 
 
 def list_coupons(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[Coupon]:
-    """The organization's coupons by code, or those with these codes."""
+    """The organization's coupons, sorted by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
         return coupons.list_coupons(tx, organization, page, codes)

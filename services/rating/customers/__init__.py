@@ -1,1 +1,1 @@
-"""Customers: who is billed, and the coupons in their hands."""
+"""Customers: who is billed, and the coupons they hold."""

@@ -21,7 +21,7 @@ from services.rating.deps import Deps
 from services.rating.organizations.clock_store import now_of
 from services.rating.organizations.store import next_number
 
-# Name of the running number that customers get.
+# The name of the running number that customers get.
 CUSTOMER_NUMBER = "customer"
 
 
@@ -40,14 +40,14 @@ def upsert_customer(
     external_id: str,
     revise: Callable[[Customer], Mapping[str, Any]],
 ) -> Upserted:
-    """Create a customer or change the one with this external id; details that are not named stay.
+    """Create a customer, or change the one with this external id; details that are not named stay.
 
     Args:
         deps: what commands need.
         tx: the transaction.
-        organization: whose customer.
-        external_id: which one.
-        revise: the details that change, given what the customer is, which is locked meanwhile.
+        organization: the organization whose customer it is.
+        external_id: the customer's external id.
+        revise: returns the details that change for the current customer, which is locked meanwhile.
 
     Raises:
         FailedPreconditionError: `CURRENCY_FIXED`, a customer that has a currency keeps it.
@@ -86,7 +86,7 @@ def find_or_create_customer(
     if known is not None:
         return Upserted(known, created=False)
     made = Customer(CustomerId(new_id()), external_id, 1, now, now, **details)
-    # Whoever loses the race for the external id gives its number back, so that numbers have no gaps.
+    # A call that loses the race for the external id returns its number, so that numbers have no gaps.
     with suppress(_Lost), tx.begin_nested():
         made = replace(made, sequential_id=next_number(tx, organization, CUSTOMER_NUMBER))
         if not store.insert_customer(tx, organization, made):
@@ -100,7 +100,7 @@ def find_or_create_customer(
 
 
 class _Lost(Exception):  # noqa: N818 - not an error: another transaction was first
-    """Another transaction created the customer meanwhile."""
+    """Another transaction has created the customer meanwhile."""
 
 
 def change_customer(
@@ -111,7 +111,7 @@ def change_customer(
     details: Mapping[str, Any],
     now: datetime,
 ) -> Customer:
-    """Change details of a customer; changing nothing announces nothing."""
+    """Change details of a customer; if nothing changes, nothing is announced."""
     if replace(known, **details) == known:
         return known
     changed = replace(known, **details, updated_at=now)
@@ -123,7 +123,7 @@ def change_customer(
 def fix_currency(
     deps: Deps, tx: Connection, organization: OrganizationId, customer: Customer, currency: str, now: datetime
 ) -> Customer:
-    """The customer, which is locked, billed in a currency for good: the first plan or invoice fixes it.
+    """Fix the currency of a locked customer for good, if it has none; returns the customer.
 
     Raises:
         FailedPreconditionError: `CURRENCY_MISMATCH`, it is billed in another one.
@@ -136,7 +136,7 @@ def fix_currency(
 
 
 def _require_taxes(tx: Connection, organization: OrganizationId, codes: Sequence[str], *, known: Sequence[str]) -> None:
-    """Refuse codes that a customer newly names and that no tax has; what it named before may be gone meanwhile."""
+    """Refuse codes that a customer newly names and no tax has; taxes it named before may be gone by now."""
     there = set(known) | set(taxes_by_code(tx, organization, set(codes) - set(known)))
     with inside() as checks:
         for number, code in enumerate(codes):

@@ -19,7 +19,7 @@ from services.wire.masks import patched
 from services.wire.values import decimal_of, instant_to_pb, optional_int_of
 
 PATH = "customer"
-# What Farebox gives a customer; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "created_at", "updated_at", "sequential_id")
 _TEXTS = ("name", "email", "currency", "timezone", "country", "tax_identification_number")
 _LISTS = ("address_lines", "tax_codes")
@@ -31,13 +31,14 @@ _DAYS = ("invoice_grace_period_days", "net_payment_term_days")
 
 
 def details_from_pb(request: customer_service_pb2.UpsertCustomerRequest, current: Customer) -> dict[str, Any]:
-    """What a request says of a customer, by the names of its fields.
+    """The details of a customer in a request, by the names of their fields.
 
-    With a mask all details, those that it does not name as they are; else those that are not empty.
+    With a mask these are all details, the ones it does not name with their current values. Without one they are those
+    that are not empty.
 
     Args:
-        request: what is asked for.
-        current: what the customer is; one without details where it is new.
+        request: the request.
+        current: the current customer; a new one has no details.
     """
     if request.HasField("update_mask"):
         return _details(patched(customer_to_pb(current), request, PATH, key="external_id", given=_GIVEN))
@@ -82,7 +83,7 @@ def customers_wanted_from_pb(request: customer_service_pb2.ListCustomersRequest)
 
 
 def agreed_from_pb(request: customer_service_pb2.ApplyCouponRequest) -> Agreed:
-    """What is agreed instead of a coupon's own terms, or a refusal that names its fields."""
+    """The terms agreed for one customer instead of a coupon's own, or a refusal that names their fields."""
     with inside() as checks:
         has_amount, has_rate = request.HasField("amount"), request.HasField("rate_percent")
         frequency = checks.read(None, frequency_from_pb, request.frequency) if request.frequency else None
@@ -100,7 +101,7 @@ def agreed_from_pb(request: customer_service_pb2.ApplyCouponRequest) -> Agreed:
 def applied_coupons_wanted_from_pb(
     request: customer_service_pb2.ListAppliedCouponsRequest,
 ) -> AppliedCouponsWanted:
-    """The filters of a list of coupons in customers' hands; both states together are no filter."""
+    """The filters of a list of applied coupons; asking for both states is no filter."""
     if any(state not in _ACTIVE for state in request.states):
         raise InvalidArgumentError.of_field("states", "value_is_invalid", "is not one of the known values")
     states = {_ACTIVE[state] for state in request.states}

@@ -1,4 +1,4 @@
-"""Coupons in customers' hands: applied, and taken away."""
+"""Applied coupons: given to customers, and taken away."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from services.rating.pricing.coupon import CouponFrequency
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was agreed for one customer instead of the coupon's own terms; None where nothing was.
+    """The terms agreed for one customer instead of the coupon's own; None for each that was not changed.
 
     Attributes:
         amount: another fixed amount, in minor units, with its currency.
         rate_percent: another percentage.
         frequency: another frequency.
-        invoices: for a recurring frequency that is given here: how many invoices it reduces.
+        invoices: how many invoices it reduces, if a recurring frequency is given here.
     """
 
     amount: tuple[int, str] | None = None
@@ -38,16 +38,17 @@ class Agreed:
 def apply_coupon(
     deps: Deps, tx: Connection, organization: OrganizationId, external_customer_id: str, code: str, agreed: Agreed
 ) -> AppliedCoupon:
-    """Give a customer a coupon, on its own terms or on those that are agreed.
+    """Give a customer a coupon, on its own terms or on the terms agreed here.
 
     Raises:
         NotFoundError: `CUSTOMER_UNKNOWN`, `COUPON_UNKNOWN`.
         AlreadyExistsError: `COUPON_ALREADY_APPLIED`, the customer holds it.
-        FailedPreconditionError: `COUPON_EXPIRED`, `CURRENCY_MISMATCH`, or `COUPON_NOT_REUSABLE`, the customer had it.
+        FailedPreconditionError: `COUPON_EXPIRED`, `CURRENCY_MISMATCH`, or `COUPON_NOT_REUSABLE`, the customer had it
+            before.
     """
     now = now_of(deps, tx, organization)
     who = customer(tx, organization, external_customer_id, lock=True)
-    # Locked, so that it is not withdrawn or changed while it is given.
+    # Locked, so that it is not withdrawn or changed while it is being given.
     coupon = _agreed(store.coupon(tx, organization, code, lock=True), agreed)
     if coupon.expires_at is not None and coupon.expires_at <= now:
         raise FailedPreconditionError("COUPON_EXPIRED", "the coupon has expired", code=code)
@@ -75,7 +76,7 @@ def terminate_applied_coupon(
     """Take a coupon away; doing so twice changes nothing.
 
     Raises:
-        NotFoundError: `APPLIED_COUPON_UNKNOWN`, also where another customer than the named one holds it.
+        NotFoundError: `APPLIED_COUPON_UNKNOWN`, also if a customer other than the named one holds it.
     """
     if uuid_or_none(applied_coupon_id) is None:
         raise InvalidArgumentError.of_field("applied_coupon_id", "invalid_format", "is not an id")
@@ -84,7 +85,7 @@ def terminate_applied_coupon(
 
 
 def _agreed(coupon: Coupon, agreed: Agreed) -> Coupon:
-    """The coupon with what was agreed for one customer."""
+    """The coupon on the terms agreed for one customer."""
     terms = coupon.terms
     with inside() as checks:
         if agreed.amount is not None and (terms.amount_cents is None or agreed.amount[1] != coupon.currency):

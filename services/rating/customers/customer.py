@@ -16,7 +16,7 @@ from services.kernel.money import CURRENCIES
 from services.rating.organizations.organization import require_grace
 from services.rating.shared.limits import MAX_NAME, MAX_TAX_CODES, require_code, require_payment_term, require_text
 
-# RFC 5321: a path has at most 256 characters, two of them angle brackets.
+# RFC 5321: a path has at most 256 characters, two of which are angle brackets.
 MAX_EMAIL = 254
 # What fits above the lines of an invoice.
 MAX_ADDRESS_LINES = 6
@@ -41,15 +41,15 @@ class Customer:
         created_at, updated_at: when it was created and last changed.
         name: for people.
         email: mail address.
-        currency: ISO 4217 code; empty until the first plan fixes it.
-        timezone: IANA zone its days are counted in; empty for the organization's.
+        currency: ISO 4217 code; empty until the first plan or invoice fixes it.
+        timezone: IANA zone in which its days are counted; empty means the organization's.
         address_lines: postal address.
         country: ISO 3166 alpha-2 code.
         tax_identification_number: the tax office's number for it.
-        invoice_grace_period_days: None for the organization's.
-        tax_codes: its taxes; empty for the organization's.
+        invoice_grace_period_days: days a draft invoice stays open; None means the organization's.
+        tax_codes: its taxes; empty means the organization's.
         metadata: free text by key.
-        net_payment_term_days: days after issue until its invoices are due; None for the plan's or organization's.
+        net_payment_term_days: days from issue until its invoices are due; None means the plan's or organization's.
     """
 
     customer_id: CustomerId
@@ -70,7 +70,7 @@ class Customer:
     net_payment_term_days: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be billed or printed; InvalidArgumentError names the fields."""
+        """Refuse a customer that could not be billed or printed; the InvalidArgumentError names the fields."""
         with inside() as checks:
             checks(require_code, "external_id", self.external_id)
             checks(require_text, "name", self.name, MAX_NAME)

@@ -28,6 +28,6 @@ def list_customers(
 def list_applied_coupons(
     deps: Deps, organization: OrganizationId, page: Page, wanted: AppliedCouponsWanted
 ) -> Listed[AppliedCoupon]:
-    """Coupons in customers' hands, newest first."""
+    """Applied coupons, newest first."""
     with deps.db.transaction(organization) as tx:
         return list_applied(tx, organization, page, wanted)

@@ -19,7 +19,7 @@ from services.rating.tables.subscriptions import CUSTOMERS
 
 
 def insert_customer(tx: Connection, organization: OrganizationId, customer: Customer) -> bool:
-    """Keep a new customer; False when another transaction has created one with this external id."""
+    """Store a new customer; False if another transaction has created one with this external id."""
     statement = insert(CUSTOMERS).values(_values(organization, customer))
     statement = statement.on_conflict_do_nothing(index_elements=[CUSTOMERS.c.organization_id, CUSTOMERS.c.external_id])
     return tx.execute(statement.returning(CUSTOMERS.c.id)).first() is not None
@@ -34,7 +34,7 @@ def save_customer(tx: Connection, organization: OrganizationId, customer: Custom
 def find_customer(
     tx: Connection, organization: OrganizationId, external_id: str, *, lock: bool = False
 ) -> Customer | None:
-    """The customer with this external id, or None; with `lock` nobody else changes it meanwhile."""
+    """The customer with this external id, or None; with `lock`, nobody else changes it meanwhile."""
     own = (CUSTOMERS.c.organization_id == organization) & (CUSTOMERS.c.external_id == external_id)
     statement = sa.select(CUSTOMERS).where(own)
     row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
@@ -65,11 +65,11 @@ def customers_by_id(
 
 @dataclass(frozen=True, slots=True)
 class CustomersWanted:
-    """Which customers a list is of; every filter that is set must hold.
+    """The filters of a list of customers; every filter that is set must hold.
 
     Attributes:
         currencies: only those billed in one of these.
-        countries: only in one of these.
+        countries: only those in one of these.
         external_ids: only these.
     """
 

@@ -1,4 +1,4 @@
-"""The first organization of a development machine: made at start, found again at every later one."""
+"""The first organization of a development machine: created at the first start, and found at every later one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from services.rating.organizations.store import api_key_by_digest
 
 ORGANIZATION_NAME = "Farebox development"
 KEY_NAME = "bootstrap"
-# Any number that nothing else locks: two replicas that start at once must not both make it.
+# Any number that nothing else locks: two replicas that start at once must not both create it.
 ADVISORY_LOCK = 0x626F_6F74
 
 
 def ensure_bootstrap_key(deps: Deps, token: str) -> None:
-    """Make a test-mode organization with this secret key, unless the key is somebody's already."""
+    """Make a test-mode organization with this secret key, unless some organization has the key already."""
     with deps.db.worker_transaction() as tx:
         tx.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
         if api_key_by_digest(tx, token_digest(token, deps.pepper)) is not None:

@@ -1,4 +1,4 @@
-"""Test clocks in SQL: an organization's time, and who has reached it."""
+"""Test clocks in SQL: an organization's time, and which services have reached it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClockRow:
 
     Attributes:
         test_mode: whether it may have one.
-        now: where it stands; None where it was never set.
+        now: its time; None if it was never set.
         revision: how often it was moved.
     """
 
@@ -33,7 +33,7 @@ class ClockRow:
 
 
 def clock_of(tx: Connection, organization: OrganizationId, *, lock: bool = False) -> ClockRow:
-    """The organization's clock; with `lock` it stands still until the transaction ends.
+    """The organization's clock; with `lock`, it cannot move until the transaction ends.
 
     Raises:
         NotFoundError: `ORGANIZATION_UNKNOWN`.
@@ -47,19 +47,19 @@ def clock_of(tx: Connection, organization: OrganizationId, *, lock: bool = False
 
 
 def now_of(deps: Deps, tx: Connection, organization: OrganizationId) -> datetime:
-    """The organization's time: its test clock's, or the machine's where there is none."""
+    """The organization's time: its test clock's, or the machine's if it has none."""
     return clock_of(tx, organization).now or deps.clock.now()
 
 
 def test_clocks(tx: Connection, organizations: Iterable[OrganizationId]) -> dict[OrganizationId, datetime]:
-    """Where the test clocks of organizations stand; those without one are left out."""
+    """The times of organizations' test clocks; organizations without one are left out."""
     columns = ORGANIZATIONS.c.organization_id, ORGANIZATIONS.c.test_clock_now
     chosen = ORGANIZATIONS.c.organization_id.in_(list(organizations)), ORGANIZATIONS.c.test_clock_now.is_not(None)
     return {OrganizationId(row[0]): row[1] for row in tx.execute(sa.select(*columns).where(*chosen))}
 
 
 def set_clock(tx: Connection, organization: OrganizationId, now: datetime) -> int:
-    """Put the clock to an instant; its new revision."""
+    """Set the clock to an instant; returns its new revision."""
     statement = (
         ORGANIZATIONS.update()
         .where(ORGANIZATIONS.c.organization_id == organization)
@@ -70,7 +70,7 @@ def set_clock(tx: Connection, organization: OrganizationId, now: datetime) -> in
 
 
 def has_data(tx: Connection, organization: OrganizationId) -> bool:
-    """Whether the organization has customers: everything that depends on time belongs to one."""
+    """Whether the organization has customers: everything that depends on time belongs to a customer."""
     statement = sa.select(sa.literal(1)).where(CUSTOMERS.c.organization_id == organization).limit(1)
     return tx.execute(statement).first() is not None
 
@@ -78,7 +78,7 @@ def has_data(tx: Connection, organization: OrganizationId) -> bool:
 def acknowledge(
     tx: Connection, organization: OrganizationId, service: str, revision: int, reached_at: datetime
 ) -> None:
-    """Note that a service has done everything due until a revision; an older word changes nothing."""
+    """Note that a service has done everything due up to a revision; an older report changes nothing."""
     table = TEST_CLOCK_ACKNOWLEDGEMENTS
     statement = insert(table).values(
         organization_id=organization, service=service, revision=revision, reached_at=reached_at
@@ -101,7 +101,7 @@ def waiting_for(tx: Connection, organization: OrganizationId, services: Iterable
 
 
 def logs_behind(tx: Connection, positions: Mapping[str, int]) -> frozenset[str]:
-    """Which of the followed logs have not yet been applied up to the given number."""
+    """Which of the followed logs have not been applied up to the given number yet."""
     rows = tx.exec_driver_sql("SELECT log, last_number FROM inbox WHERE log = ANY(%s)", (list(positions),))
     applied: dict[str, int] = {row.log: row.last_number for row in rows}
     return frozenset(name for name, number in positions.items() if applied.get(name, 0) < number)

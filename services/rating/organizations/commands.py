@@ -30,10 +30,10 @@ from services.rating.organizations.organization import (
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """A new key, the only time it is seen whole.
+    """A new key: the only time it is shown in full.
 
     Attributes:
-        api_key: what is kept of it.
+        api_key: what is stored of it.
         token: the key itself.
     """
 
@@ -42,7 +42,7 @@ class ShownKey:
 
 
 def create_organization(deps: Deps, tx: Connection, settings: Mapping[str, Any]) -> Organization:
-    """Create an organization; `settings` are fields of `Organization` that differ from their defaults."""
+    """Create an organization; `settings` are the fields of `Organization` that differ from their defaults."""
     made = Organization(organization_id=OrganizationId(new_id()), created_at=deps.clock.now(), **settings)
     store.insert_organization(tx, made)
     deps.announce(tx, OrganizationChanged(made))
@@ -52,7 +52,7 @@ def create_organization(deps: Deps, tx: Connection, settings: Mapping[str, Any])
 def update_organization(
     deps: Deps, tx: Connection, organization: OrganizationId, revise: Callable[[Organization], Organization]
 ) -> Organization:
-    """Change settings; `revise` says what they shall be, given what they are, and they are locked meanwhile."""
+    """Change settings: `revise` returns the new settings for the current ones, which are locked meanwhile."""
     current = store.organization(tx, organization, lock=True)
     changed = revise(current)
     if changed == current:
@@ -63,7 +63,7 @@ def update_organization(
 
 
 def create_api_key(deps: Deps, tx: Connection, organization: OrganizationId, kind: ApiKeyKind, name: str) -> ShownKey:
-    """Make a random key; only its digest is kept."""
+    """Make a random key; only its digest is stored."""
     owner = store.organization(tx, organization)
     token = token_of(kind, secrets.token_bytes(TOKEN_BYTES), test_mode=owner.test_mode)
     return ShownKey(keep_api_key(deps, tx, organization, kind, name, token), token)
@@ -72,7 +72,7 @@ def create_api_key(deps: Deps, tx: Connection, organization: OrganizationId, kin
 def keep_api_key(
     deps: Deps, tx: Connection, organization: OrganizationId, kind: ApiKeyKind, name: str, token: str
 ) -> ApiKey:
-    """Keep a key that was chosen elsewhere.
+    """Store a key that was chosen elsewhere.
 
     Raises:
         InvalidArgumentError: it is too short to be a secret.
@@ -87,7 +87,7 @@ def keep_api_key(
 
 
 def revoke_api_key(deps: Deps, tx: Connection, organization: OrganizationId, api_key_id: str) -> ApiKey:
-    """End a key's life; doing so twice changes nothing."""
+    """Revoke a key; doing so twice changes nothing."""
     if uuid_or_none(api_key_id) is None:
         raise InvalidArgumentError.of_field("api_key_id", "invalid_format", "is not an id")
     return store.revoke_api_key(tx, organization, api_key_id, now_of(deps, tx, organization))

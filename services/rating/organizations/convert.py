@@ -20,7 +20,7 @@ from services.wire.masks import patched
 from services.wire.values import instant_to_pb
 
 PATH = "organization"
-# What Farebox gives an organization; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "test_mode", "created_at")
 _TEXTS = ("name", "default_currency", "timezone", "invoice_prefix")
 _DAYS = ("invoice_grace_period_days", "net_payment_term_days")
@@ -44,7 +44,7 @@ _KINDS_TO_PB = {value: key for key, value in _KINDS.items()}
 
 
 def new_settings_from_pb(message: pb.Organization) -> dict[str, Any]:
-    """The settings that a new organization is given."""
+    """The settings of a new organization."""
     with inside(PATH):
         return {"name": message.name, "test_mode": message.test_mode, **settings_from_pb(message)}
 
@@ -63,13 +63,13 @@ def settings_from_pb(message: pb.Organization) -> dict[str, Any]:
 def revised_organization_from_pb(
     request: organization_service_pb2.UpdateOrganizationRequest, current: Organization
 ) -> Organization:
-    """What an organization shall be by a request that changes some settings, or a refusal that names its fields."""
+    """The new settings of an organization after a request that changes some, or a refusal that names its fields."""
     has_mask = request.HasField("update_mask")
     merged = patched(organization_to_pb(current), request, PATH, key="id", given=_GIVEN) if has_mask else None
     with inside(PATH):
         if merged is None:
             return replace(current, **settings_from_pb(request.organization))
-        # What the mask names and the body does not set is at its default again; a name has none.
+        # A field that the mask names and the body does not set goes back to its default; a name has none.
         return replace(current, **{**_DEFAULTS, **settings_from_pb(merged), "name": merged.name})
 
 
@@ -97,7 +97,7 @@ def kind_from_pb(kind: int) -> ApiKeyKind:
 
 
 def api_key_to_pb(key: ApiKey) -> pb.ApiKey:
-    """What is kept of a key."""
+    """What is stored of a key."""
     return pb.ApiKey(
         id=key.api_key_id,
         organization_id=key.organization_id,

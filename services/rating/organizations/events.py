@@ -18,9 +18,9 @@ class OrganizationChanged:
 
 @dataclass(frozen=True, slots=True)
 class TestClockAdvanced:
-    """A test clock was set or moved; `positions` are the shards' newest numbers when it moved."""
+    """A test clock was set or moved. `positions` are the newest numbers of the shards at that moment."""
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # not a test case, although pytest would take it for one by its name
 
     organization_id: OrganizationId
     now: datetime

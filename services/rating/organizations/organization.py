@@ -15,7 +15,7 @@ from services.kernel.ids import OrganizationId
 from services.kernel.money import CURRENCIES
 from services.rating.shared.limits import MAX_NAME, require_name, require_payment_term, require_text
 
-# Longer than any quarter: a draft must end before nobody remembers it.
+# Longer than any quarter: a draft should be finalized while people still remember it.
 MAX_GRACE_DAYS = 92
 MAX_INVOICE_PREFIX = 10
 DEFAULT_CURRENCY = "USD"
@@ -23,13 +23,13 @@ DEFAULT_TIMEZONE = "UTC"
 DEFAULT_INVOICE_PREFIX = "FBX"
 
 TOKEN_BYTES = 32
-# 62 letters and digits: a key that a double click selects whole.
+# 62 letters and digits, so that a double click selects the whole key.
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# 62**43 is just above 2**256, so that every key has the same length.
+# 62**43 is just above 2**256, so every key has the same length.
 _TOKEN_LENGTH = 43
-# Prefix and six characters: enough to recognise a key by, far from enough to guess it.
+# Prefix and six characters: enough to recognise a key, far too few to guess it.
 HINT_LENGTH = 14
-# A key that a person chose for development may be shorter than a made one, but not guessable at once.
+# A key that a person chose for development may be shorter than a generated one, but must not be guessable at once.
 MIN_TOKEN = 16
 MAX_TOKEN = 255
 
@@ -55,14 +55,14 @@ class Organization:
     Attributes:
         organization_id: its identity.
         name: for people.
-        test_mode: its clock can be set, and its keys begin with `sk_test_`.
-        default_currency: ISO 4217 code for customers that name none.
-        timezone: IANA zone for customers that name none.
+        test_mode: whether its clock can be set; its keys then begin with `sk_test_`.
+        default_currency: ISO 4217 code for customers without one.
+        timezone: IANA zone for customers without one.
         invoice_grace_period_days: days a draft invoice stays open.
         duplicate_events: accept or reject.
         late_events: adjust or ignore.
         invoice_prefix: letters before the running number of an invoice.
-        net_payment_term_days: days after issue until an invoice is due.
+        net_payment_term_days: days from issue until an invoice is due.
         created_at: when it was created.
     """
 
@@ -79,7 +79,7 @@ class Organization:
     net_payment_term_days: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse settings that no invoice could be made with; InvalidArgumentError names the fields."""
+        """Refuse settings with which no invoice could be made; the InvalidArgumentError names the fields."""
         prefix = self.invoice_prefix
         with inside() as checks:
             checks(require_name, "name", self.name)
@@ -94,7 +94,7 @@ class Organization:
 
 
 def require_grace(field: str, days: int | None) -> None:
-    """Refuse a grace period that lasts too long; None leaves it to others."""
+    """Refuse a grace period that is too long; None means that another level decides."""
     if days is not None and not 0 <= days <= MAX_GRACE_DAYS:
         raise InvalidArgumentError.of_field(field, "value_is_invalid", f"is 0 to {MAX_GRACE_DAYS}")
 
@@ -108,16 +108,16 @@ class ApiKeyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of a key; the key itself is shown once.
+    """What is stored of a key; the key itself is shown once.
 
     Attributes:
         api_key_id: its identity.
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         kind: secret or publishable.
         hint: its first characters.
         name: for people.
         created_at: when it was made.
-        revoked_at: when it was ended; None while it works.
+        revoked_at: when it was revoked; None while it works.
     """
 
     api_key_id: str
@@ -143,5 +143,5 @@ def token_of(kind: ApiKeyKind, random: bytes, *, test_mode: bool) -> str:
 
 
 def token_digest(token: str, pepper: str) -> bytes:
-    """What is stored of a key: worthless to whoever reads the table without the pepper."""
+    """What is stored of a key: worthless to anybody who reads the table without knowing the pepper."""
     return hmac.new(pepper.encode(), token.encode(), hashlib.sha256).digest()

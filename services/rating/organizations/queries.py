@@ -14,7 +14,7 @@ from services.rating.organizations.organization import MAX_TOKEN, ApiKey, Organi
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Whose a presented key is."""
+    """The organization to which a presented key belongs."""
 
     api_key: ApiKey
     organization: Organization
@@ -33,7 +33,9 @@ def list_api_keys(deps: Deps, organization: OrganizationId, page: Page) -> Liste
 
 
 def authenticate(deps: Deps, token: str) -> Authenticated:
-    """Whose a presented key is. A worker transaction, since the key names no organization.
+    """The organization to which a presented key belongs.
+
+    Uses a worker transaction, since the caller does not name an organization.
 
     Raises:
         UnauthenticatedError: `API_KEY_INVALID`, for an unknown and for a revoked key alike.

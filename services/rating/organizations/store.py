@@ -25,7 +25,7 @@ from services.rating.tables.catalog import API_KEYS, COUNTERS, ORGANIZATIONS
 
 
 def insert_organization(tx: Connection, organization: Organization) -> None:
-    """Keep a new organization."""
+    """Store a new organization."""
     tx.execute(ORGANIZATIONS.insert().values(asdict(organization)))
 
 
@@ -75,7 +75,7 @@ def next_number(tx: Connection, organization: OrganizationId, name: str) -> int:
 
 
 def insert_api_key(tx: Connection, key: ApiKey, digest: bytes) -> bool:
-    """Keep a new key; whether it is new (False: this key is somebody's already)."""
+    """Store a new key; False if some organization has the same key already."""
     statement = insert(API_KEYS).values(
         organization_id=key.organization_id,
         id=key.api_key_id,
@@ -91,7 +91,7 @@ def insert_api_key(tx: Connection, key: ApiKey, digest: bytes) -> bool:
 
 
 def api_key_by_digest(tx: Connection, digest: bytes) -> ApiKey | None:
-    """Whose key has this digest, of any organization, revoked or not; needs a worker transaction."""
+    """The key with this digest, of any organization, revoked or not; needs a worker transaction."""
     row = tx.execute(sa.select(API_KEYS).where(API_KEYS.c.digest == digest)).first()
     return _api_key(row) if row is not None else None
 
@@ -103,7 +103,7 @@ def list_api_keys(tx: Connection, organization: OrganizationId, page: Page) -> L
 
 
 def revoke_api_key(tx: Connection, organization: OrganizationId, api_key_id: str, at: datetime) -> ApiKey:
-    """End a key's life; one that is revoked already keeps its first instant.
+    """Revoke a key; one that is revoked already keeps its time.
 
     Raises:
         NotFoundError: `API_KEY_UNKNOWN`.

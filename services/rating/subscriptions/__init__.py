@@ -1,1 +1,1 @@
-"""Subscriptions: the verbs that move agreements from plan to plan, and their invoices with them."""
+"""Subscriptions: the verbs that move agreements from plan to plan, with the invoices this causes."""

@@ -1,4 +1,4 @@
-"""Announcing subscriptions with the billing period they are in."""
+"""Announcing subscriptions with their current billing period."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.rating.deps import Deps
 
 
 def announce_subscription(deps: Deps, tx: Connection, agreement: Agreement, now: datetime) -> None:
-    """Tell everybody how a subscription stands, and which billing period holds `now`."""
+    """Announce how a subscription is now, and which billing period holds `now`."""
     announce_subscriptions(deps, tx, [agreement], now)
 
 
 def announce_subscriptions(deps: Deps, tx: Connection, agreements: Sequence[Agreement], now: datetime) -> None:
-    """As `announce_subscription`, for many at once."""
+    """Like `announce_subscription`, for many at once."""
     deps.announce_all(tx, [SubscriptionChanged(agreement, agreement.period_at(now)) for agreement in agreements])

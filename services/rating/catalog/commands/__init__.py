@@ -1,1 +1,1 @@
-"""What can be done to the catalog: each function is one thing that can be asked, in one transaction."""
+"""What can be done to the catalog: each function is one request, in one transaction."""

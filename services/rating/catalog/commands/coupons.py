@@ -1,4 +1,4 @@
-"""Coupons of the catalog: created, changed, withdrawn. What customers hold stays as it was given."""
+"""Coupons of the catalog: created, changed, withdrawn. Coupons that customers hold stay as they were given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 def create_coupon(deps: Deps, tx: Connection, organization: OrganizationId, draft: Coupon) -> Coupon:
-    """Keep a new coupon.
+    """Store a new coupon.
 
     Raises:
         AlreadyExistsError: `COUPON_EXISTS`.
@@ -37,7 +37,7 @@ def create_coupon(deps: Deps, tx: Connection, organization: OrganizationId, draf
 def update_coupon(
     tx: Connection, organization: OrganizationId, code: str, revise: Callable[[Coupon], Coupon]
 ) -> Coupon:
-    """Change the coupon with this code; `revise` says what it shall be, given what it is, and it is locked meanwhile.
+    """Change the coupon with this code: `revise` turns its content into the new one, and it is locked meanwhile.
 
     Raises:
         NotFoundError: `COUPON_UNKNOWN`.
@@ -58,7 +58,7 @@ def update_coupon(
 
 
 def delete_coupon(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> Coupon:
-    """Withdraw a coupon: nobody is given it any more, who holds it keeps it.
+    """Withdraw a coupon: no customer can be given it any more; customers who hold it keep it.
 
     Raises:
         NotFoundError: `COUPON_UNKNOWN`.
@@ -77,7 +77,7 @@ def _check_references(
     known_plans: frozenset[str],
     known_metrics: frozenset[str],
 ) -> None:
-    """Refuse codes that a coupon newly names and that nothing has; what it named before may be gone meanwhile."""
+    """Refuse codes that a coupon newly names and that do not exist; those it named before may be gone by now."""
     plans = known_plans | codes_on_sale(tx, organization, set(coupon.terms.plan_codes) - known_plans)
     metrics = known_metrics | set(metrics_by_code(tx, organization, set(coupon.terms.metric_codes) - known_metrics))
     with inside("coupon") as checks:

@@ -17,7 +17,7 @@ from services.rating.pricing.catalog import MetricVersion
 
 
 def create_metric(deps: Deps, tx: Connection, organization: OrganizationId, draft: MetricVersion) -> MetricVersion:
-    """Keep a new metric; the draft's id, version and instants are given here.
+    """Store a new metric; its id, version and instants are set here.
 
     Raises:
         AlreadyExistsError: `BILLABLE_METRIC_EXISTS`.
@@ -36,18 +36,18 @@ def update_metric(
     code: str,
     revise: Callable[[MetricVersion], MetricVersion],
 ) -> MetricVersion:
-    """Make the next version of a metric; an identical one is none.
+    """Make the next version of a metric; an identical draft does not create a version.
 
     Args:
         deps: what commands need.
         tx: the transaction.
-        organization: whose metric.
-        code: which one.
-        revise: what it shall be, given what it is; it is locked meanwhile.
+        organization: the organization whose metric it is.
+        code: the metric's code.
+        revise: returns the new content for the current one, which is locked meanwhile.
 
     Raises:
         NotFoundError: `BILLABLE_METRIC_UNKNOWN`.
-        FailedPreconditionError: `BILLABLE_METRIC_COUNTED`, its aggregation is fixed once events were counted.
+        FailedPreconditionError: `BILLABLE_METRIC_COUNTED`, its aggregation is fixed once events have been counted.
     """
     current = store.metric(tx, organization, code, lock=True)
     revised = revise(current)
@@ -63,7 +63,7 @@ def update_metric(
 
 
 def delete_metric(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> MetricVersion:
-    """Remove a metric that nothing sold charges for.
+    """Remove a metric, unless a plan on sale charges for it.
 
     Raises:
         FailedPreconditionError: `BILLABLE_METRIC_CHARGED`.

@@ -1,4 +1,4 @@
-"""Plans: created, changed in place while unsold and as versions afterwards, withdrawn."""
+"""Plans: created, changed in place until they are sold and as versions afterwards, withdrawn."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import next_version, with_known_charges
 
-# Stands for every instant where versions are compared by what people say of them.
+# Placeholder for every instant, so that two versions are compared only by their content.
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 def create_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> PlanVersion:
-    """Keep the first version of a plan; the draft's id, version and instants are given here.
+    """Store the first version of a plan; its id, version and instants are set here.
 
     Raises:
         AlreadyExistsError: `PLAN_EXISTS`.
-        InvalidArgumentError: a charge or a limit names a metric, or the plan a tax, that does not exist.
+        InvalidArgumentError: a charge or a limit names a metric that does not exist, or the plan names such a tax.
     """
     settled = settle_references(tx, organization, draft)
-    # A code may come back after its plan was withdrawn; the versions count on, since invoices name them.
+    # A withdrawn plan's code may be used again. Its version numbers continue, since invoices name them.
     version = store.newest_version(tx, organization, draft.plan.code) + 1
     made = replace(
         settled,
@@ -50,18 +50,18 @@ def update_plan(
     code: str,
     revise: Callable[[PlanVersion], PlanVersion],
 ) -> PlanVersion:
-    """Change the content of a plan: in place while nobody has it, else as its next version.
+    """Change the content of a plan: in place as long as nobody has it, otherwise as its next version.
 
     Args:
         deps: what commands need.
         tx: the transaction.
-        organization: whose plan.
-        code: which one.
-        revise: what it shall be, given the current version, which is locked meanwhile.
+        organization: the organization whose plan it is.
+        code: the plan's code.
+        revise: returns the new content for the current version, which is locked meanwhile.
 
     Raises:
         NotFoundError: `PLAN_UNKNOWN`.
-        InvalidArgumentError: as for a new plan, or another currency.
+        InvalidArgumentError: as for a new plan, or the currency differs.
     """
     current = store.current_plan(tx, organization, code, lock=True)
     draft = settle_references(tx, organization, revise(current), current)
@@ -81,7 +81,7 @@ def update_plan(
 
 
 def delete_plan(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> PlanVersion:
-    """Withdraw a plan from sale; its subscriptions go on."""
+    """Withdraw a plan from sale; its subscriptions continue."""
     store.current_plan(tx, organization, code, lock=True)
     store.withdraw_plan(tx, organization, code, now_of(deps, tx, organization))
     versions = store.list_plan_versions(tx, organization, code)
@@ -112,7 +112,7 @@ def _insert(tx: Connection, organization: OrganizationId, version: PlanVersion) 
 
 
 def _content(version: PlanVersion) -> PlanVersion:
-    """What people say of a plan, without what Farebox gives it: two that are equal here are the same plan."""
+    """The content of a plan without what Farebox sets: two versions that are equal here are the same plan."""
     charges = tuple(replace(charge, charge_id=ChargeId("")) for charge in version.plan.charges)
     return replace(
         version,

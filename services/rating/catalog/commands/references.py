@@ -1,4 +1,4 @@
-"""What a plan names: its charges' metrics, its taxes. Found, checked, and written into the plan."""
+"""The references of a plan: its charges' metrics and its taxes. Found, checked, and written into the plan."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from services.rating.catalog.store.taxes import tax_codes_of, taxes_by_code
 from services.rating.pricing.catalog import MetricVersion, PlanVersion
 from services.rating.pricing.plan import Charge, with_codes
 
-# Characters of a code that a refusal repeats.
+# How many characters of a code an error message repeats.
 _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What there is of what a plan names.
+    """The things named by a plan that exist.
 
     Attributes:
-        metrics: by code.
+        metrics: metrics by code.
         metric_codes: codes of metrics by Farebox id.
-        tax_codes: of taxes.
+        tax_codes: codes of taxes.
     """
 
     metrics: Mapping[str, MetricVersion]
@@ -36,9 +36,9 @@ class Known:
 def settle_references(
     tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None = None
 ) -> PlanVersion:
-    """The draft with the metric of each charge found by id or code, and with a code for each charge.
+    """The draft with the metric of each charge, found by id or code, and with a code for each charge.
 
-    A tax that the current version names may be gone meanwhile; a metric that a plan on sale names never goes.
+    A tax that the current version names may have been removed since; a metric that a plan on sale names cannot be.
 
     Raises:
         InvalidArgumentError: names everything that does not exist or does not fit.

@@ -1,4 +1,4 @@
-"""Taxes: created, changed, removed. What is invoiced keeps the rate it was invoiced with."""
+"""Taxes: created, changed, removed. What has been invoiced keeps its rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.rating.pricing.catalog import CatalogTax
 
 
 def create_tax(deps: Deps, tx: Connection, organization: OrganizationId, draft: CatalogTax) -> CatalogTax:
-    """Keep a new tax.
+    """Store a new tax.
 
     Raises:
         AlreadyExistsError: `TAX_EXISTS`.
@@ -34,9 +34,9 @@ def update_tax(
 
     Args:
         tx: the transaction.
-        organization: whose tax.
-        code: which one.
-        revise: what it shall be, given what it is; it is locked meanwhile.
+        organization: the organization whose tax it is.
+        code: the tax's code.
+        revise: returns the new content for the current one, which is locked meanwhile.
 
     Raises:
         NotFoundError: `TAX_UNKNOWN`.
@@ -48,7 +48,7 @@ def update_tax(
 
 
 def upsert_tax(deps: Deps, tx: Connection, organization: OrganizationId, draft: CatalogTax) -> CatalogTax:
-    """Keep a tax, or replace the content of the one with its code."""
+    """Store a tax, or replace the content of the tax with its code."""
     made = replace(draft, tax_id=new_id(), created_at=now_of(deps, tx, organization))
     if store.insert_tax(tx, organization, made):
         return made
@@ -56,7 +56,7 @@ def upsert_tax(deps: Deps, tx: Connection, organization: OrganizationId, draft: 
 
 
 def delete_tax(tx: Connection, organization: OrganizationId, code: str) -> CatalogTax:
-    """Remove a tax; whatever names it goes without, and falls to the next level of taxes.
+    """Remove a tax; whatever named it falls back to the next level of taxes.
 
     Raises:
         NotFoundError: `TAX_UNKNOWN`.

@@ -1,1 +1,1 @@
-"""The catalog between the wire and the domain: from the wire may be refused, to the wire never fails."""
+"""The catalog between the wire and the domain. Reading from the wire may refuse; writing to the wire never fails."""

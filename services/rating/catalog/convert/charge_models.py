@@ -1,4 +1,4 @@
-"""Charge models: messages to domain and back, one pair a model."""
+"""Charge models: messages to domain and back, one pair of functions for each model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.rating.pricing.charges import (
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb
 
 _ONE = Decimal(1)
-# What the domain calls the fields of a percentage, and what the caller wrote.
+# The domain's names for the fields of a percentage, and the caller's.
 _PERCENTAGE_NAMES = {
     "free_events": "free_event_count",
     "free_amount": "free_units",
@@ -36,7 +36,7 @@ _PERCENTAGE_NAMES = {
 
 
 def model_from_pb(message: pb.ChargeModel, path: str) -> ChargeModel:
-    """The price, or a refusal that names its fields from `path` on, e.g. `plan.charges[2].model`."""
+    """The price, or a refusal that names its fields under `path`, e.g. `plan.charges[2].model`."""
     kind = message.WhichOneof("model")
     if kind is None:
         raise InvalidArgumentError.of_field(path, "value_is_mandatory", "says how units become an amount")
@@ -81,7 +81,7 @@ def _percentage(message: pb.ChargeModel.Percentage, path: str) -> Percentage:
         return Percentage(
             rate_percent=checks.read(ZERO, decimal_of, message, "rate_percent"),
             fixed_amount=checks.read(None, decimal_or_none_of, message, "fixed_amount") or ZERO,
-            # Nothing free is no allowance: peers send 0 for it.
+            # An allowance of nothing is no allowance; SDKs send 0 for it.
             free_events=message.free_event_count or None,
             free_amount=checks.read(None, decimal_or_none_of, message, "free_units") or None,
             per_transaction_min_amount=checks.read(None, decimal_or_none_of, message, "per_event_min_amount"),
@@ -108,7 +108,7 @@ def _dynamic(_: pb.ChargeModel.Dynamic, __: str) -> Dynamic:
 
 
 def _tiers(messages: Iterable[pb.Tier], path: str) -> tuple[Tier, ...]:
-    """The tiers; their numbers are read before their order is looked at, which needs all of them."""
+    """The tiers; all their numbers are read first, since checking their order needs all of them."""
     with inside(path) as checks:
         return tuple(
             Tier(

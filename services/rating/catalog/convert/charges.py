@@ -24,17 +24,17 @@ from services.rating.shared.limits import (
     require_text,
 )
 
-# Stands for a price that is refused, so that the rest of the charge can be looked at.
+# Stand-in for a price that is refused, so that the rest of the charge can be checked.
 _ANY_PRICE: ChargeModel = Standard(ZERO)
 
 
 def charges_from_pb(messages: Sequence[pb.Charge], priced_in: Currency, checks: Checks) -> tuple[Charge, ...]:
-    """The charges of a plan, as far as they can be read; what is refused is remembered.
+    """The charges of a plan, as far as they can be read; refusals are remembered in `checks`.
 
     Args:
         messages: the charges.
         priced_in: the plan's currency.
-        checks: the plan's.
+        checks: the plan's checks.
     """
     if len(messages) > MAX_PLAN_CHARGES:
         checks.refuse("charges", "value_is_invalid", f"are at most {MAX_PLAN_CHARGES}")
@@ -50,7 +50,7 @@ def charges_from_pb(messages: Sequence[pb.Charge], priced_in: Currency, checks: 
 
 
 def _require_different_codes(messages: Sequence[pb.Charge]) -> None:
-    """Refuse a code that a charge before has; a charge without a code gets one."""
+    """Refuse a code that an earlier charge has; a charge without a code gets one later."""
     seen: set[str] = set()
     with inside() as checks:
         for number, message in enumerate(messages):
@@ -116,12 +116,12 @@ def _filter_from_pb(message: pb.Charge.FilteredPrice, path: str, key: str) -> Ch
         return ChargeFilter(key, conditions or _ANY_CONDITION, model, message.invoice_display_name)
 
 
-# Stands for the conditions of a filter that has none and is refused for it.
+# Stand-in for the conditions of a filter that is refused because it has none.
 _ANY_CONDITION = (("", ()),)
 
 
 def _require_different(filters: Iterable[ChargeFilter]) -> None:
-    """Refuse a filter with the conditions of one before it: nobody could say which price holds."""
+    """Refuse a filter with the same conditions as an earlier one: it would be unclear which price applies."""
     seen: dict[frozenset[tuple[str, frozenset[str]]], str] = {}
     for charge_filter in filters:
         conditions = frozenset((name, frozenset(values)) for name, values in charge_filter.conditions)
@@ -159,5 +159,5 @@ def _filter_to_pb(charge_filter: ChargeFilter) -> pb.Charge.FilteredPrice:
 
 
 def conditions_to_pb(charge_filter: ChargeFilter) -> dict[str, pb.Charge.PropertyValues]:
-    """What a filter asks for: values by property."""
+    """The conditions of a filter: values by property."""
     return {name: pb.Charge.PropertyValues(values=accepted) for name, accepted in charge_filter.conditions}

@@ -19,11 +19,11 @@ from services.wire.masks import patched
 from services.wire.values import decimal_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
 PATH = "coupon"
-# What Farebox gives a coupon; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "created_at", "deleted_at")
-# A draft has no identity and age of its own: the command gives it both.
+# A draft has no identity and no creation time yet: the command sets both.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
-# Stand for a reduction that is refused, so that the rest of the coupon can be looked at.
+# Stand-ins for a reduction that is refused, so that the rest of the coupon can be checked.
 _ANY_AMOUNT = (1, "USD")
 _ANY_RATE = Decimal(1)
 
@@ -78,12 +78,12 @@ def coupon_from_pb(message: pb.Coupon) -> Coupon:
 
 
 def revised_coupon_from_pb(request: catalog_service_pb2.UpdateCouponRequest, current: Coupon) -> Coupon:
-    """What a coupon shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    """The new content of a coupon after a request that changes it in full or in part, or a refusal with its fields."""
     return coupon_from_pb(patched(coupon_to_pb(current), request, PATH, given=_GIVEN))
 
 
 def frequency_from_pb(frequency: int) -> CouponFrequency:
-    """How often a coupon reduces."""
+    """How often a coupon reduces invoices."""
     known = _FREQUENCIES.get(frequency)
     if known is None:
         raise InvalidArgumentError.of_field("frequency", "value_is_mandatory", "is once, recurring or forever")
@@ -118,12 +118,12 @@ def coupon_to_pb(coupon: Coupon) -> pb.Coupon:
 
 
 def applied_coupon_to_pb(applied: AppliedCoupon) -> pb.AppliedCoupon:
-    """The coupon in a customer's hand as it is."""
+    """The applied coupon as it is."""
     terms = applied.coupon.terms
     once = terms.frequency is CouponFrequency.ONCE and terms.amount_cents is not None
     state = pb.AppliedCoupon.STATE_TERMINATED if applied.terminated_at else pb.AppliedCoupon.STATE_ACTIVE
     coupon = coupon_to_pb(applied.coupon)
-    # The coupon's terms tell what is left; what was given is told beside it.
+    # The coupon's terms say what is left; what was given is told in fields beside it.
     coupon.frequency_duration = applied.frequency_duration or 0
     return pb.AppliedCoupon(
         id=applied.applied_coupon_id,
@@ -139,7 +139,7 @@ def applied_coupon_to_pb(applied: AppliedCoupon) -> pb.AppliedCoupon:
 
 
 def money_from_pb(message: money_pb2.Money, path: str) -> tuple[int, str]:
-    """Minor units, more than none, and a known currency."""
+    """An amount in minor units, above zero, and a known currency."""
     with inside(path) as checks:
         if not 0 < message.amount_cents <= MAX_AMOUNT_CENTS:
             checks.refuse("amount_cents", "value_is_out_of_range", f"is 1 to {MAX_AMOUNT_CENTS}")

@@ -16,9 +16,9 @@ from services.wire.masks import patched
 from services.wire.values import instant_to_pb
 
 PATH = "billable_metric"
-# What Farebox gives a metric; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "version", "created_at")
-# A draft has no identity, version and age of its own: the command gives it all three.
+# A draft has no identity, version and creation time yet: the command sets all three.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 _AGGREGATIONS = {
@@ -65,7 +65,7 @@ def metric_from_pb(message: pb.BillableMetric) -> MetricVersion:
 def revised_metric_from_pb(
     request: catalog_service_pb2.UpdateBillableMetricRequest, current: MetricVersion
 ) -> MetricVersion:
-    """What a metric shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    """The new content of a metric after a request that changes it in full or in part, or a refusal with its fields."""
     return metric_from_pb(patched(metric_to_pb(current), request, PATH, given=_GIVEN))
 
 

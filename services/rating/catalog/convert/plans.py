@@ -1,4 +1,4 @@
-"""Plans with their entitlements: messages to domain and back; their charges are in `charges.py`."""
+"""Plans with their entitlements: messages to domain and back. Their charges are in `charges.py`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from services.wire.values import decimal_or_none_of, decimal_to_pb, instant_to_p
 PATH = "plan"
 MAX_INTERVAL_COUNT = 366
 _MONTHS_PER_YEAR = 12
-# Others hear of a plan in one message, of which NATS takes 1 MiB; half of it leaves room for what travels beside it.
+# Other services learn of a plan in one message, and NATS takes 1 MiB. Half of it leaves room for what travels with it.
 MAX_PLAN_BYTES = 512 * 1024
-# What Farebox gives a plan version; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "version", "current", "created_at", "deleted_at", "active_subscription_count")
-# A draft has no identity, version and age of its own: the command gives it all three.
+# A draft has no identity, version and creation time yet: the command sets all three.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
-# Stands for a currency that is refused, so that the rest of the plan can be looked at.
+# Stand-in for a currency that is refused, so that the rest of the plan can be checked.
 _ANY_CURRENCY = CURRENCIES["USD"]
 
 _UNITS = {
@@ -63,7 +63,7 @@ _RESETS_TO_PB = {window: reset for reset, window in _RESETS.items()}
 def plan_from_pb(message: pb.Plan, path: str = PATH) -> PlanVersion:
     """The draft of a plan, or a refusal that names every wrong field.
 
-    A charge that names its metric by id has no metric code yet: the command finds it.
+    A charge that names its metric by id has no metric code yet; the command finds it.
 
     Args:
         message: the plan.
@@ -103,18 +103,18 @@ def plan_from_pb(message: pb.Plan, path: str = PATH) -> PlanVersion:
 
 
 def revised_plan_from_pb(request: catalog_service_pb2.UpdatePlanRequest, current: PlanVersion) -> PlanVersion:
-    """What a plan shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    """The new content of a plan after a request that changes all or part of it, or a refusal that names its fields."""
     return plan_from_pb(patched(plan_to_pb(current), request, PATH, given=_GIVEN))
 
 
 def require_size(message: pb.Plan, path: str) -> None:
-    """Refuse a plan that is too large to be told to others in one message."""
+    """Refuse a plan that is too large to be announced in one message."""
     if message.ByteSize() > MAX_PLAN_BYTES:
         raise InvalidArgumentError.of_field(path, "value_is_too_long", f"has at most {MAX_PLAN_BYTES} bytes in all")
 
 
 def _major(priced_in: Currency, amount_cents: int) -> Decimal:
-    """An amount that was looked at already; one that was refused is stood in for."""
+    """An amount that was checked already; if it was refused, a stand-in."""
     return priced_in.to_major(min(max(amount_cents, 0), MAX_AMOUNT_CENTS))
 
 
@@ -190,7 +190,7 @@ def plan_to_pb(version: PlanVersion) -> pb.Plan:
 
 
 def _interval_to_pb(interval: Interval) -> pb.BillingInterval:
-    """Whole years are told as years."""
+    """The interval; whole years are written as years."""
     if interval.unit is CadenceUnit.MONTH and interval.every % _MONTHS_PER_YEAR == 0:
         return pb.BillingInterval(unit=pb.BillingInterval.UNIT_YEAR, count=interval.every // _MONTHS_PER_YEAR)
     return pb.BillingInterval(unit=_UNITS_TO_PB[interval.unit], count=interval.every)

@@ -15,9 +15,9 @@ from services.wire.masks import patched
 from services.wire.values import decimal_of, decimal_to_pb, instant_to_pb
 
 PATH = "tax"
-# What Farebox gives a tax; nobody changes it.
+# The fields that Farebox sets and nobody can change.
 _GIVEN = ("id", "created_at")
-# A draft has no identity and age of its own: the command gives it both.
+# A draft has no identity and no creation time yet: the command sets both.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
@@ -36,7 +36,7 @@ def tax_from_pb(message: pb.Tax) -> CatalogTax:
 
 
 def revised_tax_from_pb(request: catalog_service_pb2.UpdateTaxRequest, current: CatalogTax) -> CatalogTax:
-    """What a tax shall be by a request that changes all of it or a part, or a refusal that names its fields."""
+    """The new content of a tax after a request that changes all or part of it, or a refusal that names its fields."""
     return tax_from_pb(patched(tax_to_pb(current), request, PATH, given=_GIVEN))
 
 

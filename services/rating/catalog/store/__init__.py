@@ -1,4 +1,4 @@
-"""The catalog in SQL: metrics, plans, taxes and coupons, one file each; what others read most is named here."""
+"""The catalog in SQL: one file each for metrics, plans, taxes and coupons. What others read most is exported here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coupons, and those in customers' hands, in SQL."""
+"""Coupons and applied coupons in SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.rating.tables.subscriptions import APPLIED_COUPONS, CUSTOMERS
 
 
 def insert_coupon(tx: Connection, organization: OrganizationId, coupon: Coupon) -> bool:
-    """Keep a new coupon; False when its code is taken."""
+    """Store a new coupon; False if its code is taken."""
     statement = insert(COUPONS).values(
         organization_id=organization, id=coupon.coupon_id, created_at=coupon.created_at, **_changing(coupon)
     )
@@ -31,7 +31,7 @@ def insert_coupon(tx: Connection, organization: OrganizationId, coupon: Coupon) 
 
 
 def save_coupon(tx: Connection, organization: OrganizationId, coupon: Coupon) -> None:
-    """Replace the content of a coupon; what customers hold has its own terms."""
+    """Replace the content of a coupon; applied coupons have terms of their own."""
     own = (COUPONS.c.organization_id == organization) & (COUPONS.c.id == coupon.coupon_id)
     tx.execute(COUPONS.update().where(own).values(**_changing(coupon)))
 
@@ -50,7 +50,7 @@ def _changing(coupon: Coupon) -> dict[str, Any]:
 
 
 def _terms(coupon: Coupon) -> dict[str, Any]:
-    """What a coupon and one in a customer's hand have alike."""
+    """What a coupon and an applied coupon have in common."""
     return {
         "currency": coupon.currency,
         "rate_percent": coupon.terms.rate_percent,
@@ -62,7 +62,7 @@ def _terms(coupon: Coupon) -> dict[str, Any]:
 
 
 def coupon(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> Coupon:
-    """The coupon with this code that is not withdrawn; with `lock` nobody else changes it meanwhile.
+    """The coupon with this code that is not withdrawn; with `lock`, nobody else changes it meanwhile.
 
     Raises:
         NotFoundError: `COUPON_UNKNOWN`.
@@ -75,7 +75,7 @@ def coupon(tx: Connection, organization: OrganizationId, code: str, *, lock: boo
 
 
 def list_coupons(tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()) -> Listed[Coupon]:
-    """The organization's coupons that are not withdrawn, by code; only those with these codes where any are given."""
+    """The organization's coupons that are not withdrawn, by code; if codes are given, only those."""
     statement = _select_coupons(organization).where(named_in(COUPONS.c.code, codes, "codes"))
     return read_list(tx, statement, COUPONS.c.code, page, _coupon)
 
@@ -85,7 +85,7 @@ def _select_coupons(organization: OrganizationId) -> sa.Select[Any]:
 
 
 def insert_applied(tx: Connection, organization: OrganizationId, applied: AppliedCoupon) -> bool:
-    """Give a customer a coupon; False when it is in the same hand already."""
+    """Give a customer a coupon; False if the customer holds it already."""
     terms = applied.coupon.terms
     statement = insert(APPLIED_COUPONS).values(
         organization_id=organization,
@@ -106,7 +106,7 @@ def insert_applied(tx: Connection, organization: OrganizationId, applied: Applie
 def save_applied(
     tx: Connection, organization: OrganizationId, applied_coupon_id: str, terms: CouponTerms, at: datetime
 ) -> None:
-    """Keep what is left of a coupon after an invoice used it; used up, it ends at this instant."""
+    """Store what is left of a coupon after an invoice used it; a coupon that is used up ends at this instant."""
     own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.id == applied_coupon_id
     tx.execute(
         APPLIED_COUPONS.update()
@@ -122,10 +122,10 @@ def save_applied(
 def give_back_applied(
     tx: Connection, organization: OrganizationId, customer: CustomerId, used: Iterable[CouponCredit]
 ) -> None:
-    """Give coupons back what an invoice that is voided had used of them.
+    """Give applied coupons back what a voided invoice had used of them.
 
-    One that the invoice used up reduces again, unless the customer was given the same coupon anew meanwhile: nobody has
-    a coupon twice in hand, so what is given back then goes to nobody.
+    A coupon that the invoice had used up reduces invoices again, unless the customer has since been given the same
+    coupon again. Nobody holds a coupon twice, so nobody gets what would be given back in that case.
     """
     taken = {
         credit.applied_coupon_id: credit.amount_cents
@@ -155,7 +155,7 @@ def give_back_applied(
 def _is_in_hand(
     tx: Connection, organization: OrganizationId, customer: CustomerId, coupon_id: str, *, besides: str
 ) -> bool:
-    """Whether a customer has the coupon by another gift of it."""
+    """Whether the customer also holds the coupon through another gift of it."""
     statement = sa.select(sa.literal(1)).where(
         APPLIED_COUPONS.c.organization_id == organization,
         APPLIED_COUPONS.c.customer_id == customer,
@@ -169,7 +169,7 @@ def _is_in_hand(
 def coupons_of(
     tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId], at: datetime
 ) -> dict[CustomerId, list[AppliedCoupon]]:
-    """What customers hold and is not expired, oldest first; locked until the transaction ends, to be used once."""
+    """The coupons that customers hold and that have not expired, oldest first; locked until the transaction ends."""
     statement = (
         _select_applied(organization)
         .where(APPLIED_COUPONS.c.customer_id.in_(list(customers)), APPLIED_COUPONS.c.terminated_at.is_(None))
@@ -184,7 +184,7 @@ def coupons_of(
 
 
 def has_held(tx: Connection, organization: OrganizationId, customer: CustomerId, coupon_id: str) -> bool:
-    """Whether a customer holds a coupon, or ever did."""
+    """Whether a customer holds a coupon or ever did."""
     own = APPLIED_COUPONS.c.organization_id == organization, APPLIED_COUPONS.c.customer_id == customer
     statement = sa.select(sa.literal(1)).where(*own, APPLIED_COUPONS.c.coupon_id == coupon_id).limit(1)
     return tx.execute(statement).first() is not None
@@ -192,12 +192,12 @@ def has_held(tx: Connection, organization: OrganizationId, customer: CustomerId,
 
 @dataclass(frozen=True, slots=True)
 class AppliedCouponsWanted:
-    """Which coupons in customers' hands a list is of; every filter that is set must hold.
+    """The filters of a list of applied coupons; every filter that is set must hold.
 
     Attributes:
         external_customer_id: only this customer's.
-        is_active: only those that still reduce, or only those that have ended; None for both.
-        coupon_codes: only of these coupons.
+        is_active: True for those that still reduce invoices, False for those that have ended; None for both.
+        coupon_codes: only those of these coupons.
     """
 
     external_customer_id: str = ""
@@ -208,7 +208,7 @@ class AppliedCouponsWanted:
 def list_applied(
     tx: Connection, organization: OrganizationId, page: Page, wanted: AppliedCouponsWanted
 ) -> Listed[AppliedCoupon]:
-    """Coupons in customers' hands, newest first."""
+    """Applied coupons, newest first."""
     statement = _select_applied(organization).where(named_in(COUPONS.c.code, wanted.coupon_codes, "coupon_codes"))
     if wanted.external_customer_id:
         statement = statement.where(CUSTOMERS.c.external_id == wanted.external_customer_id)
@@ -220,7 +220,7 @@ def list_applied(
 def terminate_applied(
     tx: Connection, organization: OrganizationId, applied_coupon_id: str, external_customer_id: str, at: datetime
 ) -> AppliedCoupon:
-    """Take a coupon away from a customer, or from whoever holds it for an empty id; an ended one keeps its instant.
+    """Take a coupon away from this customer, or for an empty id from any; if it has ended, its time stays.
 
     Raises:
         NotFoundError: `APPLIED_COUPON_UNKNOWN`.
@@ -301,7 +301,7 @@ def _applied(row: Row[Any]) -> AppliedCoupon:
     agreed = Coupon(
         coupon_id=row.coupon_id,
         name=row.name,
-        # What is left for this customer may be less than a new coupon may promise.
+        # What is left for this customer may be less than what a new coupon must promise.
         terms=terms,
         currency=row.currency,
         created_at=row.coupon_created_at,

@@ -25,7 +25,7 @@ _LIVE_PLAN = PLANS.c.is_current & PLANS.c.deleted_at.is_(None)
 
 
 def insert_metric(tx: Connection, organization: OrganizationId, version: MetricVersion) -> bool:
-    """Keep a metric's version; False when its code is taken by another live metric."""
+    """Store a metric's version; False if another live metric has its code."""
     metric = version.definition
     statement = insert(BILLABLE_METRICS).values(
         organization_id=organization,
@@ -48,7 +48,7 @@ def insert_metric(tx: Connection, organization: OrganizationId, version: MetricV
 
 
 def supersede_metric(tx: Connection, organization: OrganizationId, version: MetricVersion) -> None:
-    """Say that a version is no longer the current one; a newer one is inserted after it."""
+    """Mark a version as no longer current; the caller inserts a newer one."""
     _update_metric(tx, organization, version, is_current=False)
 
 
@@ -63,7 +63,7 @@ def _update_metric(tx: Connection, organization: OrganizationId, version: Metric
 
 
 def metric(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> MetricVersion:
-    """The live metric with this code, its current version; with `lock` nobody else changes it meanwhile.
+    """The current version of the live metric with this code; with `lock`, nobody else changes it meanwhile.
 
     Raises:
         NotFoundError: `BILLABLE_METRIC_UNKNOWN`.
@@ -77,7 +77,7 @@ def metric(tx: Connection, organization: OrganizationId, code: str, *, lock: boo
 
 
 def metrics_by_code(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> dict[str, MetricVersion]:
-    """Those live metrics that have one of these codes, in their current versions, by code."""
+    """The current versions of the live metrics with these codes, by code."""
     if not codes:
         return {}
     own = (BILLABLE_METRICS.c.organization_id == organization) & BILLABLE_METRICS.c.code.in_(list(codes)) & _LIVE_METRIC
@@ -85,7 +85,7 @@ def metrics_by_code(tx: Connection, organization: OrganizationId, codes: Collect
 
 
 def metric_codes_by_id(tx: Connection, organization: OrganizationId, ids: Collection[str]) -> dict[str, str]:
-    """Codes of those live metrics that have one of these Farebox ids, by id."""
+    """The codes of the live metrics with these Farebox ids, by id."""
     known = [metric_id for metric_id in ids if uuid_or_none(metric_id) is not None]
     if not known:
         return {}
@@ -95,7 +95,7 @@ def metric_codes_by_id(tx: Connection, organization: OrganizationId, ids: Collec
 
 
 def removed_metrics(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> dict[str, MetricVersion]:
-    """The last versions of metrics that were removed, by code; of several with one code the newest."""
+    """The last versions of removed metrics, by code; if several had the same code, the newest."""
     statement = (
         sa.select(BILLABLE_METRICS)
         .where(
@@ -126,14 +126,14 @@ def metric_version(
 def list_metrics(
     tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()
 ) -> Listed[MetricVersion]:
-    """The organization's metrics, by code; only those with these codes where any are given."""
+    """The organization's metrics, by code; if codes are given, only those."""
     statement = sa.select(BILLABLE_METRICS).where(BILLABLE_METRICS.c.organization_id == organization, _LIVE_METRIC)
     statement = statement.where(named_in(BILLABLE_METRICS.c.code, codes, "codes"))
     return read_list(tx, statement, BILLABLE_METRICS.c.code, page, _metric)
 
 
 def sold_plans_with_metric(tx: Connection, organization: OrganizationId, code: str) -> list[str]:
-    """Codes of plans that charge for a metric and are sold or still subscribed to, at most a few."""
+    """The codes of plans that charge for a metric and are on sale or subscribed to; at most a few."""
     subscribed = (
         sa.select(SUBSCRIPTIONS.c.id)
         .where(
@@ -154,7 +154,7 @@ def sold_plans_with_metric(tx: Connection, organization: OrganizationId, code: s
 
 
 def has_counted(tx: Connection, organization: OrganizationId, metric_code: str) -> bool:
-    """Whether any event of a metric was counted, so that what it measures can no longer change."""
+    """Whether any event of a metric has been counted, so that what it measures can no longer change."""
     found = tx.exec_driver_sql(
         "SELECT 1 FROM usage_aggregates WHERE organization_id = %s AND metric_code = %s LIMIT 1",
         (organization, metric_code),

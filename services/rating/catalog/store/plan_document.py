@@ -1,6 +1,6 @@
 """A plan's content as one JSON document: decimals as text, a charge model with its name.
 
-Documents are written once and read for as long as an invoice may be rebuilt, so a name here never changes its meaning.
+Documents are written once and read for as long as an invoice may be rebuilt, so the meaning of a name never changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KIND = "kind"
 
 
 def plan_to_document(plan: Plan) -> dict[str, Any]:
-    """Everything of a plan but its code, version, currency and taxes, which have columns or rows of their own."""
+    """Everything of a plan except its code, version, currency and taxes, which have columns or rows of their own."""
     return {
         "name": plan.name,
         "interval": {"unit": plan.interval.unit.value, "every": plan.interval.every},
@@ -98,7 +98,7 @@ def _charge_from_document(document: Mapping[str, Any]) -> Charge:
         in_advance=document["in_advance"],
         description=document["description"],
         code=document["code"],
-        # Documents from before charges had taxes, and knew their metric's id, have neither.
+        # Older documents, from before charges had taxes and their metric's id, lack both.
         tax_codes=tuple(document.get("tax_codes", ())),
         metric_id=document.get("metric_id", ""),
     )
@@ -123,7 +123,7 @@ def _filter_from_document(document: Mapping[str, Any]) -> ChargeFilter:
 
 
 def _entitlement_to_document(entitlement: PlanEntitlement) -> dict[str, Any]:
-    """A number is kept as text under its own name, so that it is never taken for a configuration's text."""
+    """A number is stored as text under a name of its own, so that it is never taken for a configuration's text."""
     value = (
         {"limit": str(entitlement.value)} if isinstance(entitlement.value, Decimal) else {"value": entitlement.value}
     )

@@ -24,13 +24,13 @@ _LIVE_PLAN = PLANS.c.is_current & PLANS.c.deleted_at.is_(None)
 
 
 def insert_plan(tx: Connection, organization: OrganizationId, version: PlanVersion) -> bool:
-    """Keep a plan version; False when its code, or this version of it, is taken."""
+    """Store a plan version; False if its code, or this version of it, is taken."""
     statement = insert(PLANS).values(organization_id=organization, created_at=version.created_at, **_content(version))
     return tx.execute(statement.on_conflict_do_nothing().returning(PLANS.c.id)).first() is not None
 
 
 def save_plan(tx: Connection, organization: OrganizationId, version: PlanVersion) -> None:
-    """Replace the content of a version that nobody subscribes to, or its marks of being current or withdrawn."""
+    """Replace the content of a version that nobody subscribes to, or its marks as current or withdrawn."""
     own = (PLANS.c.organization_id == organization) & (PLANS.c.id == version.plan_id)
     tx.execute(PLANS.update().where(own).values(**_content(version)))
 
@@ -58,7 +58,7 @@ def _content(version: PlanVersion) -> dict[str, Any]:
 
 
 def current_plan(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> PlanVersion:
-    """The version that new subscriptions get; with `lock` nobody else changes the plan meanwhile.
+    """The version that new subscriptions get; with `lock`, nobody else changes the plan meanwhile.
 
     Raises:
         NotFoundError: `PLAN_UNKNOWN`.
@@ -67,10 +67,10 @@ def current_plan(tx: Connection, organization: OrganizationId, code: str, *, loc
 
 
 def plan_for_sale(tx: Connection, organization: OrganizationId, code: str, version: int) -> PlanVersion:
-    """The version to subscribe to, 0 for the current one; it cannot be changed until the transaction ends.
+    """The version to subscribe to (0 for the current one); it cannot be changed until the transaction ends.
 
     Raises:
-        NotFoundError: `PLAN_UNKNOWN`, also when it was withdrawn.
+        NotFoundError: `PLAN_UNKNOWN`, also if it was withdrawn.
     """
     chosen = (PLANS.c.version == version) & PLANS.c.deleted_at.is_(None) if version else _LIVE_PLAN
     return _one_plan(tx, organization, code, chosen, lock="share")
@@ -101,7 +101,7 @@ def _one_plan(
 def plan_versions(
     tx: Connection, organization: OrganizationId | None, ids: Iterable[PlanId]
 ) -> dict[PlanId, PlanVersion]:
-    """Plan versions by id, of one organization or, in a worker transaction, of all; subscribers are not counted."""
+    """Plan versions by id, of one organization or, in a worker transaction, of all. Subscribers are not counted."""
     statement = sa.select(PLANS, sa.literal(0).label("active_subscription_count")).where(PLANS.c.id.in_(list(ids)))
     if organization is not None:
         statement = statement.where(PLANS.c.organization_id == organization)
@@ -111,7 +111,7 @@ def plan_versions(
 def list_plans(
     tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()
 ) -> Listed[PlanVersion]:
-    """The current versions of the plans on sale, by code; only those with these codes where any are given."""
+    """The current versions of the plans on sale, by code; if codes are given, only those."""
     statement = _select_plans(organization).where(_LIVE_PLAN, named_in(PLANS.c.code, codes, "codes"))
     return read_list(tx, statement, PLANS.c.code, page, plan_of_row)
 
@@ -123,7 +123,7 @@ def list_plan_versions(tx: Connection, organization: OrganizationId, code: str) 
 
 
 def codes_on_sale(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> set[str]:
-    """Those of the codes that a plan on sale has."""
+    """Which of the codes belong to a plan on sale."""
     if not codes:
         return set()
     own = (PLANS.c.organization_id == organization) & PLANS.c.code.in_(list(codes)) & _LIVE_PLAN
@@ -131,7 +131,7 @@ def codes_on_sale(tx: Connection, organization: OrganizationId, codes: Collectio
 
 
 def newest_version(tx: Connection, organization: OrganizationId, code: str) -> int:
-    """The highest version a plan ever had, withdrawn ones included; 0 for none."""
+    """The highest version a plan ever had, including withdrawn ones; 0 if there was none."""
     own = (PLANS.c.organization_id == organization) & (PLANS.c.code == code)
     return int(tx.execute(sa.select(sa.func.coalesce(sa.func.max(PLANS.c.version), 0)).where(own)).scalar_one())
 
@@ -143,7 +143,7 @@ def withdraw_plan(tx: Connection, organization: OrganizationId, code: str, at: d
 
 
 def is_sold(tx: Connection, organization: OrganizationId, plan_id: PlanId) -> bool:
-    """Whether anybody has, or ever had, a subscription to this version, or is about to get one."""
+    """Whether anybody has, or had, a subscription to this version, or is about to get one."""
     subscribed = (SUBSCRIPTIONS.c.organization_id == organization) & (SUBSCRIPTIONS.c.plan_id == plan_id)
     promised = (
         sa.select(SUBSCRIPTIONS.c.id)
@@ -186,6 +186,6 @@ def plan_of_row(row: Row[Any]) -> PlanVersion:
         is_current=row.is_current,
         deleted_at=row.deleted_at,
         active_subscription_count=row.active_subscription_count,
-        # Documents from before there was such a term have none.
+        # Documents from before this term existed have none.
         net_payment_term_days=content.get("net_payment_term_days"),
     )

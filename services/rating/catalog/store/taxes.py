@@ -21,7 +21,7 @@ from services.rating.tables.subscriptions import CUSTOMERS
 
 
 def insert_tax(tx: Connection, organization: OrganizationId, tax: CatalogTax) -> bool:
-    """Keep a new tax; False when its code is taken."""
+    """Store a new tax; False if its code is taken."""
     statement = insert(TAXES).values(
         organization_id=organization,
         id=tax.tax_id,
@@ -48,7 +48,7 @@ def _changing(tax: CatalogTax) -> dict[str, Any]:
 
 
 def tax(tx: Connection, organization: OrganizationId, code: str, *, lock: bool = False) -> CatalogTax:
-    """The tax with this code; with `lock` nobody else changes it meanwhile.
+    """The tax with this code; with `lock`, nobody else changes it meanwhile.
 
     Raises:
         NotFoundError: `TAX_UNKNOWN`.
@@ -61,7 +61,7 @@ def tax(tx: Connection, organization: OrganizationId, code: str, *, lock: bool =
 
 
 def delete_tax(tx: Connection, organization: OrganizationId, removed: CatalogTax) -> None:
-    """Remove a tax, and its code wherever a plan, a charge or a customer names it: what is billed next goes without."""
+    """Remove a tax, and its code wherever a plan, charge or customer names it: later invoices are without it."""
     tx.execute(TAXES.delete().where(TAXES.c.organization_id == organization, TAXES.c.id == removed.tax_id))
     code = removed.tax.code
     holds = CUSTOMERS.c.organization_id == organization, CUSTOMERS.c.tax_codes.contains([code])
@@ -69,7 +69,7 @@ def delete_tax(tx: Connection, organization: OrganizationId, removed: CatalogTax
     tx.exec_driver_sql(_REMOVE_FROM_PLANS, {"organization": organization, "code": code})
 
 
-# A plan's document names taxes at its top and in its charges.
+# A plan's document names taxes at its top level and in its charges.
 _REMOVE_FROM_PLANS = """
 UPDATE plans SET content = jsonb_set(
     content || jsonb_build_object('tax_codes', (content->'tax_codes') - %(code)s::text),
@@ -95,7 +95,7 @@ WHERE organization_id = %(organization)s AND (
 
 
 def taxes_by_code(tx: Connection, organization: OrganizationId, codes: Collection[str]) -> dict[str, CatalogTax]:
-    """Those of the organization's taxes that have one of these codes, by code."""
+    """The organization's taxes with these codes, by code."""
     if not codes:
         return {}
     statement = sa.select(TAXES).where(TAXES.c.organization_id == organization, TAXES.c.code.in_(list(codes)))
@@ -107,20 +107,20 @@ class TaxLevels:
     """An organization's taxes, to find those of a fee.
 
     Attributes:
-        by_code: those that are named at some level.
-        organization: those that hold for every fee that names none of its own.
+        by_code: the taxes that some level names.
+        organization: the taxes that apply to every fee that names none of its own.
     """
 
     by_code: Mapping[str, Tax]
     organization: tuple[Tax, ...]
 
     def of(self, *levels: Sequence[str]) -> tuple[Tax, ...]:
-        """The taxes of the first level of codes that names any, else the organization's."""
+        """The taxes of the first level of codes that names any, otherwise the organization's."""
         named = [[self.by_code[code] for code in level if code in self.by_code] for level in levels]
         return applicable_taxes(*named, self.organization)
 
     def taxed(self, version: PlanVersion, customer_codes: Sequence[str]) -> PlanVersion:
-        """A plan version with its taxes, and those of the charges that name some, for a customer with these taxes."""
+        """A plan version with its taxes, and those of charges that name their own, for a customer with these taxes."""
         charges = tuple(
             replace(charge, taxes=self.of(charge.tax_codes, version.tax_codes, customer_codes))
             if charge.tax_codes
@@ -150,7 +150,7 @@ def tax_levels(tx: Connection, organization: OrganizationId, codes: Collection[s
 def list_taxes(
     tx: Connection, organization: OrganizationId, page: Page, codes: Sequence[str] = ()
 ) -> Listed[CatalogTax]:
-    """The organization's taxes, by code; only those with these codes where any are given."""
+    """The organization's taxes, by code; if codes are given, only those."""
     chosen = named_in(TAXES.c.code, codes, "codes")
     statement = sa.select(TAXES).where(TAXES.c.organization_id == organization, chosen)
     return read_list(tx, statement, TAXES.c.code, page, _tax)

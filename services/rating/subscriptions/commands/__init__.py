@@ -1,4 +1,4 @@
-"""Subscriptions: started, changed, ended, and moved by time; one file a verb, named here for others."""
+"""Subscriptions: started, changed, ended, and moved by time. One file for each verb; others import from here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a subscription's start, its trial's end and its own end bill at once, and the periods they open and close."""
+"""What a subscription's start, its trial's end and its own end bill at once, and which periods they open and close."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REASONS = {ChangeKind.CANCELLATION: CreditReason.ORDER_CANCELLATION}
 
 
 def bill_start(deps: Deps, tx: Connection, agreement: Agreement) -> BillingOutcome:
-    """A subscription became active: open its first period, and invoice a base price that is due in advance.
+    """After a subscription became active: open its first period, and invoice a base price that is due in advance.
 
     Both are dated at its start.
     """
@@ -51,7 +51,7 @@ def bill_start(deps: Deps, tx: Connection, agreement: Agreement) -> BillingOutco
 
 
 def bill_trial_end(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> BillingOutcome:
-    """A trial ended within a period: invoice the rest of a base price that is due in advance."""
+    """After a trial ended within a period: invoice the rest of a base price that is due in advance."""
     return _bill_base(deps, tx, trial_end_run(agreement, at), at)
 
 
@@ -65,13 +65,13 @@ def _bill_base(deps: Deps, tx: Connection, run: BillingRun, at: datetime) -> Bil
 def bill_end(
     deps: Deps, tx: Connection, agreement: Agreement, at: datetime, reason: ChangeKind, terms: EndTerms
 ) -> BillingOutcome:
-    """A subscription ended at `at`: credit an unused base price, close its open period there, invoice the rest."""
+    """After a subscription ended at `at`: credit unused base price, close its open period there, invoice the rest."""
     outcome, period = _close_ended_periods(deps, tx, agreement, at)
     refuse_usage_after_end(deps, tx, agreement, at)
     opened_at = period.period.start if period is not None else at
     nominal = cut_period(agreement, at, opened_at)
     _finalize_base(deps, tx, agreement, nominal, at)
-    # Before the final invoice, which uses what goes to the customer's balance.
+    # Before the final invoice, which uses what is credited to the customer's balance.
     outcome += credit_unused_base(
         deps, tx, agreement, at, nominal, terms.resolution, _REASONS.get(reason, CreditReason.ORDER_CHANGE)
     )
@@ -81,7 +81,7 @@ def bill_end(
             close_periods(tx, [cut], ())
         else:
             outcome += _close(deps, tx, end_run(agreement, cut), at)
-    # The base price is earned from the period it began in, which may have been closed long ago.
+    # The base price is earned from the beginning of its period, which may have been closed long ago.
     since = period_containing(agreement.cadence, opened_at).start
     periods.mark_accruals(tx, agreement.organization_id, agreement.subscription_id, since=since)
     return outcome
@@ -90,7 +90,10 @@ def bill_end(
 def _close_ended_periods(
     deps: Deps, tx: Connection, agreement: Agreement, at: datetime
 ) -> tuple[BillingOutcome, BillingPeriod | None]:
-    """Close what ended before the subscription did, where the clock is behind; and the period that was open then."""
+    """Close the periods that ended before the subscription did, in case the clock is behind.
+
+    Returns also the period that was open at the subscription's end.
+    """
     outcome = NOTHING_BILLED
     while (period := lock_open_period(tx, agreement)) is not None and period.period.end < at:
         outcome += _close(deps, tx, period_end_run(agreement, period), period.period.end)
@@ -98,16 +101,17 @@ def _close_ended_periods(
 
 
 def lock_open_period(tx: Connection, agreement: Agreement) -> BillingPeriod | None:
-    """The open period, in which nothing is counted until the transaction ends; None when there is none.
+    """The open period, locked so that nothing is counted in it until the transaction ends; None if there is none.
 
-    Asked twice: who waits for a period that is being closed cannot see the next one in it.
+    It is asked for twice: a transaction that waited for a period while it was being closed cannot see the next one in
+    the same statement.
     """
     key = (agreement.organization_id, agreement.subscription_id)
     return periods.lock_open(tx, *key) or periods.lock_open(tx, *key)
 
 
 def _finalize_base(deps: Deps, tx: Connection, agreement: Agreement, nominal: Period | None, at: datetime) -> None:
-    """Finalize a draft that holds the base price about to be credited: only what is final can be credited."""
+    """Finalize a draft with the base price that is about to be credited: only a final invoice can be credited."""
     if nominal is None:
         return
     billed = invoice_store.base_fee_within(tx, agreement.organization_id, agreement.subscription_id, nominal)

@@ -1,4 +1,4 @@
-"""Ending a subscription, and taking back what is not yet in effect."""
+"""Ending a subscription, and taking back a change that is not in effect yet."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def cancel_subscription(
     timing: ChangeTiming = ChangeTiming.PERIOD_END,
     terms: EndTerms,
 ) -> SubscriptionChange:
-    """End a subscription at the end of its billing period or now; one that has not begun is called off.
+    """End a subscription now or at the end of its billing period; one that has not begun is canceled.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also if it is not the named customer's.
         FailedPreconditionError: `CHANGE_ALREADY_PENDING`.
     """
     agreement = living(tx, organization, external_id, external_customer_id)
@@ -60,10 +60,10 @@ def cancel_subscription(
 def withdraw_change(
     deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, *, external_customer_id: str = ""
 ) -> SubscriptionChange:
-    """Take back a change or a cancellation that is not yet in effect.
+    """Take back a change or a cancellation that is not in effect yet.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also if it is not the named customer's.
         FailedPreconditionError: `NO_CHANGE_PENDING`, `SUBSCRIPTION_NOT_ACTIVE`.
     """
     agreement = living(tx, organization, external_id, external_customer_id)

@@ -1,4 +1,4 @@
-"""Moving a subscription to another plan: an upgrade now, a downgrade at the period's end, or as asked."""
+"""Moving a subscription to another plan: an upgrade now, a downgrade at the period's end, or as requested."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def change_plan(
 ) -> SubscriptionChange:
     """Move to a plan (code, and version or 0 for the current one), now or at the end of the billing period.
 
-    Asked again for a change that is promised, it answers with what is there.
+    A repeated request for a change that is scheduled already is answered with that change.
 
     Raises:
-        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also where it is not the named customer's; `PLAN_UNKNOWN`.
+        NotFoundError: `SUBSCRIPTION_UNKNOWN`, also if it is not the named customer's; `PLAN_UNKNOWN`.
         FailedPreconditionError: `PLAN_UNCHANGED`, `SUBSCRIPTION_NOT_ACTIVE`, `CHANGE_ALREADY_PENDING`.
     """
     agreement = living(tx, organization, external_id, external_customer_id)
@@ -72,10 +72,10 @@ def change_plan(
 
 
 def living(tx: Connection, organization: OrganizationId, external_id: str, external_customer_id: str) -> Agreement:
-    """The subscription with this external id that has not ended, locked; it must be the named customer's, if any.
+    """The subscription with this external id that has not ended, locked; it must belong to the named customer, if any.
 
-    Its open period is held as well, before the caller asks for the time: what was counted until then lies before that
-    time, or is remembered as ahead of it.
+    Its open period is locked too, before the caller reads the time: everything counted until then lies before that
+    time, or is stored as future usage.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
@@ -85,6 +85,6 @@ def living(tx: Connection, organization: OrganizationId, external_id: str, exter
         raise NotFoundError("SUBSCRIPTION_UNKNOWN", "no such subscription that has not ended", external_id=external_id)
     found.require_customer(external_customer_id)
     lock_open_period(tx, found)
-    # Whoever asks for something may mend what could not be done by itself.
+    # A request by a person may mend what failed when it was due, so the next try need not wait any longer.
     done(tx, organization, Work.CHANGE, [found.subscription_id])
     return found

@@ -25,7 +25,7 @@ from services.rating.subscriptions.commands.billing import bill_start
 from services.rating.subscriptions.commands.change_plan import change_plan
 from services.rating.subscriptions.commands.start import activated
 
-# Every period since the start is billed at once; ten years of days is the most that stays quick.
+# All periods since the start are billed at once; with more than ten years of days that would be slow.
 MAX_BACKDATING = timedelta(days=3653)
 # A start further ahead is a typing mistake.
 MAX_AHEAD = timedelta(days=3653)
@@ -34,16 +34,17 @@ MAX_AHEAD = timedelta(days=3653)
 def create_subscription(
     deps: Deps, tx: Connection, organization: OrganizationId, wanted: NewSubscription
 ) -> SubscriptionChange:
-    """Start a subscription, now or later, creating the customer where it is new.
+    """Start a subscription, now or later; a new customer is created.
 
-    Asked again for the same external id, customer and plan it answers with what is there; for another plan it moves
-    the customer's subscription where that is asked for. What else counts as being there is asked for by `reuse`.
+    A repeated request for the same external id, customer and plan is answered with the existing subscription. If the
+    plan differs, the customer's subscription is moved to it if the request allows that. `reuse` says which other
+    subscriptions count as existing.
 
     Raises:
-        AlreadyExistsError: `SUBSCRIPTION_EXISTS`, one that has not ended has the external id: another customer's, or
-            one on another plan.
+        AlreadyExistsError: `SUBSCRIPTION_EXISTS`, a subscription that has not ended has the external id; it is another
+            customer's, or on another plan.
         FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency; or
-            `SUBSCRIPTION_AMBIGUOUS`, several of the customer's could be moved to the plan.
+            `SUBSCRIPTION_AMBIGUOUS`, several subscriptions of the customer could be moved to the plan.
         InvalidArgumentError: names what is wrong.
     """
     now = now_of(deps, tx, organization)
@@ -52,7 +53,7 @@ def create_subscription(
         return _again(deps, tx, organization, wanted, known, now)
     version = plan_for_sale(tx, organization, wanted.plan_code, wanted.plan_version)
     customer = _billable_customer(deps, tx, organization, wanted.external_customer_id, version, now)
-    # The customer is locked: whoever asks at the same moment waits here, and then finds what was made.
+    # The customer is locked: a concurrent request waits here, and then finds the new subscription.
     known = _reusable(tx, organization, wanted, customer)
     if known is not None:
         return _again(deps, tx, organization, wanted, known, now)
@@ -68,7 +69,7 @@ def create_subscription(
 
 
 def _known(tx: Connection, organization: OrganizationId, wanted: NewSubscription) -> Agreement | None:
-    """What the same request has already made, or may move; any other of this external id is refused."""
+    """The subscription that the same request made before or may move; any other with this external id is refused."""
     if not wanted.external_id:
         return None
     known = subscriptions.living_agreement(tx, organization, wanted.external_id)
@@ -86,7 +87,7 @@ def _known(tx: Connection, organization: OrganizationId, wanted: NewSubscription
 
 
 def _has_plan(known: Agreement, wanted: NewSubscription) -> bool:
-    """Whether a subscription is on the wanted plan, in the wanted version where one is named."""
+    """Whether a subscription is on the requested plan, and in the requested version if one is named."""
     is_version = wanted.plan_version in {0, known.subscription.plan_version}
     return known.subscription.plan_code == wanted.plan_code and is_version
 
@@ -99,7 +100,7 @@ def _again(
     known: Agreement,
     now: datetime,
 ) -> SubscriptionChange:
-    """The answer for a subscription that is there: as it is where it is on the plan, else moved to it."""
+    """The answer for an existing subscription: unchanged if it is on the plan, otherwise moved to it."""
     if _has_plan(known, wanted):
         return SubscriptionChange(known, known.subscription.starts_at, now)
     if wanted.reuse is Reuse.OF_PLAN:
@@ -114,7 +115,7 @@ def _again(
 def _reusable(
     tx: Connection, organization: OrganizationId, wanted: NewSubscription, customer: Customer
 ) -> Agreement | None:
-    """The subscription of the customer that is taken, rather than a further one made; None where one is to be made."""
+    """The customer's subscription that is used instead of making another one; None if a new one is to be made."""
     if wanted.reuse is Reuse.NONE:
         return None
     living = subscriptions.living_agreements_of(tx, organization, customer.customer_id)
@@ -131,7 +132,7 @@ def _reusable(
 def _lost_race(
     deps: Deps, tx: Connection, organization: OrganizationId, wanted: NewSubscription, now: datetime
 ) -> SubscriptionChange:
-    """Another call was first with the external id; its subscription is seen now, since its insert was waited for."""
+    """Another call was first with the external id. Its subscription is visible now, since our insert waited for it."""
     known = _known(tx, organization, wanted)
     if known is None:
         raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
@@ -141,7 +142,7 @@ def _lost_race(
 def _billable_customer(
     deps: Deps, tx: Connection, organization: OrganizationId, external_id: str, version: PlanVersion, now: datetime
 ) -> Customer:
-    """The customer, whose currency its first plan fixes."""
+    """The customer; the first plan fixes its currency."""
     currency = version.plan.currency.code
     customer = find_or_create_customer(deps, tx, organization, external_id, {"currency": currency}, now).customer
     return fix_currency(deps, tx, organization, customer, currency, now)
@@ -155,12 +156,13 @@ def _agreement(
     customer: Customer,
     now: datetime,
 ) -> Agreement:
-    # Callers stamp usage in whole seconds: what starts now starts with the second, or its first usage would precede it.
+    # Callers give usage times in whole seconds: what starts now starts with the second, or its first usage would come
+    # before it.
     anchor = wanted.starts_at or now.replace(microsecond=0)
     if not now - MAX_BACKDATING <= anchor <= now + MAX_AHEAD:
         raise InvalidArgumentError.of_field("started_at", "value_is_invalid", "is at most ten years away")
-    # What an earlier life under this external id has billed is not billed again: this one begins where that one ended,
-    # and its anniversaries are still counted from the day that was asked for.
+    # What an earlier subscription under this external id has billed is not billed again: the new one begins where that
+    # one ended, and its anniversaries are still counted from the requested day.
     earlier = subscriptions.last_ended_at(tx, organization, wanted.external_id) if wanted.external_id else None
     starts_at = max(anchor, earlier or anchor)
     if wanted.ending_at is not None and wanted.ending_at <= starts_at:

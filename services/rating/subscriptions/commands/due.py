@@ -1,4 +1,4 @@
-"""What becomes of subscriptions by time alone: starts, promised changes, trials that end, agreed ends."""
+"""What happens to subscriptions by time alone: starts, scheduled changes, ends of trials, agreed ends."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from services.rating.subscriptions.commands.billing import bill_start, bill_tria
 from services.rating.subscriptions.commands.replace import end_agreement, replace_agreement
 from services.rating.subscriptions.commands.start import activated
 
-# Subscriptions moved between two looks at what is due; bounds memory, not the work.
+# How many subscriptions are moved before the next look at what is due; this limits memory, not the work.
 BATCH = 500
 
 
 def apply_due_changes(
     deps: Deps, tx: Connection, organization: OrganizationId, as_of: datetime, *, may_wait: bool = False
 ) -> int:
-    """Do everything that is due at or before `as_of`, in order of time, each dated when it was due; how many moves.
+    """Do everything that is due at or before `as_of`, in order of time and dated when it was due; returns how many.
 
-    A subscription that cannot be moved is set aside. `may_wait` is as in `shared/set_aside.py`.
+    A subscription that cannot be moved is set aside. `may_wait` is explained in `shared/set_aside.py`.
     """
     machine_now, moves = deps.clock.now(), 0
     while (at := store.next_due_at(tx, organization, as_of, machine_now)) is not None:
@@ -49,7 +49,7 @@ def apply_due_changes(
 
 
 def _apply(deps: Deps, tx: Connection, at: datetime, agreements: Sequence[Agreement]) -> int:
-    """Do what is due first for each subscription; whatever else is due at the same instant comes next."""
+    """Do what is due first for each subscription; anything else that is due at the same instant comes next."""
     for agreement in agreements:
         _move(deps, tx, agreement, at)
         done(tx, agreement.organization_id, Work.CHANGE, [agreement.subscription_id])
@@ -87,7 +87,7 @@ def _change(deps: Deps, tx: Connection, agreement: Agreement, change: PendingCha
 
 
 def _end(deps: Deps, tx: Connection, agreement: Agreement, ending_at: datetime) -> None:
-    """End at the agreed instant: the day it falls on is billed, unless it is that day's very first instant."""
+    """End at the agreed instant: the day it falls on is billed, unless it is the first instant of that day."""
     subscription = agreement.subscription
     if start_of_day(ending_at, agreement.timezone) == ending_at:
         promised = replace(subscription, pending_change=PendingChange(ending_at))

@@ -1,4 +1,4 @@
-"""Moving the subscribers of one version of a plan to another, at their next period."""
+"""Moving the subscribers of one version of a plan to another version, at their next period."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.rating.organizations.clock_store import now_of
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.subscriptions.announcing import announce_subscriptions
 
-# The proto's promise; 10,000 moves answer within seconds and stay below a message's size.
+# The proto promises this; 10,000 moves are answered within seconds and fit into a message.
 MAX_MOVES = 10_000
 HAS_OTHER_CHANGE = "CHANGE_ALREADY_PENDING"
 ENDS_BEFORE = "ENDS_BEFORE_NEXT_PERIOD"
@@ -28,7 +28,7 @@ ENDS_BEFORE = "ENDS_BEFORE_NEXT_PERIOD"
 def migrate_plan_version(
     deps: Deps, tx: Connection, organization: OrganizationId, code: str, from_version: int, to_version: int
 ) -> Migration:
-    """Promise active subscriptions of one version another (0: the current one) from their next period on.
+    """Schedule a move of active subscriptions from one version to another (0: the current) at their next period.
 
     At most `MAX_MOVES` at a time; those that are promised already are not listed again.
 

@@ -1,4 +1,4 @@
-"""One subscription ends and another takes over, or none does: the part that every change has in common."""
+"""One subscription ends, and another may take over: the part that all changes have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.rating.subscriptions.commands.start import with_trial
 def end_agreement(
     deps: Deps, tx: Connection, ended: Agreement, *, reason: ChangeKind, terms: EndTerms, now: datetime
 ) -> SubscriptionChange:
-    """Keep, bill and announce a subscription that a verb has ended."""
+    """Store, bill and announce a subscription that a verb has ended."""
     at = _ended_at(ended)
     store.save_agreements(tx, [ended])
     billed = bill_end(deps, tx, ended, at, reason, terms)
@@ -41,7 +41,7 @@ def replace_agreement(
     terms: EndTerms,
     now: datetime,
 ) -> SubscriptionChange:
-    """Keep, bill and announce a subscription that ended and the one that takes over at the same instant."""
+    """Store, bill and announce a subscription that ended and the one that takes over at the same instant."""
     store.save_agreements(tx, [ended])
     follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, version)))
     if follower is None:
