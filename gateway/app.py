@@ -7,18 +7,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from functools import cache, partial
 
 import grpc
 from prometheus_client import Histogram
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, QueryParams
-from starlette.middleware import Middleware
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway import reference
@@ -28,6 +27,8 @@ from gateway.call import Call, Reply
 from gateway.clients import Clients
 from gateway.dialect import Dialect, Head
 from gateway.engine.coalescer import Coalescer
+from gateway.engine.questions import Questions
+from gateway.exchange import own_address, raw_path, read_body, read_query, send_answer
 from gateway.operation import ENCODER, Endpoint
 from gateway.problem import Problem, internal, of_rpc
 from gateway.routing import RouteTable
@@ -36,12 +37,8 @@ from services.kernel.ids import new_id
 
 log = logger(__name__)
 
-# Room for a batch of 100 events of 20 kB each, and half of what a gRPC message holds.
-MAX_BODY_BYTES = 2 * 1024 * 1024
 # An id that a caller gave is repeated in headers and logs, so it must be harmless there.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
-# More than any operation knows; each costs a little before it is refused by its name.
-MAX_QUERY_PARAMETERS = 100
 # What a page in a browser may send, and for how long a browser remembers that it may.
 CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id"]
 CORS_SECONDS = 600
@@ -74,45 +71,58 @@ class Gateway:
         self._clients = services
         self._keys = Keys(services.organizations)
         self._coalescer = Coalescer(services.events)
+        self._questions = Questions(services.access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; whatever goes wrong is answered too."""
-        started, request = time.perf_counter(), HttpRequest(scope, receive)
-        request_id, endpoint = _request_id(request.headers), None
-        head = Head(request.method, _raw_path(scope), request.headers)
-        served = self._claiming(head)
+        started, endpoint = time.perf_counter(), None
+        head = Head(scope["method"], raw_path(scope), Headers(raw=scope["headers"]))
+        request_id, served = _request_id(head.headers), self._claiming(head)
         try:
             endpoint, parameters = served.table.find(head.method, head.path)
-            response = _respond(await self._answer(request, head, served.dialect, endpoint, parameters))
+            reply = await self._answer(scope, receive, head, served.dialect, endpoint, parameters)
         except Exception as error:  # noqa: BLE001 - every error leaves through this one door
-            response = _refuse(served.dialect, _problem(error, endpoint, request_id), request_id)
-        response.headers["X-Request-Id"] = request_id
-        await response(scope, receive, send)
-        _note(request, endpoint, response, request_id, started)
+            reply = _refuse(served.dialect, _problem(error, endpoint, request_id), request_id)
+        await send_answer(send, reply.status, reply.content, reply.media_type, reply.headers, request_id)
+        _note(head.method, endpoint, reply.status, request_id, started)
 
     async def drain(self) -> None:
-        """Wait until every event that was taken is answered."""
+        """Wait until every event that was taken and every question is answered."""
         await self._coalescer.drain()
+        await self._questions.drain()
 
     def _claiming(self, head: Head) -> _Served:
         """The dialect of a request; the last one takes what nobody claims."""
-        return next((served for served in self._served if served.dialect.claims(head)), self._served[-1])
+        for served in self._served:
+            if served.dialect.claims(head):
+                return served
+        return self._served[-1]
 
     async def _answer(
-        self, request: HttpRequest, head: Head, dialect: Dialect, endpoint: Endpoint, parameters: Mapping[str, str]
+        self,
+        scope: Scope,
+        receive: Receive,
+        head: Head,
+        dialect: Dialect,
+        endpoint: Endpoint,
+        parameters: Mapping[str, str],
     ) -> Reply:
         organization = await self._organization(head, dialect, endpoint)
         call = Call(
             clients=self._clients,
             coalescer=self._coalescer,
+            questions=self._questions,
             organization=organization,
             path=parameters,
-            query=_query(request.scope["query_string"]),
-            headers=request.headers,
-            body=await _body(request),
-            base_url=self.public_url or str(request.base_url).rstrip("/"),
+            query=read_query(scope["query_string"]),
+            headers=head.headers,
+            body=await read_body(receive),
+            address=partial(self._own_address, scope),
         )
         return await endpoint.answer(call)
+
+    def _own_address(self, scope: Scope) -> str:
+        return self.public_url or own_address(scope)
 
     async def _organization(self, head: Head, dialect: Dialect, endpoint: Endpoint) -> Organization:
         """Whose request it is; nobody's where an operation takes anybody."""
@@ -123,12 +133,51 @@ class Gateway:
         return caller.organization
 
 
+class Application:
+    """The gateway and the pages beside it."""
+
+    def __init__(self, connect: Callable[[], Clients], dialects: Sequence[Dialect], public_url: str) -> None:
+        """See `create_app`."""
+        routes = [
+            StarletteRoute("/healthz", _healthz),
+            StarletteRoute("/readyz", self._readyz),
+            *reference.routes(dialects),
+        ]
+        self._connect, self._dialects, self._public_url = connect, dialects, public_url
+        self._clients: Clients | None = None
+        self._gateway: ASGIApp | None = None
+        self._pages = Starlette(routes=routes, lifespan=self._lifespan)
+        # A page's path is looked up, since the pages' own router would try each of them for each event.
+        self._paths = frozenset(route.path for route in routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by a page or by the gateway."""
+        if self._gateway is None or scope["type"] != "http" or scope["path"] in self._paths:
+            await self._pages(scope, receive, send)
+        else:
+            await self._gateway(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """The time between start and end; what was taken is answered before the end."""
+        self._clients = self._connect()
+        gateway = self._gateway = Gateway(self._dialects, self._clients, self._public_url)
+        yield
+        await gateway.drain()
+        await self._clients.close()
+
+    async def _readyz(self, _: HttpRequest) -> Response:
+        """Every service answers; 503 names those that do not."""
+        services = await self._clients.readiness() if self._clients else {}
+        return JSONResponse({"services": services}, status_code=200 if services and all(services.values()) else 503)
+
+
 def create_app(
     connect: Callable[[], Clients],
     dialects: Sequence[Dialect],
     public_url: str = "",
     cors_origins: Sequence[str] = (),
-) -> Starlette:
+) -> ASGIApp:
     """The whole gateway.
 
     Args:
@@ -137,43 +186,17 @@ def create_app(
         public_url: what links in answers begin with; empty takes the caller's own.
         cors_origins: origins whose pages may call from a browser; none by default.
     """
-    app = Starlette(
-        routes=[
-            StarletteRoute("/healthz", _healthz),
-            StarletteRoute("/readyz", _readyz),
-            *reference.routes(dialects),
-        ],
-        middleware=_cors(cors_origins),
+    app = Application(connect, dialects, public_url)
+    if not cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(cors_origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=CORS_HEADERS,
+        expose_headers=["X-Request-Id", "Retry-After"],
+        max_age=CORS_SECONDS,
     )
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        services = connect()
-        gateway = Gateway(dialects, services, public_url)
-        app.state.clients = services
-        app.router.default = gateway
-        yield
-        await gateway.drain()
-        await services.close()
-
-    app.router.lifespan_context = lifespan
-    app.router.redirect_slashes = False
-    return app
-
-
-def _cors(origins: Sequence[str]) -> list[Middleware]:
-    if not origins:
-        return []
-    return [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=CORS_HEADERS,
-            expose_headers=["X-Request-Id", "Retry-After"],
-            max_age=CORS_SECONDS,
-        )
-    ]
 
 
 def _table(dialect: Dialect) -> RouteTable:
@@ -188,56 +211,14 @@ async def _healthz(_: HttpRequest) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _readyz(request: HttpRequest) -> Response:
-    """Every service answers; 503 names those that do not."""
-    services = await request.app.state.clients.readiness()
-    return JSONResponse({"services": services}, status_code=200 if all(services.values()) else 503)
-
-
-async def _body(request: HttpRequest) -> bytes:
-    """The body, refused as soon as it grows too large."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise Problem(413, "content_too_large", f"a body may have {MAX_BODY_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _raw_path(scope: Scope) -> str:
-    """The path as it was sent: a decoded `%2F` must not split it."""
-    return bytes(scope["raw_path"]).partition(b"?")[0].decode("latin-1")
-
-
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else new_id()
 
 
-def _query(raw: bytes) -> QueryParams:
-    """The parameters of a query, refused where they are no text that a service could keep."""
-    if not raw:
-        return QueryParams()
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_PARAMETERS
-        )
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Problem(400, "bad_request", f"the query cannot be read: {error}") from error
-    if any("\0" in name or "\0" in value for name, value in pairs):
-        raise Problem(400, "bad_request", "the query holds a NUL")
-    return QueryParams(pairs)
-
-
-def _respond(reply: Reply) -> Response:
-    content = reply.content if isinstance(reply.content, bytes) else ENCODER.encode(reply.content)
-    return Response(content, reply.status, dict(reply.headers), reply.media_type)
-
-
-def _refuse(dialect: Dialect, problem: Problem, request_id: str) -> Response:
+def _refuse(dialect: Dialect, problem: Problem, request_id: str) -> Reply:
     body = ENCODER.encode(dialect.render_problem(problem, request_id))
-    return Response(body, problem.status, problem.headers, dialect.problem_media_type)
+    return Reply(body, problem.status, dialect.problem_media_type, problem.headers)
 
 
 def _problem(error: Exception, endpoint: Endpoint | None, request_id: str) -> Problem:
@@ -251,15 +232,13 @@ def _problem(error: Exception, endpoint: Endpoint | None, request_id: str) -> Pr
     return problem
 
 
-def _note(request: HttpRequest, endpoint: Endpoint | None, response: Response, request_id: str, started: float) -> None:
+def _note(method: str, endpoint: Endpoint | None, status: int, request_id: str, started: float) -> None:
     """One canonical line a request; the path's template, since the path itself may hold a customer's id."""
     seconds, path = time.perf_counter() - started, endpoint.path if endpoint else "unknown"
-    _SECONDS.labels(request.method, path, response.status_code).observe(seconds)
-    log.info(
-        "request",
-        method=request.method,
-        route=path,
-        status=response.status_code,
-        ms=round(seconds * 1000, 2),
-        request_id=request_id,
-    )
+    _seconds_of(method, path, status).observe(seconds)
+    log.info("request", method=method, route=path, status=status, ms=round(seconds * 1000, 2), request_id=request_id)
+
+
+@cache  # as many as there are operations and statuses; the server knows some thirty methods
+def _seconds_of(method: str, route: str, status: int) -> Histogram:
+    return _SECONDS.labels(method, route, status)

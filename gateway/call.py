@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import grpc
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
 from gateway.engine.coalescer import Coalescer
+from gateway.engine.questions import Questions
 from gateway.problem import invalid
 from services.kernel.ids import new_id
 
@@ -42,22 +44,29 @@ class Call:
     Attributes:
         clients: the services.
         coalescer: the way of single events into the log.
+        questions: the way of single questions about access to entitlements.
         organization: whose key it was.
         path: parameters of the path, decoded.
-        query: parameters after the question mark.
+        query: parameters after the question mark, in order.
         headers: of the request.
         body: of the request, as sent.
-        base_url: what links to ourselves begin with.
+        address: says how the caller addressed us, which only few ask.
     """
 
     clients: Clients
     coalescer: Coalescer
+    questions: Questions
     organization: Organization
     path: Mapping[str, str]
-    query: QueryParams
+    query: Sequence[tuple[str, str]]
     headers: Headers
     body: bytes
-    base_url: str
+    address: Callable[[], str]
+
+    @cached_property
+    def base_url(self) -> str:
+        """What links to ourselves begin with."""
+        return self.address()
 
     @property
     def mutation_id(self) -> str:

@@ -199,7 +199,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         """
         refusals = Refusals()
         path = structs.read(self.path_type, call.path, refusals, is_text=True)
-        values = query_values(call.query.multi_items(), refusals)
+        values = query_values(call.query, refusals)
         query = structs.read(self.query_type, values, refusals, is_text=True)
         body, is_bare = (call.body, False) if self.body_type is bytes else self._body(call.body, refusals)
         refusals.raise_any()

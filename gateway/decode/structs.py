@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import TypeVar, cast
 
 from msgspec import Struct, inspect
@@ -42,8 +43,10 @@ def read(
 def _object(struct: type[Struct], values: object, path: str, source: Source) -> object:
     if not isinstance(values, dict | Mapping):
         return source.refusals.add(path, "invalid_format", "must be an object")
+    parts = _parts(struct)
+    if not values and not parts:
+        return struct()
     before = len(source.refusals.sentences)
-    parts = {part.name: part for part in parts_of(struct)}
     _refuse_unknown(struct, values, parts, path, source.refusals)
     given: dict[str, object] = {}
     for name, part in parts.items():
@@ -54,6 +57,12 @@ def _object(struct: type[Struct], values: object, path: str, source: Source) -> 
     if len(source.refusals.sentences) > before or any(isinstance(value, Invalid) for value in given.values()):
         return INVALID
     return struct(**given)
+
+
+@cache  # as many as there are Structs
+def _parts(struct: type[Struct]) -> Mapping[str, Part]:
+    """The fields of a Struct by the names that callers write."""
+    return {part.name: part for part in parts_of(struct)}
 
 
 def _refuse_unknown(
@@ -88,6 +97,8 @@ def _field(part: Part, value: object, path: str, source: Source) -> object:
 
 def _value(kinds: tuple[inspect.Type, ...], value: object, path: str, source: Source) -> object:
     """The value as the first of the types that takes it; where none does, the first one says why."""
+    if len(kinds) == 1:
+        return _READERS[type(kinds[0])](kinds[0], value, path, source)
     reasons: list[Refusals] = []
     for kind in kinds:
         attempt = Refusals()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
-from gateway.engine import coalescer
-from gateway.engine.coalescer import Coalescer
+from gateway.engine.coalescer import BOUNDS, Coalescer
 from gateway.problem import Problem
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 
@@ -70,12 +68,10 @@ def test_organizations_are_never_mixed() -> None:
     asyncio.run(story())
 
 
-def test_batches_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescer, "MAX_BATCH", 4)
-
+def test_batches_are_bounded_in_number() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log)
+        folding = Coalescer(log, replace(BOUNDS, batch=4))
         await asyncio.gather(*(folding.ingest("a", event(number)) for number in range(10)))
         assert sum(size for _, size in log.batches) == 10
         assert max(size for _, size in log.batches) == 4
@@ -83,12 +79,10 @@ def test_batches_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(story())
 
 
-def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescer, "MAX_BATCH_BYTES", 64)
-
+def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log)
+        folding = Coalescer(log, replace(BOUNDS, batch_bytes=64))
         large = UsageEvent(transaction_id="t0", properties=b"x" * 100)
         await asyncio.gather(*(folding.ingest("a", each) for each in (large, event(2), event(4))))
         assert sorted(size for _, size in log.batches) == [1, 2]
@@ -96,13 +90,11 @@ def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone(monkeypatc
     asyncio.run(story())
 
 
-def test_while_calls_are_under_way_events_gather(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescer, "MAX_UNDER_WAY", 1)
-
+def test_while_calls_are_under_way_events_gather() -> None:
     async def story() -> None:
         gate = asyncio.Event()
         log = Log(gate)
-        folding = Coalescer(log)
+        folding = Coalescer(log, replace(BOUNDS, under_way=1))
         first = asyncio.ensure_future(folding.ingest("a", event(0)))
         await log.called.wait()
         others = [asyncio.ensure_future(folding.ingest("a", event(number))) for number in range(2, 12, 2)]
@@ -113,11 +105,9 @@ def test_while_calls_are_under_way_events_gather(monkeypatch: pytest.MonkeyPatch
     asyncio.run(story())
 
 
-def test_beyond_the_bound_callers_are_refused_before_anything_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescer, "MAX_WAITING", 2)
-
+def test_beyond_the_bound_callers_are_refused_before_anything_is_stored() -> None:
     async def story() -> None:
-        folding = Coalescer(Log())
+        folding = Coalescer(Log(), replace(BOUNDS, waiting=2))
         results = await asyncio.gather(
             *(folding.ingest("a", event(number)) for number in (0, 2, 4)), return_exceptions=True
         )

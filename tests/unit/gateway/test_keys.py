@@ -74,6 +74,39 @@ def test_an_answer_is_believed_for_a_second_and_no_longer(monkeypatch: pytest.Mo
     run(rating, story)
 
 
+def test_a_key_in_use_is_renewed_while_its_answer_is_still_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for rating once a second: the next answer is fetched before the present one is too old."""
+    rating = Rating(KNOWN)
+    monkeypatch.setattr(auth, "RENEW_SECONDS", 0.0)
+
+    async def story(keys: Keys) -> None:
+        await keys.caller_of("Bearer sk_1")
+        rating.answer = bare(grpc.StatusCode.UNAVAILABLE)
+        assert (await keys.caller_of("Bearer sk_1")).organization.id == "o"
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert rating.asked > 1
+        assert (await keys.caller_of("Bearer sk_1")).organization.id == "o", "a failed renewal takes nothing away"
+
+    run(rating, story)
+
+
+def test_a_renewal_that_refuses_a_key_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rating = Rating(KNOWN)
+    monkeypatch.setattr(auth, "RENEW_SECONDS", 0.0)
+
+    async def story(keys: Keys) -> None:
+        await keys.caller_of("Bearer sk_1")
+        rating.answer = refused(UnauthenticatedError("API_KEY_INVALID", "revoked"))
+        await keys.caller_of("Bearer sk_1")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(Problem):
+            await keys.caller_of("Bearer sk_1")
+
+    run(rating, story)
+
+
 def test_a_wrong_key_is_remembered_too() -> None:
     rating = Rating(refused(UnauthenticatedError("API_KEY_INVALID", "no such key")))
 

@@ -1,0 +1,63 @@
+"""Concurrent `can` questions of an organization become one call to entitlements, as events become one to the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import grpc
+
+from farebox.entitlements.v1 import access_service_pb2, access_service_pb2_grpc
+from farebox.entitlements.v1.access_service_pb2 import CheckRequest
+from farebox.entitlements.v1.entitlement_pb2 import Access
+from gateway import clients
+from gateway.engine.gathering import Bounds, Gathering
+
+BOUNDS = Bounds(
+    # A quarter of what one call may hold, as for events.
+    batch=250,
+    # Far more than so many codes need.
+    batch_bytes=1024 * 1024,
+    # One is answered while the next is read; more would only split the batches.
+    under_way=2,
+    # More than a second's worth of answers; callers beyond it would time out in the queue.
+    waiting=10_000,
+    things="questions",
+)
+
+
+class Questions:
+    """Folds single questions about access into batches; use it from one event loop."""
+
+    def __init__(self, access: access_service_pb2_grpc.AccessServiceAsyncStub, bounds: Bounds = BOUNDS) -> None:
+        self._access = access
+        self._gathering: Gathering[CheckRequest, Access] = Gathering(self._deliver, bounds)
+
+    async def check(self, organization_id: str, question: CheckRequest) -> Access:
+        """The answer to one question.
+
+        Raises:
+            Problem: 429, too many questions are waiting.
+            grpc.RpcError: entitlements refused the question or could not be reached.
+        """
+        return await self._gathering.ask(organization_id, question)
+
+    async def drain(self) -> None:
+        """Wait until everything asked is answered."""
+        await self._gathering.drain()
+
+    async def _deliver(self, organization_id: str, questions: list[CheckRequest]) -> Sequence[Access | BaseException]:
+        if len(questions) == 1:
+            return [await self._one(organization_id, questions[0])]
+        request = access_service_pb2.BatchCheckRequest(checks=questions)
+        try:
+            return (await clients.ask(self._access.BatchCheck, request, organization_id)).answers
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+        # A wrong question refuses the whole batch: asked one by one, it alone is refused, and in its caller's words.
+        alone = (self._one(organization_id, question) for question in questions)
+        return await asyncio.gather(*alone, return_exceptions=True)
+
+    async def _one(self, organization_id: str, question: CheckRequest) -> Access:
+        return (await clients.ask(self._access.Check, question, organization_id)).access
