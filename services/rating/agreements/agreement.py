@@ -20,7 +20,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class EndTerms:
-    """What was asked for when the end of a subscription was scheduled.
+    """What was asked for the end of a subscription, whether it is still to come or has come.
 
     Attributes:
         resolution: where the unused part of a base price paid in advance goes.
@@ -45,7 +45,7 @@ class Agreement:
         created_at: when it was agreed.
         ending_at: when it is agreed to end by itself; None for never.
         trial_end_due_at: the future end of its trial; None if there is none.
-        end_terms: what was asked for with a pending cancellation or change.
+        end_terms: what was asked for with a pending cancellation or change, or for the end that has come.
     """
 
     organization_id: OrganizationId

@@ -12,9 +12,11 @@ from services.kernel.cadence import period_containing
 from services.kernel.ids import SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.resolution import Resolution
+from services.rating.invoicing.credit_amounts import for_used_days
 from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.due import due_at
-from services.rating.pricing.fee import Fee
+from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.proration import DayShare, day_share
 from services.rating.usage.billing_period import BillingPeriod
 
@@ -126,6 +128,18 @@ def unused_share(agreement: Agreement, nominal: Period, billed: Period) -> DaySh
     """The days that were billed of a cut period and that nobody uses; None where there are none."""
     cut = max(agreement.subscription.base_ends_at or billed.end, billed.start)
     return day_share(Period(cut, billed.end), nominal, agreement.timezone) if cut < billed.end else None
+
+
+def without_unused(agreement: Agreement, nominal: Period, billed: Fee) -> Fee:
+    """A fee that was billed of a full period, without what is given back of it since the subscription ended.
+
+    Only a base price that was due in advance is, and nothing where that was asked for (`credit: none`).
+    """
+    is_kept = agreement.end_terms.resolution is Resolution.NONE or agreement.subscription.ended_at is None
+    if is_kept or billed.kind is not FeeKind.SUBSCRIPTION or not agreement.plan.in_advance:
+        return billed
+    share = unused_share(agreement, nominal, billed.period)
+    return billed if share is None else for_used_days(billed, share, agreement.plan.currency)
 
 
 def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:

@@ -173,16 +173,28 @@ def credit_unused(
     if invoice.is_voided or resolution is Resolution.NONE:
         return None
     invoiced = invoice.fees[fee_number]
-    fee_amount = currency.to_major(invoiced.fee.amount_cents)
-    unused_amount = min(unused.of(invoiced.fee.full_period_amount or fee_amount), fee_amount)
-    left = unused_amount - invoiced.credited_amount
+    amount = unused_amount(invoiced.fee, unused, currency)
+    left = amount - invoiced.credited_amount
     if left <= 0:
         return None
     note = credit(invoice, [CreditItem(fee_number, left)], currency)
     if resolution is Resolution.CREDIT:
         return note
-    unused_amount_cents = invoiced.total_amount_cents(_cut(unused_amount, currency), currency)
-    return _resolve(note, resolution, invoice, invoiced.total_amount_cents(fee_amount, currency), unused_amount_cents)
+    unused_amount_cents = invoiced.total_amount_cents(_cut(amount, currency), currency)
+    fee_amount_cents = invoiced.total_amount_cents(currency.to_major(invoiced.fee.amount_cents), currency)
+    return _resolve(note, resolution, invoice, fee_amount_cents, unused_amount_cents)
+
+
+def unused_amount(fee: Fee, unused: DayShare, currency: Currency) -> Decimal:
+    """What a base price that was billed in advance came to for days that will not be used; at most the fee itself."""
+    fee_amount = currency.to_major(fee.amount_cents)
+    return min(unused.of(fee.full_period_amount or fee_amount), fee_amount)
+
+
+def for_used_days(fee: Fee, unused: DayShare, currency: Currency) -> Fee:
+    """The base price without the item that a credit note gives back of it for unused days."""
+    item = _cut(unused_amount(fee, unused, currency), currency)
+    return replace(fee, amount_cents=fee.amount_cents - currency.to_minor(item))
 
 
 def use(note: CreditAmounts, amount_cents: int) -> CreditAmounts:

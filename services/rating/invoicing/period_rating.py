@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from services.kernel.money import Currency
+from services.kernel.money import ZERO, Currency
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.invoicing import adjustment
-from services.rating.invoicing.invoice_fee import Proof, ProvenFee
+from services.rating.invoicing.invoice_fee import InvoiceFee, Proof, ProvenFee
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.charge_filter import Bucket
 from services.rating.pricing.charge_usage import Window
@@ -83,23 +83,27 @@ def _rate_charge(
     kept = aggregates_of_charge(charge, metric, usage, free_until)
     usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
     fees = []
-    for fee in rate_charge(charge, metric.definition, usages, rated_for):
-        if _says_nothing(agreement, charge, fee, rated_for.window):
-            continue
+    for fee in _worth_saying(agreement, charge, rate_charge(charge, metric.definition, usages, rated_for)):
         found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
         named = replace(fee, description=charge.description or metric.name, taxes=fee.taxes or agreement.plan.taxes)
         fees.append(ProvenFee(named, _proof(charge, metric, fee, found, watermarks)))
     return fees
 
 
-def _says_nothing(agreement: Agreement, charge: Charge, fee: Fee, window: Window) -> bool:
-    """Whether an empty fee is only the rest of a charge whose usage, if any, is in other filters, or of an ended life.
+def _worth_saying(agreement: Agreement, charge: Charge, fees: Sequence[Fee]) -> Sequence[Fee]:
+    """The fees of a charge that an invoice names: not those of filters that nothing matched.
 
-    A subscription that ended where a period of its own began owes the day, but could not use anything in it.
+    Without any usage the charge's own price says so, as that of a charge without filters does. A subscription that
+    ended where a period of its own began owes the day, but could not use anything in it.
     """
-    is_empty = not fee.units and not fee.amount_cents and not fee.event_count
-    ended_at_once = agreement.subscription.ended_at is not None and not window.period.length
-    return is_empty and fee.kind is FeeKind.CHARGE and (bool(charge.filters) or ended_at_once)
+    ended_at_once = agreement.subscription.ended_at is not None and not fees[0].period.length
+    if not charge.filters and not ended_at_once:
+        return fees
+    of_usage = [fee for fee in fees if fee.kind is FeeKind.CHARGE]
+    said = [fee for fee in of_usage if fee.units or fee.amount_cents or fee.event_count]
+    if not said and not ended_at_once:
+        said = of_usage[-1:]
+    return [*said, *(fee for fee in fees if fee.kind is not FeeKind.CHARGE)]
 
 
 def _proof(
@@ -125,11 +129,23 @@ def _proof(
     )
 
 
-def adjust_period(invoiced: Sequence[Fee], rerated: Sequence[ProvenFee], currency: Currency) -> list[ProvenFee]:
-    """The adjustments a closed period needs now, each with the proof of the usage it was rated on."""
-    proofs = {_subject(each.fee): each.proof for each in rerated}
-    fees = adjustment.adjust(invoiced, [each.fee for each in rerated], currency)
-    return [ProvenFee(fee, proofs.get(_subject(fee), Proof(period_start=fee.period.start))) for fee in fees]
+def adjust_period(
+    invoiced: Sequence[InvoiceFee], rerated: Sequence[ProvenFee], currency: Currency, watermarks: Mapping[int, int]
+) -> list[ProvenFee]:
+    """The adjustments a closed period needs now, each with the proof of the usage it was rated on.
+
+    Usage that is gone is called as it was when it was invoiced.
+    """
+    proofs = {_subject(each.fee): _without_usage(each.proof, watermarks) for each in invoiced}
+    proofs |= {_subject(each.fee): each.proof for each in rerated}
+    fees = adjustment.adjust([each.fee for each in invoiced], [each.fee for each in rerated], currency)
+    return [ProvenFee(fee, proofs[_subject(fee)]) for fee in fees]
+
+
+def _without_usage(proof: Proof, watermarks: Mapping[int, int]) -> Proof:
+    """The proof of a fee whose usage is all gone by the last counted batch."""
+    watermark = watermarks.get(proof.shard, 0)
+    return replace(proof, watermark=watermark, event_count=0, units=ZERO, digest=0)
 
 
 def _subject(fee: Fee) -> tuple[object, ...]:

@@ -79,6 +79,11 @@ class UsageAggregate:
     days: Mapping[date, Decimal] = field(default_factory=dict)
     transactions: StoredTransactions | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was used in the period and nothing of what was used before is held."""
+        return not (self.event_count or self.carried or self.present_count)
+
     def aggregate(self, metric: MetricVersion, *, prorated: bool = False, timezone: str = "UTC") -> Aggregate:
         """The state of the metric's aggregation."""
         if prorated:
@@ -116,7 +121,11 @@ _AGGREGATES: Mapping[Aggregation, Callable[[UsageAggregate], Aggregate]] = {
 def aggregates_of_charge(
     charge: Charge, metric: MetricVersion, kept: Sequence[UsageAggregate], free_until: datetime | None
 ) -> dict[Bucket, UsageAggregate]:
-    """The aggregates a charge is priced on, by filter and group, out of those of its metric."""
+    """The aggregates a charge is priced on, by filter and group, out of those of its metric.
+
+    A group whose events were all taken back, or that was left in an earlier period, is not there any more.
+    """
     if has_own_buckets(charge, metric, free_until):
-        return {each.counted.bucket: each for each in kept if each.counted.charge_id == charge.charge_id}
+        own = [each for each in kept if each.counted.charge_id == charge.charge_id]
+        return {each.counted.bucket: each for each in own if not each.is_idle}
     return {Bucket(): each for each in kept if not each.counted.charge_id}

@@ -81,10 +81,11 @@ class Books:
 
     def make(self, draft: Draft, at: datetime) -> None:
         """An invoice is due; it is final at once where there is no grace."""
-        draft.others += self._adjustments([*draft.others, *self._usage_and_commitment(draft)])
+        usage = self._usage_and_commitment(draft)
+        draft.others += self._adjustments([*draft.others, *usage])
         if draft.part is not None:
             self._closed.append(Closed(draft.segment, draft.part))
-        if draft.until > at:
+        if draft.until > at and (draft.others or usage):
             self.drafts.append(draft)
         else:
             self.finalize(draft)
@@ -103,7 +104,7 @@ class Books:
         usage = self._usage(draft.segment, draft.part) if draft.part is not None else []
         if draft.committed_at is None:
             return usage
-        return [*usage, *self._commitment(draft.segment, draft.committed_at, [*draft.others, *usage])]
+        return [*usage, *self._commitment(draft, [*draft.others, *usage])]
 
     def _usage(self, segment: Segment, part: Part) -> list[Fee]:
         """The fees of a usage period with all that is known now; none of one without an instant and without a day."""
@@ -118,10 +119,16 @@ class Books:
             found += [_of(segment, about(fee, charge, number, segment.plan, taxes)) for fee in own]
         return found
 
-    def _commitment(self, segment: Segment, committed_at: datetime, own: Sequence[Fee]) -> list[Fee]:
-        """What the plan's period lacks to its commitment. What was credited of a base price was not billed."""
+    def _commitment(self, draft: Draft, own: Sequence[Fee]) -> list[Fee]:
+        """What the plan's period lacks to its commitment. What was credited of a base price does not count."""
+        segment, committed_at = draft.segment, draft.committed_at
+        assert committed_at is not None
         span = segment.calendar.span_at(committed_at)
         billed = [(fee, 0) for fee in own]
+        for other in self.drafts:
+            if other is not draft:
+                usage = self._usage(other.segment, other.part) if other.part is not None else []
+                billed += [(fee, 0) for fee in (*other.others, *usage)]
         for invoice in self.invoices:
             for number, fee in enumerate(invoice.fees):
                 billed.append((fee, nearest(invoice.credited_cents.get(number, Fraction(0)))))
@@ -133,7 +140,8 @@ class Books:
         if missing <= 0:
             return []
         code, taxes = segment.plan["code"], self._taxes(segment.plan.get("tax_codes"))
-        return [Fee("commitment", code, missing, span, subject=(id(segment), code), taxes=taxes, plan=code)]
+        days = segment.calendar.span_of(segment.days_of(segment.calendar.days_at(committed_at)))
+        return [Fee("commitment", code, missing, days, subject=(id(segment), code), taxes=taxes, plan=code)]
 
     # --- late events ------------------------------------------------------------------------------------------------
 

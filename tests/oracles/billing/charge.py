@@ -27,23 +27,25 @@ class Fee:
         code: the metric's, or the plan's for a commitment.
         cents: rounded once.
         span: what it pays for.
-        units: as the metric rounds them; of charges.
+        units: as the metric rounds them; a price that no usage has is one of it.
         label, group: which filter, by its display name, and which group.
         subject: what it is for; the same when its period is priced again.
         taxes: codes.
         plan: code of the plan.
+        is_used: whether there is an event behind it.
     """
 
     kind: str
     code: str
     cents: int
     span: Span
-    units: Fraction = Fraction(0)
+    units: Fraction = Fraction(1)
     label: str = ""
     group: Group = ()
     subject: tuple[object, ...] = ()
     taxes: tuple[str, ...] = ()
     plan: str = ""
+    is_used: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,13 @@ def fees(charge: Body, metric: Body, events: Sequence[Event], part: Part) -> lis
         )
         for bucket in _buckets(charge, metric, events, part)
     ]
+    said = [fee for fee in found if fee.cents or fee.units or fee.is_used]
     if part.span.start == part.span.end:
         # It ended where the period began: it owes the day, but could not use anything in it.
-        found = [fee for fee in found if fee.cents or fee.units]
+        found = said
+    elif charge.get("filters"):
+        # A filter is not named where nothing matched it; without any usage the charge's own price says so.
+        found = said or found[-1:]
     missing = _missing(charge, found, part)
     if missing:
         found.append(Fee("true_up", charge["billable_metric_id"], missing, part.span, subject=("true_up",)))
@@ -158,6 +164,7 @@ def _fee(charge: Body, metric: Body, bucket: Bucket, usage: Usage, part: Part) -
         label=given.get("invoice_display_name", "") if given is not charge else "",
         group=bucket.group,
         subject=("charge", *bucket),
+        is_used=bool(usage.within),
     )
 
 

@@ -114,7 +114,8 @@ def _paid_parts(
     has_allowance = bool(free_count or free_value)
     used = max(carried, _NONE)
     if carried:
-        paid = carried - min(carried, free_value or _NONE) if carried > 0 or not free_value else _NONE
+        # What is carried uses a free value up; below zero it gives none back. Without one all of it is value.
+        paid = carried if free_value is None else max(_NONE, carried - free_value)
         if paid:
             yield paid, False
     for number, value in enumerate(values):

@@ -18,6 +18,11 @@ def invoices_of(books: Books) -> list[dict[str, Any]]:
     return [_invoice(invoice) for invoice in books.invoices if any(fee.cents for fee in invoice.fees)]
 
 
+def every_invoice_of(books: Books) -> list[dict[str, Any]]:
+    """The invoices that are final, those of zeros as well."""
+    return [_invoice(invoice) for invoice in books.invoices]
+
+
 def credit_notes_of(books: Books) -> list[dict[str, Any]]:
     """The credit notes."""
     return [

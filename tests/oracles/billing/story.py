@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,6 +44,7 @@ class Story:
     _pending: Pending | None = None
     _ending_at: datetime | None = None
     _begins_at: datetime | None = None
+    _plans: dict[str, Body] = field(default_factory=dict)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -51,6 +52,7 @@ class Story:
         """The subscription is asked for as the clock starts; it starts then, earlier or later."""
         given, now = self.scenario.subscription, self.scenario.starts_at
         self._begins_at = _instant(given.get("subscription_at")) or now
+        self._plans = {plan["code"]: plan for plan in self.scenario.plans}
         self._ending_at = _instant(given.get("ending_at"))
         self.advance(now)
 
@@ -75,7 +77,8 @@ class Story:
             pending, self._pending = self._pending, None
             self._end(at, pending.plan, pending.credit, is_agreed=True)
         elif self._ending_at == at:
-            self._end(at, None, "credit", is_agreed=True)
+            # What was asked for an end that was still to come holds for this one.
+            self._end(at, None, self._pending.credit if self._pending else "credit", is_agreed=True)
         elif self._trial_due == at:
             self._trial_due = None
             self._end_trial(at)
@@ -85,9 +88,9 @@ class Story:
             self.books.finalize(next(draft for draft in self.books.drafts if draft.until == at))
 
     @property
-    def is_promised(self) -> bool:
-        """Whether a change or an end is promised."""
-        return self._pending is not None
+    def _is_running(self) -> bool:
+        """Whether the subscription has begun and not ended."""
+        return bool(self.segments) and self._now.ended_at is None
 
     @property
     def _now(self) -> Segment:
@@ -167,6 +170,54 @@ class Story:
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 
+    def can(self, step: Any) -> bool:
+        """Whether a step can be done when its time has come; what cannot is refused, and changes nothing."""
+        allowed: Mapping[str, Callable[[Body, datetime], bool]] = {
+            "void": self._can_void,
+            "pay": self._can_pay,
+            "coupon": self._can_hold,
+            "plan": self._can_change,
+            "version": self._can_migrate,
+            "cancel": lambda do, _: self._is_running and (do["cancel"] == "now" or self._pending is None),
+            "withdraw": lambda _do, _at: self._is_running and self._pending is not None,
+        }
+        verbs = [may for verb, may in allowed.items() if verb in step.do]
+        return all(map(self._covers, step.events)) and all(may(step.do, step.at) for may in verbs)
+
+    def _covers(self, given: Body) -> bool:
+        """Whether an event is of a time in which the subscription ran; any other is not billable."""
+        return any(segment.covers(datetime.fromisoformat(given["timestamp"])) for segment in self.segments)
+
+    def _can_void(self, do: Body, _at: datetime) -> bool:
+        """Whether an event is known, and another that is to count in its place can be billed."""
+        is_known = do["void"] in {event.identity for event in self.books.known}
+        return is_known and ("replacement" not in do or self._covers(do["replacement"]))
+
+    def _can_pay(self, do: Body, _at: datetime) -> bool:
+        """Whether an invoice is there, and so much of it is open."""
+        if do["pay"] > len(self.books.invoices):
+            return False
+        invoice = self.books.invoices[do["pay"] - 1]
+        return 0 < do.get("amount_cents", invoice.total_cents) <= invoice.total_cents - invoice.paid_cents
+
+    def _can_hold(self, do: Body, _at: datetime) -> bool:
+        """Whether a coupon is not in the customer's hand already."""
+        return all(held.is_used_up for held in self.books.coupons if held.body["code"] == do["coupon"])
+
+    def _can_change(self, do: Body, _at: datetime) -> bool:
+        """Whether the subscription runs on another plan; a second promise is refused, a change at once is not."""
+        plan = self._plans[do["plan"]]
+        is_other = self._is_running and plan is not self._now.plan
+        return is_other and (self._is_at_once(do, plan) or self._pending is None)
+
+    def _can_migrate(self, do: Body, at: datetime) -> bool:
+        """Whether the subscription is on the first version of a plan, and is still when its period ends."""
+        first = _by_code(self.scenario.plans, do["version"]["code"])
+        if not self._is_running or self._now.plan is not first:
+            return False
+        is_over_before = self._ending_at is not None and self._ending_at <= self._now.calendar.span_at(at).end
+        return self._pending is None and not is_over_before
+
     def do(self, step: Any) -> None:
         """One step of the price sheet."""
         self.advance(step.at)
@@ -176,6 +227,7 @@ class Story:
         if "plan" in do:
             self._change(do, step.at)
         if "version" in do:
+            self._plans[do["version"]["code"]] = do["version"]
             self._pending = Pending(self._now.calendar.span_at(step.at).end, do["version"], "credit")
         if "cancel" in do:
             self._cancel(do, step.at)
@@ -204,13 +256,16 @@ class Story:
 
     def _change(self, given: Body, at: datetime) -> None:
         """Another plan: a dearer one now, a cheaper one when the plan's period ends, or as asked."""
-        plan = _by_code(self.scenario.plans, given["plan"])
-        is_downgrade = yearly_cents(plan) < yearly_cents(self._now.plan)
-        when = given.get("when") or ("period_end" if is_downgrade else "now")
-        if when == "now":
+        plan = self._plans[given["plan"]]
+        if self._is_at_once(given, plan):
             self._end(at, plan, given.get("credit", "credit"))
         else:
             self._pending = Pending(self._now.calendar.span_at(at).end, plan, given.get("credit", "credit"))
+
+    def _is_at_once(self, given: Body, plan: Body) -> bool:
+        if "when" in given:
+            return bool(given["when"] == "now")
+        return yearly_cents(plan) >= yearly_cents(self._now.plan)
 
     def _cancel(self, given: Body, at: datetime) -> None:
         if given["cancel"] == "now":

@@ -45,17 +45,20 @@ class Coupon:
 
     def cents_off(self, base_cents: Fraction) -> int:
         """What it takes off a base, at most all of it."""
-        is_percentage = self.body["coupon_type"] == "percentage"
-        frequency = self.body["frequency"]
-        is_used_up = (frequency == "once" and is_percentage and self.used_count) or (
-            frequency == "recurring" and self.used_count >= self.body["frequency_duration"]
-        )
-        if is_used_up or base_cents <= 0:
+        if self.is_used_up or base_cents <= 0:
             return 0
-        if is_percentage:
+        if self.body["coupon_type"] == "percentage":
             return nearest(base_cents * exact(self.body["percentage_rate"]) / 100)
-        left = self.body["amount_cents"] - (self.used_cents if frequency == "once" else 0)
-        return max(0, min(left, nearest(base_cents)))
+        left = self.body["amount_cents"] - (self.used_cents if self.body["frequency"] == "once" else 0)
+        return min(left, nearest(base_cents))
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left of it, so that the customer may be given it again."""
+        if self.body["frequency"] == "once":
+            is_percentage = self.body["coupon_type"] == "percentage"
+            return bool(self.used_count) if is_percentage else self.used_cents >= self.body["amount_cents"]
+        return self.body["frequency"] == "recurring" and self.used_count >= self.body["frequency_duration"]
 
     def use(self, cents: int) -> None:
         """It has taken something off an invoice."""
@@ -188,6 +191,8 @@ def credit(
     invoice.credited_sub_total_cents += sub_total
     invoice.credited_taxes_cents += taxes
     note = Note(sub_total + taxes)
+    if not note.total_cents:
+        return None
     if resolution != "credit":
         used = sum(invoice.worth(number, Fraction(invoice.fees[number].cents), rates)) - sum(
             invoice.worth(number, _cut(given), rates)

@@ -170,4 +170,5 @@ def _charge(body: Body, number: int, plan: Body, currency: Currency) -> Charge:
         minimum_amount=currency.to_major(body.get("min_amount_cents", 0)),
         prorated=body.get("prorated", False),
         in_advance=body.get("pay_in_advance", False),
+        tax_codes=tuple(body.get("tax_codes", ())),
     )

@@ -24,7 +24,7 @@ from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
 from services.rating.invoicing.totals import Balance
 from services.rating.organizations.organization import LateUsageEvents, Organization
 from services.rating.pricing.catalog import AppliedCoupon, MetricVersion
-from services.rating.pricing.fee import FeeKind
+from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
 
@@ -77,6 +77,11 @@ class Ledger:
                 self._number(draft, at)
             else:
                 self._keep(total(draft, self._holdings))
+
+    def bill_base(self, run: BillingRun) -> None:
+        """Invoice a run that closes no period, where a base price is due."""
+        if run.base is not None:
+            self.bill(run, run.at)
 
     def close(self, run: BillingRun, at: datetime, *, is_invoiced: bool = True) -> None:
         """Invoice the end of a billing period."""
@@ -140,11 +145,11 @@ class Ledger:
         customers = {self.customer.customer_id: self.customer}
         return Loaded(self.organization, self.metrics, kept, {}, customers)
 
-    def _billed_within(self, run: BillingRun, but: Invoice | None = None) -> list[InvoiceFee]:
+    def _billed_within(self, run: BillingRun, but: Invoice | None = None) -> list[Fee]:
         if run.commitment is None:
             return []
         return [
-            billed
+            billed.fee
             for invoice in self.invoices
             if but is None or invoice.invoice_id != but.invoice_id
             for billed in invoice.fees

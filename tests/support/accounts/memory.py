@@ -125,10 +125,10 @@ class MemoryAccount:
             {code: tax.tax for code, tax in self._taxes.items()},
             tuple(tax.tax for _, tax in sorted(self._taxes.items()) if tax.applied_to_organization),
         )
-        taxes = levels.of(draft.tax_codes, self._customer.tax_codes)
         for charge in draft.plan.charges:
             charge.check_metric(self._metrics[charge.metric_code].definition)
-        self._plans[draft.plan.code] = replace(draft, plan=replace(draft.plan, version=version, taxes=taxes))
+        taxed = levels.taxed(draft, self._customer.tax_codes)
+        self._plans[draft.plan.code] = replace(taxed, plan=replace(taxed.plan, version=version))
 
     def coupon(self, body: Body) -> None:
         self._coupons[body["code"]] = coupon_draft(body)
@@ -246,7 +246,7 @@ class MemoryAccount:
             self._end_as_agreed(life, agreement.ending_at)
         else:
             life.agreement = replace(agreement, trial_end_due_at=None)
-            self._ledger.bill(trial_end_run(life.agreement, at), at)
+            self._ledger.bill_base(trial_end_run(life.agreement, at))
 
     def _do_promised(self, life: Life, subscription: Subscription, at: datetime) -> None:
         agreement = life.agreement
@@ -268,8 +268,7 @@ class MemoryAccount:
     def _begin(self, life: Life) -> None:
         run = start_run(life.agreement)
         life.open = self._opened(life.agreement, run.following) if run.following else None
-        if run.base is not None:
-            self._ledger.bill(run, run.at)
+        self._ledger.bill_base(run)
 
     def _close(self, life: Life) -> None:
         assert life.open is not None
@@ -279,6 +278,7 @@ class MemoryAccount:
 
     def _end(self, life: Life, ended: Agreement, terms: EndTerms, at: datetime) -> None:
         """Credit what is unused, close the open period at the end."""
+        ended = replace(ended, end_terms=terms)
         period, life.agreement, life.open = life.open, ended, None
         assert period is not None
         start = period.period.start

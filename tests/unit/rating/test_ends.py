@@ -12,9 +12,10 @@ from services.kernel.cadence import Alignment
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
-from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.agreement import Agreement, EndTerms
+from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import PendingChange, Subscription, activate, terminate
-from services.rating.invoicing.billing_run import cut_period, end_run
+from services.rating.invoicing.billing_run import cut_period, end_run, start_run, without_unused
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.plan import Plan
 from services.rating.usage.billing_period import BillingPeriod
@@ -59,6 +60,17 @@ def test_an_end_at_a_boundary_cuts_what_was_just_billed_in_advance() -> None:
     assert cut_period(over, MAY, MAY) == Period(MAY, JUNE)
     promised = over.moved(replace(over.subscription, base_ends_at=MAY))
     assert cut_period(promised, MAY, APRIL) is None
+
+
+@pytest.mark.parametrize(("resolution", "kept"), [(Resolution.CREDIT, 1033), (Resolution.NONE, 3100)])
+def test_what_is_given_back_of_a_base_price_does_not_count_towards_a_commitment(
+    resolution: Resolution, kept: int
+) -> None:
+    """Ten days of April at 31 for thirty are 10.33; where nothing is given back, all of it was billed."""
+    over = replace(ended(APRIL + 9 * DAY, in_advance=True), end_terms=EndTerms(resolution))
+    billed = start_run(agreed(activate(PENDING, at=APRIL), in_advance=True)).base
+    assert billed is not None
+    assert without_unused(over, Period(APRIL, MAY), billed).amount_cents == kept
 
 
 def test_no_period_to_come_holds_what_lies_after_a_promised_end() -> None:

@@ -92,7 +92,7 @@ class LateCorrections:
     ) -> list[ProvenFee]:
         rerated = rate_period(agreement, period.period, self.aggregates[period.key], self.metrics, watermarks)
         billed = self.invoiced[(period.subscription_id, period.period.start)]
-        return adjust_period([fee.fee for fee in billed], rerated, agreement.plan.currency)
+        return adjust_period(billed, rerated, agreement.plan.currency, watermarks)
 
     def save(self, tx: Connection) -> None:
         """Keep which periods are invoiced as they should be."""

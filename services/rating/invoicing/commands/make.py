@@ -6,19 +6,19 @@ The caller holds the locks of the billing periods (`usage/store/periods.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
 from services.kernel.cadence import local_date
-from services.kernel.ids import CustomerId, InvoiceId, new_id
+from services.kernel.ids import CustomerId, FeeId, InvoiceId, new_id
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.customers.customer import Customer
 from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
-from services.rating.invoicing.billing_run import BillingRun
+from services.rating.invoicing.billing_run import BillingRun, without_unused
 from services.rating.invoicing.commands.late_corrections import LateCorrections
 from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind, first_given
 from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
@@ -27,6 +27,7 @@ from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
 from services.rating.pricing.catalog import MetricVersion
 from services.rating.pricing.commitment import commitment_fee
+from services.rating.pricing.fee import Fee
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.recount import recount
 from services.rating.usage.store import aggregates
@@ -87,10 +88,7 @@ def _rate(tx: Connection, run: BillingRun, loaded: Loaded) -> list[InvoiceFee]:
     """The fees of a run: base price, usage, minimum commitment."""
     fees = [ProvenFee(run.base)] if run.base is not None else []
     fees += usage_fees(run, loaded)
-    if run.commitment is not None:
-        organization = loaded.organization.organization_id
-        earlier = store.fees_within(tx, organization, run.subscription_id, run.commitment.nominal)
-        fees += commitment_fees(run, fees, earlier)
+    fees += commitment_fees(run, fees, billed_before(tx, run))
     return [new_fee(fee, run.agreement.subscription.external_id) for fee in fees]
 
 
@@ -102,13 +100,23 @@ def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
     return rate_period(run.agreement, run.usage.period, known, loaded.metrics, loaded.watermarks)
 
 
-def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequence[InvoiceFee]) -> list[ProvenFee]:
+def billed_before(tx: Connection, run: BillingRun, but: Collection[FeeId] = ()) -> list[Fee]:
+    """What earlier invoices billed of the plan's period whose commitment is due, without the fees `but`."""
+    if run.commitment is None:
+        return []
+    organization, nominal = run.agreement.organization_id, run.commitment.nominal
+    within = store.fees_within(tx, organization, run.subscription_id, nominal)
+    return [each.fee for each in within if each.fee_id not in but]
+
+
+def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequence[Fee]) -> list[ProvenFee]:
     """What the plan's period lacks to its minimum commitment; with what earlier invoices billed of it."""
     if run.commitment is None:
         return []
     nominal = run.commitment.nominal
-    belonging = [each.fee for each in fees if each.fee.period.start in nominal] + [each.fee for each in earlier]
     agreement = run.agreement
+    belonging = [each.fee for each in fees if each.fee.period.start in nominal]
+    belonging += [without_unused(agreement, nominal, fee) for fee in earlier]
     fee = commitment_fee(
         agreement.plan, run.subscription_id, run.commitment.part, nominal, belonging, agreement.timezone
     )

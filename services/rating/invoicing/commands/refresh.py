@@ -14,7 +14,7 @@ from services.rating.agreements.store import agreements
 from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
 from services.rating.invoicing.billing_run import BillingRun, Commitment
-from services.rating.invoicing.commands.make import Loaded, commitment_fees, load, usage_fees
+from services.rating.invoicing.commands.make import Loaded, billed_before, commitment_fees, load, usage_fees
 from services.rating.invoicing.commands.total import Holdings, total
 from services.rating.invoicing.events import InvoiceChanged
 from services.rating.invoicing.invoice import Invoice, require_draft
@@ -106,12 +106,9 @@ def _fees(tx: Connection, draft: Invoice, run: BillingRun, loaded: Loaded) -> tu
     kept = [fee for fee in draft.fees if fee.fee.kind not in _OF_USAGE]
     ids = {fee.fee.subject: fee.fee_id for fee in draft.fees if fee.fee.kind in _OF_USAGE}
     proven = usage_fees(run, loaded)
-    if run.commitment is not None:
-        within = store.fees_within(tx, draft.organization_id, run.subscription_id, run.commitment.nominal)
-        own = {fee.fee_id for fee in draft.fees}
-        earlier = [fee for fee in within if fee.fee_id not in own]
-        base = [ProvenFee(fee.fee, fee.proof) for fee in kept if fee.fee.kind is FeeKind.SUBSCRIPTION]
-        proven += commitment_fees(run, [*base, *proven], earlier)
+    base = [ProvenFee(fee.fee, fee.proof) for fee in kept if fee.fee.kind is FeeKind.SUBSCRIPTION]
+    earlier = billed_before(tx, run, but={fee.fee_id for fee in draft.fees})
+    proven += commitment_fees(run, [*base, *proven], earlier)
     external_id = run.agreement.subscription.external_id
     rated = [new_fee(fee, external_id, fee_id=ids.get(fee.fee.subject)) for fee in proven]
     adjustments = [fee for fee in kept if fee.fee.kind is FeeKind.ADJUSTMENT]

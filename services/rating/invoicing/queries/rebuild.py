@@ -87,7 +87,7 @@ class _Group:
     fees: Sequence[InvoiceFee]
     metrics: Mapping[str, MetricVersion]
     corrections: Mapping[str, Mapping[str, Correction]]
-    invoiced: Sequence[Fee]
+    invoiced: Sequence[InvoiceFee]
     predecessors: Sequence[Agreement]
 
     @property
@@ -132,8 +132,8 @@ class _Source:
         rated = rate_period(group.agreement, group.period, kept, group.metrics, {}, only=group.metrics)
         if not group.is_adjustment:
             return rated
-        invoiced = [fee for fee in group.invoiced if fee.metric_code in group.metrics]
-        return adjust_period(invoiced, rated, group.agreement.plan.currency)
+        invoiced = [each for each in group.invoiced if each.fee.metric_code in group.metrics]
+        return adjust_period(invoiced, rated, group.agreement.plan.currency, {})
 
     def _kept(self, group: _Group, metric: MetricVersion) -> list[UsageAggregate]:
         """The aggregates of a metric that its counted events give."""
@@ -182,7 +182,7 @@ def _group(
         fees,
         metrics,
         {code: corrections.of_metric(tx, organization, chain, code) for code in metrics},
-        [each.fee for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
+        [each for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
         predecessors,
     )
 

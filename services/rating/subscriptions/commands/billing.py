@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.cadence import period_containing
 from services.kernel.period import Period
-from services.rating.agreements.agreement import Agreement, EndTerms
+from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOutcome
 from services.rating.agreements.change import ChangeKind
 from services.rating.deps import Deps
@@ -62,10 +62,9 @@ def _bill_base(deps: Deps, tx: Connection, run: BillingRun, at: datetime) -> Bil
     return _outcome(invoice_runs(deps, tx, organization(tx, run.agreement.organization_id), [run], at))
 
 
-def bill_end(
-    deps: Deps, tx: Connection, agreement: Agreement, at: datetime, reason: ChangeKind, terms: EndTerms
-) -> BillingOutcome:
+def bill_end(deps: Deps, tx: Connection, agreement: Agreement, at: datetime, reason: ChangeKind) -> BillingOutcome:
     """After a subscription ended at `at`: credit unused base price, close its open period there, invoice the rest."""
+    terms = agreement.end_terms
     outcome, period = _close_ended_periods(deps, tx, agreement, at)
     refuse_usage_after_end(deps, tx, agreement, at)
     opened_at = period.period.start if period is not None else at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -23,9 +24,10 @@ def end_agreement(
     deps: Deps, tx: Connection, ended: Agreement, *, reason: ChangeKind, terms: EndTerms, now: datetime
 ) -> SubscriptionChange:
     """Store, bill and announce a subscription that a verb has ended."""
+    ended = replace(ended, end_terms=terms)
     at = _ended_at(ended)
     store.save_agreements(tx, [ended])
-    billed = bill_end(deps, tx, ended, at, reason, terms)
+    billed = bill_end(deps, tx, ended, at, reason)
     announce_subscriptions(deps, tx, [ended], now)
     return SubscriptionChange(ended, at, now, billed)
 
@@ -42,11 +44,12 @@ def replace_agreement(
     now: datetime,
 ) -> SubscriptionChange:
     """Store, bill and announce a subscription that ended and the one that takes over at the same instant."""
+    ended = replace(ended, end_terms=terms)
     store.save_agreements(tx, [ended])
     follower = store.insert_agreement(tx, with_trial(ended.succeeded_by(successor, version)))
     if follower is None:
         raise AbortedError("SUBSCRIPTION_RACE", "another call is moving this subscription")
-    billed = bill_end(deps, tx, ended, _ended_at(ended), reason, terms) + bill_start(deps, tx, follower)
+    billed = bill_end(deps, tx, ended, _ended_at(ended), reason) + bill_start(deps, tx, follower)
     announce_subscriptions(deps, tx, [ended, follower], now)
     return SubscriptionChange(follower, _ended_at(ended), now, billed, previous=ended)
 
