@@ -1,1 +1,1 @@
-"""REST outside, gRPC inside: who calls, in which dialect, and nothing of billing."""
+"""REST outside, gRPC inside. The gateway knows who calls and in which dialect, and nothing of billing."""

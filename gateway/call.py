@@ -16,18 +16,18 @@ from gateway.engine.questions import Questions
 from gateway.problem import invalid
 from services.kernel.ids import new_id
 
-# What a database column and a header hold comfortably; Nozle's SDK checks the same.
+# A database column and a header can easily hold this; Nozle's SDK has the same limit.
 MAX_IDEMPOTENCY_BYTES = 255
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, written.
+    """A finished answer.
 
     Attributes:
-        content: sent as it is.
-        status: HTTP status.
-        media_type: of the content.
+        content: the bytes that are sent.
+        status: the HTTP status.
+        media_type: the media type of the content.
         headers: further ones.
     """
 
@@ -39,18 +39,18 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call:
-    """What a handler knows.
+    """What a handler knows of a request.
 
     Attributes:
         clients: the services.
         coalescer: the way of single events into the log.
         questions: the way of single questions about access to entitlements.
-        organization: whose key it was.
-        path: parameters of the path, decoded.
-        query: parameters after the question mark, in order.
-        headers: of the request.
-        body: of the request, as sent.
-        address: says how the caller addressed us, which only few ask.
+        organization: the organization whose key was used.
+        path: the parameters of the path, decoded.
+        query: the parameters after the question mark, in order.
+        headers: the headers of the request.
+        body: the body of the request, as sent.
+        address: how the caller addressed us; a function, since few operations need it.
     """
 
     clients: Clients
@@ -70,7 +70,7 @@ class Call:
 
     @property
     def mutation_id(self) -> str:
-        """The identity of a change: the caller's Idempotency-Key, else a fresh one that makes our own retries safe."""
+        """The identity of a change: the caller's Idempotency-Key, or a fresh one that makes our own retries safe."""
         given = self.headers.get("idempotency-key", "").strip()
         if len(given.encode()) > MAX_IDEMPOTENCY_BYTES:
             raise invalid("Idempotency-Key", "value_is_too_long", f"is at most {MAX_IDEMPOTENCY_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""The gateway's side of gRPC: one channel a service, one stub a gRPC service, a deadline on every call."""
+"""The gateway's side of gRPC: a channel for each service, a stub for each gRPC service, a deadline on every call."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from services.chassis.rpc.channel import channel_options
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-# Longer than any answer a person waits for, shorter than the 30 s after which load balancers give up.
+# Longer than any answer that a person waits for, shorter than the 30 s after which load balancers give up.
 DEADLINE_SECONDS = 20.0
 # Advancing a clock by years closes every period on the way and waits for four services.
 ADVANCE_DEADLINE_SECONDS = 600.0
-# Readiness is asked every few seconds; a service that needs longer than this is not ready.
+# Readiness is checked every few seconds; a service that needs longer than this is not ready.
 HEALTH_SECONDS = 1.0
 
 
-# Which stub speaks to a gRPC service.
+# Which stub calls which gRPC service.
 STUBS = {
     "UsageEventService": "events",
     "CatalogService": "catalog",
@@ -55,7 +55,7 @@ STUBS = {
 
 
 class Clients:
-    """Stubs of all four services; create it inside the running event loop.
+    """The stubs of all four services; create it inside the running event loop.
 
     Attributes:
         events: the usage-event log (ingest).
@@ -86,7 +86,7 @@ class Clients:
         self.margins = margin_service_pb2_grpc.MarginServiceStub(margin)
 
     async def readiness(self) -> Mapping[str, bool]:
-        """Which services answer that they serve, each asked now."""
+        """Which services answer that they are serving; each is asked now."""
         names = list(self._channels)
         serving = await asyncio.gather(*(_is_serving(self._channels[name]) for name in names))
         return dict(zip(names, serving, strict=True))
@@ -106,9 +106,9 @@ async def ask(
     """Call `method` on behalf of an organization.
 
     Args:
-        method: of a stub.
+        method: a stub's method.
         request: its request message.
-        organization_id: whom the call is for.
+        organization_id: the organization for which the call is made.
         deadline: seconds until the call is given up.
 
     Raises:
@@ -126,6 +126,6 @@ async def _is_serving(channel: grpc.aio.Channel) -> bool:
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=HEALTH_SECONDS)
     except grpc.RpcError:
-        # That is the answer to the question, not an error of the asker.
+        # The error is the answer to the question, not a fault of the caller.
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -12,9 +12,10 @@ class GatewaySettings(Settings):
 
     Attributes:
         http_bind: `host:port` of the REST server; port 0 picks a free one.
-        public_url: what links in answers begin with, e.g. `https://billing.example`; empty takes the caller's own.
+        public_url: the beginning of links in answers, e.g. `https://billing.example`; if empty, the address that the
+            caller used.
         cors_origins: origins whose pages may call from a browser, comma-separated, e.g. `https://app.example`; empty
-            allows none. `*` is refused: a key must not work from any page that somebody opens.
+            allows none. `*` is refused: a key must not work from just any page that somebody opens.
     """
 
     http_bind: str = "127.0.0.1:8000"

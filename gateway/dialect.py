@@ -1,7 +1,7 @@
-"""A dialect is data: a public API that we speak, and how its requests are told from those of another.
+"""A dialect is data: a public API that we speak, and how its requests are distinguished from those of others.
 
-Two dialects may share every path: the application asks each in turn whether it claims a request, by its path, a
-header or a cookie, and routes inside the first one that does.
+Two dialects may share every path. The application asks each in turn whether it claims a request, by its path, a header
+or a cookie, and routes inside the first one that does.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Head:
     """What is known of a request before it is routed.
 
     Attributes:
-        method: of HTTP.
-        path: as it was sent, still percent-encoded.
-        headers: of the request.
+        method: the HTTP method.
+        path: the path as it was sent, still percent-encoded.
+        headers: the headers of the request.
     """
 
     method: str
@@ -37,7 +37,7 @@ class Head:
         try:
             found = SimpleCookie(self.headers.get("cookie", "")).get(name)
         except CookieError:
-            # A cookie jar that cannot be read claims nothing.
+            # An unreadable cookie header claims nothing.
             return None
         return None if found is None else found.value
 
@@ -53,7 +53,7 @@ def everything(_: Head) -> bool:
 
 
 async def by_bearer_key(head: Head, keys: Keys) -> Caller:
-    """The caller by `Authorization: Bearer …`.
+    """The caller of a request with `Authorization: Bearer …`.
 
     Raises:
         Problem: 401.
@@ -66,14 +66,14 @@ class Dialect:
     """A public API that we speak.
 
     Attributes:
-        name: for the log and the reference.
-        bases: what its paths begin with; every operation answers under each.
-        operations: what can be asked; of two with the same method and path the first one wins.
-        render_problem: how a refusal looks, given the request's id.
-        problem_media_type: of a refusal.
-        claims: which requests are its own; asked in the order of the dialects.
-        authenticate: who calls.
-        prefixes: under which some operations answer too, each with the operations: `{"/v1": FIRST}`.
+        name: its name in the log and in the reference.
+        bases: the beginnings of its paths; every operation answers under each of them.
+        operations: its operations; among those with the same method and path the first one wins.
+        render_problem: writes a refusal, given the request's id.
+        problem_media_type: the media type of a refusal.
+        claims: whether a request is its own; asked in the order of the dialects.
+        authenticate: finds the caller.
+        prefixes: further beginnings of paths, each with the operations that answer under it: `{"/v1": FIRST}`.
     """
 
     name: str

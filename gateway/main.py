@@ -13,7 +13,7 @@ from gateway.dialects import DIALECTS
 from services.chassis import metrics
 from services.chassis.log import configure
 
-# Requests that wait for the event loop; more connections than this are refused by the kernel.
+# Requests that wait for the event loop; the kernel refuses more connections than this.
 BACKLOG = 2048
 # Clients reuse connections for a minute; load balancers close theirs first.
 KEEP_ALIVE_SECONDS = 65

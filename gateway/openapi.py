@@ -1,6 +1,6 @@
-"""`openapi.yaml`: what the operations declare, as OpenAPI 3.1. Nothing here knows a route by name.
+"""`openapi.yaml`: what the operations declare, as OpenAPI 3.1. No route is named here.
 
-`python -m gateway.openapi` writes the file; a test fails where it differs.
+`python -m gateway.openapi` writes the file; a test fails if it differs.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gateway.schema import OR_NUMBER, bare, parts_of
 
 FILE = Path(__file__).parent / "openapi.yaml"
 REFERENCE = "#/components/schemas/{name}"
-# Statuses after which a caller may try again, and is told when.
+# Statuses after which a caller may try again and is told when.
 WAITING = frozenset({429, 503})
-# JSON as it is; what JSON it is, is the schema's to say.
+# Any JSON; its schema says what it contains.
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 def document(dialects: Sequence[Dialect]) -> Json:
     """The OpenAPI document of dialects."""
-    operations = [each for dialect in dialects for each in dialect.operations]
+    operations = [operation for dialect in dialects for operation in dialect.operations]
     typed = [operation for operation in operations if isinstance(operation, Operation)]
     missing = [operation for operation in operations if isinstance(operation, NotOffered)]
     schemas = _schemas(typed, dialects)
@@ -66,8 +66,10 @@ def document(dialects: Sequence[Dialect]) -> Json:
 
 
 def _schemas(operations: Sequence[AnyOperation], dialects: Iterable[Dialect]) -> Json:
-    """The shapes by name; what callers send takes no keys but those that are listed."""
-    answers = _components([PageMeta, *map(_problem_body, dialects), *(each.answer_type for each in operations)])
+    """The schemas by name; a caller's object takes no keys other than those listed."""
+    answers = _components(
+        [PageMeta, *map(_problem_body, dialects), *(operation.answer_type for operation in operations)]
+    )
     bodies = _components([operation.body_schema or operation.body_type for operation in operations])
     for name, schema in bodies.items():
         if answers.get(name, schema) != schema:
@@ -93,7 +95,7 @@ def _components(kinds: Iterable[type]) -> Json:
 
 
 def _reached(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
-    """The Structs, and all that stand in them."""
+    """The Structs and all Structs that they contain."""
     found: set[type[Struct]] = set()
     waiting = list(structs)
     while waiting:
@@ -107,7 +109,7 @@ def _reached(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
 
 
 def _refused(struct: type[Struct]) -> str:
-    """What a Struct says of keys that other systems know, for people."""
+    """What a Struct says about keys that other systems know, in words for people."""
     not_offered, fixed = getattr(struct, "NOT_OFFERED", ()), getattr(struct, "FIXED", {})
     sentences = []
     if not_offered:
@@ -119,7 +121,7 @@ def _refused(struct: type[Struct]) -> str:
 
 
 def _settled(schema: T) -> T:
-    """A schema whose notes are put in: a decimal that may be written as text or as number."""
+    """A schema with its notes applied: for example, a decimal that may be written as text or as number."""
     if isinstance(schema, list):
         return cast("T", [_settled(inner) for inner in schema])
     if not isinstance(schema, dict):
@@ -168,7 +170,7 @@ def _parameters(operation: AnyOperation) -> list[Json]:
     query = _fields(operation.query_type)
     needed = _needed(operation.query_type)
     for name, schema in query.items():
-        # Lists are written `a[]=1&a[]=2`.
+        # Lists are written as `a[]=1&a[]=2`.
         written = f"{name}[]" if schema.get("type") == "array" else name
         described.append({"name": written, "in": "query", "required": name in needed, "schema": schema})
     if operation.method in CHANGING:
@@ -185,7 +187,7 @@ def _names(path: str) -> list[str]:
 
 
 def _fields(struct: type[Struct]) -> Json:
-    """The schemas of a Struct's fields; all of them plain, as parameters are."""
+    """The schemas of a Struct's fields; all of them are plain, like parameters."""
     (schema,) = _settled(msgspec.json.schema_components([struct])[1]).values()
     properties: Json = schema.get("properties", {})
     return properties
@@ -240,7 +242,7 @@ def _refusal(status: int) -> Json:
 
 
 def _refusals(dialects: Sequence[Dialect]) -> Json:
-    """Every refusal once; operations refer to them by their status."""
+    """Every refusal once; operations refer to refusals by their status."""
     (body, *_) = [_problem_body(dialect) for dialect in dialects]
     return {str(status): _described(status, body) for status in TITLES}
 
@@ -263,7 +265,7 @@ def _identity(method: str, path: str) -> str:
 
 
 def text(dialects: Sequence[Dialect]) -> str:
-    """The document as it is committed."""
+    """The document, as it is committed."""
     import yaml
 
     return str(yaml.safe_dump(document(dialects), sort_keys=False, allow_unicode=True, width=120))

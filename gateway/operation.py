@@ -1,4 +1,4 @@
-"""One thing that can be asked, declared once: what is read, what is answered, who may ask, what can go wrong.
+"""One thing that a caller can ask, declared once: what is read, what is answered, who may ask, what can go wrong.
 
 A handler's signature is the declaration:
 
@@ -51,7 +51,7 @@ ENCODER = msgspec.json.Encoder(decimal_format="string")
 _INDEX = re.compile(r"\[(\w+)\]")
 # Verbs that change something, so that an Idempotency-Key may clash.
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-# What any operation may answer: a body or query that cannot be read, keys, limits, accidents, a service that is away.
+# The statuses of any operation: an unreadable body or query, keys, limits, accidents, a service that is unavailable.
 ALWAYS = frozenset({400, 401, 403, 422, 429, 500, 503})
 
 
@@ -60,25 +60,25 @@ class Nothing(Struct):
 
 
 class ByCode(Struct):
-    """A thing by the organization's code."""
+    """A thing, by the organization's code."""
 
     code: str
 
 
 class ById(Struct):
-    """A thing by its Farebox id."""
+    """A thing, by its Farebox id."""
 
     id: str
 
 
 class ByCustomer(Struct):
-    """A customer by the organization's id."""
+    """A customer, by the organization's id."""
 
     external_customer_id: str
 
 
 class PageMeta(Struct):
-    """Where a page of a list stands; the totals of a list of more than 100,000 entries are left out."""
+    """Where a page is in its list; the totals of a list of more than 100,000 entries are left out."""
 
     current_page: int
     next_page: int | None
@@ -97,14 +97,14 @@ class Listed(Generic[EntryT]):
 
 @dataclass(frozen=True)
 class Request(Generic[PathT, QueryT, BodyT]):
-    """What a caller asks, read and checked.
+    """A caller's request, read and checked.
 
     Attributes:
-        call: who asks, and the way to the services.
-        path: parameters of the path.
-        query: parameters after the question mark.
-        body: the body; `bytes` where an operation reads it itself.
-        is_bare: whether the body came without its root, where that is optional.
+        call: the caller, and the way to the services.
+        path: the parameters of the path.
+        query: the parameters after the question mark.
+        body: the body; `bytes` if the operation reads it itself.
+        is_bare: whether the body came without its root, if that is optional.
     """
 
     call: Call
@@ -115,7 +115,7 @@ class Request(Generic[PathT, QueryT, BodyT]):
 
 
 class Endpoint(Protocol):
-    """What the application needs of an operation."""
+    """What the application needs to know of an operation."""
 
     @property
     def method(self) -> str:
@@ -123,7 +123,7 @@ class Endpoint(Protocol):
 
     @property
     def path(self) -> str:
-        """Below the dialect's base, e.g. `/customers/{id}/current_usage`."""
+        """The path below the dialect's base, e.g. `/customers/{id}/current_usage`."""
 
     @property
     def scope(self) -> Scope:
@@ -133,7 +133,7 @@ class Endpoint(Protocol):
         """The answer."""
 
     def callers_field(self, field: str) -> str:
-        """How the caller calls a field of the message that a service refuses."""
+        """The caller's name for a field of the message that a service refuses."""
 
 
 @dataclass(frozen=True)
@@ -142,21 +142,22 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
 
     Attributes:
         method, path, scope: see `Endpoint`.
-        handle: answers a request.
-        path_type, query_type, body_type: what is read; `body_type` is `bytes` for a reader of its own.
-        answer_type: a Struct, a Struct in a page (`entry_type`), or `Reply` for what is not JSON.
+        handle: the function that answers a request.
+        path_type, query_type, body_type: the Structs that are read; `body_type` is `bytes` if the operation reads the
+            body itself.
+        answer_type: a Struct, a Struct in a page (`entry_type`), or `Reply` for an answer that is not JSON.
         is_list: whether the answer is a page of `answer_type`.
-        root: name that wraps the body; empty for a bare one.
-        is_root_optional: whether a bare body is understood too, as some versions of an SDK send it.
-        answer_root: name that wraps the answer.
-        is_bare_answered_bare: whether the answer to a bare body is bare, too.
-        status: of a success.
+        root: the name that wraps the body; empty for a bare body.
+        is_root_optional: whether a bare body is also understood, as some versions of an SDK send it.
+        answer_root: the name that wraps the answer.
+        is_bare_answered_bare: whether the answer to a bare body is also bare.
+        status: the status of a success.
         also: statuses beyond those that every operation of its kind can answer.
-        summary, description: for the reference.
-        tag: what it belongs to in the reference.
-        names: the caller's name of fields of the services' messages, without indexes: `{"tax.rate_percent": "rate"}`.
-        body_schema: what the reference shows of a body that is `bytes`.
-        media_type: of an answer that is not JSON.
+        summary, description: texts for the reference.
+        tag: its group in the reference.
+        names: the caller's names for fields of the services' messages, without indexes: `{"tax.rate_percent": "rate"}`.
+        body_schema: what the reference shows for a body that is `bytes`.
+        media_type: the media type of an answer that is not JSON.
     """
 
     method: str
@@ -182,7 +183,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     media_type: str = "application/json"
 
     async def answer(self, call: Call) -> Reply:
-        """Read the request, handle it, write the answer.
+        """Read the request, handle it and write the answer.
 
         Raises:
             Problem: the request cannot be read, or is refused.
@@ -192,7 +193,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         return self._write(answer, "" if request.is_bare and self.is_bare_answered_bare else self.answer_root)
 
     def read(self, call: Call) -> Request[PathT, QueryT, BodyT]:
-        """What the caller asks; every field that is wrong is named at once.
+        """The caller's request; all wrong fields are named at once.
 
         Raises:
             Problem: 400 or 422.
@@ -218,31 +219,31 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         return Reply(ENCODER.encode({root: answer} if root else answer), self.status)
 
     def callers_field(self, field: str) -> str:
-        """The caller's name of a message's field: the longest part that is known, the indexes put back."""
+        """The caller's name for a message's field: the longest known part is replaced, and the indexes are put back."""
         return callers_field(self.names, field)
 
     @property
     def statuses(self) -> list[int]:
-        """Every status that it can answer, in order."""
+        """Every status that it can answer, in ascending order."""
         also = set(self.also)
         if self.path_type is not Nothing:
             also.add(404)
         if self.body_type is not Nothing:
             also.add(413)
         if self.method in CHANGING:
-            # What the body refers to may be missing, and the state of things or a used Idempotency-Key may forbid it.
+            # What the body refers to may not exist, and the state of things or a used Idempotency-Key may forbid it.
             also |= {404, 409}
         return sorted({self.status, *ALWAYS, *also})
 
 
 @dataclass(frozen=True)
 class NotOffered:
-    """A route that the dialect has and Farebox does not offer: 501, where a 404 would look like a typo.
+    """A route that the dialect has and Farebox does not offer: it answers 501, because a 404 would look like a typo.
 
     Attributes:
         method, path: see `Endpoint`.
-        reason: a sentence that says why, for the reference.
-        tag: what it belongs to in the reference.
+        reason: a sentence that says why; also for the reference.
+        tag: its group in the reference.
     """
 
     scope: ClassVar[Scope] = Scope.SECRET
@@ -252,7 +253,7 @@ class NotOffered:
     tag: str = ""
 
     async def answer(self, _: Call) -> Reply:
-        """Nothing.
+        """Refuse the request.
 
         Raises:
             Problem: 501.
@@ -260,7 +261,7 @@ class NotOffered:
         raise not_implemented(self.reason)
 
     def callers_field(self, field: str) -> str:
-        """No service is asked."""
+        """The field itself, since no service is asked."""
         return field
 
 
@@ -270,7 +271,7 @@ def not_offered(methods: str, path: str, reason: str) -> list[NotOffered]:
 
 
 class Options(TypedDict, total=False):
-    """What an operation may say beyond its signature; each means what it means in `Operation`."""
+    """What an operation may declare beyond its signature; each means the same as in `Operation`."""
 
     is_root_optional: bool
     is_bare_answered_bare: bool
@@ -291,19 +292,19 @@ def operation(
     names: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> Operation[PathT, QueryT, BodyT, AnswerT]:
-    """An operation whose Structs are those of its handler's signature, and whose summary is its docstring.
+    """An operation whose Structs come from its handler's signature, and whose summary is the handler's docstring.
 
     Args:
-        method: of HTTP.
-        path: below the dialect's base.
+        method: the HTTP method.
+        path: the path below the dialect's base.
         handle: takes a `Request[Path, Query, Body]`, returns a Struct, a `Listed[Struct]` or a `Reply`.
-        root: name that wraps the body, and the answer unless `answer_root` says otherwise.
-        answer_root: name that wraps the answer; for a list, the list's name.
-        names: the caller's names of fields of the services' messages.
+        root: the name that wraps the body, and also the answer unless `answer_root` says otherwise.
+        answer_root: the name that wraps the answer; for a list, the list's name.
+        names: the caller's names for fields of the services' messages.
         options: see `Options`.
     """
     hints = get_type_hints(handle)
-    # Of several the first is what the reference shows.
+    # If there are several, the reference shows the first.
     answer = hints.pop("return")
     answer = get_args(answer)[0] if get_origin(answer) in {Union, UnionType} else answer
     (request,) = hints.values()
@@ -330,7 +331,7 @@ def operation(
 
 
 def callers_field(names: Mapping[str, str], field: str) -> str:
-    """The caller's name of a message's field, by names without indexes; the field itself where none is known."""
+    """The caller's name for a message's field, by names without indexes; the field itself if none is known."""
     indexes = _INDEX.findall(field)
     bare = _INDEX.sub("[]", field)
     known = max((name for name in names if _begins(bare, name)), key=len, default=None)

@@ -1,7 +1,7 @@
-"""A refusal, in no dialect's words: a status, a reason, a sentence, and the fields that are wrong.
+"""A refusal, independent of any dialect: a status, a reason, a sentence, and the wrong fields.
 
-Services speak in gRPC statuses with a reason; they become a `Problem` here and nowhere else. How a problem looks on
-the wire is the dialect's (`gateway.dialect.Dialect.render_problem`).
+Services answer with gRPC statuses and a reason, which become a `Problem` here and nowhere else. The dialect decides how
+a problem looks on the wire (`gateway.dialect.Dialect.render_problem`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 
-# What RFC 9110 calls the statuses we use; written down because Python renames some of them between versions.
+# RFC 9110's names for the statuses we use; written down because Python renames some of them between versions.
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -29,9 +29,9 @@ TITLES = {
     503: "Service Unavailable",
 }
 NOT_IMPLEMENTED = "this route is not implemented"
-# For refusals that name no wait of their own: long enough for a restarted replica to answer.
+# For refusals without a wait of their own: long enough for a restarted replica to answer.
 RETRY_AFTER_SECONDS = 1
-# The caller's name of a message's field, by its path in the request message.
+# Maps the path of a field in a request message to the caller's name for it.
 Naming = Callable[[str], str]
 
 
@@ -39,11 +39,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """A refusal.
 
     Attributes:
-        status: HTTP status.
-        reason: stable word, lower snake.
+        status: the HTTP status.
+        reason: a stable word in lower snake case.
         detail: a sentence for a person.
-        fields: for refusals of fields, codes by the path that the caller wrote: `{"charges[0].code": ["…"]}`.
-        headers: of the answer, e.g. `Retry-After`.
+        fields: for refusals of fields, the codes by the path that the caller wrote: `{"charges[0].code": ["…"]}`.
+        headers: headers of the answer, e.g. `Retry-After`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ def invalid(field: str, code: str, detail: str) -> Problem:
 
 
 def refuse_both_names(given: object, name: str, other: str) -> None:
-    """Refuse a request that says one thing under two names, of which one would be ignored.
+    """Refuse a request that gives one thing under two names, since one of them would be ignored.
 
     Raises:
         Problem: 422.
@@ -84,21 +84,21 @@ def not_found(thing: str, detail: str) -> Problem:
 
 
 def not_available(field: str) -> Problem:
-    """A field that Lago or Nozle know and Farebox does not offer; ignoring it would be a silent lie."""
+    """Refuse a field that Lago or Nozle know and Farebox does not offer; ignoring it would be a silent lie."""
     return invalid(field, "not_available", "is not offered")
 
 
 def as_written(field: str) -> str:
-    """The name of a field where the caller uses the message's own."""
+    """The field's name itself, if the caller uses the message's names."""
     return field
 
 
 def of_rpc(error: grpc.RpcError, callers_field: Naming = as_written) -> Problem:
-    """What a caller sees of a service's refusal.
+    """The problem that a caller sees when a service refuses.
 
     Args:
-        error: as raised by a stub.
-        callers_field: the caller's name of a message's field.
+        error: the error that a stub raised.
+        callers_field: maps a message's field to the caller's name for it.
     """
     status = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     if status in _SPEAKING:
@@ -106,13 +106,13 @@ def of_rpc(error: grpc.RpcError, callers_field: Naming = as_written) -> Problem:
     if status not in _PLAIN:
         return internal()
     number, reason = _PLAIN[status]
-    # The channel's own words name addresses; they are for our log and not for callers.
+    # The channel's own message contains addresses, which are for our log and not for callers.
     detail = _detail(error) if _word(error) else "a service cannot answer now; try again"
     return Problem(number, _word(error) or reason, detail, headers={} if number == FORBIDDEN else _wait(error))
 
 
 def unauthorized() -> Problem:
-    """No valid key."""
+    """There is no valid key."""
     detail = "send a valid key as `Authorization: Bearer sk_…`"
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
@@ -123,12 +123,12 @@ def not_implemented(why: str = "") -> Problem:
 
 
 def internal() -> Problem:
-    """Something that we did not foresee; the caller learns nothing of it but that it happened."""
+    """An unforeseen error: the caller learns only that it happened."""
     return Problem(500, "internal_error", "an unexpected error; it was logged under the request id")
 
 
 def overloaded(detail: str) -> Problem:
-    """A bound of the gateway was reached; nothing was stored."""
+    """A limit of the gateway was reached; nothing was stored."""
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -157,18 +157,18 @@ def _of_state(error: grpc.RpcError, _: Naming) -> Problem:
     return Problem(409, _word(error) or "invalid_status", _detail(error))
 
 
-# Statuses whose translation depends on what the error says.
+# Statuses that are translated according to the error's content.
 _SPEAKING: dict[grpc.StatusCode, Callable[[grpc.RpcError, Naming], Problem]] = {
     grpc.StatusCode.INVALID_ARGUMENT: _of_violations,
     grpc.StatusCode.ALREADY_EXISTS: _of_existing,
     grpc.StatusCode.NOT_FOUND: _of_missing,
-    # The state of a thing forbids the verb; 405 would say that the route has no such method.
+    # The state of a thing forbids the verb. 405 would mean that the route has no such method.
     grpc.StatusCode.FAILED_PRECONDITION: _of_state,
     grpc.StatusCode.UNAUTHENTICATED: lambda _, __: unauthorized(),
     grpc.StatusCode.UNIMPLEMENTED: lambda _, __: not_implemented(),
 }
 FORBIDDEN = 403
-# Statuses with one HTTP status, and the code for errors that carry no reason.
+# Statuses with a single HTTP status, and the code for errors without a reason.
 _PLAIN = {
     grpc.StatusCode.PERMISSION_DENIED: (FORBIDDEN, "forbidden"),
     grpc.StatusCode.ABORTED: (409, "conflict"),
@@ -177,7 +177,7 @@ _PLAIN = {
     grpc.StatusCode.DEADLINE_EXCEEDED: (503, "service_unavailable"),
     grpc.StatusCode.CANCELLED: (503, "service_unavailable"),
 }
-# What identifies the things that may exist already.
+# The field that identifies each thing that may already exist.
 _IDENTITIES = ("external_id", "transaction_id")
 
 

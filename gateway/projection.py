@@ -1,6 +1,6 @@
 """Structs from messages and messages from Structs, by one declaration.
 
-A field of a Struct says which field of the message it is by its own name, or by `of("other_name")`:
+A field of a Struct corresponds to the message's field of the same name, or of the name in `of("other_name")`:
 
     rate: Annotated[DecimalInput, of("rate_percent")] | UnsetType = UNSET
 
@@ -35,20 +35,20 @@ S = TypeVar("S", bound=Struct)
 
 
 def json_number(value: Decimal) -> Raw:
-    """A decimal as JSON number, digit by digit."""
+    """A decimal as a JSON number, digit by digit."""
     return Raw(plain(value).encode())
 
 
 def project(struct: type[S], message: Message, **overrides: object) -> S:
-    """A Struct with what the message says, field by field.
+    """A Struct filled from a message, field by field.
 
     Args:
-        struct: what is made.
-        message: where it comes from.
-        overrides: fields that are more than a projection.
+        struct: the Struct's type.
+        message: the message.
+        overrides: the fields that are more than a projection.
 
     Raises:
-        TypeError: a field is neither in the message nor given, nor has it a default.
+        TypeError: a field is not in the message, was not given and has no default.
     """
     values = {name: write(message) for name, write in _writers(struct, message.DESCRIPTOR) if name not in overrides}
     return struct(**values, **overrides)
@@ -71,7 +71,7 @@ def _writer(part: Part, field: FieldDescriptor) -> Callable[[Message], object]:
     if field.has_presence and part.is_nullable:
         return lambda message: one(getattr(message, name)) if message.HasField(name) else None
     if part.is_nullable:
-        # What a message leaves empty, JSON calls null.
+        # A field that a message leaves empty is null in JSON.
         return lambda message: one(getattr(message, name)) if getattr(message, name) else None
     return lambda message: one(getattr(message, name))
 
@@ -95,7 +95,7 @@ def _writer_of_one(part: Part, field: FieldDescriptor) -> Callable[[Any], object
 
 
 def _refuse(part: Part, field: FieldDescriptor) -> NoReturn:
-    """A field that only an override can fill was not given.
+    """Raise because a field that only an override can fill was not given.
 
     Raises:
         TypeError: always.
@@ -115,7 +115,7 @@ def aware(value: Timestamp) -> datetime:
 
 
 def instant_or_none(message: Message, field: str) -> datetime | None:
-    """An instant of a message; None where it is absent."""
+    """An instant of a message; None if it is absent."""
     return aware(getattr(message, field)) if message.HasField(field) else None
 
 
@@ -128,13 +128,14 @@ def _exact_number(value: decimal_pb2.Decimal) -> Raw:
 
 
 def patch(message: M, struct: Struct, *, skip: Iterable[str] = ()) -> tuple[M, list[str]]:
-    """Say in a message what a Struct says, and name the fields that were said: an update mask.
+    """Fill a message from a Struct, and return the names of the fields that were given: an update mask.
 
-    What the Struct leaves unset is not touched; null empties a field; lists and objects are replaced whole.
+    Fields that the Struct leaves unset stay as they are; null empties a field; lists and objects are replaced as a
+    whole.
 
     Args:
-        message: is changed.
-        struct: what is said.
+        message: the message, which is changed.
+        struct: the Struct.
         skip: fields of the Struct that the caller of this function handles itself.
     """
     paths, skipped = [], set(skip)
@@ -154,7 +155,7 @@ def _put(message: Message, part: Part, value: Any) -> None:
         return
     if field.is_repeated:
         repeated = getattr(message, name)
-        # What the dialect says once, the message may take several of.
+        # The dialect has a single value where the message has a list.
         for item in value if isinstance(value, list | tuple) else (value,):
             if field.message_type is None:
                 repeated.append(_scalar(part, item))
@@ -184,12 +185,12 @@ def _fill(inner: Any, value: Any) -> None:
 
 
 def given(value: V | UnsetType | None) -> V | None:
-    """What a field says; None where it is absent or null."""
+    """The value of a field; None if it is absent or null."""
     return None if value is UNSET else value
 
 
 def callers_names(struct: type[Struct], message: type[Message], prefix: str = "") -> dict[str, str]:
-    """How the caller calls the message's fields: `tax.rate_percent` → `rate`, `metric.filters[].key` → `filters[].key`.
+    """The caller's names for a message's fields: `tax.rate_percent` → `rate`, `metric.filters[].key` → `filters[].key`.
 
     Args:
         struct: what the caller writes.

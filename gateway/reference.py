@@ -1,6 +1,6 @@
-"""The reference page at `/docs`: Swagger UI from a wheel, over our own `/openapi.json`; nothing comes from elsewhere.
+"""The reference page at `/docs`: Swagger UI from a wheel, over our own `/openapi.json`, without any other origin.
 
-No script is inline, so that the page's policy can forbid them all; the only call it makes is to this gateway.
+No script is inline, so the page's policy can forbid all inline scripts; the page calls only this gateway.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gateway import openapi
 from gateway.dialect import Dialect
 
 _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
-# Swagger UI sets styles of elements as it draws, which is why those may be inline.
+# Swagger UI sets styles of elements as it draws, so inline styles must be allowed.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-# The assets change with the wheel only, and a page that is a day old still works.
+# The assets change only with the wheel, and a page that is a day old still works.
 _CACHED = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -1,7 +1,7 @@
-"""The five operations of a thing that is created, listed, found, changed and removed, out of one declaration.
+"""The five operations of a thing that is created, listed, found, changed and removed, from one declaration.
 
-A change is one call: what the body says, the names of what it says (an update mask), and the code of the path. The
-code in a body is never believed over the path's.
+A change is one call, with the body's content, the names of the fields it has (an update mask), and the code of the
+path. The code in a body never overrides the code of the path.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Listing:
     """How a thing is listed.
 
     Attributes:
-        request: with a `page`, and the filters of `query` under their own names or `of(…)`.
-        query: which page, and further filters.
+        request: the request message, with a `page` and the filters of `query` under their own names or `of(…)`.
+        query: the page, and further filters.
         scope: who may ask.
     """
 
@@ -78,7 +78,7 @@ class _Crud(Generic[ThingT, NewT, ChangeT, AnswerT]):
         thing, call, code = self.thing(), request.call, request.path.code
         paths = self.from_api(thing, request.body)
         if getattr(thing, "code", "") == code:
-            # The caller repeats the path's code; only another one is a wish to rename.
+            # The caller may repeat the path's code; only a different code is a wish to rename.
             paths = [path for path in paths if path != "code"]
         fields = {"request_id": call.mutation_id, "code": code, "update_mask": FieldMask(paths=paths)}
         return await self._ask(call, "update", **fields, **{self.methods["update"].thing: thing})
@@ -114,22 +114,22 @@ def resource(
     """The operations `POST`, `GET` of a list, `GET`, `PUT` and `DELETE`.
 
     Args:
-        path: of the list, e.g. `/taxes`; one thing is below it by its code.
-        root: name that wraps one thing in bodies and answers.
-        plural: name of the list in answers.
-        creates: what a new thing needs.
-        changes: what may be said of it later; unset fields stay.
-        answers: a thing as it is answered.
-        create: the services' request to create one; methods are found by their requests.
-        get: to find one.
-        update: to change one.
-        delete: to remove one.
-        list: how it is listed.
-        find_query: what the request that finds one may say beside its code.
-        to_api: fills `answers` from the message; `project` unless it takes more.
-        from_api: says in a message what a body says, and names the fields; `patch` unless it takes more.
-        complete: gives a new message what its body left to us.
-        names: the caller's names of fields that `from_api` fills by hand, by their place in the thing's message.
+        path: the path of the list, e.g. `/taxes`; a single thing is below it, by its code.
+        root: the name that wraps one thing in bodies and answers.
+        plural: the name of the list in answers.
+        creates: the Struct of a new thing.
+        changes: the Struct of a change; unset fields stay as they are.
+        answers: the Struct of an answer.
+        create: the request that creates one; methods are found by their requests.
+        get: the request that finds one.
+        update: the request that changes one.
+        delete: the request that removes one.
+        list: how they are listed.
+        find_query: the parameters with which one is found, besides its code.
+        to_api: fills `answers` from the message; `project` unless more is needed.
+        from_api: fills a message from a body and returns the names of the fields; `patch` unless more is needed.
+        complete: sets what the body of a new thing leaves to Farebox.
+        names: the caller's names for fields that `from_api` fills by hand, by their place in the thing's message.
     """
     requests = {"create": create, "get": get, "list": list.request, "update": update, "delete": delete}
     methods = {verb: RpcMethod.of(request) for verb, request in requests.items()}
@@ -141,28 +141,28 @@ def resource(
 
 
 def _patched(message: Message, body: Struct) -> list[str]:
-    """Say in a message what a body says; the names of the fields."""
+    """Fill a message from a body; returns the names of the fields."""
     return patch(message, body)[1]
 
 
 def _left_as_it_is(_: Message) -> None:
-    """A new thing whose body says everything."""
+    """Change nothing: for things whose body is complete."""
 
 
 def _names(create: RpcMethod, changes: type[Struct], thing: type[Message], own: Mapping[str, str]) -> dict[str, str]:
-    """How the caller calls the fields of the thing's message in the services' requests."""
+    """The caller's names for the fields of the thing's message in the services' requests."""
     prefix = f"{create.thing}."
     return callers_names(changes, thing, prefix) | {f"{prefix}{name}": field for name, field in own.items()}
 
 
-# Any handler of a resource, and what else an operation is declared with; checked where the handlers are written.
+# Any handler of a resource, and anything else an operation is declared with; checked where the handlers are written.
 Handler = Callable[[Any], Awaitable[object]]
 _Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Declaring:
-    """What the operations of a resource share."""
+    """What the operations of a resource have in common."""
 
     path: str
     root: str

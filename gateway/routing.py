@@ -1,7 +1,7 @@
-"""Routes by the raw path: an id may hold any character, percent-encoded, and never splits a path.
+"""Routes by the raw path: an id may contain any character, percent-encoded, and never splits a path.
 
-A tree of path segments: a fixed word wins over a parameter (`/subscriptions/options` over `/subscriptions/{id}`),
-and a lookup costs one step a segment, however many routes there are.
+A tree of path segments: a fixed word wins over a parameter (`/subscriptions/options` over `/subscriptions/{id}`), and a
+lookup takes one step for each segment, however many routes there are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RouteTable:
         self.add(bases, operations)
 
     def add(self, bases: Iterable[str], operations: Iterable[Endpoint]) -> None:
-        """Serve further operations under these bases; what is served already stays."""
+        """Serve further operations under these bases; existing routes stay."""
         listed = list(operations)
         for base in bases:
             for operation in listed:
@@ -40,7 +40,7 @@ class RouteTable:
         """The operation of a request and its path's parameters, decoded.
 
         Raises:
-            Problem: 404 for an unknown path, 405 for a known one that has no such method, 400 for one that is not
+            Problem: 404 for an unknown path, 405 for a known path without this method, 400 for a path that is not
                 UTF-8.
         """
         found = _walk(self._root, raw_path.strip("/").split("/"), 0, ())
@@ -64,7 +64,7 @@ class RouteTable:
                 node = node.suffixes.setdefault(suffix, _Node()) if suffix else node.parameter
             else:
                 node = node.words.setdefault(segment, _Node())
-        # The first entry wins, so that a list of what is not implemented may come last.
+        # The first entry wins, so a list of unimplemented routes may come last.
         node.routes.setdefault(operation.method, (operation, tuple(names)))
 
 
@@ -81,7 +81,7 @@ def _decoded(value: str) -> str:
 def _walk(
     node: _Node, segments: list[str], depth: int, values: tuple[str, ...]
 ) -> tuple[_Node, tuple[str, ...]] | None:
-    """The node of a path: fixed words first, a parameter where no fixed word leads to a route."""
+    """The node of a path: fixed words first, then a parameter if no fixed word leads to a route."""
     if depth == len(segments):
         return (node, values) if node.routes else None
     segment = segments[depth]

@@ -1,4 +1,4 @@
-"""The words of Structs: amounts, decimals, instants and enums, with their units; and what was declared of a Struct."""
+"""The vocabulary of Structs: amounts, decimals, instants and enums with their units, and how fields were declared."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Annotated, Protocol, cast
 
 from msgspec import Meta, Raw, Struct, inspect
 
-# What an int64 of a message holds.
+# The range of an int64 in a message.
 MAX_INTEGER = 2**63 - 1
-# What an int32 of a message holds.
+# The range of an int32 in a message.
 MAX_COUNT = 2**31 - 1
-# As long as the services' own bound for codes and external ids.
+# As long as the services' own limit for codes and external ids.
 MAX_CODE = 255
 
-# msgspec writes a type's own `type` last, so that a second one is noted and put in by `gateway.openapi`.
+# msgspec writes a type's own `type` last, so a second type is kept as a note, which `gateway.openapi` applies.
 OR_NUMBER = "x-or-number"
 _OR_NUMBER = {OR_NUMBER: True}
 
@@ -65,12 +65,12 @@ _FIELD, _WORDS = "field", "words"
 
 
 def of(field: str) -> Meta:
-    """Which field of the message a field of a Struct is, where their names differ."""
+    """The field of the message that a field of a Struct corresponds to, if their names differ."""
     return Meta(extra={_FIELD: field})
 
 
 class ProtoEnum(Protocol):
-    """What generated code offers of an enum."""
+    """What generated code offers for an enum."""
 
     def items(self) -> Iterable[tuple[str, int]]:
         """Names and values."""
@@ -80,8 +80,8 @@ class Words:
     """The dialect's words for the values of an enum: `AGGREGATION_SUM` is `sum_agg`.
 
     Attributes:
-        meta: for what is read: `Annotated[str, AGGREGATION.meta]` is refused unless it is one of the words.
-        told: for what is answered: the words without their synonyms.
+        meta: for reading: `Annotated[str, AGGREGATION.meta]` is refused unless it is one of the words.
+        told: for answers: the words without their synonyms.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Words:
         """Take the words from the enum.
 
         Args:
-            enum: of the generated code; its 0, which is never sent, has no word.
-            prefix: of the enum's names.
-            suffix: that the dialect appends.
-            synonyms: further words that are understood, and the word that each stands for.
+            enum: the generated enum; its 0, which is never sent, has no word.
+            prefix: the prefix of the enum's names.
+            suffix: the suffix that the dialect appends.
+            synonyms: further words that are understood, with the word that each means.
         """
         self._words = {value: name.removeprefix(prefix).lower() + suffix for name, value in enum.items() if value}
         self._values = {word: value for value, word in self._words.items()}
@@ -102,7 +102,7 @@ class Words:
         self.meta = Meta(extra={_WORDS: self}, extra_json_schema={"enum": list(self._values)})
 
     def __iter__(self) -> Iterator[str]:
-        """All words that are understood, those of answers first."""
+        """All words that are understood; the words of answers come first."""
         return iter(self._values)
 
     def word(self, value: int) -> str | None:
@@ -116,16 +116,16 @@ class Words:
 
 @dataclass(frozen=True)
 class Part:
-    """A field of a Struct, as it was declared.
+    """A field of a Struct as it was declared.
 
     Attributes:
-        name: as callers write it.
-        attribute: of the Struct.
-        kinds: the types that it may have, null aside.
+        name: its name as callers write it.
+        attribute: the Struct's attribute.
+        kinds: the types that it may have, apart from null.
         is_nullable: whether null is one of its values.
         is_required: whether it must be given.
         message_field: its name in the message.
-        words: of its enum, or of its entries', if it is one.
+        words: the words of its enum, or of its entries' enum, if it has one.
     """
 
     name: str
@@ -149,7 +149,7 @@ def _part(field: inspect.Field) -> Part:
 
 
 def part_of(kind: inspect.Type, name: str = "", attribute: str = "", *, is_required: bool = False) -> Part:
-    """What was declared of a type: of a field's, or of a list's entries."""
+    """What was declared for a type: a field's, or that of a list's entries."""
     extra: dict[str, object] = {}
     kinds = tuple(_kinds(kind, extra))
     entry = kinds[0].item_type if isinstance(kinds[0], inspect.ListType) else None
@@ -166,7 +166,7 @@ def part_of(kind: inspect.Type, name: str = "", attribute: str = "", *, is_requi
 
 
 def _kinds(kind: inspect.Type, extra: dict[str, object]) -> Iterable[inspect.Type]:
-    """The alternatives of a type, with what was noted of them collected in `extra`."""
+    """The alternatives of a type, with its notes collected in `extra`."""
     if isinstance(kind, inspect.Metadata):
         extra |= kind.extra or {}
         yield from _kinds(kind.type, extra)
@@ -178,5 +178,5 @@ def _kinds(kind: inspect.Type, extra: dict[str, object]) -> Iterable[inspect.Typ
 
 
 def bare(kind: inspect.Type) -> inspect.Type:
-    """A type without what was noted of it."""
+    """A type without its notes."""
     return bare(kind.type) if isinstance(kind, inspect.Metadata) else kind

@@ -1,5 +1,5 @@
-"""What callers send becomes Structs: every wrong field is named at once, and nothing is ignored in silence.
+"""What callers send becomes Structs: all wrong fields are named at once, and nothing is ignored in silence.
 
-`body` and `query` make values of bytes and parameters, `structs` makes Structs of values, `scalars` their numbers,
-texts and instants, `refusals` remembers what is wrong.
+`body` and `query` turn bytes and parameters into values, `structs` turns values into Structs, `scalars` reads numbers,
+texts and instants, and `refusals` remembers what is wrong.
 """

@@ -1,4 +1,4 @@
-"""The JSON of a body: well-formed, not too deep, each key once, under its root."""
+"""The JSON of a body: well-formed, not nested too deep, each key once, under its root."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import msgspec
 from gateway.decode.refusals import Refusals
 from gateway.problem import Problem
 
-# Deeper than any body that means something, and far from the depth at which Python's own stack ends.
+# Deeper than any meaningful body, and far from the depth at which Python's own stack ends.
 MAX_DEPTH = 32
-# Characters of a key that a refusal repeats.
+# How many characters of a key an error message repeats.
 _SHOWN = 100
 _TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class NumberText(str):
-    """A JSON number with a fraction or an exponent, as it was written."""
+    """A JSON number with a fraction or an exponent, kept as it was written."""
 
     __slots__ = ()
 
@@ -30,25 +30,25 @@ _JSON = msgspec.json.Decoder(float_hook=NumberText)
 
 
 def parse(body: bytes) -> object:
-    """The JSON of a body; numbers that are not whole stay texts, an empty body is an empty object.
+    """The JSON of a body. Numbers that are not whole stay texts, and an empty body is an empty object.
 
     Raises:
-        Problem: 400, it is no JSON, no UTF-8, nested too deeply, or an object of it has a key twice.
+        Problem: 400, it is not JSON or not UTF-8, is nested too deep, or has an object with the same key twice.
     """
     if not body.strip():
         return {}
     value = decode(body)
-    # Outside of texts a colon follows each key, so that a key which was given twice is missing from what was read.
+    # Outside of texts every key is followed by a colon, so more colons than keys mean that a key was given twice.
     if _TEXTS.sub(b"", body).count(b":") != _keys(value):
         _refuse_twice(body)
     return value
 
 
 def decode(json_text: bytes) -> object:
-    """The JSON of a text without the looks that a whole body gets: for one value of a body that is read piece by piece.
+    """The JSON of a text without the checks of a whole body: for one value of a body that is read piece by piece.
 
     Raises:
-        Problem: 400, it is no JSON, no UTF-8, or nested too deeply for Python's own stack.
+        Problem: 400, it is not JSON or not UTF-8, or is nested too deep for Python's own stack.
     """
     try:
         return _JSON.decode(json_text)
@@ -63,7 +63,7 @@ def _too_deep() -> Problem:
 
 
 def _keys(value: object) -> int:
-    """How many keys all objects of a value have; level by level, so that depth costs no stack."""
+    """How many keys all objects of a value have. It goes level by level, so that depth costs no stack."""
     level, keys = _containers([value]), 0
     for _ in range(MAX_DEPTH):
         if not level:
@@ -80,7 +80,7 @@ def _containers(values: Iterable[object]) -> list[_Container]:
 
 
 def _refuse_twice(body: bytes) -> NoReturn:
-    """Name the key that an object has twice; which of its values counts would be a guess.
+    """Name the key that an object has twice; it would be a guess which of its values counts.
 
     Raises:
         Problem: 400.
@@ -93,13 +93,13 @@ def _refuse_twice(body: bytes) -> NoReturn:
                 raise Problem(400, "bad_request", f"the body gives {name[:_SHOWN]!a} twice in one object")
             seen.add(name)
 
-    # Numbers are not looked at, so that their digits cost nothing.
+    # Numbers are not converted, so that their digits cost nothing.
     json.loads(body, object_pairs_hook=members, parse_int=str, parse_float=str)
     raise AssertionError("a key that is missing was given twice")
 
 
 def unwrap(value: object, root: str, refusals: Refusals, *, is_optional: bool = False) -> Mapping[str, object]:
-    """The object under a body's root name, or the body itself where there is no root, or may be none.
+    """The object under a body's root name, or the body itself if there is no root or the root is optional and missing.
 
     Raises:
         Problem: 400, there is no object.

@@ -1,4 +1,4 @@
-"""Parameters of a query as values."""
+"""The parameters of a query as values."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from gateway.decode.refusals import Refusals
 
-# `a[]` is one of a list, `a[b]` one of an object.
+# `a[]` is an entry of a list, `a[b]` an entry of an object.
 _NAME = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 
 QueryValue = str | list[str] | dict[str, str]
 
 
 def query_values(pairs: Iterable[tuple[str, str]], refusals: Refusals) -> dict[str, QueryValue]:
-    """Parameters of a query as values: `a[]=1&a[]=2` is a list, `a[b]=1` an object; an empty one says nothing."""
+    """The parameters of a query as values: `a[]=1&a[]=2` is a list, `a[b]=1` an object; empty ones are ignored."""
     values: dict[str, QueryValue] = {}
     for name, text in pairs:
         # Most names have no brackets, and looking for one costs less than a pattern.

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from gateway.problem import Problem
 
-# Enough to mend a form at one go; the answer to a body of junk must not be larger than the junk.
+# Enough to correct a form in one go; the answer to a body of junk must not be larger than the junk.
 MAX_REFUSALS = 100
 
 
 class Invalid:
-    """Stands for a value that was refused."""
+    """Placeholder for a value that was refused."""
 
 
 INVALID = Invalid()
@@ -22,8 +22,8 @@ class Refusals:
     """What is wrong with a request, field by field.
 
     Attributes:
-        fields: codes by the path that the caller wrote.
-        sentences: the same for a person.
+        fields: the codes, by the path that the caller wrote.
+        sentences: the same in sentences for people.
     """
 
     fields: dict[str, list[str]] = field(default_factory=dict)
@@ -52,13 +52,13 @@ class Refusals:
             raise self.problem()
 
     def problem(self) -> Problem:
-        """The refusal of a request with something wrong."""
+        """The refusal of a request in which something is wrong."""
         return Problem(422, "validation_errors", "; ".join(self.sentences), fields=self.fields)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from, which decides how they are written.
+    """The source of values, which decides how they are written.
 
     Attributes:
         refusals: collects what is wrong.

@@ -1,7 +1,7 @@
-"""Texts, numbers, instants and words: one value each, or a refusal of it.
+"""Texts, numbers, instants and words: each is read as one value, or refused.
 
-Strict: a whole number is no text, `"29.00"` is no number of cents. Numbers are taken exactly, and their digits and
-exponent are bounded before anything is expanded.
+Reading is strict: a whole number is not a text, and `"29.00"` is not a number of cents. Numbers are taken exactly, and
+their digits and exponent are limited before anything is expanded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.schema import MAX_INTEGER, Words
 from services.kernel import instant
 from services.kernel.money import decimal_or_none
 
-# Longer than any text of a catalog or a customer; what may be longer says so by its own bound.
+# Longer than any text of a catalog or a customer; a field that may be longer has a limit of its own.
 MAX_TEXT = 10_000
 # Longer than any number that int64 or our decimals hold.
 MAX_NUMBER_TEXT = 80
@@ -29,7 +29,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def read_text(kind: inspect.StrType, value: object, path: str, source: Source) -> str | Invalid:
-    """A text that a database can hold, within its bounds."""
+    """A text that a database can hold, within the field's limits."""
     if not isinstance(value, str) or isinstance(value, NumberText):
         return source.refusals.add(path, "invalid_format", "must be a text")
     if not is_storable(value):
@@ -45,12 +45,12 @@ def read_text(kind: inspect.StrType, value: object, path: str, source: Source) -
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database and a message can hold a text: neither NUL nor half a surrogate pair."""
+    """Whether a database and a message can hold a text: it has no NUL and no lone surrogate."""
     return "\0" not in text and (text.isascii() or not _SURROGATES.search(text))
 
 
 def read_whole(kind: inspect.IntType, value: object, path: str, source: Source) -> int | Invalid:
-    """A whole number within its bounds, of 64 bits at most."""
+    """A whole number within the field's limits, of 64 bits at most."""
     number = _whole_number(value, is_text=source.is_text)
     if number is None:
         return source.refusals.add(path, "invalid_format", "must be a whole number")
@@ -63,7 +63,7 @@ def read_whole(kind: inspect.IntType, value: object, path: str, source: Source) 
 
 def _whole_number(value: object, *, is_text: bool) -> int | None:
     if isinstance(value, NumberText):
-        # 29.0 is the whole number 29 in JSON; the digits are bounded before they are expanded.
+        # 29.0 is the whole number 29 in JSON; the digits are limited before they are expanded.
         number = decimal_or_none(value)
         return int(number) if number is not None and number == number.to_integral_value() else None
     if is_text and isinstance(value, str):
@@ -78,7 +78,7 @@ def read_flag(_: inspect.BoolType, value: object, path: str, source: Source) -> 
 
 
 def read_decimal(_: inspect.DecimalType, value: object, path: str, source: Source) -> Decimal | Invalid:
-    """An exact number, written as JSON number or as text."""
+    """An exact number, written as a JSON number or as text."""
     number = _number(value)
     if number is None:
         return source.refusals.add(path, "invalid_format", "must be a decimal number of at most 38 digits")
@@ -102,7 +102,7 @@ def read_instant(_: inspect.DateTimeType, value: object, path: str, source: Sour
 
 
 def instant_of(value: object) -> datetime | None:
-    """The instant that a JSON value writes, a bare day included; None where it writes none that is kept."""
+    """The instant that a JSON value writes, possibly as a day; None if it writes none or it is out of range."""
     if isinstance(value, str) and not isinstance(value, NumberText):
         day = instant.from_date(value)
         return instant.midnight(day) if day is not None else instant.from_text(value)
@@ -117,7 +117,7 @@ def read_day(_: inspect.DateType, value: object, path: str, source: Source) -> d
 
 
 def read_literal(kind: inspect.LiteralType, value: object, path: str, source: Source) -> object:
-    """One of a few texts or whole numbers."""
+    """One of a few fixed texts or whole numbers."""
     if not isinstance(value, bool | dict | list) and value in kind.values:
         return value
     return source.refusals.add(path, "value_is_invalid", f"must be one of {', '.join(map(str, kind.values))}")
@@ -130,7 +130,7 @@ def read_word(words: Words, value: object, path: str, source: Source) -> str | I
     return source.refusals.add(path, "value_is_invalid", f"must be one of {', '.join(words)}")
 
 
-# How each type of a Struct's fields is read that holds no other.
+# How a field is read, by its type; for types that contain no other type.
 READERS: Mapping[type[inspect.Type], Callable[..., object]] = {
     inspect.StrType: read_text,
     inspect.IntType: read_whole,

@@ -1,6 +1,6 @@
-"""Structs of values: every field that is wrong is named, and nothing is ignored in silence.
+"""Values become Structs: every wrong field is named, and nothing is ignored in silence.
 
-msgspec stops at its first error, so a small walker goes over the Struct's fields itself.
+msgspec stops at its first error, so this module goes over the Struct's fields itself.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from gateway.schema import Part, part_of, parts_of
 
 S = TypeVar("S", bound=Struct)
 
-# Characters of an unknown key that a refusal repeats.
+# How many characters of an unknown key an error message repeats.
 _SHOWN = 100
 
 
 def read(
     struct: type[S], values: Mapping[str, object], refusals: Refusals, *, path: str = "", is_text: bool = False
 ) -> S | None:
-    """The Struct that the values say; None where something is wrong with them, which `refusals` then names.
+    """The Struct of some values; None if any of them is wrong, which `refusals` then says.
 
     Args:
-        struct: what is wanted. Its class variable `NOT_OFFERED` names keys that the dialect knows and we do not offer,
-            `FIXED` keys whose only value is how things are with us.
+        struct: the Struct's type. Its class variable `NOT_OFFERED` names keys that the dialect knows and Farebox does
+            not offer; `FIXED` names keys that have only one possible value in Farebox.
         values: a JSON object, or parameters by name.
         refusals: collects what is wrong.
-        path: where the object stands in the request.
+        path: the object's place in the request.
         is_text: whether every value is a text, as in paths and queries.
     """
     found = _object(struct, values, path, Source(refusals, is_text))
@@ -83,7 +83,7 @@ def _refuse_unknown(
 
 
 def _is(value: object, fixed: object) -> bool:
-    """Whether a value says nothing, or how things are; 0 is not false."""
+    """Whether a value is null or the only possible one; 0 does not count as false."""
     return value is None or (type(value) is type(fixed) and value == fixed)
 
 
@@ -96,7 +96,7 @@ def _field(part: Part, value: object, path: str, source: Source) -> object:
 
 
 def _value(kinds: tuple[inspect.Type, ...], value: object, path: str, source: Source) -> object:
-    """The value as the first of the types that takes it; where none does, the first one says why."""
+    """The value, read as the first type that takes it; if none does, the first type's reasons are given."""
     if len(kinds) == 1:
         return _READERS[type(kinds[0])](kinds[0], value, path, source)
     reasons: list[Refusals] = []
@@ -112,7 +112,7 @@ def _value(kinds: tuple[inspect.Type, ...], value: object, path: str, source: So
 
 def _list(kind: inspect.ListType, value: object, path: str, source: Source) -> object:
     if source.is_text and isinstance(value, str):
-        # In a query, `status=draft` is a list of one.
+        # In a query, `status=draft` is a list with one entry.
         value = [value]
     if not isinstance(value, list):
         return source.refusals.add(path, "invalid_format", "must be a list")
@@ -137,7 +137,7 @@ def _struct(kind: inspect.StructType, value: object, path: str, source: Source) 
 
 
 def _anything(_: inspect.Type, value: object, path: str, source: Source) -> object:
-    """Free JSON: its numbers become exact decimals."""
+    """Free JSON, whose numbers become exact decimals."""
     if isinstance(value, dict):
         return _mapping(inspect.DictType(inspect.StrType(), inspect.AnyType()), value, path, source)
     if isinstance(value, list):
@@ -161,5 +161,5 @@ def _join(path: str, name: str) -> str:
 
 
 def _printable(name: str) -> str:
-    """A key that a stranger chose, short and harmless in an answer."""
+    """A key that a caller chose, shortened and made harmless for an answer."""
     return name[:_SHOWN] if scalars.is_storable(name) else ascii(name[:_SHOWN])

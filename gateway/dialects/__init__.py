@@ -1,4 +1,4 @@
-"""The public APIs that we speak, one package each, in the order in which they are asked whether a request is theirs."""
+"""The public APIs that we speak, one package each, in the order in which they may claim a request."""
 
 from gateway.dialects.nozle.dialect import NOZLE
 

@@ -1,1 +1,1 @@
-"""What dialects share and is no rule of billing: the way of events, pages, and what services do not know yet."""
+"""What dialects share and is not a rule of billing: the path of events, pages, and the services' methods as data."""

@@ -1,7 +1,7 @@
 """The body of usage events: read once, without touching the numbers it holds.
 
-A reader of its own, since events are the one body that is read thousands of times a second. What it cannot read it
-reads again the slow way, only to name every field that is wrong.
+Events have a reader of their own, because theirs is the only body that is read thousands of times a second. A body that
+it cannot read is read again the slow way, only to name every wrong field.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gateway.problem import Problem
 from services.kernel.instant import from_date
 from services.kernel.money import decimal_or_none
 
-# As Lago: more events than this are sent in several batches.
+# As in Lago: more events than this are sent in several batches.
 MAX_BATCH = 100
-# As ingest's own bound for ids and codes.
+# The same limit as ingest's for ids and codes.
 MAX_ID = 255
 _OBJECT_BEGINS = ord("{")
 _NOTHING = (b"", b"null")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class UsageEventBody(Struct, forbid_unknown_fields=True):
-    """One event as it is sent; numbers stay the text that they were written as."""
+    """One event as it is sent; numbers are kept as the text in which they were written."""
 
     transaction_id: object = None
     external_customer_id: object = None
@@ -61,7 +61,7 @@ def read_one(raw: bytes, root: str = "event") -> UsageEvent:
     """The event of a body `{"event": …}`.
 
     Raises:
-        Problem: 400, there is none; 422, names every field that is wrong.
+        Problem: 400, there is none; 422, names every wrong field.
     """
     refusals = Refusals()
     sent = _decode(_ONE, raw, root, refusals)
@@ -71,10 +71,10 @@ def read_one(raw: bytes, root: str = "event") -> UsageEvent:
 
 
 def read_many(raw: bytes) -> list[UsageEvent]:
-    """The events of a body `{"events": […]}`, 1 to 100.
+    """The events of a body `{"events": […]}`: 1 to 100 of them.
 
     Raises:
-        Problem: 400, there are none; 422, names every field that is wrong of each event by its place, as Lago does.
+        Problem: 400, there are none; 422, names every wrong field of each event by the event's place, as Lago does.
     """
     refusals = Refusals()
     sent = _decode(_MANY, raw, "events", refusals)
@@ -97,7 +97,7 @@ def read_many(raw: bytes) -> list[UsageEvent]:
 
 
 def by_place(problems: Mapping[int, Problem]) -> Problem:
-    """The refusal of a batch for some of its events, each by its place in the batch, as Lago answers."""
+    """The refusal of a batch because of some of its events, named by their places, as Lago does."""
     first = min(problems)
     details = {str(index): problem.fields for index, problem in problems.items()}
     return Problem(
@@ -106,7 +106,7 @@ def by_place(problems: Mapping[int, Problem]) -> Problem:
 
 
 def read_event(body: UsageEventBody, refusals: Refusals) -> UsageEvent:
-    """The event for the wire; what is wrong with it is added to the refusals."""
+    """The event for the wire; what is wrong with it is added to `refusals`."""
     event = UsageEvent(
         transaction_id=_text("transaction_id", body.transaction_id, refusals),
         code=_text("code", body.code, refusals),
@@ -134,7 +134,7 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes, root: str, refusals: R
 
 
 def _name_faults(value: object, root: str, refusals: Refusals) -> None:
-    """Name the keys that nobody knows, which is what well-formed bodies fail for."""
+    """Name unknown keys: the usual fault of a well-formed body."""
     if not isinstance(value, dict):
         raise Problem(400, "bad_request", "the body must be a JSON object")
     for name in value:
@@ -155,7 +155,7 @@ def _text(name: str, value: object, refusals: Refusals) -> str:
         if name in _MANDATORY:
             refusals.add(name, "value_is_mandatory", "is missing")
         return ""
-    # A whole number stands for its digits: ids of rows are often sent so.
+    # A whole number is taken as its digits: ids of rows are often sent that way.
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not is_storable(text):
         refusals.add(name, "invalid_format", "must be a text")
@@ -188,7 +188,7 @@ def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
     if raw in _NOTHING:
         return None
     value = bodies.decode(raw)
-    # What holds other values is no number, and is not written out to find that.
+    # A value that contains other values is not a number, and need not be written out to find that.
     text = str(value) if isinstance(value, int | str) else ""
     if decimal_or_none(text) is None:
         refusals.add("precise_total_amount_cents", "invalid_format", "must be a decimal number")

@@ -10,9 +10,9 @@ from farebox.common.v1.page_pb2 import PageRequest, PageResponse
 from gateway.operation import PageMeta
 
 DEFAULT_PER_PAGE = 100
-# What a service answers at a time.
+# The most that a service answers at a time.
 MAX_PER_PAGE = 1000
-# `skip` of a PageRequest is bounded too (1,000,000); a list that long is read by filters, not by pages.
+# The `skip` of a PageRequest is limited too (1,000,000); a longer list is read with filters, not by pages.
 MAX_PAGE = 1000
 
 
@@ -24,23 +24,23 @@ class PageQuery(Struct, kw_only=True):
 
 
 def page_request(query: PageQuery) -> PageRequest:
-    """The page that is asked for, and how long the list is."""
+    """The requested page, and a request for the length of the list."""
     return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page, with_total=True)
 
 
 def one_page(count: int) -> PageMeta:
-    """The `meta` of a list that comes whole."""
+    """The `meta` of a list that is answered as a whole."""
     is_any = bool(count)
     return PageMeta(current_page=is_any, next_page=None, prev_page=None, total_pages=is_any, total_count=count)
 
 
 def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
-    """Where a page stands.
+    """Where a page is in its list.
 
     Args:
-        query: what was asked.
-        page: what the service said of it.
-        count: entries on the page.
+        query: the request.
+        page: the service's answer about it.
+        count: how many entries are on the page.
     """
     has_more = bool(page.next_page_token)
     total = _total(query, page, count)
@@ -54,7 +54,7 @@ def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
 
 
 def _total(query: PageQuery, page: PageResponse, count: int) -> int | None:
-    """How long the list is: as it was counted, else as its last page shows; None where neither says."""
+    """The length of the list: as it was counted, or as its last page shows; None if neither is known."""
     if page.HasField("total_size"):
         return page.total_size
     is_last = not page.next_page_token and (count > 0 or query.page == 1)

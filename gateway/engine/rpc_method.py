@@ -1,4 +1,4 @@
-"""A service's method as data: found by its request message, so that a declaration names nothing twice."""
+"""A service's method as data, found by its request message, so that a declaration names nothing twice."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class RpcMethod:
 
     Attributes:
         request: its request message.
-        stub: attribute of `gateway.clients.Clients`.
-        name: of the method.
+        stub: the attribute of `gateway.clients.Clients` that holds its stub.
+        name: its name.
         thing: the field of the response that holds the thing, or a page of them.
     """
 
@@ -32,7 +32,7 @@ class RpcMethod:
 
     @classmethod
     def of(cls, request: type[Message]) -> RpcMethod:
-        """The method whose request this is.
+        """The method that takes this request.
 
         Raises:
             LookupError: no service takes it.
@@ -58,5 +58,5 @@ class RpcMethod:
 
 
 def _thing(response: type[Message]) -> str:
-    """The field of a response that is not where its page stands."""
+    """The field of a response that is not the place of its page."""
     return next(field.name for field in response.DESCRIPTOR.fields if field.name != "page")

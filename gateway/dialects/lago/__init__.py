@@ -1,1 +1,1 @@
-"""Lago's public API: one file a resource. Nozle's Core is Lago's API, so Nozle's dialect takes these whole."""
+"""Lago's public API: one file for each resource. Nozle's Core is Lago's API, so Nozle's dialect uses all of these."""

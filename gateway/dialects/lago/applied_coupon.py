@@ -1,4 +1,4 @@
-"""Coupons in customers' hands."""
+"""Coupons that customers hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATUS = Words(AppliedCouponMessage.State, "STATE_")
 
 
 class NewAppliedCoupon(Struct, kw_only=True):
-    """A coupon for a customer, on its own terms or on those that are said here."""
+    """A coupon for a customer, on its own terms or on the terms given here."""
 
     external_customer_id: Code
     coupon_code: Code
@@ -31,7 +31,7 @@ class NewAppliedCoupon(Struct, kw_only=True):
 
 
 class AppliedCoupon(Reduction, kw_only=True):
-    """A coupon in a customer's hand, on the terms it was given; what is left is in minor units, or in invoices."""
+    """A coupon that a customer holds, on the terms it was given; what is left is in minor units, or in invoices."""
 
     lago_coupon_id: str
     coupon_code: str
@@ -54,13 +54,13 @@ class HeldQuery(PageQuery, kw_only=True):
 
 
 class AppliedCouponQuery(HeldQuery, kw_only=True):
-    """Which coupons in customers' hands; every filter that is given must hold."""
+    """Which applied coupons; every filter that is given must hold."""
 
     external_customer_id: Code | UnsetType = UNSET
 
 
 class ByHeldCoupon(Struct):
-    """A coupon in a customer's hand."""
+    """An applied coupon."""
 
     external_customer_id: Code
     id: Code
@@ -78,12 +78,12 @@ async def apply(request: Request[Nothing, Nothing, NewAppliedCoupon]) -> Applied
 
 
 async def find_applied(request: Request[Nothing, AppliedCouponQuery, Nothing]) -> Listed[AppliedCoupon]:
-    """List coupons in customers' hands, the newest first."""
+    """List applied coupons, newest first."""
     return await _listed(request.call, request.query, given(request.query.external_customer_id) or "")
 
 
 async def find_of_customer(request: Request[ByCustomer, HeldQuery, Nothing]) -> Listed[AppliedCoupon]:
-    """List the coupons of a customer, the newest first."""
+    """List the coupons of a customer, newest first."""
     return await _listed(request.call, request.query, request.path.external_customer_id)
 
 
@@ -99,7 +99,7 @@ async def terminate(request: Request[ByHeldCoupon, Nothing, Nothing]) -> Applied
 
 
 def applied_coupon_to_api(held: AppliedCouponMessage) -> AppliedCoupon:
-    """A coupon in a customer's hand as Lago's clients read it."""
+    """An applied coupon as Lago's clients read it."""
     return project(
         AppliedCoupon,
         held,

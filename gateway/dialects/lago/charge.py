@@ -22,16 +22,18 @@ from gateway.projection import callers_names, given, patch, project
 from gateway.schema import Cents, Code, Instant, of
 from services.kernel.ids import uuid_or_none
 
-# More than a plan is kept with; how many exactly is the service's to say.
+# More than a plan can have; the service decides the exact limit.
 _MOST = Meta(max_length=1000)
 Label = Annotated[str, Meta(max_length=255, description="Name on the invoice.")]
-MinAmount = Annotated[Cents, Meta(description="Least the charge costs in a full period, in minor units.")]
+MinAmount = Annotated[Cents, Meta(description="The least that the charge costs in a full period, in minor units.")]
 MetricId = Annotated[Code, Meta(description="The metric, by its `lago_id` or by its code.")]
-Values = Annotated[dict[Code, list[str]], Meta(description="By property the values that match; all properties must.")]
+Values = Annotated[
+    dict[Code, list[str]], Meta(description="The values that match, by property; all properties must match.")
+]
 
 
 class NewChargeFilter(Struct, kw_only=True):
-    """A price of its own for the events whose properties match; of the charge's model, without groups of its own."""
+    """A price of its own for the events whose properties match. It has the charge's model and no groups of its own."""
 
     FIXED: ClassVar = {"cascade_updates": False}
 
@@ -41,7 +43,7 @@ class NewChargeFilter(Struct, kw_only=True):
 
 
 class NewCharge(Struct, kw_only=True):
-    """A price on a metric. Charges are told apart by their codes; without one a charge is called as its metric."""
+    """A price on a metric. Charges are distinguished by their codes; a charge without one is named after its metric."""
 
     NOT_OFFERED: ClassVar = frozenset({"applied_pricing_unit", "id", "regroup_paid_fees"})
     FIXED: ClassVar = {"accepts_target_wallet": False, "cascade_updates": False, "invoiceable": True}
@@ -85,7 +87,7 @@ class Charge(Identified, kw_only=True):
     tax_codes: list[str]
 
 
-# How the caller calls the fields of a charge's message, from the charge on.
+# The caller's names for the fields of a charge's message, from the charge on.
 CHARGE_NAMES = callers_names(NewCharge, ChargeMessage) | {
     "metric_id": "billable_metric_id",
     "metric_code": "billable_metric_id",
@@ -98,7 +100,7 @@ CHARGE_NAMES = callers_names(NewCharge, ChargeMessage) | {
 
 
 def say_charges(messages: Sequence[ChargeMessage], bodies: Sequence[NewCharge], refusals: Refusals) -> None:
-    """Say in messages what bodies say of charges."""
+    """Fill messages of charges from bodies."""
     for number, (message, body) in enumerate(zip(messages, bodies, strict=True)):
         _say_charge(message, body, f"charges[{number}]", refusals)
 
@@ -122,11 +124,11 @@ def _say_charge(charge: ChargeMessage, body: NewCharge, path: str, refusals: Ref
             price.values[name].values.extend(values)
         say_model(price.model, body.charge_model, filtered.properties, inside, refusals)
         if _group_by(filtered.properties, inside, refusals):
-            refusals.add(f"{inside}.pricing_group_keys", "not_available", "is the charge's to say")
+            refusals.add(f"{inside}.pricing_group_keys", "not_available", "can be set only on the charge")
 
 
 def _group_by(properties: NewChargeProperties, path: str, refusals: Refusals) -> list[str]:
-    """Lago's name of the grouping, or its older one."""
+    """The grouping under Lago's name for it, or under its older name."""
     groups, older = given(properties.pricing_group_keys), given(properties.grouped_by)
     if groups is not None and older is not None and groups != older:
         refusals.add(f"{path}.grouped_by", "value_is_invalid", "differs from pricing_group_keys, its newer name")
@@ -137,8 +139,8 @@ def charge_to_api(charge: ChargeMessage, created_at: Instant | None) -> Charge:
     """A charge as Lago's clients read it.
 
     Args:
-        charge: of a plan.
-        created_at: of the plan version; a charge has no life of its own.
+        charge: a charge of a plan.
+        created_at: when the plan version was created; a charge has no time of its own.
     """
     return project(
         Charge,

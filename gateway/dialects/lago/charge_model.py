@@ -1,4 +1,4 @@
-"""Charge models: Lago's `properties` with ranges `from_value … to_value`, ours with tiers `up_to`."""
+"""Charge models: Lago's `properties` with ranges `from_value … to_value`, and ours with tiers `up_to`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.kernel.money import ZERO, plain
 
 ChargeModel = Literal["standard", "graduated", "volume", "package", "percentage", "graduated_percentage", "dynamic"]
 
-# Which properties each model has, and what our message calls them.
+# Which properties each model has, and our message's names for them.
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "standard": {"amount": "unit_amount"},
     "graduated": {"graduated_ranges": "tiers"},
@@ -37,13 +37,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 # Properties of every model.
 _SHARED = ("pricing_group_keys", "grouped_by")
-# What Lago writes as JSON numbers; all other decimals are texts.
+# Decimals that Lago writes as JSON numbers; all others are texts.
 _NUMBERS = ("package_size", "free_units")
 _ONE = Decimal(1)
-# More than a price is kept with; how many exactly is the service's to say.
+# More than a price can have; the service decides the exact limit.
 _MOST = Meta(max_length=1000)
 
-From = Annotated[DecimalInput, Meta(description="Repeats the end of the range before, or one more; 0 for the first.")]
+From = Annotated[DecimalInput, Meta(description="The end of the previous range, or one more; 0 for the first.")]
 To = Annotated[DecimalInput, Meta(description="Last unit of the range; null for the last range."), of("up_to")]
 Flat = Annotated[DecimalInput, Meta(description="Due once the range is entered, in major units.")]
 Price = Annotated[DecimalInput, Meta(description="In major units, exact.")]
@@ -69,7 +69,7 @@ class NewPercentTier(Struct, kw_only=True):
 
 
 class NewChargeProperties(Struct, kw_only=True):
-    """The price of a charge; which properties there are, depends on its `charge_model`.
+    """The price of a charge; its `charge_model` decides which properties it has.
 
     `standard`: amount. `package`: amount, package_size, free_units. `percentage`: rate, fixed_amount, the free units,
     per_transaction_min_amount and per_transaction_max_amount. The others have their ranges; `dynamic` has none.
@@ -77,14 +77,14 @@ class NewChargeProperties(Struct, kw_only=True):
 
     NOT_OFFERED: ClassVar = frozenset({"presentation_group_keys"})
 
-    amount: Annotated[Price, Meta(description="Of one unit, or of one package.")] | UnsetType | None = UNSET
+    amount: Annotated[Price, Meta(description="The price of one unit, or of one package.")] | UnsetType | None = UNSET
     package_size: Annotated[DecimalInput, Meta(description="Units in a package.")] | UnsetType | None = UNSET
     free_units: Annotated[DecimalInput, Meta(description="Units that cost nothing.")] | UnsetType | None = UNSET
     rate: Rate | UnsetType | None = UNSET
     fixed_amount: Annotated[Price, Meta(description="For each event that is not free.")] | UnsetType | None = UNSET
-    free_units_per_events: Annotated[int, Meta(ge=0, description="First events that are free.")] | UnsetType | None = (
-        UNSET
-    )
+    free_units_per_events: (
+        Annotated[int, Meta(ge=0, description="How many events are free at first.")] | UnsetType | None
+    ) = UNSET
     free_units_per_total_aggregation: Price | UnsetType | None = UNSET
     per_transaction_min_amount: Price | UnsetType | None = UNSET
     per_transaction_max_amount: Price | UnsetType | None = UNSET
@@ -134,13 +134,13 @@ class ChargeProperties(Struct, kw_only=True):
 def say_model(
     model: ChargeModelMessage, name: ChargeModel, properties: NewChargeProperties, path: str, refusals: Refusals
 ) -> None:
-    """Say in a message the price that properties say; properties of another model are refused.
+    """Fill the message of a price from its properties; properties of another model are refused.
 
     Args:
-        model: is said.
-        name: of the model.
-        properties: of the price.
-        path: where they stand in the request.
+        model: the message, which is filled.
+        name: the name of the model.
+        properties: the properties of the price.
+        path: their place in the request.
         refusals: collects what is wrong.
     """
     message, fields = getattr(model, name), FIELDS[name]
@@ -150,7 +150,7 @@ def say_model(
         if value is None or key in _SHARED:
             continue
         if key not in fields:
-            refusals.add(f"{path}.{key}", "value_is_invalid", f"says nothing of a price that is {name}")
+            refusals.add(f"{path}.{key}", "value_is_invalid", f"does not belong to a {name} price")
         elif isinstance(value, list):
             _say_tiers(message.tiers.add, value, f"{path}.{key}", refusals)
         elif isinstance(value, Decimal):
@@ -165,7 +165,7 @@ def _say_tiers(
     path: str,
     refusals: Refusals,
 ) -> None:
-    """Say the ranges as tiers; `from_value` says nothing of its own, so that it is only compared."""
+    """Write the ranges as tiers; `from_value` adds no information, so it is only compared."""
     end: Decimal | None = ZERO
     for number, step in enumerate(ranges):
         start = given(step.from_value)
@@ -176,7 +176,7 @@ def _say_tiers(
 
 
 def _starts_after(end: Decimal) -> tuple[Decimal, ...]:
-    """Where a range may begin: with the end before, or after a whole number one higher, as Lago counts."""
+    """Where a range may begin: at the previous end, or after a whole number one higher, as Lago counts."""
     return (end + _ONE, end) if end == end.to_integral_value() else (end,)
 
 
@@ -222,5 +222,5 @@ def _names() -> Iterator[tuple[str, str]]:
                 )
 
 
-# How the caller calls the fields of a model's message: `.standard.unit_amount` is `properties.amount`.
+# The caller's names for the fields of a model's message: `.standard.unit_amount` is `properties.amount`.
 MODEL_NAMES = dict(_names())

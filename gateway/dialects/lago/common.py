@@ -1,4 +1,4 @@
-"""What Lago's shapes share."""
+"""What Lago's shapes have in common."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Identified(Struct, kw_only=True):
     nozle_id: Annotated[str | None, of("id")]
 
 
-# Lago names the last second of a span, we the first instant after it.
+# Lago names the last second of a span, we name the first instant after it.
 _SECOND = timedelta(seconds=1)
 
 
 def first_instant(period: Period) -> datetime:
-    """Where a span begins."""
+    """The beginning of a span."""
     return period.start.ToDatetime(tzinfo=UTC)
 
 
 def last_second(period: Period) -> datetime:
-    """The last second of a span, as Lago writes its end; of an empty one its only instant."""
+    """The last second of a span, as Lago writes its end; for an empty span its only instant."""
     return max(period.end.ToDatetime(tzinfo=UTC) - _SECOND, period.start.ToDatetime(tzinfo=UTC))

@@ -16,7 +16,7 @@ from gateway.schema import Cents, Code, Count, CurrencyCode, DecimalInput, Decim
 from services.kernel.money import ZERO, plain
 
 FREQUENCY = Words(CouponMessage.Frequency, "FREQUENCY_")
-# More than a coupon is limited to; how many exactly is the service's to say.
+# More than the limits of a coupon can have; the service decides the exact number.
 _MOST = Meta(max_length=1000)
 
 CouponType = Literal["fixed_amount", "percentage"]
@@ -35,7 +35,7 @@ class CouponLimits(Struct, kw_only=True):
 
 
 class CouponChange(Struct, kw_only=True):
-    """What a caller says of a coupon: an amount with its currency, or a percentage, which has no currency."""
+    """The content of a coupon: an amount with its currency, or a percentage, which has no currency."""
 
     code: Code | UnsetType = UNSET
     name: Name | UnsetType = UNSET
@@ -44,7 +44,9 @@ class CouponChange(Struct, kw_only=True):
     amount_cents: Amount | UnsetType | None = UNSET
     amount_currency: CurrencyCode | UnsetType | None = UNSET
     percentage_rate: Percentage | UnsetType | None = UNSET
-    reusable: Annotated[bool, Meta(description="Whether who had it may be given it again.")] | UnsetType | None = UNSET
+    reusable: (
+        Annotated[bool, Meta(description="Whether a customer who had it may be given it again.")] | UnsetType | None
+    ) = UNSET
     frequency: Frequency | UnsetType = UNSET
     frequency_duration: Invoices | UnsetType | None = UNSET
     expiration: Expiration | UnsetType = UNSET
@@ -53,13 +55,13 @@ class CouponChange(Struct, kw_only=True):
 
 
 class NewCoupon(CouponChange, kw_only=True):
-    """A coupon that does not exist yet; it reduces once unless it says otherwise."""
+    """A new coupon; its frequency is `once` unless it says otherwise."""
 
     code: Code
 
 
 class Reduction(Identified, kw_only=True):
-    """What a coupon takes off, as it is told."""
+    """What a coupon takes off, as answers show it."""
 
     coupon_type: CouponType
     amount_cents: Cents | None
@@ -111,7 +113,7 @@ def coupon_to_api(coupon: CouponMessage) -> Coupon:
 
 
 def coupon_from_api(coupon: CouponMessage, body: CouponChange) -> list[str]:
-    """Say in a message what a body says, and name the fields: an update mask.
+    """Fill a message from a body and return the names of its fields: an update mask.
 
     Raises:
         Problem: 422, the body contradicts itself.
@@ -121,7 +123,7 @@ def coupon_from_api(coupon: CouponMessage, body: CouponChange) -> list[str]:
     _, paths = patch(coupon, body, skip=by_hand)
     paths += [*_say_reduction(coupon, body, refusals), *_say_expiration(body, refusals)]
     if body.applies_to is not UNSET:
-        # Null limits the coupon to nothing.
+        # Null removes all limits.
         limits = body.applies_to or CouponLimits(plan_codes=None, billable_metric_codes=None)
         paths += patch(coupon, limits)[1]
     refusals.raise_any()
@@ -129,19 +131,19 @@ def coupon_from_api(coupon: CouponMessage, body: CouponChange) -> list[str]:
 
 
 def _say_reduction(coupon: CouponMessage, body: CouponChange, refusals: Refusals) -> list[str]:
-    """Say an amount or a percentage, of which `coupon_type` may name the one."""
+    """Write an amount or a percentage; `coupon_type` may say which of the two it is."""
     amount, currency, rate = given(body.amount_cents), given(body.amount_currency), given(body.percentage_rate)
     assumed = "percentage" if rate is not None and amount is None else "fixed_amount"
     is_percentage = (given(body.coupon_type) or assumed) == "percentage"
     if is_percentage and amount is not None:
-        refusals.add("amount_cents", "value_is_invalid", "says nothing of a percentage")
+        refusals.add("amount_cents", "value_is_invalid", "does not belong to a percentage")
     if rate is not None and not is_percentage:
-        refusals.add("percentage_rate", "value_is_invalid", "says nothing of a fixed amount")
+        refusals.add("percentage_rate", "value_is_invalid", "does not belong to a fixed amount")
     for kind, name, value in (("fixed_amount", "amount_cents", amount), ("percentage", "percentage_rate", rate)):
         if body.coupon_type == kind and value is None:
             refusals.add(name, "value_is_mandatory", "is missing")
     if is_percentage:
-        # A percentage has no currency; Lago's clients may name one beside it.
+        # A percentage has no currency; Lago's clients may send one with it.
         coupon.rate_percent.value = plain(rate or ZERO)
         return ["rate_percent"]
     if amount is not None or currency is not None:
@@ -151,11 +153,11 @@ def _say_reduction(coupon: CouponMessage, body: CouponChange, refusals: Refusals
 
 
 def _say_expiration(body: CouponChange, refusals: Refusals) -> list[str]:
-    """Without `expiration`, a time alone says that there is a limit."""
+    """Without `expiration`, a time alone means that there is a limit."""
     if body.expiration == "time_limit" and given(body.expiration_at) is None:
         refusals.add("expiration_at", "value_is_mandatory", "is missing")
     if body.expiration == "no_expiration" and given(body.expiration_at) is not None:
-        refusals.add("expiration_at", "value_is_invalid", "is said of a coupon without expiration")
+        refusals.add("expiration_at", "value_is_invalid", "is given for a coupon without expiration")
     return ["expires_at"] if body.expiration == "no_expiration" else []
 
 

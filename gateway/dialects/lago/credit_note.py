@@ -53,14 +53,14 @@ class CreditedItem(Struct, kw_only=True):
 
 
 class CreditNoteDraft(Struct, kw_only=True):
-    """What an estimate is asked of."""
+    """What an estimate is made of."""
 
     invoice_id: Code
     items: Annotated[list[CreditedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
 class NewCreditNote(CreditNoteDraft, kw_only=True):
-    """What is given back, and where it goes: to later invoices, back, or off the unpaid invoice itself."""
+    """The amounts that are given back, and where they go: to later invoices, back, or off the unpaid invoice itself."""
 
     NOT_OFFERED: ClassVar = frozenset({"metadata"})
 
@@ -93,7 +93,7 @@ class CreditNote(Identified, kw_only=True):
     issuing_date: str | None
     credit_status: Annotated[str, CREDIT_STATE.told, of("credit_state")] | None
     refund_status: Annotated[
-        Literal["pending"] | None, Meta(description="Farebox pays nothing back itself, so that it stays pending.")
+        Literal["pending"] | None, Meta(description="Farebox itself pays nothing back, so this stays pending.")
     ]
     reason: Annotated[str, REASON.told] | None
     description: str | None
@@ -123,14 +123,14 @@ class CreditNoteTax(Struct, kw_only=True):
 
 
 class EstimatedItem(Struct, kw_only=True):
-    """A fee, and what could be given back of it."""
+    """A fee, and how much of it could be given back."""
 
     lago_fee_id: Annotated[str, of("fee_id")]
     amount_cents: Cents
 
 
 class EstimatedCreditNote(Struct, kw_only=True):
-    """What items come to, and how much of it may go where."""
+    """What the items come to, and how much of it may go where."""
 
     lago_invoice_id: Annotated[str, of("invoice_id")]
     invoice_number: str
@@ -154,7 +154,7 @@ async def create(request: Request[Nothing, Nothing, NewCreditNote]) -> CreditNot
 
 
 async def estimate(request: Request[Nothing, Nothing, CreditNoteDraft]) -> EstimatedCreditNote:
-    """Tell what items would come to; nothing is kept."""
+    """Estimate what items would come to; nothing is stored."""
     call = request.call
     asked, _ = patch(rpc.CreateCreditNoteRequest(request_id=call.mutation_id, validate_only=True), request.body)
     answer = await call.ask(call.clients.invoices.CreateCreditNote, asked)

@@ -1,6 +1,6 @@
 """Customers, created or changed by the organization's own id for them.
 
-Lago's clients wrap the body in `customer`; Nozle's first SDKs did not, and get theirs back unwrapped.
+Lago's clients wrap the body in `customer`. Nozle's first SDKs did not, and get their answer unwrapped too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
 from gateway.schema import Code, Count, CurrencyCode, Instant, of
 
-# More than a customer is kept with; how many exactly, and how long each may be, is the service's to say.
+# More than a customer can have; the service decides the exact number and how long each may be.
 _MOST = Meta(max_length=100)
 _NAMES = ("name", "legal_name", "firstname", "lastname")
 _ADDRESS = ("address_line1", "address_line2", "zipcode", "city", "state", "address_lines")
@@ -32,7 +32,8 @@ Text = Annotated[str, Meta(max_length=255)]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2 code.")]
 GraceDays = Annotated[Count, Meta(description="Days a draft invoice stays open; null means the organization's.")]
 TermDays = Annotated[
-    Count, Meta(description="Days after issue until invoices are due; null means the plan's, else the organization's.")
+    Count,
+    Meta(description="Days from issue until invoices are due; null means the plan's, otherwise the organization's."),
 ]
 
 
@@ -66,10 +67,10 @@ class MetadataEntry(Struct, kw_only=True):
 
 
 class CustomerUpsert(Struct, kw_only=True):
-    """A customer as it shall be; what is not named stays as it is, null empties.
+    """The new content of a customer; what is not named stays as it is, and null empties a field.
 
-    One name is kept: `name`, else `legal_name`, else `firstname` and `lastname`. The postal address is replaced whole
-    as soon as a part of it is given, either line by line or as `address_lines`.
+    One name is kept: `name`, else `legal_name`, else `firstname` and `lastname`. The postal address is replaced as a
+    whole as soon as a part of it is given, either line by line or as `address_lines`.
     """
 
     NOT_OFFERED: ClassVar = frozenset(
@@ -95,7 +96,9 @@ class CustomerUpsert(Struct, kw_only=True):
     lastname: Text | UnsetType | None = UNSET
     email: Text | UnsetType | None = UNSET
     currency: CurrencyCode | UnsetType | None = UNSET
-    timezone: Annotated[Text, Meta(description="IANA zone its days are counted in.")] | UnsetType | None = UNSET
+    timezone: Annotated[Text, Meta(description="The IANA zone in which its days are counted.")] | UnsetType | None = (
+        UNSET
+    )
     address_line1: Line | UnsetType | None = UNSET
     address_line2: Line | UnsetType | None = UNSET
     zipcode: Line | UnsetType | None = UNSET
@@ -119,13 +122,13 @@ class CustomerMetadata(Struct, kw_only=True):
 
 
 class CustomerBillingTerms(Struct, kw_only=True):
-    """How a customer is billed; null means as the organization says."""
+    """How a customer is billed; null means that the organization's term applies."""
 
     invoice_grace_period: int | None
 
 
 class Customer(Identified, kw_only=True):
-    """Who is billed. Null of a term means that the organization's holds."""
+    """A customer: who is billed. A term that is null is the organization's."""
 
     sequential_id: int
     slug: str
@@ -197,10 +200,10 @@ async def find_all(request: Request[Nothing, CustomerQuery, Nothing]) -> Listed[
 
 
 def customer_from_api(customer: CustomerMessage, body: CustomerUpsert) -> list[str]:
-    """Say in a message what a body says, and name the fields: an update mask.
+    """Fill a message from a body and return the names of its fields: an update mask.
 
     Raises:
-        Problem: 422, the body says one thing twice.
+        Problem: 422, the body gives one thing twice.
     """
     refusals = Refusals()
     _, paths = patch(customer, body, skip=(*_NAMES, *_ADDRESS, "billing_configuration", "metadata"))
@@ -228,7 +231,7 @@ def customer_to_api(customer: CustomerMessage, organization: Organization) -> Cu
 
 
 def _say_name(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusals) -> str:
-    """One name is kept: of those that are given the first, from which the others must not differ."""
+    """Write the one name that is kept: the first that is given, from which the others must not differ."""
     names = {name: value for name in ("name", "legal_name") if (value := given(getattr(body, name)))}
     if people := " ".join(filter(None, (given(body.firstname), given(body.lastname)))):
         names["firstname"] = people
@@ -240,7 +243,7 @@ def _say_name(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusal
 
 
 def _say_address(customer: CustomerMessage, body: CustomerUpsert, refusals: Refusals) -> str:
-    """The lines as an envelope shows them, with zip code and city on one."""
+    """Write the lines as an envelope shows them, with zip code and city on one line."""
     place = " ".join(filter(None, (given(body.zipcode), given(body.city))))
     lines = [given(body.address_line1), given(body.address_line2), place, given(body.state)]
     if given(body.address_lines) and any(lines):

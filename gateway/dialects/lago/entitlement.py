@@ -1,4 +1,4 @@
-"""Entitlements: what a plan unlocks, which is our extension of a plan's body, and what a customer may."""
+"""Entitlements: what a plan unlocks, which is our extension of a plan's body, and what a customer may use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KIND = Words(PlanEntitlementMessage.Kind, "KIND_", synonyms={"boolean": "gate", 
 PLAN_RESET = Words(PlanEntitlementMessage.Reset, "RESET_")
 RESET = Words(entitlement_pb2.ResetInterval, "RESET_INTERVAL_")
 SOURCE = Words(entitlement_pb2.EntitlementSource, "ENTITLEMENT_SOURCE_")
-# Which fields say something of an entitlement, by its type.
+# Which fields an entitlement has, by its type.
 _FIELDS = {
     PlanEntitlementMessage.KIND_GATE: ("enabled",),
     PlanEntitlementMessage.KIND_USAGE_LIMIT: (
@@ -36,11 +36,11 @@ _FIELDS = {
 
 Units = Annotated[DecimalInput, Meta(description="Units that are granted; null or absent means unlimited.")]
 Exactly = Annotated[ExactNumber, Meta(description="Units of the metric.")]
-Value = Annotated[str, Meta(max_length=255, description="Of a configuration.")]
+Value = Annotated[str, Meta(max_length=255, description="The value of a configuration.")]
 
 
 class NewPlanEntitlement(Struct, kw_only=True):
-    """What a plan unlocks of one feature; without a `type` it follows from what is given.
+    """What a plan unlocks of one feature. Without a `type`, the given fields decide it.
 
     `code` is another name of `feature_code`, `metric_code` of `billable_metric_code`.
     """
@@ -58,7 +58,7 @@ class NewPlanEntitlement(Struct, kw_only=True):
 
 
 class PlanEntitlement(Struct, kw_only=True):
-    """What a plan unlocks of one feature; null where a field says nothing of its type."""
+    """What a plan unlocks of one feature; fields that its type does not have are null."""
 
     feature_code: str
     type: Annotated[str, KIND.told, of("kind")] | None
@@ -71,7 +71,7 @@ class PlanEntitlement(Struct, kw_only=True):
 
 
 class Entitlement(Struct, kw_only=True):
-    """What a customer may through one subscription; null where a field says nothing of the feature's type."""
+    """What a customer may use through one subscription; fields that the feature's type does not have are null."""
 
     feature_code: str
     type: Annotated[str, TYPE.told] | None
@@ -88,25 +88,25 @@ class Entitlement(Struct, kw_only=True):
 
 
 class Entitlements(Struct, kw_only=True):
-    """All of them, by subscription and feature."""
+    """All entitlements, by subscription and feature."""
 
     entitlements: list[Entitlement]
 
 
 class BySubscription(Struct):
-    """A subscription by the organization's id."""
+    """A subscription, by the organization's id."""
 
     external_id: Code
 
 
 class EntitlementQuery(Struct):
-    """What holds now is told, whatever the subscription's status."""
+    """The parameters of a list of entitlements; it shows what holds now, whatever the subscription's status."""
 
     NOT_OFFERED: ClassVar = frozenset({"subscription_status"})
 
 
 async def find_of_customer(request: Request[ByCustomer, Nothing, Nothing]) -> Entitlements:
-    """List what a customer may now, over all its subscriptions."""
+    """List what a customer may use now, over all its subscriptions."""
     call = request.call
     asked = rpc.ListEntitlementsRequest(external_customer_id=request.path.external_customer_id)
     answer = await call.ask(call.clients.features.ListEntitlements, asked)
@@ -114,14 +114,14 @@ async def find_of_customer(request: Request[ByCustomer, Nothing, Nothing]) -> En
 
 
 async def find_of_subscription(request: Request[BySubscription, EntitlementQuery, Nothing]) -> Entitlements:
-    """List what a customer may now through one subscription."""
+    """List what a customer may use now through one subscription."""
     call, asked = request.call, rpc.ListEntitlementsRequest(external_subscription_id=request.path.external_id)
     answer = await call.ask(call.clients.features.ListEntitlements, asked)
     return Entitlements(entitlements=[entitlement_to_api(entitlement) for entitlement in answer.entitlements])
 
 
 def entitlement_to_api(entitlement: EntitlementMessage) -> Entitlement:
-    """What a customer may, with null where a field says nothing of the feature's type."""
+    """What a customer may use; fields that the feature's type does not have are null."""
     is_gate, is_limit = entitlement.type == Feature.TYPE_GATE, entitlement.type == Feature.TYPE_USAGE_LIMIT
     return project(
         Entitlement,
@@ -132,7 +132,7 @@ def entitlement_to_api(entitlement: EntitlementMessage) -> Entitlement:
 
 
 def plan_entitlement_to_api(entitlement: PlanEntitlementMessage) -> PlanEntitlement:
-    """What a plan unlocks, with null where a field says nothing of its type."""
+    """What a plan unlocks; fields that its type does not have are null."""
     is_gate = entitlement.kind == PlanEntitlementMessage.KIND_GATE
     is_limit = entitlement.kind == PlanEntitlementMessage.KIND_USAGE_LIMIT
     return project(
@@ -146,7 +146,7 @@ def plan_entitlement_to_api(entitlement: PlanEntitlementMessage) -> PlanEntitlem
 def say_plan_entitlement(
     entitlement: PlanEntitlementMessage, body: NewPlanEntitlement, path: str, refusals: Refusals
 ) -> None:
-    """Say in a message what a body says that a plan unlocks; a gate is on and a limit hard unless it says otherwise."""
+    """Fill a message from what a body unlocks; by default a gate is on and a limit is hard."""
     patch(entitlement, body)
     entitlement.enabled, entitlement.hard = body.enabled is not False, body.hard is not False
     entitlement.kind = entitlement.kind or _assumed(body)
@@ -158,18 +158,20 @@ def say_plan_entitlement(
     for kind, names in _FIELDS.items():
         for name in names if kind != entitlement.kind else ():
             if given(getattr(body, name)) is not None:
-                refusals.add(f"{path}.{name}", "value_is_invalid", f"says nothing of a {KIND.word(entitlement.kind)}")
+                refusals.add(
+                    f"{path}.{name}", "value_is_invalid", f"does not belong to a {KIND.word(entitlement.kind)}"
+                )
 
 
 def _assumed(body: NewPlanEntitlement) -> PlanEntitlementMessage.Kind:
-    """The type of an entitlement that does not say it, by what it is given."""
+    """The type of an entitlement without one, by the fields that it has."""
     if any(given(value) is not None for value in (body.limit, body.billable_metric_code, body.metric_code)):
         return PlanEntitlementMessage.KIND_USAGE_LIMIT
     is_configuration = given(body.value) is not None
     return PlanEntitlementMessage.KIND_CONFIGURATION if is_configuration else PlanEntitlementMessage.KIND_GATE
 
 
-# How the caller calls the fields of an entitlement of a plan.
+# The caller's names for the fields of an entitlement of a plan.
 ENTITLEMENT_NAMES = callers_names(NewPlanEntitlement, PlanEntitlementMessage) | {
     "feature_code": "feature_code",
     "metric_code": "billable_metric_code",

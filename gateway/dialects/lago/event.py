@@ -1,4 +1,4 @@
-"""Usage events: one, a batch, and reading them back; what is in quarantine, and taking an event back."""
+"""Usage events: one, a batch, and reading them back; listing the quarantine, and taking an event back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SentOne(Struct):
 
 
 class SentMany(Struct):
-    """Up to 100 events; nothing is stored where one cannot be read."""
+    """Up to 100 events; nothing is stored if one of them cannot be read."""
 
     events: Annotated[list[SentUsageEvent], Meta(min_length=1, max_length=100)]
 
@@ -74,7 +74,7 @@ class UsageEventAnswer(Struct, kw_only=True):
 
 
 class UsageEventBatchAnswer(Struct):
-    """Each event of a batch, in order."""
+    """The events of a batch, in order."""
 
     events: list[UsageEventAnswer]
 
@@ -120,7 +120,8 @@ class TakenBack(Struct):
 async def create(request: Request[Nothing, Nothing, bytes]) -> UsageEventAnswer:
     """Store one event.
 
-    It is answered once it is stored for good; what cannot be billed yet is quarantined, and billed when it can be.
+    The answer comes once the event is durably stored. An event that cannot be billed yet is quarantined, and billed as
+    soon as it can be.
     """
     call, event = request.call, read_one(request.body)
     outcome = await call.coalescer.ingest(call.organization.id, event)
@@ -161,7 +162,8 @@ async def find_all(request: Request[Nothing, UsageEventQuery, Nothing]) -> Liste
 async def find_quarantined(request: Request[Nothing, QuarantineQuery, Nothing]) -> Listed[LoggedUsageEvent]:
     """List the events that cannot be billed yet, each with its reason.
 
-    They are billed by themselves once the metric, subscription or price appears; a wrong one is voided or replaced.
+    They are billed automatically once the missing metric, subscription or price appears; a wrong event is voided or
+    replaced.
     """
     call, query = request.call, request.query
     reason = "" if query.reason is UNSET else query.reason
@@ -171,7 +173,7 @@ async def find_quarantined(request: Request[Nothing, QuarantineQuery, Nothing]) 
 
 
 async def void(request: Request[ByTransaction, Nothing, TakenBack]) -> LoggedUsageEvent:
-    """Take an event back; the aggregate moves, and an invoiced period is corrected on the next invoice."""
+    """Take an event back. The aggregate changes, and an invoiced period is corrected on the next invoice."""
     call, body = request.call, request.body
     asked = rpc.VoidUsageEventRequest(transaction_id=request.path.transaction_id, reason=body.reason, actor="rest")
     return logged_event((await call.ask(call.clients.events.VoidUsageEvent, asked)).event)
@@ -194,7 +196,7 @@ async def replace(request: Request[ByTransaction, Nothing, bytes]) -> LoggedUsag
 
 
 def refusal(outcome: Outcome, organization: Organization) -> Problem | None:
-    """The refusal that an outcome is for the caller; None where it is a success."""
+    """The refusal that an outcome means for the caller; None if it is a success."""
     if outcome.outcome == _ACCEPTED:
         return None
     detail = outcome.detail
@@ -217,7 +219,7 @@ def refusal(outcome: Outcome, organization: Organization) -> Problem | None:
 
 
 def answer_of(event: UsageEvent, outcome: Outcome) -> UsageEventAnswer:
-    """A sent event, as its sender gets it back: a repeat has the instants of the first sending."""
+    """A sent event as its sender gets it back: a repeat has the times of the first sending."""
     detail = outcome.detail
     is_repeat = detail.HasField("received_at")
     occurred_at = event.occurred_at if event.HasField("occurred_at") else outcome.present_at

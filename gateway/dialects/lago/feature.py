@@ -20,7 +20,7 @@ Type = Annotated[str, TYPE.meta]
 
 
 class FeatureChange(Struct, kw_only=True):
-    """What a caller says of a feature; `metric_code` is another name of `billable_metric_code`."""
+    """The content of a feature; `metric_code` is another name of `billable_metric_code`."""
 
     NOT_OFFERED: ClassVar = frozenset({"privileges"})
 
@@ -33,7 +33,7 @@ class FeatureChange(Struct, kw_only=True):
 
 
 class NewFeature(FeatureChange, kw_only=True):
-    """A feature that does not exist yet; without a `type` it is a usage limit where it names a metric, else a gate."""
+    """A new feature. Without a `type` it is a usage limit if it names a metric, otherwise a gate."""
 
     code: Code
 

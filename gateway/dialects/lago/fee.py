@@ -1,4 +1,4 @@
-"""Fees: the computed amounts on invoices, each with the lines by which it can be redone by hand."""
+"""Fees: the computed amounts on invoices, each with lines from which it can be recalculated by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.kernel.money import plain
 
 PAYMENT_STATE = Words(FeeMessage.PaymentState, "PAYMENT_STATE_")
 KIND = Words(FeeMessage.Kind, "KIND_")
-# Lago's words for what an item on an invoice is; it has none for a correction of an earlier period.
+# Lago's words for the items of an invoice; it has none for a correction of an earlier period.
 _ITEM_TYPES = {
     FeeMessage.KIND_SUBSCRIPTION: ("subscription", "Subscription"),
     FeeMessage.KIND_CHARGE: ("charge", "BillableMetric"),
@@ -129,14 +129,14 @@ class Fee(Identified, kw_only=True):
 
 
 class ExplainedUsage(Struct, kw_only=True):
-    """An event that was counted, and what it added; 1 for a count."""
+    """An event that was counted, and what it added; for a count that is 1."""
 
     transaction_id: str
     value: str
 
 
 class Explanation(Struct, kw_only=True):
-    """How a fee came about, with a page of the events behind it."""
+    """How a fee was computed, with a page of the events behind it."""
 
     fee: Fee
     billable_metric_code: Annotated[str | None, of("metric_code")]
@@ -152,7 +152,7 @@ class Explanation(Struct, kw_only=True):
 
 
 class ExplainedFee(Struct, kw_only=True):
-    """An explanation, and where the page of its events stands."""
+    """An explanation, and the place of its page of events."""
 
     explanation: Explanation
     meta: PageMeta
@@ -200,14 +200,14 @@ def fee_to_api(fee: FeeMessage) -> Fee:
 
 
 def span(period: Period | None, suffix: str) -> dict[str, datetime | None]:
-    """A span as Lago names its ends: the first instant, and the last second."""
+    """A span under Lago's names for its ends: the first instant, and the last second."""
     if period is None:
         return {f"from{suffix}": None, f"to{suffix}": None}
     return {f"from{suffix}": first_instant(period), f"to{suffix}": last_second(period)}
 
 
 def filter_values(fee: FeeMessage) -> Values:
-    """The values of the filter that matched; none for the charge's own price."""
+    """The values of the filter that matched; empty for the charge's own price."""
     return {name: list(values.values) for name, values in sorted(fee.filter_values.items())}
 
 

@@ -1,4 +1,4 @@
-"""Invoices: read, refreshed, finalized, voided, drawn as PDF, paid, and made of one-off items."""
+"""Invoices: read, refreshed, finalized, voided, rendered as PDF, paid, and made of one-off items."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PaymentState = Annotated[str, PAYMENT_STATE.meta]
 
 
 class InvoiceFilters(PageQuery, kw_only=True):
-    """Which invoices; states may be asked for under either of two names, and several of them at once."""
+    """Which invoices. States may be given under either of two names, and several at once."""
 
     NOT_OFFERED: ClassVar = frozenset(
         {"search_term", "payment_dispute_lost", "self_billed", "metadata", "billing_entity_codes"}
@@ -55,14 +55,14 @@ class InvoiceFilters(PageQuery, kw_only=True):
 
 
 class InvoiceQuery(InvoiceFilters, kw_only=True):
-    """Which invoices, of whom; `customer_id` answers in the shape that Nozle's React components read."""
+    """Which invoices, and whose; with `customer_id` the answer has the shape that Nozle's React components read."""
 
     external_customer_id: Code | UnsetType = UNSET
     customer_id: Code | UnsetType = UNSET
 
 
 class OneOffItem(Struct, kw_only=True):
-    """What is sold once; its name is the first given of `invoice_display_name`, `description` and `add_on_code`."""
+    """A one-off item; its name is the first given of `invoice_display_name`, `description` and `add_on_code`."""
 
     NOT_OFFERED: ClassVar = frozenset({"from_datetime", "to_datetime"})
 
@@ -91,7 +91,7 @@ class NewInvoice(Struct, kw_only=True):
 
 
 class PaymentReport(Struct, kw_only=True):
-    """What became of the payment; `paid_amount_cents`, ours, where only a part was paid."""
+    """The outcome of a payment; our own `paid_amount_cents` says how much, if only a part was paid."""
 
     NOT_OFFERED: ClassVar = frozenset({"metadata"})
 
@@ -100,7 +100,7 @@ class PaymentReport(Struct, kw_only=True):
 
 
 class VoidOptions(Struct, kw_only=True):
-    """Whether what was paid becomes a credit note."""
+    """Whether the paid amount becomes a credit note."""
 
     NOT_OFFERED: ClassVar = frozenset({"refund_amount", "credit_amount"})
 
@@ -121,12 +121,12 @@ async def find(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
 
 
 async def download(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
-    """Find an invoice with the address of its drawing, `file_url`."""
+    """Find an invoice with the address of its PDF, `file_url`."""
     return await _find(request)
 
 
 async def draw(request: Request[ById, Nothing, Nothing]) -> Reply:
-    """Draw an invoice as PDF."""
+    """Render an invoice as PDF."""
     call, asked = request.call, rpc.RenderInvoiceRequest(id=request.path.id)
     answer = await call.ask(call.clients.invoices.RenderInvoice, asked)
     shown = {"Content-Disposition": 'inline; filename="invoice.pdf"'}
@@ -152,7 +152,7 @@ async def find_of_customer(request: Request[ByCustomer, InvoiceFilters, Nothing]
 
 
 async def record_payment(request: Request[ById, Nothing, PaymentReport]) -> WholeInvoice:
-    """Tell what became of an invoice's payment."""
+    """Report the outcome of an invoice's payment."""
     call = request.call
     asked, _ = patch(rpc.RecordPaymentRequest(request_id=call.mutation_id, id=request.path.id), request.body)
     return _whole(call, (await call.ask(call.clients.invoices.RecordPayment, asked)).invoice)
@@ -165,20 +165,20 @@ async def refresh(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
 
 
 async def finalize(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
-    """Fix and number a draft before its grace period ends."""
+    """Finalize a draft before its grace period ends; it gets its number."""
     call, asked = request.call, rpc.FinalizeInvoiceRequest(request_id=request.call.mutation_id, id=request.path.id)
     return _whole(call, (await call.ask(call.clients.invoices.FinalizeInvoice, asked)).invoice)
 
 
 async def void(request: Request[ById, Nothing, VoidOptions]) -> WholeInvoice:
-    """Take a finalized invoice back."""
+    """Void a finalized invoice."""
     call = request.call
     asked, _ = patch(rpc.VoidInvoiceRequest(request_id=call.mutation_id, id=request.path.id), request.body)
     return _whole(call, (await call.ask(call.clients.invoices.VoidInvoice, asked)).invoice)
 
 
 async def rebuild(request: Request[ById, Nothing, Nothing]) -> RebuiltInvoice:
-    """Compute an invoice anew from the event log, and compare."""
+    """Compute an invoice again from the event log, and compare both."""
     call, asked = request.call, rpc.RebuildInvoiceRequest(id=request.path.id)
     answer = await call.ask(call.clients.invoices.RebuildInvoice, asked)
     rebuilt = _whole(call, answer.rebuilt)

@@ -18,14 +18,14 @@ from gateway.schema import Cents, ExactNumber, Instant, Words, of
 STATE = Words(InvoiceMessage.State, "STATE_")
 PAYMENT_STATE = Words(InvoiceMessage.PaymentState, "PAYMENT_STATE_")
 KIND = Words(InvoiceMessage.Kind, "KIND_")
-# Lago numbers the shapes of its invoices; ours is the newest it has.
+# Lago numbers the shapes of its invoices; ours is the newest one.
 VERSION_NUMBER = 4
 
 Day = Annotated[str, Meta(description="A day, e.g. 2024-02-01.")]
 
 
 class InvoiceTax(Struct, kw_only=True):
-    """A tax on the invoice; the rate is in percent, `fees_amount_cents` what it was taken of."""
+    """A tax on the invoice; the rate is in percent, and `fees_amount_cents` is the amount that was taxed."""
 
     lago_invoice_id: str
     tax_code: Annotated[str, of("code")]
@@ -37,7 +37,7 @@ class InvoiceTax(Struct, kw_only=True):
 
 
 class CreditItem(Struct, kw_only=True):
-    """What took something off."""
+    """The thing that reduced the invoice."""
 
     type: Literal["coupon", "credit_note"]
     code: str | None
@@ -65,7 +65,7 @@ class InvoicedSubscription(Struct, kw_only=True):
 
 
 class InvoicedPeriod(Struct, kw_only=True):
-    """The spans that are billed of a subscription; null where nothing of its kind is billed."""
+    """The spans of a subscription that are billed; null for a kind of which nothing is billed."""
 
     lago_subscription_id: str
     external_subscription_id: str
@@ -107,7 +107,7 @@ class Invoice(Identified, kw_only=True):
     finalized_at: Instant | None
     grace_ends_at: Instant | None
     created_at: Instant | None
-    file_url: Annotated[str | None, Meta(description="Where its drawing as PDF is; needs the caller's key.")]
+    file_url: Annotated[str | None, Meta(description="The address of its PDF, which needs the caller's key.")]
 
 
 class WholeInvoice(Invoice, kw_only=True):
@@ -120,7 +120,7 @@ class WholeInvoice(Invoice, kw_only=True):
 
 
 class RebuiltInvoice(Struct, kw_only=True):
-    """An invoice computed anew from the event log, and how it compares."""
+    """An invoice computed again from the event log, and how it compares."""
 
     invoice: WholeInvoice
     equal: bool
@@ -183,7 +183,7 @@ def listed_invoice(invoice: InvoiceMessage, pdf_url: str | None) -> ListedInvoic
 
 
 def _parts(invoice: InvoiceMessage, organization: Organization, file_url: str | None) -> dict[str, object]:
-    """What is more than a projection in every shape of an invoice."""
+    """The fields that need more than a projection, in every shape of an invoice."""
     before_taxes = invoice.fees_amount_cents - invoice.coupons_amount_cents
     return {
         "sub_total_excluding_taxes_amount_cents": before_taxes,

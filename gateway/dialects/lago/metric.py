@@ -21,23 +21,23 @@ ROUNDING = Words(BillableMetric.Rounding, "ROUNDING_")
 
 Aggregation = Annotated[str, AGGREGATION.meta, of("aggregation")]
 Rounding = Annotated[str, ROUNDING.meta, of("rounding")]
-# Of a weighted sum; events are weighted to the microsecond, and the word says so only to Lago's clients.
+# The interval of a weighted sum. Events are weighted to the microsecond; only Lago's clients look at the word.
 WeightedInterval = Literal["seconds"]
-# An int32 of the message; more decimals than an amount has mean nothing.
+# An int32 in the message; more decimals than an amount has would mean nothing.
 Precision = Annotated[
     int, Meta(ge=-30, le=30, description="Decimals that are kept; negative rounds to tens and hundreds.")
 ]
 
 
 class MetricFilter(Struct, kw_only=True):
-    """A property by whose values charges may tell prices apart."""
+    """A property by whose values charges may distinguish prices."""
 
     key: Code
     values: Annotated[list[str], Meta(min_length=1, max_length=100)]
 
 
 class MetricChange(Struct, kw_only=True):
-    """What a caller says of a metric."""
+    """The content of a metric."""
 
     NOT_OFFERED: ClassVar = frozenset({"expression"})
 
@@ -54,7 +54,7 @@ class MetricChange(Struct, kw_only=True):
 
 
 class NewMetric(MetricChange, kw_only=True):
-    """A metric that does not exist yet."""
+    """A new metric."""
 
     code: Code
     aggregation_type: Aggregation
@@ -90,7 +90,7 @@ def metric_to_api(metric: BillableMetric) -> Metric:
 
 
 def _from_api(metric: BillableMetric, body: MetricChange) -> list[str]:
-    # Nothing to keep of the interval: there is one, and its only word was checked.
+    # The interval is not kept: there is only one, and its word was checked.
     return patch(metric, body, skip=("weighted_interval",))[1]
 
 

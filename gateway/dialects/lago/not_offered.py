@@ -1,4 +1,4 @@
-"""What Lago's clients can ask and Farebox does not offer, with the reason: 501, where a 404 would look like a typo."""
+"""Lago's routes that Farebox does not offer, with reasons: they answer 501, because a 404 would look like a typo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ESTIMATES = (
 )
 _OVERRIDES = "a subscription has its plan's terms; whoever needs other terms gets a plan of their own"
 
-# Methods and paths by reason, one line each.
+# Methods and paths by reason, one on each line.
 _REASONS = {
     "what callers did is kept in no log that could be read here": """
         GET /activity_logs
@@ -174,7 +174,7 @@ _REASONS = {
 
 
 def absent(reasons: dict[str, str]) -> tuple[NotOffered, ...]:
-    """The routes of a table of reasons: methods and a path on each line."""
+    """The routes in a table of reasons: methods and a path on each line."""
     return tuple(
         route
         for reason, table in reasons.items()

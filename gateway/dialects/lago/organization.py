@@ -1,4 +1,4 @@
-"""The caller's own organization: settings that hold where a customer or a plan says nothing else."""
+"""The caller's own organization: settings that apply unless a customer or a plan says otherwise."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Late = Annotated[
     ),
 ]
 GraceDays = Annotated[Count, Meta(description="Days a draft invoice stays open for late events.")]
-TermDays = Annotated[Count, Meta(description="Days after issue until an invoice is due.")]
+TermDays = Annotated[Count, Meta(description="Days from issue until an invoice is due.")]
 Prefix = Annotated[str, Meta(max_length=10, description="Letters before the running number on invoices.")]
 Zone = Annotated[str, Meta(max_length=255, description="IANA zone, e.g. `Europe/Paris`.")]
 
 
 class OrganizationBilling(Struct, kw_only=True):
-    """How customers are billed that have no terms of their own."""
+    """How customers without terms of their own are billed."""
 
     NOT_OFFERED: ClassVar = frozenset({"document_locale", "invoice_footer"})
 
@@ -43,7 +43,7 @@ class OrganizationBilling(Struct, kw_only=True):
 
 
 class OrganizationChange(Struct, kw_only=True):
-    """What changes of the organization; what is not named stays as it is."""
+    """Changes of the organization; what is not named stays as it is."""
 
     NOT_OFFERED: ClassVar = frozenset(
         {
@@ -75,7 +75,7 @@ class OrganizationChange(Struct, kw_only=True):
 
 
 class OrganizationBillingTerms(Struct, kw_only=True):
-    """How customers are billed that have no terms of their own."""
+    """How customers without terms of their own are billed."""
 
     invoice_grace_period: Annotated[int, of("invoice_grace_period_days")]
 
@@ -104,8 +104,8 @@ async def find(request: Request[Nothing, Nothing, Nothing]) -> Organization:
 async def change(request: Request[Nothing, Nothing, OrganizationChange]) -> Organization:
     """Change settings of the organization.
 
-    What the body does not name stays as it is. Keys are remembered for a second, so that much may pass until every
-    gateway knows.
+    What the body does not name stays as it is. Keys are cached for a second, so it may take that long until every
+    gateway knows the change.
     """
     call, message = request.call, rpc.UpdateOrganizationRequest(request_id=request.call.mutation_id)
     _, paths = patch(message.organization, request.body, skip=("billing_configuration",))

@@ -1,4 +1,4 @@
-"""Plans. Ours: `entitlements`, `net_payment_term`, and intervals of any length by `interval: "custom"`."""
+"""Plans. Our extensions are `entitlements`, `net_payment_term`, and intervals of any length by `interval: "custom"`."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ INTERVALS = {
     "semiannual": BillingInterval(unit=BillingInterval.UNIT_MONTH, count=6),
     "yearly": BillingInterval(unit=BillingInterval.UNIT_YEAR, count=1),
 }
-# More than a plan is kept with; how many exactly is the service's to say.
+# More than a plan can have; the service decides the exact limit.
 _MOST = Meta(max_length=1000)
 
 IntervalWord = Literal["weekly", "monthly", "quarterly", "semiannual", "yearly", "custom"]
-UnitWord = Annotated[Literal["day", "week", "month", "year"], Meta(description="Of a custom interval.")]
-UnitCount = Annotated[Count, Meta(description="How many units a custom interval has; 1 unless it is said.")]
+UnitWord = Annotated[Literal["day", "week", "month", "year"], Meta(description="The unit of a custom interval.")]
+UnitCount = Annotated[Count, Meta(description="How many units a custom interval has; 1 by default.")]
 BasePrice = Annotated[Cents, Meta(description="Base price of a full period, in minor units; 0 for none.")]
 Trial = Annotated[Count, Meta(description="Days without base price.")]
-TermDays = Annotated[Count, Meta(description="Days after issue until invoices are due; null for the organization's.")]
+TermDays = Annotated[Count, Meta(description="Days from issue until invoices are due; null means the organization's.")]
 
 
 class NewCommitment(Struct, kw_only=True):
@@ -58,7 +58,7 @@ class NewCommitment(Struct, kw_only=True):
 
 
 class PlanChange(Struct, kw_only=True):
-    """What a caller says of a plan; lists are replaced whole, and charges that keep their code keep their identity."""
+    """The content of a plan. Lists are replaced as a whole, and charges that keep their code keep their identity."""
 
     NOT_OFFERED: ClassVar = frozenset({"fixed_charges", "invoice_display_name", "metadata", "usage_thresholds"})
     FIXED: ClassVar = {"bill_fixed_charges_monthly": False, "cascade_updates": False}
@@ -83,7 +83,7 @@ class PlanChange(Struct, kw_only=True):
 
 
 class NewPlan(PlanChange, kw_only=True):
-    """A plan that does not exist yet."""
+    """A new plan."""
 
     code: Code
     interval: IntervalWord
@@ -101,7 +101,7 @@ class MinimumCommitment(Identified, kw_only=True):
 
 
 class Plan(Identified, kw_only=True):
-    """A version of what is sold. Amounts are in minor units, those of charges exact decimals in major units."""
+    """A version of what is sold. Amounts are in minor units; those of charges are exact decimals in major units."""
 
     code: str
     name: str
@@ -132,7 +132,7 @@ class Plan(Identified, kw_only=True):
 class PlanVersionQuery(Struct):
     """Which version of a plan."""
 
-    version: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="The current one unless said.")] | UnsetType = UNSET
+    version: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="The current one by default.")] | UnsetType = UNSET
 
 
 def plan_to_api(plan: PlanMessage) -> Plan:
@@ -153,15 +153,15 @@ def plan_to_api(plan: PlanMessage) -> Plan:
 
 
 def interval_word(interval: BillingInterval) -> str:
-    """Lago's word for a length of period, or `custom`."""
+    """Lago's word for the length of a period, or `custom`."""
     return next((word for word, known in INTERVALS.items() if known == interval), _CUSTOM)
 
 
 def plan_from_api(plan: PlanMessage, body: PlanChange) -> list[str]:
-    """Say in a message what a body says, and name the fields: an update mask.
+    """Fill a message from a body and return the names of its fields: an update mask.
 
     Raises:
-        Problem: 422, the body contradicts itself, or says something that its kind of thing does not know.
+        Problem: 422, the body contradicts itself, or has a field that its kind of thing does not have.
     """
     refusals = Refusals()
     by_hand = ("interval", "interval_unit", "interval_count", "minimum_commitment", "charges", "entitlements")
@@ -184,7 +184,7 @@ def plan_from_api(plan: PlanMessage, body: PlanChange) -> list[str]:
 
 
 def _say_interval(interval: BillingInterval, body: PlanChange, refusals: Refusals) -> bool:
-    """Whether the body says an interval: by its word, or by unit and count."""
+    """Whether the body has an interval: by its word, or by unit and count."""
     word, unit, count = given(body.interval), given(body.interval_unit), given(body.interval_count)
     if word is None and unit is None and count is None:
         return False

@@ -1,4 +1,4 @@
-"""How a refusal looks: one JSON body that satisfies Lago's clients, Nozle's and RFC 9457."""
+"""How a refusal looks: one JSON body that suits Lago's clients, Nozle's and RFC 9457."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def render(problem: Problem, request_id: str) -> ProblemBody:
     title = TITLES[problem.status]
     return ProblemBody(
         status=problem.status,
-        # Lago's clients show this text of a 400 to people; of others they expect the status' name.
+        # Lago's clients show this text of a 400 to people; for other statuses they expect the status' name.
         error=f"BadRequest: {problem.detail}" if problem.status == _BAD_REQUEST else title,
         code=problem.reason,
         type=f"urn:farebox:error:{problem.reason}",

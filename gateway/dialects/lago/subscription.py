@@ -1,4 +1,4 @@
-"""Subscriptions, Lago's way: created, moved to another plan by creating them again, terminated."""
+"""Subscriptions in Lago's way: created, moved to another plan by creating them again, terminated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.schema import Cents, Code, Instant, InstantInput, Words, of
 STATE = Words(SubscriptionMessage.State, "STATE_")
 BILLING_TIME = Words(SubscriptionMessage.BillingTime, "BILLING_TIME_")
 CREDIT_ACTION = Words(rpc.CreditAction, "CREDIT_ACTION_", synonyms={"skip": "none"})
-# The Engine's words for when a change takes effect.
+# The Engine's words for the time at which a change takes effect.
 TIMING = Words(rpc.ChangeTiming, "CHANGE_TIMING_", synonyms={"immediate": "now", "end_of_period": "period_end"})
 
 # `GET /subscriptions/options` is a route of the Engine.
@@ -28,12 +28,12 @@ RESERVED_ID = "options"
 State = Annotated[str, STATE.meta, of("states")]
 CreditActionWord = Annotated[str, CREDIT_ACTION.meta, of("credit_action")]
 FinalInvoice = Annotated[
-    Literal["generate", "skip"], Meta(description="Whether what was used since the last invoice is invoiced.")
+    Literal["generate", "skip"], Meta(description="Whether usage since the last invoice is invoiced.")
 ]
 
 
 class NewSubscription(Struct, kw_only=True):
-    """Who subscribes to what; an `external_id` that is subscribed already moves to the plan."""
+    """Who subscribes to what. If the `external_id` is subscribed already, it moves to the plan."""
 
     NOT_OFFERED: ClassVar = frozenset(
         {
@@ -53,7 +53,7 @@ class NewSubscription(Struct, kw_only=True):
 
 
 class SubscriptionFilters(PageQuery, kw_only=True):
-    """Which subscriptions; without a status the active ones."""
+    """Which subscriptions; without a status, the active ones."""
 
     NOT_OFFERED: ClassVar = frozenset({"overriden", "exclude_next_subscriptions"})
 
@@ -63,13 +63,13 @@ class SubscriptionFilters(PageQuery, kw_only=True):
 
 
 class SubscriptionQuery(SubscriptionFilters, kw_only=True):
-    """Which subscriptions, of whom."""
+    """Which subscriptions, and whose."""
 
     external_customer_id: Code | UnsetType = UNSET
 
 
 class EndQuery(Struct, kw_only=True):
-    """How a subscription ends: as Lago says it, or, with the customer named, as Nozle's Engine says it."""
+    """How a subscription ends: in Lago's words or, if the customer is named, in those of Nozle's Engine."""
 
     NOT_OFFERED: ClassVar = frozenset({"status"})
 
@@ -82,7 +82,7 @@ class EndQuery(Struct, kw_only=True):
 
 
 class BySubscription(Struct):
-    """A subscription by the organization's id."""
+    """A subscription, by the organization's id."""
 
     external_id: str
 
@@ -117,7 +117,8 @@ class Subscription(Identified, kw_only=True):
 async def create(request: Request[Nothing, Nothing, NewSubscription]) -> Subscription:
     """Put a customer on a plan.
 
-    An `external_id` of the same customer that has not ended moves to the plan; another customer's is refused.
+    If the customer has a subscription with this `external_id` that has not ended, it moves to the plan; another
+    customer's is refused.
     """
     call = request.call
     if request.body.external_id == RESERVED_ID:
@@ -137,18 +138,18 @@ async def find(request: Request[BySubscription, Nothing, Nothing]) -> Subscripti
 
 
 async def find_all(request: Request[Nothing, SubscriptionQuery, Nothing]) -> Listed[Subscription]:
-    """List subscriptions, newest first; active ones unless a status says otherwise."""
+    """List subscriptions, newest first; without a status, only active ones."""
     customer = request.query.external_customer_id
     return await _page(request, "" if customer is UNSET else customer)
 
 
 async def find_of_customer(request: Request[ByCustomer, SubscriptionFilters, Nothing]) -> Listed[Subscription]:
-    """List a customer's subscriptions, newest first; active ones unless a status says otherwise."""
+    """List a customer's subscriptions, newest first; without a status, only active ones."""
     return await _page(request, request.path.external_customer_id)
 
 
 async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subscription:
-    """End a subscription: now, unless the cancellation policy says at the end of its period."""
+    """End a subscription now, or at the end of its period if the cancellation policy says so."""
     call, query = request.call, request.query
     asked = rpc.CancelSubscriptionRequest(request_id=call.mutation_id, external_id=request.path.external_id)
     refuse_both_names(query, "credit_action", "on_termination_credit_note")

@@ -14,7 +14,7 @@ from gateway.schema import Code, DecimalInput, ExactNumber, Instant, of
 
 
 class TaxChange(Struct, kw_only=True):
-    """What a caller says of a tax; `rate` is in percent."""
+    """The content of a tax; `rate` is in percent."""
 
     NOT_OFFERED: ClassVar = frozenset({"applied_to_billing_entities_codes"})
 
@@ -26,7 +26,7 @@ class TaxChange(Struct, kw_only=True):
 
 
 class NewTax(TaxChange, kw_only=True):
-    """A tax that does not exist yet."""
+    """A new tax."""
 
     code: Code
     rate: Annotated[DecimalInput, of("rate_percent")]

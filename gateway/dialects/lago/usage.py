@@ -1,4 +1,4 @@
-"""Usage of the running period, of closed ones, and of the running one stretched to its end."""
+"""Usage of the running period, of closed periods, and of the running period projected to its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class UsageQuery(Struct, kw_only=True):
-    """Whose usage; the subscription may be left out where the customer has one."""
+    """Whose usage; the subscription may be left out if the customer has only one."""
 
     NOT_OFFERED: ClassVar = frozenset(
         {
@@ -37,7 +37,7 @@ class UsageQuery(Struct, kw_only=True):
 
 
 class PastUsageQuery(Struct, kw_only=True):
-    """Whose usage, and how many closed periods of it."""
+    """Whose usage, and how many closed periods."""
 
     NOT_OFFERED: ClassVar = frozenset({"page", "per_page", "billable_metric_code"})
 
@@ -46,7 +46,7 @@ class PastUsageQuery(Struct, kw_only=True):
 
 
 class UsageFigures(Struct, kw_only=True):
-    """Units and what they come to; the projected figures only where a projection is asked for."""
+    """Units and what they come to; projected figures only if a projection was requested."""
 
     units: DecimalText
     total_aggregated_units: DecimalText
@@ -57,7 +57,7 @@ class UsageFigures(Struct, kw_only=True):
 
 
 class FilterUsage(UsageFigures, kw_only=True):
-    """The usage of a filter; without a name and values, of what no filter matched."""
+    """The usage of a filter; without a name and values, the usage that no filter matched."""
 
     invoice_display_name: str | None
     values: Values
@@ -86,7 +86,7 @@ class UsedMetric(Identified, kw_only=True):
 
 
 class ChargeUsage(UsageFigures, kw_only=True):
-    """The usage of one charge: the sum of its fees, and each filter and group on its own."""
+    """The usage of one charge: the sum of its fees, and each filter and group separately."""
 
     amount_currency: str
     charge: UsedCharge
@@ -96,7 +96,7 @@ class ChargeUsage(UsageFigures, kw_only=True):
 
 
 class PeriodUsage(Struct, kw_only=True):
-    """The usage of one period, priced as if it ended now; amounts in minor units."""
+    """The usage of one period, priced as if it ended now; amounts are in minor units."""
 
     from_datetime: Instant
     to_datetime: Instant
@@ -118,7 +118,7 @@ class PastUsage(Struct, kw_only=True):
 
 
 async def current(request: Request[ByCustomer, UsageQuery, Nothing]) -> PeriodUsage:
-    """Tell the usage of the running period."""
+    """Show the usage of the running period."""
     call, query = request.call, request.query
     asked = rpc.GetCurrentUsageRequest(
         external_customer_id=request.path.external_customer_id,
@@ -141,7 +141,7 @@ async def past(request: Request[ByCustomer, PastUsageQuery, Nothing]) -> PastUsa
 
 
 async def projected(request: Request[ByCustomer, UsageQuery, Nothing]) -> PeriodUsage:
-    """Tell the usage of the running period, and what it comes to if it goes on like this."""
+    """Show the usage of the running period, and what it will come to if it continues like this."""
     call, query = request.call, request.query
     asked = rpc.GetProjectedUsageRequest(
         external_customer_id=request.path.external_customer_id,
@@ -156,8 +156,8 @@ def usage_to_api(summary: rpc.UsageSummary, later: rpc.UsageSummary | None = Non
     """The usage of one period as Lago's clients read it.
 
     Args:
-        summary: of the period.
-        later: the same stretched to the period's end, where the projected figures are asked for.
+        summary: the summary of the period.
+        later: the same projected to the period's end, if projected figures were requested.
     """
     stretched = None if later is None else _by(later.fees, _charge_of)
     return PeriodUsage(
@@ -237,7 +237,7 @@ def _groups(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> list[GroupU
 
 
 def _filters(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> list[FilterUsage]:
-    """One entry a filter, and one for what no filter matched; none where the charge has no filters."""
+    """One entry for each filter, and one for the usage that no filter matched; empty if the charge has no filters."""
     if not any(fee.filter_name or fee.filter_values for fee in fees):
         return []
     later = None if stretched is None else _by(stretched, _filter_of)
@@ -256,7 +256,7 @@ def _part(parts: dict[K, list[Fee]] | None, key: K) -> list[Fee] | None:
 
 
 def _figures(fees: Sequence[Fee], stretched: Sequence[Fee] | None) -> UsageFigures:
-    """The figures of fees taken together, and the projected ones where there are any."""
+    """The figures of fees taken together, and the projected figures if there are any."""
     units = _units(fees)
     return UsageFigures(
         units=units,
@@ -273,7 +273,7 @@ def _units(fees: Sequence[Fee]) -> str:
 
 
 _CUSTOMER = "/customers/{external_customer_id}"
-# The customer has no subscription that runs, or several of which none is named.
+# The customer has no active subscription, or has several and names none.
 _NONE_MEANT = frozenset({409})
 OPERATIONS = (
     operation("GET", f"{_CUSTOMER}/current_usage", current, answer_root="customer_usage", also=_NONE_MEANT),

@@ -1,4 +1,4 @@
-"""`can`: may this customer do this now? One reply that fits every version of the SDK."""
+"""`can`: may this customer do this now? One reply suits every version of the SDK."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = Words(AccessMessage.Reason, "REASON_")
 
 
 class AccessQuestion(Struct, kw_only=True):
-    """Who asks for what."""
+    """Who asks, and for what."""
 
     NOT_OFFERED: ClassVar = frozenset({"entity_id"})
 
@@ -28,13 +28,13 @@ class AccessQuestion(Struct, kw_only=True):
 
 
 class Configuration(Struct):
-    """What a configuration is set to."""
+    """The value of a configuration."""
 
     value: str
 
 
 class Access(Struct, kw_only=True):
-    """Whether the customer may; `limit` and `remaining` are always there, null for unlimited."""
+    """Whether the customer may; `limit` and `remaining` are always present, and null if unlimited."""
 
     allowed: bool
     reason: Annotated[str, REASON.told] | None

@@ -1,7 +1,7 @@
-"""The Engine's ways onto a plan: `checkout` and `subscribe`. Without a payment provider they are done at once.
+"""The Engine's ways onto a plan: `checkout` and `subscribe`. Without a payment provider they take effect at once.
 
-Who names no subscription means the one that the customer has. Rating decides that under the customer's lock, so that
-any number of calls at once make one subscription.
+A call that names no subscription means the customer's only one. Rating decides that under the customer's lock, so that
+any number of simultaneous calls make one subscription.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gateway.schema import Cents, Code, Instant
 
 
 class Pong(Struct):
-    """That the gateway answers."""
+    """Shows that the gateway answers."""
 
     ok: bool = True
     engine: Literal["ok"] = "ok"
 
 
 class Checkout(Struct, kw_only=True):
-    """A customer and the plan it wants; `quote_id` holds it to the terms that were shown."""
+    """A customer and the plan it wants; `quote_id` ties the checkout to the terms that were shown."""
 
     NOT_OFFERED: ClassVar = frozenset({"external_entity_id", "register_mandate", "metadata"})
 
@@ -38,7 +38,13 @@ class Checkout(Struct, kw_only=True):
     subscription_id: Code | UnsetType = UNSET
     quote_id: Code | UnsetType = UNSET
     return_url: (
-        Annotated[str, Meta(max_length=2000, description="Nobody is sent away to pay, so nobody comes back to it.")]
+        Annotated[
+            str,
+            Meta(
+                max_length=2000,
+                description="Not used: customers are not sent elsewhere to pay, so they need no way back.",
+            ),
+        ]
         | UnsetType
     ) = UNSET
     invoice_id: (
@@ -51,13 +57,13 @@ class Checkout(Struct, kw_only=True):
 
 
 class CheckoutResult(Struct, kw_only=True):
-    """`completed`, or `scheduled` where the change takes effect later; amounts in minor units."""
+    """`completed`, or `scheduled` if the change takes effect later; amounts are in minor units."""
 
     type: Literal["completed", "scheduled"]
     status: Literal["succeeded", "pending"]
     subscription_id: str
     plan_code: str
-    # The one source that the SDK's types know; nothing is collected here, the invoice follows.
+    # The only source that the SDK's types know. Nothing is collected here; the invoice follows.
     payment_source: Literal["credits"] | UnsetType = UNSET
     invoice_id: str | UnsetType | None = UNSET
     amount_cents: Annotated[Cents, Meta(description="Collected now: always 0.")] | UnsetType = UNSET
@@ -65,7 +71,7 @@ class CheckoutResult(Struct, kw_only=True):
 
 
 class Subscribe(Struct, kw_only=True):
-    """A customer and the plan it gets."""
+    """A customer and its new plan."""
 
     NOT_OFFERED: ClassVar = frozenset({"external_entity_id"})
 
@@ -83,12 +89,12 @@ class Subscribed(Struct, kw_only=True):
 
 
 async def ping(_: Request[Nothing, Nothing, Nothing]) -> Pong:
-    """Tell that the gateway answers."""
+    """Check that the gateway answers."""
     return Pong()
 
 
 async def checkout(request: Request[Nothing, Nothing, Checkout]) -> CheckoutResult:
-    """Bring a customer onto a plan: a new subscription, or a change of the one that it has."""
+    """Bring a customer onto a plan: by a new subscription, or by a change of the existing one."""
     call, body = request.call, request.body
     if body.invoice_id is not UNSET:
         message = "invoices are paid outside of Farebox; report the payment on the invoice"
@@ -106,7 +112,7 @@ async def checkout(request: Request[Nothing, Nothing, Checkout]) -> CheckoutResu
 
 
 async def subscribe(request: Request[Nothing, Nothing, Subscribe]) -> Subscribed:
-    """Put a customer on a plan; the same customer and plan again keep the subscription they have."""
+    """Put a customer on a plan. For the same customer and plan again, the existing subscription stays."""
     call, body = request.call, request.body
     asked = rpc.CreateSubscriptionRequest(
         request_id=call.mutation_id, external_customer_id=body.customer_id, plan_code=body.plan_code
@@ -129,7 +135,7 @@ def _named(field: str, value: str | UnsetType) -> str:
 
 
 async def _require_quoted_terms(call: Call, asked: rpc.CreateSubscriptionRequest, quoted: str) -> None:
-    """Refuse a checkout whose terms are not those of the quote, an invented one included."""
+    """Refuse a checkout whose terms are not those of the quote, also if the quote was made up."""
     trial = rpc.CreateSubscriptionRequest()
     trial.CopyFrom(asked)
     trial.validate_only = True
@@ -139,7 +145,7 @@ async def _require_quoted_terms(call: Call, asked: rpc.CreateSubscriptionRequest
 
 
 async def _require_no_other_version(call: Call, customer: str, plan: str, version: int) -> None:
-    """Refuse to subscribe a customer to a version of a plan while it has another one."""
+    """Refuse to subscribe a customer to a version of a plan while it has another version."""
     asked = rpc.ListSubscriptionsRequest(page=PageRequest(page_size=1), external_customer_id=customer, plan_code=plan)
     for held in (await call.ask(call.clients.subscriptions.ListSubscriptions, asked)).subscriptions:
         if held.plan_version != version:

@@ -1,4 +1,4 @@
-"""Costs: cost models, with amounts in minor units and decimals, and cost events as Nozle's SDK sends them."""
+"""Costs: cost models, with amounts in minor units with decimals, and cost events as Nozle's SDK sends them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from services.kernel.money import CURRENCIES, Currency, plain
 TOKEN_TYPE = Words(cost_model_pb2.TokenType, "TOKEN_TYPE_")
 OUTCOME = Words(rpc.RecordCostEventsResponse.Outcome, "OUTCOME_")
 V = TypeVar("V")
-# Costs of providers are quoted in dollars unless a cost model says otherwise.
+# Providers quote costs in dollars unless a cost model says otherwise.
 DEFAULT_CURRENCY = "USD"
-# More than any provider has; what is not named is looked up in the providers' prices.
+# More than any provider has; models that are not named are looked up in the providers' prices.
 MAX_MODELS = 1000
 _PROPERTIES = (
     *("provider_property", "model_property", "token_type_property", "tokens_property"),
@@ -51,7 +51,7 @@ class CostEventProperties(Struct, kw_only=True):
 
 
 class CostEventBody(Struct, kw_only=True):
-    """What was paid for; it names the usage event it was needed for, the customer, or both."""
+    """A cost; it names the usage event for which it was needed, the customer, or both."""
 
     cost_event_id: Code
     cost_meter_code: Code
@@ -64,7 +64,7 @@ class CostEventBody(Struct, kw_only=True):
 
 
 class RecordedCost(Struct, kw_only=True):
-    """What became of a cost event."""
+    """The outcome of a cost event."""
 
     status: Literal["accepted"] = "accepted"
     cost_event_id: str
@@ -72,14 +72,14 @@ class RecordedCost(Struct, kw_only=True):
 
 
 class NewRates(Struct, kw_only=True):
-    """What a million tokens of a model cost, in minor units with decimals; a kind that is not named has no price."""
+    """The cost of a million tokens of a model, in minor units with decimals; a kind that is not named has no price."""
 
     input: DecimalInput | UnsetType = UNSET
     output: DecimalInput | UnsetType = UNSET
 
 
 class NewCostModel(Struct, kw_only=True):
-    """What the units of a metric cost: each unit the same, or by the model that was used."""
+    """The cost of a metric's units: the same for each unit, or by the model that was used."""
 
     NOT_OFFERED: ClassVar = frozenset({"tier_mode", "tiers", "model"})
 
@@ -100,14 +100,14 @@ class NewCostModel(Struct, kw_only=True):
 
 
 class Rates(Struct, kw_only=True):
-    """What a million tokens of a model cost; null where a kind has no price."""
+    """The cost of a million tokens of a model; null for a kind without a price."""
 
     input: MinorAmount | None
     output: MinorAmount | None
 
 
 class CostModel(Identified, kw_only=True):
-    """What the units of a metric cost."""
+    """The cost of a metric's units."""
 
     id: str
     name: str
@@ -127,7 +127,7 @@ class CostModel(Identified, kw_only=True):
 
 
 async def record(request: Request[Nothing, Nothing, CostEventBody]) -> RecordedCost:
-    """Record what was paid for.
+    """Record a cost.
 
     The same id again is recorded once; with other content it is refused.
     """
@@ -141,7 +141,7 @@ async def record(request: Request[Nothing, Nothing, CostEventBody]) -> RecordedC
 
 
 async def create(request: Request[Nothing, Nothing, NewCostModel]) -> CostModel:
-    """Say what the units of a metric cost from now on."""
+    """Define what the units of a metric cost from now on."""
     call, model = request.call, cost_model_from_api(request.body)
     asked = rpc.CreateCostModelRequest(request_id=call.mutation_id, cost_model=model)
     return cost_model_to_api((await call.ask(call.clients.cost_models.CreateCostModel, asked)).cost_model)
@@ -180,7 +180,7 @@ def cost_model_from_api(body: NewCostModel) -> CostModelMessage:
     """A cost model for the wire: `per_unit` by an amount, or `per_model` by rates.
 
     Raises:
-        Problem: 422, it names no metric, two of them, or amounts that do not fit its type.
+        Problem: 422, it names no metric or two, or amounts that do not suit its type.
     """
     currency = _currency(body.currency)
     metric = _one_of(body.metric_code, body.billable_metric_code, ("metric_code", "billable_metric_code"))
@@ -202,7 +202,7 @@ def cost_model_from_api(body: NewCostModel) -> CostModelMessage:
     return model
 
 
-# What `cost_model_from_api` reads by hand.
+# The fields that `cost_model_from_api` reads by hand.
 _OF_THE_RULE = (
     *("metric_code", "billable_metric_code", "cost_type", "amount_cents", "cost_per_unit_cents", "model_rates"),
     *_PROPERTIES,
@@ -210,14 +210,14 @@ _OF_THE_RULE = (
 
 
 def _one_of(first: V | UnsetType, second: V | UnsetType, names: tuple[str, str]) -> V | UnsetType:
-    """The value under one of two names; two that differ are refused."""
+    """The value under one of two names; two different values are refused."""
     if UNSET not in (first, second) and first != second:
         raise invalid(names[1], "value_is_invalid", f"is another than {names[0]}")
     return second if first is UNSET else first
 
 
 def _rates_from_api(body: NewCostModel, currency: Currency) -> CostModelMessage.PerModel:
-    """Rates in minor units a million tokens; a model without rates is looked up in the providers' prices."""
+    """Rates in minor units for a million tokens; a model without rates is looked up in the providers' prices."""
     rule = CostModelMessage.PerModel()
     rates = {} if body.model_rates is UNSET else body.model_rates
     if len(rates) > MAX_MODELS:
@@ -235,7 +235,7 @@ def _rates_from_api(body: NewCostModel, currency: Currency) -> CostModelMessage.
 
 
 def cost_model_to_api(model: CostModelMessage) -> CostModel:
-    """A cost model, with its amounts in minor units as Nozle writes them."""
+    """A cost model with its amounts in minor units, as Nozle writes them."""
     currency = _currency(model.currency)
     if model.WhichOneof("rule") == "per_unit":
         amount = json_number(exact(model.per_unit.unit_amount).scaleb(currency.exponent))

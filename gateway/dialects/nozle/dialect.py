@@ -1,6 +1,6 @@
-"""Nozle's API: its Core, which is Lago's, and its Engine, merged.
+"""Nozle's API: its Core, which is Lago's, and its Engine, combined.
 
-Both trees answer at their own bases and together at `/api/v1`; where they overlap, one operation answers both. The
+Both trees answer at their own bases and together at `/api/v1`; where they overlap, one operation answers for both. The
 first SDK called `/v1/can` and `/v1/margin/…`, which stay as aliases.
 """
 
@@ -30,7 +30,7 @@ from gateway.dialects.nozle import access, checkout, cost, margin, plan_version,
 from gateway.dialects.nozle.not_offered import NOT_OFFERED
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
-# What the first SDK already called, without `/api`.
+# The paths that the first SDK already called, without `/api`.
 LEGACY = (*access.OPERATIONS, *margin.OPERATIONS)
 OFFERED = (
     *metric.OPERATIONS,

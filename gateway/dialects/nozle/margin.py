@@ -1,4 +1,4 @@
-"""Margins: revenue, cost and what is left. The shapes are ours; Nozle documents none.
+"""Margins: revenue, cost and what is left. The shapes are our own, since Nozle documents none.
 
 Amounts are exact decimal texts in major units, with rounded minor units beside them.
 """
@@ -24,7 +24,7 @@ from services.kernel.money import CURRENCIES
 STATE = Words(MarginMessage.State, "STATE_")
 GRANULARITY = Words(rpc.GetMarginTrendRequest.Granularity, "GRANULARITY_")
 _DAY = timedelta(days=1)
-# For a currency that the gateway does not know, minor units as most have them.
+# For a currency that the gateway does not know: minor units as most currencies have them.
 _USUAL = CURRENCIES["USD"]
 _FROM = "The first instant: RFC 3339, Unix seconds, or a day. `from_date` is another name of it."
 _TO = "The end: an instant, which does not belong to the span, or a day, which does. `to_date` is another name of it."
@@ -34,7 +34,7 @@ To = Annotated[str, Meta(max_length=64, description=_TO)]
 
 
 class MarginQuery(Struct, kw_only=True, rename={"from_": "from"}):
-    """The span that is asked about; without an end that is given, all there is."""
+    """The requested span; without an end, everything there is."""
 
     from_: From | UnsetType = UNSET
     to: To | UnsetType = UNSET
@@ -43,13 +43,13 @@ class MarginQuery(Struct, kw_only=True, rename={"from_": "from"}):
 
 
 class CustomerMarginQuery(MarginQuery, kw_only=True):
-    """The span, and of whom; without a customer the whole organization."""
+    """The span, and whose figures; without a customer, the whole organization's."""
 
     customer_id: Code | UnsetType = UNSET
 
 
 class TrendQuery(CustomerMarginQuery, kw_only=True):
-    """The span, of whom, and how long each point is."""
+    """The span, whose figures, and the length of each point."""
 
     granularity: Annotated[str, GRANULARITY.meta] = "day"
 
@@ -57,7 +57,7 @@ class TrendQuery(CustomerMarginQuery, kw_only=True):
 class Margin(Struct, kw_only=True, rename={"from_": "from"}):
     """The figures of one group in one span.
 
-    The percent is null where there is no revenue above 0; cost and margin are null where nothing has a price.
+    The percentage is null unless there is revenue above 0; cost and margin are null if nothing has a price.
     """
 
     from_: Instant | None
@@ -77,61 +77,61 @@ class Margin(Struct, kw_only=True, rename={"from_": "from"}):
 
 
 class Summary(Margin, kw_only=True):
-    """The organization's figures in its currency; those of every currency beside them."""
+    """The organization's figures in its currency, and those of every currency beside them."""
 
     by_currency: list[Margin]
 
 
 class CustomerMargin(Margin, kw_only=True):
-    """The figures of a customer; null for what belongs to none."""
+    """The figures of a customer; null for figures that belong to no customer."""
 
     external_customer_id: Annotated[str | None, of("group")]
 
 
 class MetricMargin(Margin, kw_only=True):
-    """The figures of a metric; null for what belongs to none."""
+    """The figures of a metric; null for figures that belong to no metric."""
 
     metric_code: Annotated[str | None, of("group")]
 
 
 class PlanMargin(Margin, kw_only=True):
-    """The figures of a plan; null for what belongs to none."""
+    """The figures of a plan; null for figures that belong to no plan."""
 
     plan_code: Annotated[str | None, of("group")]
 
 
 class ModelMargin(Margin, kw_only=True):
-    """The figures of a provider's model; null for what belongs to none."""
+    """The figures of a provider's model; null for figures that belong to no model."""
 
     model: Annotated[str | None, of("group")]
 
 
 class CustomerMargins(Struct):
-    """The margins by customer, one entry a customer and currency."""
+    """The margins by customer: one entry for each customer and currency."""
 
     customers: list[CustomerMargin]
 
 
 class MetricMargins(Struct):
-    """The margins by metric, one entry a metric and currency."""
+    """The margins by metric: one entry for each metric and currency."""
 
     metrics: list[MetricMargin]
 
 
 class PlanMargins(Struct):
-    """The margins by plan, one entry a plan and currency."""
+    """The margins by plan: one entry for each plan and currency."""
 
     plans: list[PlanMargin]
 
 
 class ModelMargins(Struct):
-    """The margins by provider's model, one entry a model and currency."""
+    """The margins by provider's model: one entry for each model and currency."""
 
     models: list[ModelMargin]
 
 
 class Trend(Struct):
-    """The margins of one point after the other."""
+    """The margins of consecutive points."""
 
     points: list[Margin]
 
@@ -141,7 +141,7 @@ L = TypeVar("L", bound=Struct)
 
 
 async def summary(request: Request[Nothing, CustomerMarginQuery, Nothing]) -> Summary:
-    """Tell the organization's margin, or a customer's."""
+    """Show the organization's margin, or a customer's."""
     call, query = request.call, request.query
     asked = rpc.GetMarginSummaryRequest(period=_period(query), external_customer_id=_customer(query))
     margins = (await call.ask(call.clients.margins.GetMarginSummary, asked)).margins
@@ -151,7 +151,7 @@ async def summary(request: Request[Nothing, CustomerMarginQuery, Nothing]) -> Su
 
 
 async def trend(request: Request[Nothing, TrendQuery, Nothing]) -> Trend:
-    """Tell the margin of each hour, day, week or month."""
+    """Show the margin of each hour, day, week or month."""
     call, query = request.call, request.query
     asked = rpc.GetMarginTrendRequest(period=_period(query), external_customer_id=_customer(query))
     patch(asked, query, skip=("from_", "to", "from_date", "to_date", "customer_id"))
@@ -160,7 +160,7 @@ async def trend(request: Request[Nothing, TrendQuery, Nothing]) -> Trend:
 
 
 def _listing(entry: type[M], answer: type[L], group_by: rpc.ListMarginsRequest.GroupBy, path: str) -> AnyOperation:
-    """`GET /margin/<path>`: one entry a group and currency."""
+    """`GET /margin/<path>`: one entry for each group and currency."""
 
     async def find_all(request: Request[Nothing, MarginQuery, Nothing]) -> L:
         call = request.call

@@ -1,4 +1,4 @@
-"""The versions of a plan, and moving subscriptions from one to another, as Nozle's SDK asks for it."""
+"""The versions of a plan, and moving subscriptions from one to another, in the way Nozle's SDK asks for it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class PlanVersions(Struct, kw_only=True):
 
 
 class NewMigration(Struct, kw_only=True):
-    """Which subscriptions to move, and to which version: the current one unless another is said."""
+    """Which subscriptions to move, and to which version; by default the current one."""
 
     from_version: Version
     to_version: Version | UnsetType | None = UNSET
 
 
 class MigrationItem(Struct, kw_only=True):
-    """What happens to one subscription: a move with its next period, or why there is none."""
+    """What happens to one subscription: it moves with its next period, or there is a reason why not."""
 
     external_subscription_id: str
     outcome: Literal["move", "skip"]
@@ -54,7 +54,7 @@ class MigrationPreview(Struct, kw_only=True):
 
 
 class Migration(MigrationPreview, kw_only=True):
-    """What a migration did. It is done at once and kept nowhere, so that it has no id of its own."""
+    """The result of a migration. It is carried out at once and not stored, so it has no id of its own."""
 
     status: Literal["succeeded"] = "succeeded"
     failed_count: int = 0
@@ -68,16 +68,16 @@ async def find_versions(request: Request[ByCode, Nothing, Nothing]) -> PlanVersi
 
 
 async def migrate(request: Request[ByCode, Nothing, NewMigration]) -> Migration:
-    """Move subscriptions from one version to another, each with its next period.
+    """Move subscriptions from one version to another, each at its next period.
 
-    Nothing is invoiced or refunded now. At most 10,000 at a time; ask again for the rest.
+    Nothing is invoiced or refunded now. At most 10,000 are moved at a time; repeat the call for the rest.
     """
     return _migration(Migration, request, await _moved(request, request_id=request.call.mutation_id))
 
 
 async def preview_migration(request: Request[ByCode, Nothing, NewMigration]) -> MigrationPreview:
     """Preview what moving subscriptions to another version would do."""
-    # A preview has no identity, so that the key stays free for the change itself.
+    # A preview has no identity, so the key stays free for the change itself.
     return _migration(MigrationPreview, request, await _moved(request, validate_only=True))
 
 

@@ -14,13 +14,13 @@ from gateway.schema import Instant, InstantInput, of
 
 
 class ClockStart(Struct):
-    """Where the clock starts."""
+    """The time at which the clock starts."""
 
     now: InstantInput
 
 
 class ClockTarget(Struct):
-    """How far the clock moves."""
+    """The time to which the clock moves."""
 
     to: InstantInput
 
@@ -42,10 +42,10 @@ class AdvancedClock(Struct, kw_only=True):
 class TestClock(Struct, kw_only=True):
     """The organization's present time."""
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # not a test case, although pytest would take it for one by its name
 
     now: Instant
-    is_set: Annotated[bool, of("test_clock"), Meta(description="Whether a test clock says it, not the machine's.")]
+    is_set: Annotated[bool, of("test_clock"), Meta(description="Whether it is a test clock's time, not the machine's.")]
 
 
 async def start(request: Request[Nothing, Nothing, ClockStart]) -> StartedClock:
@@ -57,7 +57,7 @@ async def start(request: Request[Nothing, Nothing, ClockStart]) -> StartedClock:
 
 
 async def advance(request: Request[Nothing, Nothing, ClockTarget]) -> AdvancedClock:
-    """Move the clock forward; answered once everything due until then has happened everywhere."""
+    """Move the clock forward; the answer comes once everything due until then has happened everywhere."""
     call = request.call
     asked = rpc.AdvanceTestClockRequest(request_id=call.mutation_id, to=request.body.to)
     answer = await call.ask(call.clients.test_clock.AdvanceTestClock, asked, deadline=ADVANCE_DEADLINE_SECONDS)
@@ -65,7 +65,7 @@ async def advance(request: Request[Nothing, Nothing, ClockTarget]) -> AdvancedCl
 
 
 async def find(request: Request[Nothing, Nothing, Nothing]) -> TestClock:
-    """Tell the organization's present time."""
+    """Show the organization's present time."""
     call = request.call
     answer = await call.ask(call.clients.test_clock.GetTestClock, rpc.GetTestClockRequest())
     return project(TestClock, answer)

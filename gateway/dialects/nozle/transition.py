@@ -1,4 +1,4 @@
-"""The Engine's self-service changes: options, quotes, transitions and their withdrawal; amounts in minor units."""
+"""The Engine's self-service changes: options, quotes, transitions and taking them back; amounts are in minor units."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gateway.operation import Nothing, Request, operation
 from gateway.problem import Problem, invalid, not_found
 from gateway.projection import aware, instant_or_none, patch, project
 
-# Plans that are offered at a time; nobody chooses among more.
+# How many plans are offered at a time; nobody chooses among more.
 MAX_OPTIONS = 50
 _DIRECTIONS: dict[int, Direction] = {
     subscription_pb2.CHANGE_DIRECTION_UPGRADE: "upgrade",
@@ -47,7 +47,7 @@ _DIRECTIONS: dict[int, Direction] = {
 
 
 async def options(request: Request[Nothing, WhichSubscription, Nothing]) -> SubscriptionOptions:
-    """List the plans that a subscription could move to, with what is agreed already."""
+    """List the plans to which a subscription could move, and what is agreed already."""
     call = request.call
     asked, _ = patch(rpc.ListPlanChangesRequest(page=PageRequest(page_size=MAX_OPTIONS)), request.query)
     answer = await call.ask(call.clients.subscriptions.ListPlanChanges, asked)
@@ -75,7 +75,7 @@ async def preview_plan(request: Request[Nothing, Nothing, PlanQuote]) -> PlanCha
 
 
 async def preview(request: Request[Nothing, Nothing, Transition]) -> TransitionPreview:
-    """Tell what a transition would do."""
+    """Preview what a transition would do."""
     change = await _transition(request.call, request.body, validate_only=True)
     return project(TransitionPreview, change, **_said(request.body, change))
 
@@ -123,7 +123,7 @@ async def withdraw(request: Request[Nothing, Nothing, Withdrawal]) -> WithdrawnC
 
 
 async def quoted_change(call: Call, customer: str, subscription: str, plan: str) -> SubscriptionChange:
-    """What a move to a plan would do; nothing is kept."""
+    """What a move to a plan would do; nothing is stored."""
     asked = rpc.ChangeSubscriptionPlanRequest(
         external_id=subscription, external_customer_id=customer, plan_code=plan, validate_only=True
     )
@@ -131,7 +131,10 @@ async def quoted_change(call: Call, customer: str, subscription: str, plan: str)
 
 
 def quote_id(change: SubscriptionChange, plan: str) -> str:
-    """A name of exactly these terms, the same for everybody who asks for them: who quotes it wants what was shown."""
+    """A name for exactly these terms.
+
+    It is the same for everybody: a caller who quotes it wants the terms that were shown.
+    """
     terms = (
         *(change.subscription.id if not change.HasField("previous_subscription") else change.previous_subscription.id,),
         *(plan, change.currency, str(change.due_amount_cents), str(change.credit_amount_cents)),
@@ -141,7 +144,7 @@ def quote_id(change: SubscriptionChange, plan: str) -> str:
 
 
 async def _transition(call: Call, body: Transition, *, validate_only: bool) -> SubscriptionChange:
-    """Ask for the transition; a preview has no identity, so that the key stays free for the transition itself."""
+    """Request the transition. A preview has no identity, so the key stays free for the transition itself."""
     _require_consistency(body)
     identity = "" if validate_only else call.mutation_id
     stub, which = (
@@ -175,7 +178,7 @@ class _Move(_End):
 
 
 def _require_consistency(body: Transition) -> None:
-    """Refuse options that say nothing for the operation, or two things at once."""
+    """Refuse options that mean nothing for the operation, or that contradict each other."""
     if (body.operation == "downgrade") is (body.target_plan_code is UNSET):
         raise invalid("target_plan_code", "value_is_invalid", "belongs to a downgrade, which needs it")
     if body.operation != "cancel" and body.final_invoice_action is not UNSET:
@@ -190,7 +193,7 @@ def _require_consistency(body: Transition) -> None:
 
 
 def _said(body: Transition, change: SubscriptionChange) -> dict[str, object]:
-    """What the caller asked for, as it is told back; and the next renewal."""
+    """What the caller asked for, repeated in the answer, and the next renewal."""
     return {
         "operation": body.operation,
         "timing": None if body.timing is UNSET else body.timing,
@@ -224,7 +227,7 @@ def _renewal(change: SubscriptionChange) -> datetime | None:
 
 
 def _is_offered(option: rpc.ListPlanChangesResponse.Option, held: Subscription) -> bool:
-    """Whether a plan is another one that the customer could be billed for."""
+    """Whether a plan is a different one for which the customer could be billed."""
     return option.plan.code != held.plan_code and option.plan.currency == held.plan_currency
 
 

@@ -1,4 +1,4 @@
-"""The shapes of the Engine's self-service changes; amounts in minor units."""
+"""The shapes of the Engine's self-service changes; amounts are in minor units."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlanQuote(WhichSubscription, kw_only=True):
 
 
 class Transition(WhichSubscription, kw_only=True):
-    """What shall happen: `cancel`, `downgrade` to a plan, or `uncancel`."""
+    """The requested change: `cancel`, `downgrade` to a plan, or `uncancel`."""
 
     NOT_OFFERED: ClassVar = frozenset({"quote_id"})
     FIXED: ClassVar = {"billing_anchor": "keep_anchor", "refund_mode": "prorated"}
@@ -45,7 +45,7 @@ class Transition(WhichSubscription, kw_only=True):
 
 
 class Withdrawal(WhichSubscription, kw_only=True):
-    """The pending change to take back; its id, where given, is the subscription's own."""
+    """The pending change to take back; its id, if given, is the subscription's own."""
 
     pending_subscription_id: Code | UnsetType = UNSET
 
@@ -61,7 +61,7 @@ class OfferedPlan(Struct, kw_only=True):
 
 
 class EligiblePlan(OfferedPlan, kw_only=True):
-    """A plan that the subscription could move to, and when that would take effect."""
+    """A plan to which the subscription could move, and when that would take effect."""
 
     direction: Direction | None
     timing: When
@@ -95,13 +95,13 @@ class SubscriptionOptions(Struct, kw_only=True):
     subscription: ManagedSubscription
     pending_change: PendingChange | None
     eligible_plans: list[EligiblePlan]
-    checkout: Annotated[None, Meta(description="No checkout waits: without a payment provider they end at once.")] = (
+    checkout: Annotated[None, Meta(description="Always null: without a payment provider, checkouts end at once.")] = (
         None
     )
 
 
 class PlanChangeQuote(Struct, kw_only=True):
-    """What a move would cost; `quote_id` names exactly these terms and is refused once they differ."""
+    """What a move would cost; `quote_id` names exactly these terms, and is refused once they differ."""
 
     quote_id: str
     currency: str
@@ -117,7 +117,7 @@ class PlanChangeQuote(Struct, kw_only=True):
 
 
 class TransitionPreview(Struct, kw_only=True):
-    """What a transition does, or would do."""
+    """What a transition does, or in a preview would do."""
 
     operation: TransitionName
     timing: str | None
