@@ -1,7 +1,7 @@
-"""How soon an accepted event is seen: in current usage, and in the answer to `can()`, through the gateway.
+"""How soon an accepted event is visible through the gateway: in current usage, and in the answer of `can()`.
 
-The whole system runs on this machine; one event is sent at a time, and both questions are asked again and again until
-they show it. docs/performance.md says what is to be reached.
+The whole system runs on this machine. One event is sent at a time, and both questions are asked repeatedly until they
+show it. docs/performance.md has the targets.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from benchmarks.harness import Row, report
 from farebox.testing import Rest, running
 
 EVENTS = 100
-# Nothing waits for so long that a person would notice; the 99th percentile counts, not the median.
+# At this wait nobody notices a delay; the 99th percentile counts, not the median.
 REACH_SECONDS = 1.0
-# What is not seen after this never will be.
+# An event that is not visible after this time never will be.
 PATIENCE_SECONDS = 60.0
 FEATURE = {"code": "calls", "name": "Calls", "type": "usage_limit", "billable_metric_code": "api_call"}
 ALLOWED = {"feature_code": "calls", "type": "usage_limit", "limit": 1_000_000, "billable_metric_code": "api_call"}
@@ -42,18 +42,18 @@ def sell(rest: Rest) -> None:
 
 
 def in_usage(rest: Rest) -> int:
-    """Calls in the customer's current usage."""
+    """How many calls the customer's current usage shows."""
     usage = rest.get("/customers/acme/current_usage", external_subscription_id="sub")["customer_usage"]
     return sum(int(charge["units"]) for charge in usage["charges_usage"])
 
 
 def in_limit(rest: Rest) -> int:
-    """Calls that count against the customer's limit."""
+    """How many calls count against the customer's limit."""
     return int(rest.get("/can", customer_id="acme", feature="calls")["used"] or 0)
 
 
 def until(began: float, ask: Callable[[], int], count: int) -> float:
-    """Seconds since `began` once the answer is `count`; asked without a pause, as the answer takes milliseconds."""
+    """Seconds from `began` until the answer is `count`; asks without a pause, as the answer takes milliseconds."""
     while ask() != count:
         if time.perf_counter() - began > PATIENCE_SECONDS:
             raise TimeoutError(f"event {count} is not seen")
@@ -61,7 +61,7 @@ def until(began: float, ask: Callable[[], int], count: int) -> float:
 
 
 def measure(rest: Rest, ask: Callable[[Rest], int], first: int) -> list[float]:
-    """Seconds from each acknowledgement until the event is seen."""
+    """Seconds from each acknowledgement until the event is visible."""
     seconds = []
     for number in range(first, first + EVENTS):
         event = {"transaction_id": f"event-{number}", "external_subscription_id": "sub", "code": "api_call"}
@@ -71,7 +71,7 @@ def measure(rest: Rest, ask: Callable[[Rest], int], first: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure both and report; the ratio is how many times faster than what is to be reached the slowest are."""
+    """Measure both and report; the ratio says how many times faster than the target the slowest are."""
     rows = []
     with running() as server, server.new_organization() as organization:
         sell(organization.rest)

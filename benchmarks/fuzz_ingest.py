@@ -1,8 +1,8 @@
 """Hostile inputs through ingest's decoder: `python -m benchmarks.fuzz_ingest [COUNT [SEED]]` (`make fuzz`).
 
 Each input is a request: a good one with bytes flipped, cut, doubled or replaced, or one whose properties were mangled
-the same way. Whatever comes in, each event is either refused by field or keeps the promises that the log makes of it;
-and a batch that is read as a whole is what reading it event by event makes of it.
+in the same way. Whatever arrives, each event is either refused by field or keeps the promises of the log; and reading a
+batch as a whole gives the same result as reading it event by event.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PROPERTIES = [
     b"{}",
     b"",
 ]
-# As many as make a batch that is read as a whole if all of it is good.
+# Enough that a batch is read as a whole if all of it is good.
 _NEIGHBOURS = [
     pb.UsageEvent(
         transaction_id=f"neighbour-{number}", external_customer_id="acme", code="llm_tokens", properties=b"{}"
@@ -77,7 +77,7 @@ _PIECES += [b"-", b":", b",", b"\n", b"\xef\xbb\xbf", b"9" * 200, b'"a":1,' * 15
 
 
 def mangle(data: bytes, chance: random.Random) -> bytes:
-    """The bytes with one to four things done to them."""
+    """The bytes, mangled in one to four places."""
     for _ in range(chance.randint(1, 4)):
         at = chance.randint(0, len(data))
         kind = chance.randrange(5)
@@ -95,7 +95,7 @@ def mangle(data: bytes, chance: random.Random) -> bytes:
 
 
 def make_input(chance: random.Random) -> bytes:
-    """One serialized request, mangled somewhere."""
+    """One serialized request, mangled in one place."""
     properties = chance.choice(_PROPERTIES)
     where = chance.choice(["properties", "properties", "event", "request"])
     event = pb.UsageEvent(
@@ -115,7 +115,7 @@ def make_input(chance: random.Random) -> bytes:
 
 
 def check(data: bytes) -> str:
-    """Put one input through the decoder and everything that follows it; what became of it."""
+    """Put one input through the decoder and everything that follows; returns the outcome."""
     try:
         request = _read_request(data)
         bytes_of_batch(request)
@@ -124,20 +124,20 @@ def check(data: bytes) -> str:
     except InvalidArgumentError:
         return "refused whole"
     taken, wrong = _read(request.events)
-    # Among enough good ones the batch is looked at as a whole.
+    # Among enough good events the batch is checked as a whole.
     _read([*_NEIGHBOURS, *request.events])
-    for one in wrong.values():
-        assert all((one.field, one.reason, one.description))
+    for fault in wrong.values():
+        assert all((fault.field, fault.reason, fault.description))
     for event in taken:
         _check_event(event)
     return "refused by field" if wrong else "taken"
 
 
 def _read(events: Sequence[Any]) -> tuple[list[UsageEvent], dict[int, FieldViolation]]:
-    """The events one by one; in company, and as a whole if that is possible, they are the same."""
+    """Read the events one by one; together with others, and as a whole if possible, the result must be the same."""
     read = [event_from_pb(event, NOW_US) for event in events]
-    taken = [one for one in read if isinstance(one, UsageEvent)]
-    wrong = {index: one for index, one in enumerate(read) if isinstance(one, FieldViolation)}
+    taken = [event for event in read if isinstance(event, UsageEvent)]
+    wrong = {index: fault for index, fault in enumerate(read) if isinstance(fault, FieldViolation)}
     assert events_from_pb(events, NOW_US) == (UsageEvents.of(taken), wrong)
     plain = plain_events(events, NOW_US)
     assert plain is None or (plain == UsageEvents.of(taken) and not wrong)
@@ -145,7 +145,7 @@ def _read(events: Sequence[Any]) -> tuple[list[UsageEvent], dict[int, FieldViola
 
 
 def _check_event(event: UsageEvent) -> None:
-    """What the log promises of an event that it takes."""
+    """Check what the log promises for an event that it accepts."""
     for name in event[:4]:
         assert len(name) <= MAX_ID_CHARACTERS
         assert "\0" not in name
@@ -169,7 +169,7 @@ def _check_event(event: UsageEvent) -> None:
 
 
 def _texts(value: Any) -> str:
-    """All text in a JSON value; that it can be encoded means that it holds no lone surrogates."""
+    """All text in a JSON value; if it can be encoded, it has no lone surrogates."""
     text = json.dumps(value, ensure_ascii=False)
     text.encode()
     if isinstance(value, dict):
@@ -184,7 +184,10 @@ def _refuse(constant: str) -> None:
 
 
 def run(count: int, seed: int) -> dict[str, int]:
-    """Check so many inputs; how many ended which way. The first broken promise is raised with its input."""
+    """Check this many inputs; returns how many ended in which way.
+
+    The first broken promise is raised with its input.
+    """
     chance = random.Random(seed)
     ended: dict[str, int] = {}
     for number in range(count):

@@ -1,6 +1,6 @@
-"""What every benchmark shares: interleaved rounds, medians, a table and one JSON line a row.
+"""What all benchmarks share: interleaved rounds, medians, a table, and one JSON line for each row.
 
-Machines are shared and noisy, so a figure is only worth its ratio to a baseline that ran in turns with it.
+Machines are shared and noisy, so a figure has a meaning only as a ratio to a baseline that ran in turns with it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Row:
     """One line of the result.
 
     Attributes:
-        benchmark: name, as in docs/performance.md.
-        ratio: median of the measured over median of the baseline; None where there is no baseline.
-        median: median of the measured.
-        unit: of both medians.
-        baseline: median of the baseline; None where there is none.
+        benchmark: its name, as in docs/performance.md.
+        ratio: the measured median divided by the baseline's; None without a baseline.
+        median: the measured median.
+        unit: the unit of both medians.
+        baseline: the baseline's median; None without a baseline.
         rounds: how often each ran.
-        reach: the ratio to reach; None where there is none.
+        reach: the target ratio; None without a target.
     """
 
     benchmark: str
@@ -50,12 +50,12 @@ def compare(
     reach: float,
     rounds: int = ROUNDS,
 ) -> Row:
-    """Run both in turns, once each to warm up and `rounds` times for the result."""
+    """Run both in turns: once each to warm up, and `rounds` times for the result."""
     measured()
     baseline()
     figures: list[tuple[float, float]] = []
     for number in range(rounds):
-        # Who goes first changes with each round, so that neither always finds the other's dirt.
+        # The order changes with each round, so that neither always finds the other's dirt.
         first, second = (measured, baseline) if number % 2 else (baseline, measured)
         one, two = first(), second()
         figures.append((one, two) if number % 2 else (two, one))
@@ -65,14 +65,14 @@ def compare(
 
 
 def rate(count: int, work: Callable[[], None]) -> float:
-    """How many of `count` things a second the work does."""
+    """How many of `count` things the work does in a second."""
     started = time.perf_counter()
     work()
     return count / (time.perf_counter() - started)
 
 
 def in_threads(callers: int, jobs: Sequence[Callable[[], None]]) -> None:
-    """Do jobs in so many threads; the first error of any is raised."""
+    """Do jobs in this many threads; the first error of any thread is raised."""
     waiting = iter(jobs)
     guard = threading.Lock()
     errors: list[BaseException] = []
@@ -98,7 +98,7 @@ def in_threads(callers: int, jobs: Sequence[Callable[[], None]]) -> None:
 
 
 def report(rows: Sequence[Row]) -> None:
-    """Print a table for people and a JSON line a row for programs."""
+    """Print a table for people, and for programs a JSON line for each row."""
     table = Table("benchmark", "ratio", "reach", "median", "baseline", "unit")
     for row in rows:
         reached = row.reach is None or row.ratio is None or row.ratio >= row.reach

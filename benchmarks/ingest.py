@@ -34,12 +34,12 @@ from services.local.ports import Port
 from services.local.readiness import grpc_is_serving
 from services.local.stack import Stack
 
-# Callers share a commit, so there must be some: twenty-four batches of 1,000 on the way, or sixty-four of 100.
+# Callers share a commit, so there must be several: twenty-four batches of 1,000 in progress, or sixty-four of 100.
 BATCH_CALLERS = {1000: 24, 100: 64}
 SINGLE_CALLERS = 64
-# As many as k8s/base runs.
+# As many processes as k8s/base runs.
 REPLICAS = 2
-# One to three seconds a round: long enough for many commits, short enough that the machine's mood is shared.
+# One to three seconds for a round: long enough for many commits, short enough that the machine's mood is the same.
 ROUND_EVENTS = 160_000
 ROUND_CALLS = 10_000
 FEW_STORED = 100_000
@@ -52,8 +52,8 @@ class Bench:
     """A running ingest service and a load for it.
 
     Attributes:
-        load: makes events.
-        channel: to the service, balanced over its processes.
+        load: makes the events.
+        channel: the channel to the service, balanced over its processes.
     """
 
     def __init__(self, stack: Stack, load: Load) -> None:
@@ -73,7 +73,7 @@ class Bench:
         return rate(len(jobs) * size, lambda: in_threads(callers, jobs))
 
     def copy(self, size: int, events: int = ROUND_EVENTS) -> float:
-        """Events a second through COPY of finished rows, one connection, one commit a batch."""
+        """Events a second through COPY of finished rows: one connection, one commit for each batch."""
         data = self.load.copies(events // size, size)
         with self.connection() as connection:
             jobs = [partial(copier(connection), batch) for batch in data]
@@ -103,7 +103,7 @@ def batch(bench: Bench, size: int, name: str) -> Row:
 
 
 def single(bench: Bench) -> Row:
-    """Single events against a null call, 64 callers each."""
+    """Single events against a null call, with 64 callers each."""
     with null_channel() as channel:
         call: Any = channel.unary_unary(null_server.METHOD)
         jobs = [partial(call, b"", timeout=60, metadata=bench.load.metadata)] * ROUND_CALLS
@@ -145,7 +145,7 @@ def _inherit(changes: dict[str, str]) -> dict[str, str]:
 
 
 def at_size(name: str, make_id: Callable[[], str] | None = None) -> Row:
-    """Batches of 1,000 with many events stored against few."""
+    """Batches of 1,000 when many events are stored, against batches when few are."""
     loads = [Load(make_id) if make_id else Load() for _ in range(2)]
     with one_service(REPLICAS) as few_stack, one_service(REPLICAS) as many_stack:
         few, many = Bench(few_stack, loads[0]), Bench(many_stack, loads[1])
@@ -162,7 +162,7 @@ def at_size(name: str, make_id: Callable[[], str] | None = None) -> Row:
 
 @contextmanager
 def one_service(replicas: int = 1) -> Iterator[Stack]:
-    """A stack of PostgreSQL, NATS and so many processes of ingest."""
+    """A stack of PostgreSQL, NATS and this many processes of ingest."""
     with Stack.temporary(services=["ingest"], gateway=False, replicas={"ingest": replicas}) as stack:
         for number, name in enumerate(name for name in stack.names if name.startswith("ingest")):
             keep_on_one_cpu(stack.process(name).pid, number)
@@ -170,7 +170,7 @@ def one_service(replicas: int = 1) -> Iterator[Stack]:
 
 
 def keep_on_one_cpu(pid: int, number: int) -> None:
-    """Keep all threads of a process on one of our CPUs, counted in a circle."""
+    """Keep all threads of a process on one of our CPUs; numbers beyond the last CPU start again at the first."""
     cpus = sorted(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {cpus[number % len(cpus)]})
@@ -194,7 +194,7 @@ BENCHMARKS: dict[str, Callable[[], Row]] = {
 
 
 def main() -> None:
-    """Run what is named on the command line, or everything."""
+    """Run the benchmarks named on the command line, or all of them."""
     names = sys.argv[1:] or list(BENCHMARKS)
     unknown = set(names) - set(BENCHMARKS)
     if unknown:

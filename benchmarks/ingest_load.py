@@ -1,4 +1,4 @@
-"""Events to send and rows to copy: the same events both ways, made before the clock starts."""
+"""Events to send and rows to copy: the same events in both forms, made before the clock starts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TIMEOUT_SECONDS = 60
 
 
 class Sender(Protocol):
-    """Who sends.
+    """A sender.
 
     Attributes:
-        metadata: of its calls.
+        metadata: the metadata of its calls.
     """
 
     metadata: list[tuple[str, str]]
@@ -49,8 +49,10 @@ class Load:
             Subscription(new_id(), f"subscription-{n}", f"customer-{n}", 0, FOREVER_US) for n in range(CUSTOMERS)
         ]
         self._places = [
-            copy_rows.place_columns(self.organization, n % 16, one.subscription_id, one.external_customer_id, "", CODE)
-            for n, one in enumerate(self._subscriptions)
+            copy_rows.place_columns(
+                self.organization, n % 16, subscription.subscription_id, subscription.external_customer_id, "", CODE
+            )
+            for n, subscription in enumerate(self._subscriptions)
         ]
         self.metadata: list[tuple[str, str]] = [(ORGANIZATION_KEY, self.organization)]
 
@@ -59,7 +61,7 @@ class Load:
         updates: list[CatalogUpdate] = [
             MetricUpdate(self.organization, Metric(CODE, Needs.NUMBER, "tokens"), is_deleted=False)
         ]
-        updates += [SubscriptionUpdate(self.organization, one) for one in self._subscriptions]
+        updates += [SubscriptionUpdate(self.organization, subscription) for subscription in self._subscriptions]
         with db.worker_transaction() as tx:
             apply_updates(tx, updates, announce)
 
@@ -82,8 +84,8 @@ class Load:
         return [copy_rows.copy_data(1, self._rows(UsageEvents.of(self.events(size)))) for _ in range(batches)]
 
     def _rows(self, events: UsageEvents) -> list[bytes]:
-        texts = [one.encode() for one in events.transaction_ids]
-        occurred_us = [one or 0 for one in events.occurred_us]
+        texts = [transaction_id.encode() for transaction_id in events.transaction_ids]
+        occurred_us = [at_us or 0 for at_us in events.occurred_us]
         salts = [content_salt(*place) for place in events.places]
         places = [self._places[int(customer.partition("-")[2])] for customer, _, _ in events.places]
         keys = event_keys(self.organization, texts)
@@ -105,7 +107,7 @@ def _to_pb(event: UsageEvent) -> pb.UsageEvent:
 def sender(channel: grpc.Channel, load: Sender, *, size: int) -> Callable[[bytes], None]:
     """A function that sends one serialized request and makes sure that all of it was accepted."""
     call: Any = channel.unary_unary(METHOD)
-    # An answer begins with its outcomes; when it was received comes after them.
+    # An answer begins with its outcomes; the time of receipt follows them.
     accepted = (
         b"\x0a"
         + service_pb.IngestUsageEventsResponse(outcomes=[pb.INGEST_OUTCOME_ACCEPTED] * size).SerializeToString()[1:]

@@ -1,4 +1,4 @@
-"""A gRPC server like ingest's own, whose only method answers nothing: the floor under every call.
+"""A gRPC server like ingest's own whose only method answers nothing: the lower bound of every call.
 
 GRPC_BIND=127.0.0.1:0 python -m benchmarks.null_server
 """

@@ -39,12 +39,12 @@ BATCH, CALLERS = 1000, 24
 BURST = 40_000 if IS_SHORT else 200_000
 ROUNDS = 3 if IS_SHORT else 5
 CUSTOMERS = int(os.environ.get("BENCH_CUSTOMERS", "200"))
-# A rate is held when, over this time, the lag at the end is no more than what a second brings.
+# A rate is held if the lag at the end of this time is at most what one second brings.
 HOLD_SECONDS = 8.0 if IS_SHORT else 60.0
-# Each step is so much above the last one that was held; the search ends at the first that is not.
+# Each step is this much above the last rate that was held; the search ends at the first that is not.
 STEP = 1.3
 FIRST_RATE = 1_000
-# Events of one call of the paced sender: what a gateway's coalescer brings together.
+# Events in one call of the paced sender: as many as a gateway's coalescer combines.
 PACED_BATCH = 50
 PROBES = 60 if IS_SHORT else 300
 PROBE_PAUSE_SECONDS = 0.05
@@ -86,7 +86,7 @@ def pipeline(system: World, alone: Bench) -> list[Row]:
 
 
 class Paced:
-    """Sends events at a rate from a thread of its own, for as long as its block lasts."""
+    """Sends events at a rate, from a thread of its own, as long as its block lasts."""
 
     def __init__(self, system: World, events_per_second: float) -> None:
         self._system = system
@@ -116,7 +116,7 @@ class Paced:
 
 
 def is_held(system: World, events_per_second: float) -> bool:
-    """Whether what is not applied yet does not grow at a rate."""
+    """Whether the number of unapplied events does not grow at a rate."""
     with Paced(system, events_per_second) as paced:
         middle = _lag_after(system, HOLD_SECONDS / 2)
         end = _lag_after(system, HOLD_SECONDS / 2)
@@ -144,7 +144,7 @@ def sustained(system: World, alone: Bench) -> tuple[Row, float]:
 
 
 def freshness(system: World, events_per_second: float) -> list[Row]:
-    """How soon single events are seen while others come at a rate."""
+    """How soon single events are visible while others arrive at a rate."""
     usage = UsageServiceStub(system.channels["rating"])
     access = AccessServiceStub(system.channels["entitlements"])
     wanted = GetCurrentUsageRequest(external_customer_id="customer-0", external_subscription_id="customer-0")
@@ -157,7 +157,7 @@ def freshness(system: World, events_per_second: float) -> list[Row]:
     }
     rows = []
     for name, ask in questions.items():
-        # The others leave this customer alone, so that its units say what was seen.
+        # The other events do not touch this customer, so its units say what was visible.
         with Paced(system, events_per_second):
             seconds = sorted(_seen_after(system, ask) for _ in range(PROBES))
         system.settle()
@@ -208,7 +208,7 @@ NAMES = ("pipeline", "pipeline_sustained", "freshness", "idle_bus")
 
 
 def main() -> None:
-    """Run what is named on the command line, or everything."""
+    """Run the benchmarks named on the command line, or all of them."""
     names = sys.argv[1:] or list(NAMES)
     if unknown := set(names) - set(NAMES):
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""A whole system with customers who buy one plan, events for them, and what became of those events."""
+"""A whole system with customers who buy one plan, events for them, and what the services made of those events."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from services.local.stack import Stack
 SERVICES = ("ingest", "rating", "entitlements", "margin")
 METRIC, FEATURE, PLAN = "llm_tokens", "tokens", "pro"
 CALL_SECONDS = 60.0
-# What is not applied everywhere after this never will be.
+# An event that is not applied everywhere after this time never will be.
 PATIENCE_SECONDS = 120.0
-# Subscriptions are created by so many callers.
+# How many callers create subscriptions at the same time.
 SELLERS = 8
-# The log says this where a position was moved by somebody else, or a message did not fit it.
+# The log has this line if somebody else moved a position, or if a message did not fit it.
 MOVED = b"LOG_POSITION_MOVED"
 
 
@@ -57,9 +57,9 @@ class World:
 
     Attributes:
         stack: its processes.
-        organization: who sends.
-        metadata: of its calls.
-        channels: to each service.
+        organization: the sender.
+        metadata: the metadata of its calls.
+        channels: the channels to each service.
     """
 
     def __init__(self, stack: Stack, channels: dict[str, grpc.Channel], databases: dict[str, Database]) -> None:
@@ -78,11 +78,11 @@ class World:
         self.metadata: list[tuple[str, str]] = [(ORGANIZATION_KEY, self.organization)]
 
     def call(self, method: Any, request: Any) -> Any:
-        """One call as the organization."""
+        """One call on behalf of the organization."""
         return method(request, metadata=self.metadata, timeout=CALL_SECONDS)
 
     def sell(self, customers: int) -> None:
-        """One metric, its cost, a plan that charges for it and limits it, and so many customers on the plan."""
+        """One metric, its cost, a plan that charges for it and limits it, and this many customers on the plan."""
         catalog = CatalogServiceStub(self.channels["rating"])
         metric = BillableMetric(
             code=METRIC, name=METRIC, aggregation=BillableMetric.AGGREGATION_SUM, field_name="tokens"
@@ -118,11 +118,11 @@ class World:
         self.count(len(requests) * size)
 
     def count(self, events: int) -> None:
-        """Note that so many events were sent."""
+        """Note that this many events were sent."""
         self._sent += events
 
     def is_announced(self) -> bool:
-        """Whether all that rating has announced has been applied by everybody who follows it."""
+        """Whether everything that rating has announced has been applied by all its followers."""
         head, waiting = self._one(
             "rating",
             "SELECT (SELECT last_number FROM outbox_head), (SELECT count(*) FROM outbox WHERE published_at IS NULL)",
@@ -134,7 +134,7 @@ class World:
         return waiting == 0 and all(number >= head for number in heard)
 
     def lag(self) -> int:
-        """How many of the events that were sent are not yet counted in rating, limited in entitlements and costed."""
+        """How many of the sent events are not yet counted in rating, limited in entitlements and costed in margin."""
         return self._sent - min(self.applied().values())
 
     def applied(self) -> dict[str, int]:
@@ -147,7 +147,7 @@ class World:
         return {"rating": counted[0], "entitlements": limited[0], "margin": costed[0]}
 
     def settle(self) -> None:
-        """Wait until everything sent is applied everywhere; the sums are what was sent, no more and no less."""
+        """Wait until everything sent is applied everywhere; the sums must be exactly what was sent."""
         try:
             wait_until(lambda: self.lag() <= 0, timeout=PATIENCE_SECONDS, what="all events to be applied")
         finally:
@@ -162,13 +162,13 @@ class World:
             return tuple(tx.exec_driver_sql(question).one())
 
     def metric(self, name: str) -> int:
-        """Sum of a counter over all processes of the services."""
+        """The sum of a counter over all processes of the services."""
         return sum(
             _counter(self.stack.metrics_url(process), name) for process in self.stack.names if _is_service(process)
         )
 
     def position_moved(self) -> int:
-        """How often a reader found that its position had moved, by the logs of all processes."""
+        """How often a reader found that its position had moved, according to the logs of all processes."""
         return sum(
             self.stack.log_path(process).read_bytes().count(MOVED)
             for process in self.stack.names
@@ -176,11 +176,11 @@ class World:
         )
 
     def cpu_seconds(self) -> dict[str, float]:
-        """CPU that each process has used so far; PostgreSQL's with all of its backends."""
+        """The CPU time that each process has used so far; PostgreSQL's includes all of its backends."""
         return {name: _cpu_seconds(_family(self.stack.process(name).pid)) for name in self.stack.names}
 
     def memory_mib(self) -> dict[str, int]:
-        """Resident memory of each service's process."""
+        """The resident memory of each service's process."""
         return {name: _resident_mib(self.stack.process(name).pid) for name in self.stack.names if _is_service(name)}
 
     def announced(self) -> int:
@@ -221,7 +221,7 @@ def event(customer: str) -> UsageEvent:
 
 @contextmanager
 def world(customers: int, replicas: int = 1) -> Iterator[World]:
-    """A system with so many processes a service, and an organization with so many customers."""
+    """A system with this many processes for each service, and an organization with this many customers."""
     with ExitStack() as exits:
         stack = exits.enter_context(
             Stack.temporary(services=SERVICES, gateway=False, replicas=dict.fromkeys(SERVICES, replicas))
@@ -262,7 +262,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name; none where the process has ended."""
+    """The fields of /proc/PID/stat after the name; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except OSError:
@@ -276,5 +276,5 @@ def _cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def _resident_mib(pid: int) -> int:
-    pages = sum(int(_stat(each)[21]) for each in _family(pid) if _stat(each))
+    pages = sum(int(_stat(member)[21]) for member in _family(pid) if _stat(member))
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20

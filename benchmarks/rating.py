@@ -56,7 +56,7 @@ REACH_TIME = 1.1
 
 
 class _NoLog:
-    """A log that is never asked: nothing is voided here."""
+    """A log that is never asked, since nothing is voided here."""
 
     def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:  # noqa: ARG002 - a protocol's
         """No events."""
@@ -114,7 +114,7 @@ def subscribe(deps: Deps, organization: OrganizationId) -> list[SubscriptionId]:
 
 
 def count(deps: Deps, organization: OrganizationId, subscriptions: list[SubscriptionId], events: int) -> float:
-    """Count so many events of each metric for every subscription; events a second."""
+    """Count this many events of each metric for every subscription; returns events a second."""
     entries = _entries(organization, subscriptions, events)
     memory, total = Memory(), len(subscriptions) * len(CODES) * events
     started = time.perf_counter()
@@ -153,7 +153,7 @@ class Databases:
         self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def keep(self, original: str, name: str) -> Database:
-        """A copy that stays."""
+        """A permanent copy."""
         self._run(f"CREATE DATABASE {name} TEMPLATE {original} OWNER farebox_rating")
         return self.open(name)
 
@@ -163,7 +163,7 @@ class Databases:
         return Database(Settings(database_url=SecretStr(url), statement_timeout_ms=600_000))
 
     def settle(self, name: str) -> None:
-        """Do what autovacuum would do in time, so that no round pays for how its database was made."""
+        """Do what autovacuum would do in time, so that no round pays for the way its database was made."""
         with psycopg.connect(make_conninfo(self._server.admin_url, dbname=name), autocommit=True) as admin:
             admin.execute("VACUUM (FREEZE, ANALYZE)")
 
@@ -177,7 +177,7 @@ def close_run(databases: Databases, original: str) -> float:
     with databases.copy(original) as db:
         deps = deps_of(db)
         with db.worker_transaction() as tx:
-            # A copy's pages are cold, those of a database in use are not.
+            # A copy's pages are cold; those of a database in use are not.
             tx.exec_driver_sql("SELECT count(*) FROM usage_aggregates")
         started = time.perf_counter()
         report_ = run_due(deps, FEBRUARY)
@@ -187,7 +187,7 @@ def close_run(databases: Databases, original: str) -> float:
 
 
 def prepare(server: PostgresServer) -> Databases:
-    """Two databases that differ in the number of events alone."""
+    """Two databases that differ only in the number of events."""
     server.provision(("rating",))
     migrate("services.rating", server.service_url("rating"))
     databases = Databases(server)
@@ -216,12 +216,12 @@ def main() -> None:
         close_run(databases, "few")
         seconds: dict[str, list[float]] = {"few": [], "many": []}
         for number in range(ROUNDS):
-            # Who goes first changes with each round, so that neither always finds the other's dirt.
+            # The order changes with each round, so that neither always finds the other's dirt.
             for name in ("few", "many") if number % 2 else ("many", "few"):
                 seconds[name].append(close_run(databases, name))
     few, many = statistics.median(seconds["few"]), statistics.median(seconds["many"])
     # Two runs side by side share the machine's mood, which moves the medians more than the events do.
-    slower = statistics.median(two / one for one, two in zip(seconds["few"], seconds["many"], strict=True))
+    slower = statistics.median(many / few for few, many in zip(seconds["few"], seconds["many"], strict=True))
     speed = SUBSCRIPTIONS / few
     report(
         [

@@ -1,9 +1,9 @@
-"""Five years of a thousand subscriptions: no gap, no overlap, no second billed twice.
+"""Five years of a thousand subscriptions: no gap, no overlap, no second is billed twice.
 
 python -m benchmarks.simulate [--seed N] [--subscriptions 1000] [--years 5] [--processes 2]
 
-The subscriptions are split among processes. Each has the seed it prints with what it found, so that
-`--processes 1 --seed <that seed> --subscriptions <its share>` plays exactly its part again.
+The subscriptions are split among processes. Each process has a seed, which it prints with its findings, so that
+`--processes 1 --seed <that seed> --subscriptions <its share>` repeats exactly its part.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from benchmarks.simulate.run import Outcome
 
 SUBSCRIPTIONS = 1000
 YEARS = 5
-# As many cores as the smallest machine that it is run on.
+# As many as the cores of the smallest machine on which it runs.
 PROCESSES = 2
 MAX_SEED = 1_000_000
-# Enough to see what is wrong; the rest is mostly the same again.
+# Enough to see what is wrong; the rest is mostly repetition.
 SHOWN = 40
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Simulate as asked; 1 where a law does not hold."""
+    """Simulate as requested; returns 1 if a law does not hold."""
     options = _options(arguments)
     console = Console()
     console.print(f"seed {options.seed}: {options.subscriptions} subscriptions over {options.years} years")
@@ -64,8 +64,8 @@ def _report(outcome: Outcome, console: Console) -> None:
     for what, count in counts.items():
         table.add_row(what, f"{count:,}")
     console.print(table)
-    for each in outcome.wrong[:SHOWN]:
-        console.print(f"[red]{each}[/]", highlight=False)
+    for finding in outcome.wrong[:SHOWN]:
+        console.print(f"[red]{finding}[/]", highlight=False)
     verdict = f"[red]{len(outcome.wrong)} laws broken[/]" if outcome.wrong else "[green]every law holds[/]"
     console.print(f"{verdict} after {outcome.seconds:.0f} s")
 

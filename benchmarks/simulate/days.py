@@ -1,6 +1,6 @@
-"""The billing calendar told a second time, in days and by a question: does a period begin on this day?
+"""The billing calendar a second time, in days and by one question: does a period begin on this day?
 
-Written without the kernel's calendar, so that the simulation does not compare a thing with itself.
+It is written without the kernel's calendar, so that the simulation does not compare a thing with itself.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ YEAR_MONTHS = 12
 
 @cache
 def day_of(at: datetime, zone: str) -> date:
-    """The day on the customer's wall calendar."""
+    """The day in the customer's calendar."""
     return at.astimezone(ZoneInfo(zone)).date()
 
 
 @cache
 def midnight_of(day: date, zone: str) -> datetime:
-    """When that day begins, in UTC."""
+    """The instant at which that day begins, in UTC."""
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
@@ -34,8 +34,8 @@ class Rhythm:
 
     Attributes:
         unit: day, week or month.
-        every: how many of it.
-        is_anniversary: counted from the first day rather than from Mondays and firsts.
+        every: how many of them.
+        is_anniversary: whether periods are counted from the first day rather than from Mondays and firsts.
         first_day: the day of the first start.
     """
 

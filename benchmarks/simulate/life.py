@@ -1,4 +1,4 @@
-"""What must become of a subscription, told by the simulation's own rules and calendar."""
+"""What must happen to a subscription, by the simulation's own rules and calendar."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Segment:
 
     Attributes:
         offer: the plan.
-        starts_at: first instant.
-        ended_at: first instant after it; None while it goes on.
-        unpaid_from: the first day that no longer bears the base price; None while it goes on.
-        is_credited: whether days paid in advance and not used are given back.
-        was_promised: whether the end was known before, and so comes before a period's end at the same instant.
+        starts_at: its first instant.
+        ended_at: the first instant after it; None while it continues.
+        unpaid_from: the first day for which no base price is due any more; None while it continues.
+        is_credited: whether unused days that were paid in advance are given back.
+        was_promised: whether the end was scheduled, so that it comes before a period's end at the same instant.
     """
 
     offer: Offer
@@ -34,7 +34,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Promise:
-    """A change that waits for the period's end; no offer is a cancellation."""
+    """A change that waits for the period's end; without an offer it is a cancellation."""
 
     at: datetime
     offer: Offer | None
@@ -43,18 +43,18 @@ class Promise:
 
 @dataclass
 class Life:
-    """Everything under one subscription of one external id, from a start to an end.
+    """Everything under one external id, from a start to an end.
 
     Attributes:
-        organization: owner.
+        organization: the organization it belongs to.
         zone: IANA name of the customer's zone.
         customer, external_id: the names it is known by.
         is_anniversary: how its periods are aligned.
         first_started_at: from which trials count.
         segments: one for each plan it had.
         promise: a pending change.
-        ending_at: when it shall end by itself.
-        called_off: ended before it began.
+        ending_at: when it is agreed to end by itself.
+        called_off: whether it ended before it began.
     """
 
     organization: OrganizationId
@@ -76,7 +76,7 @@ class Life:
 
     @property
     def is_over(self) -> bool:
-        """Whether it ended."""
+        """Whether it has ended."""
         return self.called_off or self.current.ended_at is not None
 
     def has_begun(self, now: datetime) -> bool:
@@ -109,16 +109,16 @@ class Life:
         return (started + timedelta(days=offer.trial_days)).astimezone(self.first_started_at.tzinfo)
 
     def segment_at(self, at: datetime) -> Segment | None:
-        """Whose usage an instant's is."""
+        """The segment to which an instant's usage belongs."""
         if self.called_off:
             return None
-        for each in self.segments:
-            if each.starts_at <= at and (each.ended_at is None or at < each.ended_at):
-                return each
+        for segment in self.segments:
+            if segment.starts_at <= at and (segment.ended_at is None or at < segment.ended_at):
+                return segment
         return None
 
     def settle(self, now: datetime) -> None:
-        """Let happen what was promised until now."""
+        """Let everything happen that was scheduled until now."""
         while not self.is_over:
             promise, ending_at = self.promise, self.ending_at
             if promise is not None and promise.at <= now and (ending_at is None or promise.at <= ending_at):
@@ -126,7 +126,7 @@ class Life:
                 self.change(promise.offer, promise.at, is_credited=promise.is_credited)
             elif ending_at is not None and ending_at <= now:
                 day = day_of(ending_at, self.zone)
-                # What was asked for the end that is pending holds for this one, too.
+                # What was asked for with the pending end applies to this one, too.
                 self.current.is_credited = promise is None or promise.is_credited
                 self.current.was_promised = True
                 self._end(ending_at, day if midnight_of(day, self.zone) == ending_at else day + DAY)

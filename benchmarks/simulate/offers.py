@@ -1,4 +1,4 @@
-"""What is sold in the simulation: every interval, in advance and in arrears, two prices, some with a trial."""
+"""What is sold in the simulation: every interval, in advance and in arrears, at two prices, some with a trial."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ INTERVALS = (
 TRIALS = {"small": 14, "large": 0, "trial": 40}
 PRICES = {"small": 1, "large": 3, "trial": 2}
 PER_YEAR = {"day": 365, "week": 52, "month": 12}
-# A price a month that divides into no number of days.
+# A monthly price that no number of days divides.
 MONTHLY_CENTS = 3_001
-# More than a minor unit of any currency, so that every event moves the amount.
+# More than a minor unit of any currency, so that every event changes the amount.
 UNIT_AMOUNT = Decimal("1.37")
 LONG_MONTHS = 6
-# Stands in a draft for the instant that the command gives.
+# Placeholder in a draft for the instant that the command sets.
 _LATER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -49,9 +49,9 @@ class Offer:
         code: its code.
         version: counts price rounds.
         unit, every: its interval.
-        cents: price of a full period.
+        cents: the price of a full period.
         in_advance: when its price is due.
-        trial_days: without price, from the first start.
+        trial_days: days without price, from the first start.
         monthly_usage: whether usage is billed each month of a longer period.
         weight: how often it is chosen.
     """
@@ -68,11 +68,11 @@ class Offer:
 
     @property
     def yearly_cents(self) -> Fraction:
-        """What a year costs: decides between upgrade and downgrade."""
+        """The price of a year, which decides between upgrade and downgrade."""
         return Fraction(self.cents * PER_YEAR[self.unit], self.every)
 
     def draft(self, currency_code: str) -> PlanVersion:
-        """The plan as it is asked for."""
+        """The plan as it is requested."""
         currency = CURRENCIES[currency_code]
         charge = Charge(ChargeId(f"{self.code}-{METRIC}"), METRIC, Standard(UNIT_AMOUNT))
         plan = Plan(

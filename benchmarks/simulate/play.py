@@ -1,4 +1,4 @@
-"""The play: years go by from one instant at which something happens to the next, for all organizations at once."""
+"""The play: years pass from one instant at which something happens to the next, for all organizations at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BEGINS_AT = datetime(2023, 1, 1, tzinfo=UTC)
 DAYS_A_YEAR = 365.25
 EVERY_USAGE = timedelta(days=2)
 EVERY_SNAPSHOT = timedelta(days=91)
-# The job of a replica runs each second; but machines are away for hours, too.
+# A replica's job runs each second; but machines are also away for hours.
 LATE_SHARE = 0.5
 LATE_HOURS = 30.0
-# Customers who left come back within this time, if they do.
+# Customers who left may come back within this time.
 BACK_DAYS = (2.0, 120.0)
 
 
@@ -48,12 +48,12 @@ class Played:
     """What happened.
 
     Attributes:
-        world: with its database, as it ended.
-        lives: what must have become of every subscription.
+        world: the world at the end, with its database.
+        lives: what must have happened to every subscription.
         usage: every event that was sent.
         snapshots: finalized invoices as they were first seen.
         done: how often customers did each thing.
-        report: periods closed and invoices finalized by the run of what is due.
+        report: periods closed and invoices finalized by the job that does what is due.
     """
 
     world: World
@@ -65,7 +65,7 @@ class Played:
 
 
 class Play:
-    """Everything that is still to happen, by time."""
+    """Everything that will still happen, by time."""
 
     def __init__(self, scale: Scale, db: Database) -> None:
         self._scale = scale
@@ -79,7 +79,7 @@ class Play:
         self._report = DueReport()
 
     def run(self, tell: Callable[[datetime], None]) -> Played:
-        """Play to the end; `tell` hears how far it is."""
+        """Play to the end; `tell` is called with the progress."""
         for number in range(self._scale.subscriptions):
             self._plan_first_start(number)
         self._at(BEGINS_AT + EVERY_USAGE, self._use)
@@ -98,7 +98,7 @@ class Play:
         return Played(self._world, lives, usage, self._snapshots, self._player.done, self._report)
 
     def _catch_up(self, to: datetime) -> None:
-        """Do what falls due until an instant, on time or late, as replicas do."""
+        """Do what is due until an instant, on time or late, as replicas do."""
         while (due := self._world.next_due()) is not None and due <= to:
             late = timedelta()
             if self._random.random() < LATE_SHARE:

@@ -25,16 +25,16 @@ from services.rating.subscriptions.commands import (
 )
 
 INSTANT = timedelta(microseconds=1)
-# Between two decisions of a customer; some seven changes in five years.
+# The time between two decisions of a customer: about seven changes in five years.
 MEAN_DAYS = 240.0
-# Starts lie within this time, so that one of them may be a leap day.
+# Starts lie within this time, so that one of them may be on a leap day.
 STARTING_DAYS = 430
 MONTH_END_DAY = 28
 MAX_BACKDATED_DAYS = 70
 
 
 class Player:
-    """Decides and does what customers do; everything is also told to their `Life`.
+    """Decides and does what customers do; everything is also recorded in their `Life`.
 
     Attributes:
         lives: every life so far.
@@ -50,7 +50,7 @@ class Player:
     # --- when -----------------------------------------------------------------------------------------------------
 
     def first_start(self, market: Market, begin: datetime) -> datetime:
-        """When a customer comes: anywhere in the first months, often as a month ends."""
+        """When a customer comes: anywhere in the first months, often at the end of a month."""
         at = begin + timedelta(seconds=self._random.uniform(0, STARTING_DAYS * DAY.total_seconds()))
         if self._random.random() < 0.3:
             day = day_of(at, market.zone)
@@ -79,7 +79,7 @@ class Player:
     # --- what -----------------------------------------------------------------------------------------------------
 
     def begin(self, market: Market, number: int, *, customer: str, before: Life | None = None) -> Life:
-        """A new subscription: now, later, or in the past; `before` is the ended one whose id it takes."""
+        """A new subscription: now, later, or in the past; `before` is the ended one whose external id it takes."""
         random, now = self._random, self._world.now
         at = now
         if before is None and random.random() < 0.15:
@@ -183,7 +183,7 @@ class Player:
         self.done["withdrawal"] += 1
 
     def _refused(self, life: Life) -> None:
-        """A second promise is refused and changes nothing."""
+        """A second scheduled change is refused and changes nothing."""
         try:
             self._cancel(life, ChangeTiming.PERIOD_END)
         except FailedPreconditionError as error:
@@ -197,7 +197,7 @@ class Player:
 
     def _offer(self) -> Offer:
         offers = self._world.offers
-        return self._random.choices(offers, [each.weight for each in offers])[0]
+        return self._random.choices(offers, [offer.weight for offer in offers])[0]
 
     def _other_offer(self, life: Life) -> Offer:
         offer = self._offer()
@@ -214,4 +214,4 @@ class Player:
         return midnight_of(day_of(ending_at, zone), zone) if self._random.random() < 0.5 else ending_at
 
     def _pick(self, choices: list[tuple[Callable[[Life], None], int]]) -> Callable[[Life], None]:
-        return self._random.choices([each for each, _ in choices], [weight for _, weight in choices])[0]
+        return self._random.choices([choice for choice, _ in choices], [weight for _, weight in choices])[0]

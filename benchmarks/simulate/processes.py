@@ -21,7 +21,7 @@ REFRESH_SECONDS = 0.5
 
 def run(scales: Sequence[Scale], console: Console) -> Outcome:
     """All simulations at once, with a bar for each."""
-    # What a power cut would lose is of no interest here.
+    # A power cut may lose anything here.
     with PostgresServer.temporary(settings={"fsync": "off"}) as server, multiprocessing.Manager() as manager:
         server.provision(["rating"])
         migrate("services.rating", server.service_url("rating"))
@@ -31,8 +31,8 @@ def run(scales: Sequence[Scale], console: Console) -> Outcome:
             running = pool.starmap_async(_work, jobs)
             _watch(scales, told, running, console)
             outcome = Outcome()
-            for each in running.get():
-                outcome += each
+            for result in running.get():
+                outcome += result
             return outcome
 
 

@@ -1,4 +1,4 @@
-"""One simulation with its checks, and what came of it."""
+"""One simulation with its checks, and the result."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ POOL_SIZE = 4
 
 @dataclass
 class Outcome:
-    """What came of simulations; outcomes add up.
+    """The results of simulations; outcomes add up.
 
     Attributes:
-        lives: subscriptions that began, those of customers who came back included.
-        periods, invoices: closed and finalized when they fell due; invoices at starts and ends come on top.
+        lives: subscriptions that began, including those of customers who came back.
+        periods, invoices: periods closed and invoices finalized when they fell due; invoices at starts and ends are not
+            counted.
         events: usage events.
         done: how often customers did each thing.
         wrong: every law that does not hold, with its seed.
@@ -54,7 +55,7 @@ class Outcome:
 
 
 def simulate(scale: Scale, database_url: str, tell: Callable[[datetime], None]) -> Outcome:
-    """One simulation on an empty migrated database of rating, and its checks."""
+    """One simulation on an empty, migrated database of rating, and its checks."""
     began = time.perf_counter()
     db = Database(Settings(database_url=SecretStr(database_url), database_pool_size=POOL_SIZE))
     try:
@@ -69,6 +70,6 @@ def simulate(scale: Scale, database_url: str, tell: Callable[[datetime], None]) 
         invoices=played.report.finalized,
         events=len(played.usage),
         done=played.done,
-        wrong=[f"{replay}: {each}" for each in wrong],
+        wrong=[f"{replay}: {finding}" for finding in wrong],
         seconds=time.perf_counter() - began,
     )

@@ -1,1 +1,1 @@
-"""What must hold after a simulation. A check tells what it found in words that name the subscription or invoice."""
+"""What must hold after a simulation. A check describes what it found and names the subscription or invoice."""

@@ -1,4 +1,4 @@
-"""The base price, recomputed day by day: no day billed twice, none missing, and every amount to the minor unit."""
+"""The base price, recomputed day by day: no day is billed twice or missing, and every amount is exact."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from benchmarks.simulate.days import day_of, midnight_of
 from benchmarks.simulate.life import Segment
 from services.kernel.money import CURRENCIES
 
-# A fee is rounded once; a fee of which a part is given back, twice. Shares keep twelve decimals of a major unit.
+# A fee is rounded once; a fee of which a part is given back is rounded twice. Shares keep twelve decimals of a major
+# unit.
 HALF_UNIT = Fraction(1, 2) + Fraction(1, 10**6)
 
 
 class Due(NamedTuple):
-    """What a full period of a plan must have cost one subscription.
+    """What a full period of a plan must have cost a subscription.
 
     Attributes:
-        first, last: the days that were billed, `last` not included.
-        kept_until: the first day that was given back; `last` where none was.
-        days: of the full period.
+        first, last: the billed days, not including `last`.
+        kept_until: the first day that was given back; `last` if none was.
+        days: the days of the full period.
     """
 
     first: date
@@ -35,14 +36,14 @@ class Due(NamedTuple):
 
 
 def check_base_price(ledger: Ledger, currencies: dict[str, str]) -> Iterator[str]:
-    """Every day of every subscription's life bears its price once."""
+    """Every day of every subscription's life is priced exactly once."""
     for kept in ledger.kept:
         currency = CURRENCIES[currencies[kept.life.organization]]
         fees = [row for row in ledger.fees[kept.subscription_id] if row.kind == "subscription"]
         expected = list(_due(kept, ledger.now))
         zone, name = kept.life.zone, f"{kept.life.external_id} on {kept.segment.offer.code} ({kept.life.zone})"
         spans = [(row.period_start, row.period_end) for row in fees]
-        days = [(midnight_of(each.first, zone), midnight_of(each.last, zone)) for each in expected]
+        days = [(midnight_of(due.first, zone), midnight_of(due.last, zone)) for due in expected]
         if spans != days:
             wrong = sorted(set(spans) ^ set(days)) or spans
             word = "is missing" if wrong[0] in days else "was billed, but must not be"
@@ -54,7 +55,7 @@ def check_base_price(ledger: Ledger, currencies: dict[str, str]) -> Iterator[str
 
 
 def check_days(ledger: Ledger) -> Iterator[str]:
-    """Over all plans of a life, no day is paid for twice; those that were given back are paid by the next plan."""
+    """Over all plans of a life, no day is paid for twice; days that were given back are paid for with the next plan."""
     paid: dict[int, list[tuple[datetime, datetime, str]]] = {}
     for kept in ledger.kept:
         if not kept.segment.is_credited:
@@ -95,9 +96,9 @@ def _due(kept: Kept, now: datetime) -> Iterator[Due]:
 
 
 def _is_billed_at(segment: Segment, at: datetime) -> bool:
-    """Whether a price that is due in advance at an instant, up to the subscription's end, was billed.
+    """Whether a price that is due in advance at an instant, before or at the subscription's end, was billed.
 
-    At one instant an end that was promised comes before a period's, and a customer who decides just then after it.
+    At the same instant a scheduled end comes before the end of a period, and a customer's decision comes after it.
     """
     return at != segment.ended_at or at == segment.starts_at or not segment.was_promised
 

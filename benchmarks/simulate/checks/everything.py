@@ -11,7 +11,7 @@ from benchmarks.simulate.play import Played
 
 
 def check(played: Played) -> list[str]:
-    """What does not hold; empty where everything does."""
+    """What does not hold; empty if everything does."""
     currencies = {str(market.organization): market.currency for market in played.world.markets}
     with played.world.deps.db.worker_transaction(quiet=True) as tx:
         ledger = read_ledger(tx, played)

@@ -1,4 +1,4 @@
-"""Invoices: numbers without gaps, fees that sum to the total, taxes and credits that add up, nothing changed later."""
+"""Invoices: numbers without gaps, fees that sum to the total, taxes and credits that add up, and no later changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SELECT number AS name FROM credit_notes
 WHERE credit_amount_cents + refund_amount_cents + offset_amount_cents <> sub_total_amount_cents + taxes_amount_cents
     OR sub_total_amount_cents < 0
 """
-# A closed period is on one invoice, and that invoice is made for it.
+# A closed period is on one invoice, which is made for it.
 _CLOSED_TWICE = """
 SELECT subscription_id::text AS name, period_start, count(*) AS invoices FROM (
     SELECT (terms->>'subscription_id')::uuid AS subscription_id, (terms->>'usage_start')::timestamptz AS period_start

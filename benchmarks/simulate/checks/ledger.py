@@ -1,4 +1,4 @@
-"""What rating has on record after a simulation, put beside what must have happened."""
+"""What rating has on record after a simulation, compared with what must have happened."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FROM credit_notes n, jsonb_array_elements(n.items) AS item GROUP BY 1
 
 
 class Kept(NamedTuple):
-    """A segment that must be, and the subscription that rating has for it."""
+    """A segment that must exist, and rating's subscription for it."""
 
     life: Life
     segment: Segment
@@ -45,14 +45,14 @@ class Kept(NamedTuple):
 
 @dataclass
 class Ledger:
-    """Everything that the checks read, in one consistent look.
+    """Everything that the checks read, from one consistent snapshot.
 
     Attributes:
         now: the last instant of the simulation.
         kept: segments with their subscriptions.
-        strays: what could not be put together.
+        strays: descriptions of what could not be matched.
         periods, fees: by subscription.
-        credited: exact amount given back, by fee.
+        credited: the exact amount given back, by fee.
     """
 
     now: datetime
@@ -76,7 +76,7 @@ def read_ledger(tx: Connection, played: Played) -> Ledger:
 
 
 def _pair(ledger: Ledger, lives: Iterable[Life], rows: Iterable[Row[Any]]) -> None:
-    """Put each life beside its chain of subscriptions."""
+    """Match each life with its chain of subscriptions."""
     successors = {row.previous_id: row for row in rows if row.previous_id}
     chains: dict[tuple[str, str], list[list[Row[Any]]]] = defaultdict(list)
     for row in sorted((row for row in rows if row.previous_id is None), key=lambda row: row.starts_at):
@@ -84,10 +84,10 @@ def _pair(ledger: Ledger, lives: Iterable[Life], rows: Iterable[Row[Any]]) -> No
     for life in lives:
         chain = chains[life.organization, life.external_id].pop(0)
         if len(chain) != len(life.segments):
-            plans = [row.plan_code for row in chain], [each.offer.code for each in life.segments]
+            plans = [row.plan_code for row in chain], [segment.offer.code for segment in life.segments]
             ledger.strays.append(f"{life.external_id} has the plans {plans[0]}, not {plans[1]}")
             continue
-        ledger.kept += [Kept(life, *each) for each in zip(life.segments, [row.id for row in chain], chain, strict=True)]
+        ledger.kept += [Kept(life, segment, row.id, row) for segment, row in zip(life.segments, chain, strict=True)]
     ledger.strays += [f"{key[1]} has a subscription too many" for key, left in chains.items() if left]
 
 

@@ -46,7 +46,7 @@ def _check_life(kept: Kept, now: datetime) -> Iterator[str]:
 
 
 def _spans(kept: Kept, now: datetime) -> Iterator[Span]:
-    """The periods that must be, by the calendar told in days."""
+    """The periods that must exist, by the calendar in days."""
     life, segment = kept.life, kept.segment
     if life.called_off or segment.starts_at > now:
         return

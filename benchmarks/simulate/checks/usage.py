@@ -1,4 +1,4 @@
-"""Usage: every event is counted once, in the period and for the plan that it happened in, and billed as counted."""
+"""Usage: every event is counted once, in the period and for the plan in which it occurred, and billed as counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Place = tuple[str, datetime]
 
 
 def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[str]:
-    """What was counted and what was billed is what was sent."""
+    """What was counted and billed is what was sent."""
     sent = _sent(ledger, usage)
     counted = {(row.subscription_id, row.period_start): row.event_count for row in tx.exec_driver_sql(_COUNTED)}
     for place in sorted(sent.keys() | counted.keys()):
@@ -32,7 +32,7 @@ def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[
     billed = _billed(ledger)
     for subscription_id, rows in ledger.periods.items():
         for row in rows:
-            # What came late waits for the next invoice; a draft for the end of its grace.
+            # Late usage waits for the next invoice; a draft waits for the end of its grace period.
             if row.state == "closed" and not row.is_dirty and row.invoice_id not in drafts:
                 place = subscription_id, row.period_start
                 if billed.get(place, Decimal(0)) != sent[place]:
@@ -40,18 +40,18 @@ def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[
 
 
 def _sent(ledger: Ledger, usage: list[Usage]) -> Counter[Place]:
-    """Events by subscription and period, as they must be."""
+    """Events by subscription and period, as they must be counted."""
     subscriptions = {id(kept.segment): kept.subscription_id for kept in ledger.kept}
     starts = {
         owner: [row.period_start for row in rows if row.period_start < row.period_end]
         for owner, rows in ledger.periods.items()
     }
     sent: Counter[Place] = Counter()
-    for each in usage:
-        owner = subscriptions.get(id(each.segment), "no subscription")
+    for event in usage:
+        owner = subscriptions.get(id(event.segment), "no subscription")
         known = starts.get(owner, [])
-        position = bisect_right(known, each.occurred_at)
-        sent[owner, known[position - 1] if position else each.occurred_at] += 1
+        position = bisect_right(known, event.occurred_at)
+        sent[owner, known[position - 1] if position else event.occurred_at] += 1
     return sent
 
 
