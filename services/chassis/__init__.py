@@ -1,4 +1,4 @@
-"""What every process stands on: configuration, log, database, outbox, inbox, bus, rpc, life cycle.
+"""The base of every process: configuration, log, database, outbox, inbox, bus, rpc, life cycle.
 
-Knows nothing of billing.
+It knows nothing of billing.
 """

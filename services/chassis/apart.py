@@ -1,7 +1,7 @@
-"""One message, many organizations: what cannot be applied of it is set aside, and everything else has its effect.
+"""One message for many organizations: the parts that cannot be applied are set aside; all others take effect.
 
-A follower isolates messages (chassis.follower); a message that carries parts of several organizations is isolated here,
-part by part (chassis.isolate).
+A follower isolates messages (chassis.follower). A message with parts of several organizations is isolated here, part by
+part (chassis.isolate).
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from services.chassis.log import logger
 
 log = logger(__name__)
 
-# Tells the parts of one message apart in the table of dead letters.
+# Distinguishes the parts of one message in the table of dead letters.
 _DIGEST_BYTES = 8
-# What is kept of an error: enough to know it by.
+# How much of an error is stored: enough to recognise it.
 _MAX_ERROR = 2000
 
 Apply = Callable[[Connection, Sequence[Message]], None]
-"""Takes the effect of messages, in order, in the transaction it is given."""
+"""Applies messages in order, in the transaction it is given."""
 
 Split = Callable[[Message], Sequence[bytes]]
-"""The bodies of the smallest messages that together say what a message does, in order."""
+"""The bodies of the smallest messages that together do what one message does, in order."""
 
 
 def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
-    """Apply messages so that what is wrong with a part of one stops neither the others nor its neighbours in it.
+    """Apply messages so that a faulty part of one stops neither other messages nor the other parts of its own.
 
     Args:
-        log_name: of the log that is followed; a part is set aside as a dead letter of `<log>/<digest of its body>`.
-        apply: of the whole.
-        split: of one message; what cannot be split is set aside whole.
+        log_name: the name of the followed log; a part is set aside as a dead letter of `<log>/<digest of its body>`.
+        apply: applies whole messages.
+        split: splits one message; a message that cannot be split is set aside as a whole.
     """
 
     def apply_messages(tx: Connection, messages: Sequence[Message]) -> None:
-        # Several that fail together are given back one by one by the follower, so that savepoints cost only one.
+        # If several messages fail together, the follower repeats them one by one, so savepoints are needed only for
+        # one.
         if len(messages) != 1:
             apply(tx, messages)
             return
@@ -54,7 +55,7 @@ def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
 
 
 def _apart(tx: Connection, message: Message, apply: Apply, split: Split) -> list[tuple[Message, Exception]]:
-    """Apply a message, in parts where it fails as a whole; the parts that cannot be, with their errors."""
+    """Apply a message, part by part if it fails as a whole; returns the parts that failed, with their errors."""
 
     def take(messages: Sequence[Message]) -> None:
         apply(tx, messages)
@@ -68,7 +69,7 @@ def _apart(tx: Connection, message: Message, apply: Apply, split: Split) -> list
 
 
 def _parts(message: Message, split: Split) -> list[Message]:
-    """What a message is made of; itself where it cannot even be read."""
+    """The parts of a message; the message itself if it cannot even be read."""
     try:
         bodies = split(message)
     except DecodeError:

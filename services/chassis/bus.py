@@ -30,27 +30,28 @@ from services.kernel.errors import UnavailableError
 T = TypeVar("T")
 log = logger(__name__)
 
-# nats-py's own first connect retries for minutes; a process should say soon that its bus is away.
+# nats-py's own first connect retries for minutes; a process should report soon that its bus is unavailable.
 CONNECT_TIMEOUT_SECONDS = 5
-# A publish that is not acknowledged by then is sent again by the outbox; duplicates are told apart by number.
+# A publish that is not acknowledged within this time is repeated by the outbox; duplicates are recognised by number.
 PUBLISH_TIMEOUT_SECONDS = 5
-# Messages on the way at once: beyond this JetStream gains nothing and memory grows.
+# How many messages may be unacknowledged at once: with more, JetStream gains nothing and memory grows.
 PUBLISH_WINDOW = 256
-# Bytes on the way at once: what a slow disk stores within the timeout.
+# How many bytes may be unacknowledged at once: what a slow disk stores within the timeout.
 PUBLISH_WINDOW_BYTES = 8 * 1024 * 1024
-# Room for a message's headers within what the server takes: four of them, with subjects of a hundred characters.
+# Room for a message's headers within the server's limit: four headers, with subjects of a hundred characters.
 HEADER_BYTES = 4 * 1024
-# JetStream forgets a Nats-Msg-Id after this; only an optimisation, since consumers know the last number they applied.
+# JetStream forgets a Nats-Msg-Id after this; it is only an optimisation, since consumers know the last number they
+# applied.
 DUPLICATE_WINDOW_SECONDS = 120
-# An abandoned reader (its process died) is removed by the server after this.
+# The server removes a reader whose process died after this.
 READER_INACTIVE_SECONDS = 60
-# Room for the outcome of a call into the loop beyond the call's own timeout.
+# How much longer to wait for the result of a call on the loop than the call's own timeout.
 CALL_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream and everything that is published on it, in NATS's way of writing subjects."""
+    """A stream and everything that is published on it, in NATS's notation for subjects."""
 
     name: str
     subjects: tuple[str, ...]
@@ -58,7 +59,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class StreamPlace:
-    """What a stream looks like now: another `created` means that its store was lost and it was made anew."""
+    """The present state of a stream: another `created` means that its store was lost and it was made again."""
 
     created: datetime
     last_sequence: int
@@ -70,26 +71,31 @@ def _incoming(message: Msg) -> Incoming:
 
 
 class Reader:
-    """Reads one subject of a stream in order from a sequence on; nothing is acknowledged, the inbox is the position."""
+    """Reads one subject of a stream in order, from a sequence on.
+
+    Nothing is acknowledged: the inbox holds the position.
+    """
 
     def __init__(self, bus: Bus, subscription: JetStreamContext.PullSubscription) -> None:
         self._bus = bus
         self._subscription = subscription
 
     def fetch(self, count: int, timeout: float) -> list[Incoming]:
-        """Up to `count` next messages, waiting at most `timeout` seconds for the first. Empty when there is none.
+        """The next messages, at most `count`; waits at most `timeout` seconds for the first. Empty if there is none.
 
         Raises:
-            UnavailableError: the reader is gone (server restarted, stream lost); open a new one from the position.
+            UnavailableError: the reader is gone (the server restarted or lost the stream); open a new one from the
+                position.
         """
         return self._bus.call(self._fetch(count, timeout), timeout)
 
     async def _fetch(self, count: int, seconds: float) -> list[Incoming]:
         try:
-            # 2 or more: nats-py's single fetch never returns early on a lost consumer, its batch fetch does.
+            # 2 or more: nats-py's fetch of a single message never returns early if the consumer is lost; its batch
+            # fetch does.
             messages = await self._subscription.fetch(max(2, count), timeout=seconds)
         except TimeoutError:
-            # nats-py raises its own kind and the built-in one for the same thing: nothing came in time.
+            # nats-py raises its own class or the built-in one for the same case: nothing came in time.
             await self._require_alive()
             return []
         return [_incoming(message) for message in messages]
@@ -150,7 +156,7 @@ class Bus:
         )
 
     def ensure_stream(self, name: str, subjects: Sequence[str]) -> StreamPlace:
-        """Make the stream if it is not there, and say where it stands."""
+        """Make the stream if it does not exist, and return its state."""
         return self.call(self._ensure_stream(self._jetstream(), name, subjects), PUBLISH_TIMEOUT_SECONDS)
 
     async def _ensure_stream(self, js: JetStreamContext, name: str, subjects: Sequence[str]) -> StreamPlace:
@@ -173,7 +179,7 @@ class Bus:
         return StreamPlace(info.created, info.state.last_seq)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Publish in order and wait until the server has acknowledged all; what is too large for it goes in parts.
+        """Publish in order, in parts if necessary, and wait until the server has acknowledged everything.
 
         Raises:
             UnavailableError: some may not have arrived; publish all of them again.
@@ -187,7 +193,7 @@ class Bus:
             self.call(self._publish(js, window), PUBLISH_TIMEOUT_SECONDS)
 
     def _largest_body(self) -> int:
-        """What the server takes beside headers; it says so when it is connected to."""
+        """How much the server takes besides headers; it reports its limit when a connection is made."""
         largest = self._client.max_payload if self._client else PART_BYTES
         return max(1, largest - HEADER_BYTES)
 
@@ -234,7 +240,7 @@ class Bus:
 
 
 def windows(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
-    """Runs of messages, in order, that are few and small enough to be on the way at once; one message always is."""
+    """Split messages, in order, into runs that are small enough to be unacknowledged at once; each has at least one."""
     window: list[Outgoing] = []
     size = 0
     for message in messages:

@@ -17,7 +17,7 @@ class Settings(BaseSettings):
         environment: `local` or `production`; production refuses development secrets.
         log_level: structlog level name.
         grpc_bind: `host:port` of the gRPC server; port 0 picks a free one.
-        metrics_bind: `host:port` of the Prometheus endpoint `/metrics`; empty switches it off.
+        metrics_bind: `host:port` of the Prometheus endpoint `/metrics`; empty disables it.
         grpc_workers: threads that serve calls; also the most calls in progress at once. Ingest, which serves events on
             an event loop, uses them for its other calls.
         grpc_queue: calls that may wait for a thread before new ones are refused RESOURCE_EXHAUSTED.
@@ -25,11 +25,11 @@ class Settings(BaseSettings):
         drain_notice_seconds: how long health says NOT_SERVING before the server stops taking calls.
         database_url: `postgresql://…` of this service's own database, as its login role.
         database_pool_size: most connections of each role's pool.
-        statement_timeout_ms: PostgreSQL gives up a statement after this.
+        statement_timeout_ms: after this time PostgreSQL cancels a statement.
         nats_url: `nats://host:port` of the JetStream cluster.
-        stream_max_bytes: most bytes a publisher's stream may hold; beyond it publishing waits in the outbox. NATS
+        stream_max_bytes: most bytes a publisher's stream may hold; when it is full, messages wait in the outbox. NATS
             reserves it, so all five streams together must fit into its file store.
-        stream_max_age_seconds: how long a message stays in its stream; older ones are replayed from the source.
+        stream_max_age_seconds: how long a message stays in its stream; older messages are replayed from the source.
         ingest_address, rating_address, entitlements_address, margin_address: gRPC targets of the four services.
         reflection: whether the gRPC server describes itself (off in production).
     """

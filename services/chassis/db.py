@@ -1,8 +1,8 @@
 """The database unit of work: one transaction, in one of two roles.
 
-The request role is under row-level security and sees one organization; the worker role serves consumers, jobs and the
+The request role is under row-level security and sees one organization. The worker role serves consumers, jobs and the
 batch writer, whose transactions span organizations (ADR 0004). Both are reached from the service's login role, so one
-`DATABASE_URL` is enough; a transaction that names no organization cannot read any (it fails closed).
+`DATABASE_URL` is enough. A transaction that names no organization can read none (it fails closed).
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from services.kernel.ids import OrganizationId
 
 T = TypeVar("T")
 
-# A black-holed connection hung over 20 s without these and 5.4 s with them (design: reliability).
+# A black-holed connection hung for over 20 s without these settings and for 5.4 s with them (design: reliability).
 CONNECT_TIMEOUT_SECONDS = 2
 TCP_USER_TIMEOUT_MS = 3000
 KEEPALIVE_SECONDS = 2
-# Waiting longer than this for a row means that somebody holds it across something slow: better fail and retry.
+# Waiting longer than this for a row means that somebody holds it across something slow: it is better to fail and retry.
 LOCK_TIMEOUT_MS = 10_000
-# A caller that waits longer than this for a connection has given up by its own deadline.
+# A caller that waits longer than this for a connection has reached its own deadline.
 POOL_TIMEOUT_SECONDS = 5
-# A command loses a race at most this often in a row before its caller hears of it.
+# A command that loses a race this often in a row is reported to its caller.
 MAX_ATTEMPTS = 4
-# After a pause of this length a connection may be dead without our knowing.
+# After a pause of this length a connection may be dead without our knowledge.
 LINE_IDLE_SECONDS = 0.5
 
-# What a statement can raise: SQLAlchemy's errors, and the driver's own where COPY and pipelines speak to it directly.
+# What a statement can raise: SQLAlchemy's errors, and the driver's own where COPY and pipelines use it directly.
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)
 
 _RETRYABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-# SQLSTATE class 54: the driver counts these among the troubles of the server, but they are the statement's own.
+# SQLSTATE class 54: the driver counts these as errors of the server, but they are the statement's own.
 _TOO_MUCH = (
     psycopg.errors.ProgramLimitExceeded,
     psycopg.errors.StatementTooComplex,
@@ -59,7 +59,7 @@ class Database:
         self._worker = self._engine("worker")
         self._sessions = self._engine("worker", pooled=False)
         self.committed = threading.Event()
-        """Set after every commit in this process, so that the outbox relay need not poll to be quick."""
+        """Set after every commit in this process, so that the outbox relay reacts quickly without polling."""
 
     def _engine(self, role: str, *, pooled: bool = True) -> sa.Engine:
         options = (
@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def transaction(self, organization: OrganizationId) -> Iterator[Connection]:
-        """A transaction of the request role that sees this organization's rows and no other's."""
+        """A transaction of the request role that sees only this organization's rows."""
         with self._request.begin() as connection:
             connection.exec_driver_sql("SELECT set_config('farebox.organization_id', %s, true)", (organization,))
             yield connection
@@ -99,7 +99,7 @@ class Database:
         """A transaction of the worker role, across organizations: consumers, jobs and the batch writer only.
 
         Args:
-            quiet: whether its commit leaves the outbox relay asleep, because it announces nothing through it.
+            quiet: whether its commit does not wake the outbox relay, because it announces nothing.
         """
         with self._worker.begin() as connection:
             yield connection
@@ -110,8 +110,8 @@ class Database:
     def worker_session(self) -> Iterator[Connection]:
         """A connection of the worker role outside any transaction, for session-level locks.
 
-        It comes from no pool and ends with its use: so its locks do, too, and who holds one for minutes takes no
-        connection from those who work.
+        It comes from no pool and ends after its use, and so do its locks. So a holder of a lock for minutes takes no
+        connection from others.
         """
         with self._sessions.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
@@ -129,9 +129,9 @@ class Database:
 class WorkerLine:
     """Worker transactions of one thread that hardly pauses, all on one connection.
 
-    The pool asks a connection whether it still lives each time it hands it out; for a thread with a hundred
-    transactions a second that is a round trip each for nothing. And each wait for the database gives the interpreter
-    away and asks for it again, which costs more than the wait: what can be sent together is.
+    The pool checks a connection each time it hands it out; for a thread with a hundred transactions a second each check
+    is a needless round trip. And each wait for the database releases the interpreter and has to acquire it again, which
+    costs more than the wait itself. So statements that can be sent together are.
     """
 
     def __init__(self, worker: sa.Engine) -> None:
@@ -141,16 +141,16 @@ class WorkerLine:
 
     @contextmanager
     def transaction_with(self, opening: str) -> Iterator[tuple[Connection, tuple[Any, ...]]]:
-        """A transaction of the worker role; after a pause, on a connection that was asked whether it lives.
+        """A transaction of the worker role; after a pause its connection is checked first.
 
         Args:
-            opening: statements without values that it begins with; they travel together with BEGIN. The last one has
-                one row, which is handed out with the connection.
+            opening: statements without values that are sent together with BEGIN. The last one returns one row, which is
+                handed out with the connection.
         """
         if time.monotonic() - self._used_at > LINE_IDLE_SECONDS:
             self.close()
         if self._connection is None:
-            # BEGIN and COMMIT are ours.
+            # This class sends BEGIN and COMMIT itself.
             self._connection = self._worker.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             driver = driver_connection(self._connection)
@@ -162,12 +162,12 @@ class WorkerLine:
         self._used_at = time.monotonic()
 
     def _give_up(self) -> None:
-        """End the transaction, whatever state it is in; a connection that cannot even do that is lost."""
+        """End the transaction, whatever state it is in; a connection that cannot even do that is closed."""
         connection = self._connection
         if connection is None:
             return
         try:
-            # Where SQLAlchemy saw the connection die, it has let go of it already.
+            # If SQLAlchemy saw the connection die, it has released it already.
             if not connection.invalidated:
                 driver_connection(connection).rollback()
                 return
@@ -176,7 +176,7 @@ class WorkerLine:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back; the next transaction takes another."""
+        """Return the connection; the next transaction takes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -200,12 +200,12 @@ def driver_connection(tx: Connection) -> psycopg.Connection[Any]:
 
 
 def lost_a_race(error: BaseException) -> bool:
-    """Whether an error means that a concurrent transaction won and the same command may simply be tried again."""
+    """Whether an error means that a concurrent transaction won, so that the same command may simply be repeated."""
     return isinstance(_driver_error(error), _RETRYABLE)
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error means that the database is away, not that the statement is wrong."""
+    """Whether an error means that the database is unavailable, not that the statement is wrong."""
     if isinstance(error, sa.exc.TimeoutError):
         return True
     cause = _driver_error(error)
@@ -217,9 +217,10 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error has nothing to do with what is done: the same will succeed later.
+    """Whether an error has nothing to do with the work itself: the same work will succeed later.
 
-    A statement that took too long is not passing: it may be the fault of what it was given, which must then be found.
+    A statement that took too long does not count as passing: the values it was given may be the cause, which must then
+    be found.
     """
     if ran_too_long(error):
         return False
@@ -227,7 +228,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def ran_too_long(error: BaseException) -> bool:
-    """Whether the server gave a statement up for its time; the statement's own fault, or that of a busy server."""
+    """Whether the server cancelled a statement for its duration, be it the statement's fault or a busy server's."""
     return isinstance(_driver_error(error), psycopg.errors.QueryCanceled)
 
 
@@ -236,7 +237,7 @@ def _driver_error(error: BaseException) -> BaseException | None:
 
 
 def retrying(body: Callable[[], T]) -> T:
-    """Run a command again when it lost a race, at most `MAX_ATTEMPTS` times. The command must be one transaction."""
+    """Run a command, which is one transaction, again when it lost a race; at most `MAX_ATTEMPTS` times."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return body()

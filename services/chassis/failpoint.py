@@ -2,7 +2,7 @@
 
     FAREBOX_ENVIRONMENT=test FAREBOX_FAILPOINT=ingest.after_commit:3 python -m services.ingest.main
 
-kills the process (SIGKILL: nothing is flushed, closed or rolled back) when it comes by for the third time.
+kills the process (SIGKILL: nothing is flushed, closed or rolled back) when it reaches the point for the third time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ _visits = itertools.count(1)
 
 
 def hit(name: str) -> None:
-    """Die here if a test asked for it."""
+    """Kill the process here if a test asked for it."""
     if name == _NAME and next(_visits) == _VISIT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,9 @@
 """Requests that are safe to repeat: a `request_id` is answered once, in the transaction of its effect.
 
-The row of a request is inserted before the work and holds its answer after it, so a concurrent repeat waits for the
-first and then gets the same answer; an answer with a field `replayed` says so. The same id with another payload is an
-error, never silence. A request without an id, and one that only validates, leaves no row. Servicers use it through
-chassis.rpc.command.
+The row of a request is inserted before the work and holds its answer afterwards. So a concurrent repeat waits for the
+first request and then gets the same answer; if the answer has a field `replayed`, it says so. The same id with another
+payload is an error, never silence. A request without an id, and one that only validates, leaves no row. Servicers use
+this through chassis.rpc.command.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from services.kernel.ids import OrganizationId
 
 A = TypeVar("A", bound=Message)
 
-# A UUID or a hash in hexadecimal fits several times; longer text is not an id.
+# A UUID or a hash in hexadecimal fits several times over; a longer text is not an id.
 MAX_REQUEST_ID = 255
-# A caller that has not heard an answer tries again within hours; the answers of a month are kept.
+# A caller that got no answer tries again within hours; answers are kept for a month.
 KEEP = timedelta(days=30)
-# Rows removed at a time, so that pruning never holds a long transaction.
+# How many rows are removed at a time, so that pruning never holds a long transaction.
 PRUNE_BATCH = 5000
-# The field by which an answer says that it was given before.
+# The field in which an answer says that it was given before.
 REPLAYED = "replayed"
 
 
 class Named(Protocol):
-    """A description of a message, as far as it names it."""
+    """A description of a message, of which only its name is needed."""
 
     @property
     def full_name(self) -> str:
-        """Package and name."""
+        """Its package and name."""
 
 
 class Request(Protocol):
-    """A message that asks for a change: its id makes it safe to repeat."""
+    """A message that requests a change; its id makes it safe to repeat."""
 
     request_id: str
 
     @property
     def DESCRIPTOR(self) -> Named:  # noqa: N802 - protobuf's name
-        """What the message is made of."""
+        """The description of the message."""
 
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
         """The message as bytes."""
@@ -77,17 +77,17 @@ def create_table(op: Any) -> None:
 def answer_once(
     db: Database, organization: OrganizationId, request: Request, answer_type: type[A], work: Callable[[Connection], A]
 ) -> A:
-    """Run a command in one transaction of the organization and answer it; a repeat gets the first answer.
+    """Run a command in one transaction of the organization and return its answer; a repeat gets the first answer.
 
     Args:
         db: the service's database.
-        organization: whose call it is.
-        request: the message; its `request_id` may be empty, its `validate_only`, where it has one, undoes everything.
-        answer_type: class of the answer.
-        work: the command, which packs its answer.
+        organization: the calling organization.
+        request: the message; its `request_id` may be empty, and its `validate_only`, if it has one, undoes everything.
+        answer_type: the class of the answer.
+        work: the command, which returns its answer as a message.
 
     Raises:
-        AlreadyExistsError: `REQUEST_ID_REUSED`, the id came before with another payload.
+        AlreadyExistsError: `REQUEST_ID_REUSED`, the id was used before with another payload.
     """
     with db.transaction(organization) as tx:
         return once(tx, organization, request, answer_type, work)
@@ -100,7 +100,7 @@ def once(
     answer_type: type[A],
     work: Callable[[Connection], A],
 ) -> A:
-    """As `answer_once`, in a transaction that is already open."""
+    """Like `answer_once`, in a transaction that is already open."""
     if getattr(request, "validate_only", False):
         return undone(tx, work)
     known = claim(tx, organization, request)
@@ -119,7 +119,7 @@ def answer_alone(
     work: Callable[[], A],
     alone: Callable[[bool], AbstractContextManager[None]],
 ) -> A:
-    """Run a command of several transactions and answer it; a repeat joins the first where that still runs.
+    """Run a command of several transactions and return its answer; a repeat joins the first run if it still runs.
 
     A connection may end before a long command does, and channels repeat calls by themselves (chassis.rpc.channel): the
     repeat waits for the first and gets its answer. Where the first has failed, the repeat goes on from there.
@@ -158,7 +158,7 @@ def _replayed(answer: A) -> A:
 
 
 def undone(tx: Connection, work: Callable[[Connection], A]) -> A:
-    """What a command would answer: it runs as ever, and nothing of it stays."""
+    """What a command would answer: it runs as usual, and then everything is undone."""
     savepoint = tx.begin_nested()
     try:
         return work(tx)
@@ -167,9 +167,9 @@ def undone(tx: Connection, work: Callable[[Connection], A]) -> A:
 
 
 def claim(tx: Connection, organization: OrganizationId, request: Request) -> bytes | None:
-    """Take a request's id for this transaction; the kept answer of an earlier one, None for a first.
+    """Take a request's id for this transaction; returns the stored answer of an earlier request, or None for a first.
 
-    An earlier one that kept no answer gives empty bytes. Waits for a concurrent transaction with the same id.
+    An earlier request that stored no answer gives empty bytes. Waits for a concurrent transaction with the same id.
     """
     if not request.request_id:
         return None
@@ -198,7 +198,7 @@ def claim(tx: Connection, organization: OrganizationId, request: Request) -> byt
 
 
 def keep(tx: Connection, organization: OrganizationId, request: Request, answer: bytes) -> None:
-    """Keep the answer of a claimed request; one without an id keeps nothing."""
+    """Store the answer of a claimed request; a request without an id stores nothing."""
     if request.request_id:
         tx.exec_driver_sql(
             "UPDATE requests SET answer = %s WHERE organization_id = %s AND method = %s AND request_id = %s",
@@ -207,7 +207,7 @@ def keep(tx: Connection, organization: OrganizationId, request: Request, answer:
 
 
 def prune(tx: Connection, now: datetime) -> int:
-    """Forget answers older than `KEEP`, at most `PRUNE_BATCH`, in a worker transaction; how many they were."""
+    """Delete answers older than `KEEP`, at most `PRUNE_BATCH`, in a worker transaction; returns how many."""
     return tx.exec_driver_sql(
         "DELETE FROM requests WHERE (organization_id, method, request_id) IN ("
         "SELECT organization_id, method, request_id FROM requests WHERE created_at < %s ORDER BY created_at LIMIT %s)",
@@ -216,5 +216,5 @@ def prune(tx: Connection, now: datetime) -> int:
 
 
 def _key(organization: OrganizationId, request: Request) -> tuple[str, str, str]:
-    """An id counts for one method: the full name of its request message."""
+    """An id is valid for one method: the full name of its request message."""
     return organization, request.DESCRIPTOR.full_name, request.request_id

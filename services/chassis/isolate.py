@@ -1,9 +1,9 @@
-"""Many things in one transaction, of which one cannot be done: it alone is left out, and all others are done.
+"""Many things in one transaction: if one of them cannot be done, only that one is left out.
 
     done, failed = isolated(tx, periods, lambda part: close(deps, tx, part))
 
-All are tried together; where they fail, each half is tried by itself, down to the culprit. So a thing that breaks us
-costs twice the logarithm of a batch in savepoints, and where nothing fails there is one savepoint.
+All are tried together. If they fail, each half is tried by itself, down to the culprit. So a faulty thing costs twice
+the logarithm of the batch in savepoints, and if nothing fails there is one savepoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def concerns_none(error: BaseException) -> bool:
-    """Whether an error has nothing to do with what work is done on: the database is away, or a race was lost."""
+    """Whether an error has nothing to do with the things: the database is unavailable, or a race was lost."""
     return lost_a_race(error) or (is_unavailable(error) and not ran_too_long(error))
 
 
@@ -31,20 +31,20 @@ def isolated(
     *,
     is_passing: Callable[[BaseException], bool] = concerns_none,
 ) -> tuple[list[R], list[tuple[T, Exception]]]:
-    """Do work on things, in their order.
+    """Do some work on things, in their order.
 
     Args:
-        tx: the transaction; what fails is undone in it and nothing else.
-        things: what work is to be done on; nothing is done without any.
-        work: takes some of them. What it has changed outside the transaction must not matter once it fails.
-        is_passing: which errors are none of the things' fault, and end the work as a whole.
+        tx: the transaction; only work that fails is undone in it.
+        things: the things; if there are none, nothing is done.
+        work: does the work on some of them. If it fails, what it has changed outside the transaction must not matter.
+        is_passing: whether an error is not the fault of the things, and therefore ends the work as a whole.
 
     Returns:
-        What work has answered, once for each part that could be done together; and the things that fail alone, each
-        with its error.
+        The results of the work, one for each part that could be done together; and the things that failed alone, each
+            with its error.
 
     Raises:
-        Exception: one that passes by itself.
+        Exception: an error that passes by itself.
     """
     if not things:
         return [], []

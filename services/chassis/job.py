@@ -16,25 +16,26 @@ log = logger(__name__)
 
 B = TypeVar("B")
 
-# After a failure (NATS, PostgreSQL or a peer away) a job waits at least this long before it tries again.
+# After a failure (NATS, PostgreSQL or another service is unavailable) a job waits at least this long before it tries
+# again.
 RETRY_SECONDS = 0.3
-# Answers of old requests are forgotten a batch at a time; a batch a minute keeps up with 80 commands a second.
+# Answers of old requests are deleted one batch at a time; a batch each minute keeps up with 80 commands a second.
 PRUNE_SECONDS = 60.0
 
 
 def drained(batch: Callable[[], B], *, until: Callable[[], bool] = lambda: False) -> Iterator[B]:
-    """What batch after batch has done, until one finds nothing to do, or between two of them until told to stop.
+    """The results of batch after batch, until one finds nothing to do, or until it is told to stop between two of them.
 
-    A batch is one transaction, and is repeated where it lost a race. What it answers is falsy where it did nothing.
+    A batch is one transaction, which is repeated if it lost a race. Its result is falsy if it did nothing.
     """
     while not until() and (done := retrying(batch)):
         yield done
 
 
 class Job:
-    """Runs turns in a thread of its own. No error ends it: the turn is logged and the next one tries.
+    """Runs turns in a thread of its own. No error ends it: the error is logged, and the next turn tries again.
 
-    Any number of replicas may run the same job: what a turn takes, it locks.
+    Any number of replicas may run the same job: a turn locks what it takes.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class Job:
         """Prepare the thread.
 
         Args:
-            name: of the thread, for logs.
-            turn: one turn, told by the event when to stop early; answers whether another shall follow.
-            pause_seconds: between two turns; none for a turn that waits by itself where there is nothing to do.
-            wake: what a turn waits on, so that a stop is noticed at once.
+            name: the name of the thread, for logs.
+            turn: one turn; the event tells it to stop early, and it returns whether another turn should follow.
+            pause_seconds: the pause between two turns; none for a turn that waits by itself if there is nothing to do.
+            wake: the event on which a turn waits, so that a stop is noticed at once.
         """
         self._name = name
         self._turn = turn
@@ -66,17 +67,17 @@ class Job:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether it has begun and has not ended."""
         return self._thread.is_alive()
 
     def signal(self) -> None:
-        """Ask to end without waiting for it, so that many jobs end at once."""
+        """Ask it to end without waiting for it, so that many jobs can end at once."""
         self._stopping.set()
         if self._wake is not None:
             self._wake.set()
 
     def stop(self) -> None:
-        """Finish the turn at hand and end."""
+        """Finish the present turn and end."""
         self.signal()
         self._thread.join()
 
@@ -90,7 +91,7 @@ class Job:
                 log.warning("job_waits", job=self._name, error=repr(error))
                 pause = max(pause, RETRY_SECONDS)
             except Exception:
-                # A mistake of ours. It must not end what this process does for everybody until its next start.
+                # A bug of ours. It must not end what this process does for everybody until its next start.
                 log.exception("job_failed", job=self._name)
                 metrics.JOB_FAILURES.labels(self._name).inc()
                 pause = max(pause, RETRY_SECONDS)
@@ -98,7 +99,7 @@ class Job:
 
 
 def forget_old_requests(db: Database, now: Callable[[], datetime]) -> Job:
-    """The job that forgets the answers of requests which nobody repeats any more (chassis.idempotency)."""
+    """The job that deletes the answers of requests that nobody repeats any more (chassis.idempotency)."""
 
     def turn(_: threading.Event) -> bool:
         with db.worker_transaction() as tx:

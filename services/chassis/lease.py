@@ -1,7 +1,7 @@
-"""Leases: of all replicas of a service, one reads each log at a time, and replicas share the logs evenly.
+"""Leases: at any time one of a service's replicas reads each log, and replicas share the logs evenly.
 
-A lease only decides who does the work, never whether it is right: a holder that was declared dead too early can do no
-harm, because the inbox position is locked and checked with every effect (chassis.follower).
+A lease only decides who does the work, never whether the work is right. A holder that was declared dead too early can
+do no harm, because the inbox position is locked and checked with every effect (chassis.follower).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from services.kernel.ids import new_id
 
 log = logger(__name__)
 
-# A dead replica's logs move on after this; recovery is promised within 10 s.
+# A dead replica's logs are taken over after this; recovery is promised within 10 s.
 LEASE_SECONDS = 5.0
-# Three tries fit into a lease, so that one slow statement does not lose it.
+# Three attempts fit into a lease, so that one slow statement does not lose it.
 RENEW_SECONDS = 1.5
 
 
 class Leases:
-    """Keeps this process's fair share of the named leases and says when one is won or lost."""
+    """Keeps this process's fair share of the named leases, and reports when one is won or lost."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Leases:
             log.warning("leases_expire_by_themselves", error=repr(error))
 
     def _turn(self, _: threading.Event) -> bool:
-        # Until the database answers nobody can apply anything either: the position is stored there.
+        # Until the database answers, nobody can apply anything either: the position is stored there.
         self._settle(self._renew())
         return True
 
     def _settle(self, held: set[str]) -> None:
-        """Tell what was lost and won; what could not be told stays as it was, and is told at the next renewal."""
+        """Report what was lost and won; what could not be reported stays as it was until the next renewal."""
         for name in sorted(self._held - held):
             if self._told(self._on_lost, name):
                 self._held.discard(name)
@@ -74,13 +74,13 @@ class Leases:
         try:
             tell(name)
         except Exception:
-            # Of this name alone: the leases of the others are told and renewed all the same.
+            # Only this name is affected: the other leases are reported and renewed all the same.
             log.exception("lease_not_told", name=name)
             return False
         return True
 
     def _renew(self) -> set[str]:
-        """Say that we live, give back what is beyond our share, renew the rest, take what is free up to our share."""
+        """Show that we live, return leases beyond our share, renew the rest, and take free leases up to our share."""
         with self._db.worker_transaction() as tx:
             tx.exec_driver_sql(
                 "INSERT INTO consumer_members VALUES (%s, now()) "

@@ -1,10 +1,10 @@
-"""Structured logs: readable on a terminal, one JSON object a line otherwise.
+"""Structured logs: readable on a terminal, otherwise one JSON object on each line.
 
-Each call ends in one canonical line (chassis.rpc) that says who, what, how long and how it ended; other lines are for
+Each call ends in one canonical line (chassis.rpc) that says who, what, how long and how it ended. Other lines are for
 what no call causes: starts, stops, retries, dead letters.
 
-Lines of calls that went well are written together, a few times a second: each write is a system call that gives the
-interpreter away in the middle of a call. Everything worse is written at once, with all that waits before it.
+Lines of calls that went well are written together, a few times a second: each write is a system call that gives up the
+interpreter in the middle of a call. Every worse line is written at once, with everything that waits before it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
-# How long a line may wait to be written; a process that is killed loses so much of what went well.
+# How long a line may wait to be written; a process that is killed loses the good news of this time.
 WRITE_SECONDS = 0.1
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -30,7 +30,7 @@ _UTC_OFFSET = len("+00:00")
 
 
 class Lines:
-    """Lines on their way to a stream; also what structlog calls a logger."""
+    """Lines on their way to a stream; also the class that structlog uses as a logger."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -38,7 +38,7 @@ class Lines:
         self._writing = threading.Lock()
 
     def start(self) -> None:
-        """Write what waits again and again, and at the end of the process."""
+        """Write waiting lines again and again, and at the end of the process."""
         atexit.register(self.write)
         threading.Thread(target=self._run, name="log-lines", daemon=True).start()
 
@@ -48,11 +48,11 @@ class Lines:
             self.write()
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write the waiting lines."""
         with self._writing:
             if self._waiting:
                 lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
-                # A closed or broken stream: nobody reads any more, and a service must not end for that.
+                # A closed or broken stream: nobody reads it any more, and a service must not end because of that.
                 with contextlib.suppress(OSError, ValueError):
                     self._stream.write(b"\n".join((*lines, b"")))
                     self._stream.flush()
@@ -64,7 +64,7 @@ class Lines:
     debug = info
 
     def error(self, line: bytes) -> None:
-        """A line that may be the last one."""
+        """A line that may be the last."""
         self._waiting.append(line)
         self.write()
 
@@ -75,8 +75,8 @@ def configure(service: str, level: str) -> None:
     """Set up logging for a process; call once, before the first line.
 
     Args:
-        service: name every line carries.
-        level: least level that is written: debug, info, warning, error.
+        service: the name that every line carries.
+        level: the lowest level that is written: debug, info, warning, error.
     """
     structlog.configure(
         processors=[_completer(service), structlog.processors.format_exc_info, *_renderer()],
@@ -90,7 +90,7 @@ Event = MutableMapping[str, Any]
 
 
 def _completer(service: str) -> Callable[[Any, str, Event], Event]:
-    """A processor that says when, how bad, and which service; one for all costs a third of one for each."""
+    """A processor that adds the time, the level and the service; one for all three costs a third of one for each."""
 
     def complete(_: Any, level: str, event: Event) -> Event:
         event["level"] = level
@@ -116,5 +116,5 @@ def _output() -> Callable[..., Any]:
 
 
 def logger(name: str) -> Any:
-    """A logger whose lines name the module they come from."""
+    """A logger whose lines name the module from which they come."""
     return structlog.get_logger(module=name)

@@ -6,9 +6,11 @@
 A service keeps its revisions in `services/<service>/migrations/versions`; its `migrations/env.py` is two
 lines:
 
-    from services.chassis.migrate import run_env
+The migrations are the only place that defines the tables; a test prepares every statement of the code on them
+(tests/integration/test_statements.py).
 
-    run_env()
+They run as the service's login role, which owns the database, and they define what the request role and the worker role
+may do with each table: without a GRANT, neither can use a table.
 
 The migrations are the one place that says what the tables are; a test prepares every statement of the code on them
 (tests/integration/test_statements.py).
@@ -37,12 +39,11 @@ from services.kernel.errors import InvalidArgumentError
 
 # Any number that nothing else uses in a service's database.
 ADVISORY_LOCK = 0x6D69_6772
-# How long a replica waits while another migrates; as long as one statement may take, and a little more.
+# How long a replica waits while another migrates: as long as one statement may take, and a little more.
 LOCK_SECONDS = 330.0
-# A migration that cannot lock a table soon must not queue: every later query of that table would queue behind
-# it.
+# A migration that cannot lock a table soon must not queue: every later query of the table would queue behind it.
 TABLE_LOCK_TIMEOUT = "5s"
-# Filling a new column or building an index on a large table takes minutes, but not forever.
+# Filling a new column or building an index on a large table takes minutes, but not for ever.
 STATEMENT_TIMEOUT = "300s"
 CONNECT_SECONDS = 10
 
@@ -50,7 +51,7 @@ HEAD = "head"
 
 
 def migrate(package: str, url: str, *, revision: str = HEAD) -> str | None:
-    """Bring the database at `url` up to `revision` of the package's migrations, and answer its revision.
+    """Bring the database at `url` up to `revision` of the package's migrations; returns its revision.
 
     Args:
         package: import path of the service, e.g. `services.ingest`.
@@ -66,13 +67,13 @@ def migrate(package: str, url: str, *, revision: str = HEAD) -> str | None:
 
 
 def downgrade(package: str, url: str, revision: str) -> None:
-    """Take the database at `url` back to `revision`, for tests and for a person who knows what is lost."""
+    """Take the database at `url` back to `revision`: for tests, and for a person who knows what is lost."""
     with _prepared(package, url) as (config, _):
         command.downgrade(config, revision)
 
 
 def run_env() -> None:
-    """All that a service's `migrations/env.py` does: run what was asked on the connection it was given."""
+    """Everything a service's `migrations/env.py` does: run the requested migrations on its connection."""
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
@@ -115,8 +116,8 @@ def _prepared(package: str, url: str) -> Iterator[tuple[Config, sqlalchemy.Conne
 def _lock(connection: sqlalchemy.Connection) -> None:
     """Take the migration lock; it ends with the connection.
 
-    It is asked for again and again, not waited for inside the server: a waiting statement holds a snapshot,
-    and the migration that has the lock could then never finish a CREATE INDEX CONCURRENTLY.
+    It is requested repeatedly instead of waited for inside the server: a waiting statement holds a snapshot, and the
+    migration that has the lock could then never finish a CREATE INDEX CONCURRENTLY.
     """
     question = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(ADVISORY_LOCK))
 

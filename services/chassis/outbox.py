@@ -1,15 +1,15 @@
-"""Transactional outbox: a domain event is a row in the same transaction as the change it tells of.
+"""Transactional outbox: a domain event is a row in the same transaction as the change it reports.
 
 The relay numbers the rows of a service without gaps, in an order in which no cause comes after its effect, and
-publishes them. Numbers are given by one relay at a time right after the commit, so that writers never wait for each
+publishes them. One relay at a time assigns the numbers, right after the commit, so that writers never wait for each
 other (numbering inside the writers' transactions would serialise them). Consumers apply number after number
-(chassis.follower), so a message that is published twice, or out of order after a lost connection, has its effect once.
+(chassis.follower), so a message that is published twice, or out of order after a lost connection, takes effect once.
 
-What can never be sent (too large for any consumer, or of a subject that the stream does not take) is set aside as a
-dead letter before it has a number, so that it stands in nobody's way.
+A message that can never be sent (too large for any consumer, or with a subject that the stream does not take) is set
+aside as a dead letter before it gets a number, so that it blocks nothing.
 
-A stream that was lost with NATS's store shows another creation time; the relay then announces everything it still
-keeps, and consumers pass over what they have.
+A stream that was lost with NATS's store has another creation time. The relay then announces everything it still keeps,
+and consumers skip what they have.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from services.kernel.clock import Clock, SystemClock
 
 log = logger(__name__)
 
-# Rows numbered and published at a time: a short transaction.
+# How many rows are numbered and published at a time: few enough for a short transaction.
 BATCH = 500
-# Bytes published at a time, a larger message by itself: what was sent before a failure is sent again after it.
+# How many bytes are published at a time (a larger message alone): after a failure they are all sent again.
 BATCH_BYTES = 16 * 1024 * 1024
-# How long an idle relay sleeps when nobody wakes it; other replicas' commits are seen after this.
+# How long an idle relay sleeps if nothing wakes it; it sees other replicas' commits after this.
 IDLE_SECONDS = 0.05
-# How often the relay makes sure that its stream is still the one it published to.
+# How often the relay checks that its stream is still the one to which it published.
 STREAM_CHECK_SECONDS = 2.0
-# How long a replica waits before it asks again whether the leading one is gone.
+# How long a replica waits before it checks again whether the leading one is gone.
 FOLLOW_SECONDS = 0.5
-# Announced rows are kept this long, so that a lost NATS store can be filled again.
+# How long announced rows are kept, so that a lost NATS store can be filled again.
 KEEP = timedelta(days=30)
-# Rows removed at a time, so that pruning never holds a long transaction.
+# How many rows are removed at a time, so that pruning never holds a long transaction.
 PRUNE_BATCH = 5000
 PRUNE_EVERY_SECONDS = 60.0
-# The name under which dead letters say that they never left.
+# The name under which dead letters show that they were never sent.
 OUTBOX = "outbox"
 
 
 def numbered(subject: str, stream: str, body: bytes, first: int, last: int) -> Outgoing:
-    """A message of a numbered log: its numbers travel as headers, so that the chassis need not read the body."""
+    """A message of a numbered log: its numbers travel as headers, so the chassis need not read the body."""
     headers = {
         ID_HEADER: f"{stream}-{subject}-{first}-{last}",
         NUMBER_HEADER: str(first),
@@ -66,7 +66,7 @@ def announce(tx: Connection, subject: str, body: bytes) -> None:
 
 
 def announce_all(tx: Connection, messages: Sequence[tuple[str, bytes]]) -> None:
-    """Write many domain events, subject and body, into the outbox in their order, by one statement."""
+    """Write many domain events (subject and body) into the outbox in their order, with one statement."""
     if messages:
         tx.exec_driver_sql(
             "INSERT INTO outbox (subject, body) SELECT * FROM unnest(%s::text[], %s::bytea[])",
@@ -85,7 +85,7 @@ WITH head AS (SELECT last_number FROM outbox_head WHERE singleton FOR UPDATE),
 UPDATE outbox_head SET last_number = GREATEST(last_number, (SELECT max(number) FROM given))
 WHERE singleton AND EXISTS (SELECT 1 FROM given)
 """
-# What an idle relay asks twenty times a second, so it is one look into a small index.
+# An idle relay runs this twenty times a second, so it is one look into a small index.
 _ANY_WAITING_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)"
 _WAITING_SQL = """
 SELECT number, subject, body FROM (
@@ -96,7 +96,7 @@ SELECT number, subject, body FROM (
     ) AS next_ones
 ) AS waiting WHERE bytes_before < %s ORDER BY number
 """
-# What can never be sent, looked for before it has a number: consumers wait for every number there is.
+# Messages that can never be sent are found before they get a number, because consumers wait for every number.
 _SET_ASIDE_SQL = """
 WITH unsendable AS (
     SELECT id, subject, body,
@@ -114,13 +114,13 @@ RETURNING outbox.id, outbox.subject, unsendable.reason
 
 
 def subject_pattern(subjects: Sequence[str]) -> str:
-    """A regular expression of the subjects that a stream takes, which are written as NATS writes them."""
+    """A regular expression for the subjects that a stream takes, which are written in NATS's notation."""
     words = [re.escape(subject).replace(r"\*", r"[\w-]+").replace(">", r"[\w.-]+") for subject in subjects]
     return f"^({'|'.join(words)})$"
 
 
 class Relay:
-    """Publishes a service's outbox to its stream; of several replicas one is at work at a time."""
+    """Publishes a service's outbox to its stream; of several replicas only one works at a time."""
 
     def __init__(self, db: Database, bus: Bus, *, stream: Stream, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -138,11 +138,11 @@ class Relay:
         self._job.start()
 
     def stop(self) -> None:
-        """Finish the batch at hand and stop."""
+        """Finish the present batch and stop."""
         self._job.stop()
 
     def _lead(self, stopping: threading.Event) -> bool:
-        """Publish for as long as this process holds the relay's lock, which dies with its connection; always again."""
+        """Publish while this process holds the relay's lock, which ends with its connection; then try again."""
         with self._db.worker_session() as session:
             leading = session.exec_driver_sql(
                 "SELECT pg_try_advisory_lock(hashtextextended('farebox.outbox', 0))"
@@ -151,7 +151,7 @@ class Relay:
                 stopping.wait(FOLLOW_SECONDS)
                 return True
             while not stopping.is_set():
-                # Also tells whether the session, and with it the lock, is still ours.
+                # This also shows whether the session, and with it the lock, is still ours.
                 waits = session.exec_driver_sql(_ANY_WAITING_SQL).scalar_one()
                 self._check_stream()
                 self._prune()
@@ -161,7 +161,7 @@ class Relay:
         return True
 
     def publish_waiting(self) -> int:
-        """Number and publish one batch; how many messages that were. Publishing happens outside any transaction."""
+        """Number and publish one batch, outside of any transaction; returns how many messages that were."""
         with self._db.worker_transaction(quiet=True) as tx:
             self._set_aside(tx)
             tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
@@ -180,14 +180,14 @@ class Relay:
         return len(rows)
 
     def _set_aside(self, tx: Connection) -> None:
-        """Take what can never be sent out of the way of everything else, and say so."""
+        """Set aside the messages that can never be sent, and report them."""
         values = {"largest": MAX_BODY_BYTES, "subjects": self._sendable, "limit": BATCH, "log": OUTBOX}
         for number, subject, reason in tx.exec_driver_sql(_SET_ASIDE_SQL, values):
             metrics.DEAD_LETTERS.labels(OUTBOX).inc()
             log.error("dead_letter", log=OUTBOX, number=number, subject=subject, error=reason)
 
     def _check_stream(self) -> None:
-        """Announce everything again where the stream is not the one that was published to."""
+        """Announce everything again if the stream is not the one to which the relay published."""
         now = self._clock.now()
         if now < self._next_check:
             return

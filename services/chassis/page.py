@@ -1,4 +1,4 @@
-"""Pages of a list: opaque keyset tokens, so that a page costs the same wherever it stands."""
+"""Pages of a list, with opaque keyset tokens, so that a page costs the same wherever it is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_PAGE_SIZE = 100
 # A page of 1,000 invoices with their fees stays below the 4 MiB of a gRPC message.
 MAX_PAGE_SIZE = 1000
 MAX_SKIP = 1_000_000
-# Beyond it counting a list costs more than the page, and nobody numbers so many pages.
+# Beyond this, counting a list costs more than the page, and nobody numbers so many pages.
 MAX_TOTAL = 100_000
 # Longest token worth decoding: two keys of 255 characters in JSON and base64.
 MAX_TOKEN = 2048
@@ -27,13 +27,13 @@ MAX_TOKEN = 2048
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a list is wanted.
+    """Which part of a list to return.
 
     Attributes:
         size: most rows to return.
-        after: keys of the last row of the page before, as the list is ordered; empty for the first page.
-        skip: rows to pass over first.
-        with_total: whether the list is to be counted, up to `MAX_TOTAL`.
+        after: the keys of the previous page's last row, in the order of the list; empty for the first page.
+        skip: how many rows to skip first.
+        with_total: whether to count the list, up to `MAX_TOTAL`.
     """
 
     size: int = DEFAULT_PAGE_SIZE
@@ -47,9 +47,9 @@ class Listed(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: what stands on it, in the list's order.
-        next_token: token of the next page; empty on the last one.
-        total: how much the whole list holds; None where nobody asked, and beyond `MAX_TOTAL`.
+        items: its items, in the order of the list.
+        next_token: the token of the next page; empty on the last one.
+        total: how many items the whole list has; None if not requested, and beyond `MAX_TOTAL`.
     """
 
     items: tuple[T, ...]
@@ -60,13 +60,13 @@ class Listed(Generic[T]):
     def of(
         cls, rows: Sequence[T], page: Page, keys: Callable[[T], Iterable[str]], *, total: int | None = None
     ) -> Listed[T]:
-        """The page of rows of which one more was asked for than it holds: the one more tells that others follow.
+        """The page of rows that were read with one more than it holds: the extra row shows that others follow.
 
         Args:
             rows: at most `page.size + 1`, in the list's order.
-            page: what was wanted.
-            keys: of a row, as the list is ordered by them.
-            total: how much the whole list holds.
+            page: the requested page.
+            keys: returns the keys of a row by which the list is ordered.
+            total: how many items the whole list has.
         """
         kept = tuple(rows[: page.size])
         return cls(kept, write_token(*keys(kept[-1])) if len(rows) > page.size else "", total)
@@ -77,7 +77,7 @@ class Listed(Generic[T]):
 
 
 def read_page(page_size: int, page_token: str, skip: int = 0, *, with_total: bool = False) -> Page:
-    """The page that a request asks for, or an error that names the field."""
+    """The page that a request asks for, or an error that names the wrong field."""
     if not 0 <= page_size <= MAX_PAGE_SIZE:
         raise InvalidArgumentError.of_field("page.page_size", "value_is_invalid", f"must be 0 to {MAX_PAGE_SIZE}")
     if not 0 <= skip <= MAX_SKIP:

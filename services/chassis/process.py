@@ -1,4 +1,4 @@
-"""The life of a process: start what it is made of, say ready, wait for SIGTERM, drain in reverse order."""
+"""The life of a process: start its parts, report ready, wait for SIGTERM, drain in reverse order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Worker(Protocol):
         """Begin."""
 
     def stop(self) -> None:
-        """Finish what is at hand and end."""
+        """Finish the present work and end."""
 
 
 class Server(Protocol):
@@ -33,25 +33,25 @@ class Server(Protocol):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
 
     def start(self, service_names: Sequence[str]) -> None:
-        """Take calls."""
+        """Accept calls."""
 
     def drain(self) -> None:
-        """Finish what runs and take no more."""
+        """Finish running calls and accept no more."""
 
 
 @dataclass(frozen=True)
 class Parts(Generic[D]):
-    """What a service is made of, as its `main.build` returns it.
+    """The parts of a service, as its `main.build` returns them.
 
     Attributes:
         server: the gRPC server with its servicers.
         service_names: full names of the gRPC services, for reflection.
-        workers: started before the server, stopped after it, in reverse order.
+        workers: what is started before the server and stopped after it, in reverse order.
         close: closes pools and connections at the very end.
-        deps: what its commands and queries are given, for whoever calls them beside the server.
+        deps: what its commands and queries are given, for callers other than the server.
     """
 
     server: Server
@@ -62,7 +62,7 @@ class Parts(Generic[D]):
 
 
 def run(service: str, settings_type: type[S], build: Callable[[S], Parts[Any]]) -> None:
-    """Run a service until SIGTERM or SIGINT; `--print-config` prints its settings instead, secrets hidden."""
+    """Run a service until SIGTERM or SIGINT; `--print-config` only prints its settings, with secrets hidden."""
     settings = settings_type()
     if "--print-config" in sys.argv:
         sys.stdout.write(settings.model_dump_json(indent=2) + "\n")

@@ -2,11 +2,11 @@
 
     ADMIN_DATABASE_URL=… INGEST_DATABASE_PASSWORD=… … python -m services.chassis.provision
 
-Each service `s` has a database `farebox_s` and three roles. `farebox_s` logs in, owns the database and runs
-the migrations; it inherits nothing, so that code which forgot to choose a role is refused instead of seeing
-too much. `farebox_s_request` serves calls under row-level security; `farebox_s_worker` runs consumers, jobs
-and batch writes that span organizations, and passes row security. Which tables each may touch is said by the
-migrations, table by table. Running it again changes nothing but the passwords it is given.
+Each service `s` has a database `farebox_s` and three roles. `farebox_s` logs in, owns the database and runs the
+migrations. It inherits nothing, so code that forgot to choose a role is refused instead of seeing too much.
+`farebox_s_request` serves calls under row-level security; `farebox_s_worker` runs consumers, jobs and batch writes that
+span organizations, and bypasses row security. The migrations define, table by table, what each role may do. Running
+this again changes nothing except the passwords it is given.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from services.kernel.errors import InvalidArgumentError
 
 SERVICES = ("ingest", "rating", "entitlements", "margin")
 
-# Any number that nothing else uses: replicas of a deployment may all provision at once, and one at a time is
-# right.
+# Any number that nothing else uses: all replicas of a deployment may provision at once, but one at a time.
 ADVISORY_LOCK = 0x6661_7265
-# Another run holds the lock for well under a second; one that takes longer than this is stuck.
+# Another run holds the lock for well under a second; if it takes longer than this, it is stuck.
 LOCK_SECONDS = 30.0
 # In a cluster the server may still be starting when this runs; an orchestrator retries after that.
 CONNECT_SECONDS = 60.0
@@ -36,7 +35,7 @@ CONNECT_TRY_SECONDS = 5
 CREATE_ROLE = "CREATE ROLE {role}"
 CREATE_DATABASE = "CREATE DATABASE {database} OWNER {login} TEMPLATE template0 ENCODING 'UTF8'"
 SET_PASSWORD = "ALTER ROLE {login} PASSWORD {password}"  # noqa: S105 - a statement, not a password
-# Only the worker passes row security, and only by naming itself: SET ROLE farebox_s_worker.
+# Only the worker bypasses row security, and only by naming itself: SET ROLE farebox_s_worker.
 ROLES = (
     "ALTER ROLE {login} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS",
     "ALTER ROLE {request} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS",
@@ -44,8 +43,8 @@ ROLES = (
     "GRANT {request} TO {login} WITH INHERIT FALSE, SET TRUE",
     "GRANT {worker} TO {login} WITH INHERIT FALSE, SET TRUE",
 )
-# No service may even connect to another's database. The worker may make temporary tables: batches are copied
-# into one.
+# No service may even connect to another's database. The worker may make temporary tables, into which batches are
+# copied.
 DATABASE = (
     "ALTER DATABASE {database} OWNER TO {login}",
     "REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC",
@@ -80,8 +79,8 @@ def provision(
 
     Args:
         admin_url: a superuser's URL of the server.
-        services: which services.
-        passwords: by service, the login role's new password; the others keep theirs (a new role has none).
+        services: the services.
+        passwords: the new passwords of login roles, by service; other roles keep theirs (a new role has none).
 
     Raises:
         TimeoutError: another run holds the provisioning lock.
@@ -97,7 +96,7 @@ def wait_for_server(admin_url: str) -> None:
     """Wait until the server answers.
 
     Raises:
-        TimeoutError: it did not within `CONNECT_SECONDS`.
+        TimeoutError: it did not answer within `CONNECT_SECONDS`.
     """
     conninfo = make_conninfo(admin_url, connect_timeout=CONNECT_TRY_SECONDS).encode()
     wait_until(
@@ -164,7 +163,7 @@ def _run(connection: psycopg.Connection, statements: Sequence[str], identifiers:
 
 
 def _set_password(admin: psycopg.Connection, login: str, password: str) -> None:
-    """Store the password's SCRAM verifier, made here, so that the password reaches no server log."""
+    """Store the password's SCRAM verifier, which is computed here, so that no server log sees the password."""
     verifier = admin.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
     statement = sql.SQL(SET_PASSWORD).format(login=sql.Identifier(login), password=sql.Literal(verifier))
     admin.execute(statement)

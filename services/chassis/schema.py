@@ -1,8 +1,8 @@
-"""What every migration says of a table: who may touch it, and which organization's rows a call may see.
+"""What every migration defines for a table: who may use it, and which organization's rows a call may see.
 
-A table of a tenant is under row-level security, forced even on its owner: the request role sees the rows of the
+A tenant's table is under row-level security, forced even on its owner: the request role sees the rows of the
 organization that its transaction named (chassis.db), and a transaction that named none gets an error, not an empty
-list. The worker role passes row security (ADR 0004).
+list. The worker role bypasses row security (ADR 0004).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def tenant_table(op: Any, table: str, *, request: str = READ_WRITE, worker: str 
 
     Args:
         op: alembic's operations.
-        table: name of the table.
+        table: the name of the table.
         request: privileges of the request role.
         worker: privileges of the worker role.
     """
@@ -32,7 +32,7 @@ def tenant_table(op: Any, table: str, *, request: str = READ_WRITE, worker: str 
 
 @contextmanager
 def every_row(op: Any, *tables: str) -> Iterator[None]:
-    """A block in which a migration, which runs as the owner and names no organization, reaches the rows of all."""
+    """A block in which a migration, which runs as the owner and names no organization, reaches all rows."""
     for table in tables:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
     yield
@@ -41,7 +41,7 @@ def every_row(op: Any, *tables: str) -> Iterator[None]:
 
 
 def grant(op: Any, table: str, *, request: str = "", worker: str = READ_WRITE) -> None:
-    """Grant privileges on a table that no tenant owns, such as the outbox; an empty string grants nothing."""
+    """Grant privileges on a table that no tenant owns, such as the outbox; an empty string grants none."""
     owner = op.get_bind().exec_driver_sql("SELECT current_user").scalar_one()
     for role, privileges in ((f"{owner}_request", request), (f"{owner}_worker", worker)):
         if privileges:
@@ -72,13 +72,13 @@ def publishing_tables(op: Any) -> None:
         )
         """
     )
-    # A request only adds rows; what is in the outbox spans organizations and is the relay's alone.
+    # A request only adds rows; the outbox spans organizations, and only the relay reads it.
     grant(op, "outbox", request="INSERT")
     grant(op, "outbox_head")
 
 
 def following_tables(op: Any) -> None:
-    """Create what a service needs that follows numbered logs (chassis.follower, chassis.lease)."""
+    """Create what a service needs in order to follow numbered logs (chassis.follower, chassis.lease)."""
     op.execute(
         """
         CREATE TABLE inbox (

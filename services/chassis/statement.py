@@ -1,4 +1,4 @@
-"""A statement some of whose conditions hold only where their value is given, as the filters of a list are.
+"""A statement with conditions that apply only if their value is given, such as the filters of a list.
 
     _LIST = Filtered(
         "SELECT … FROM invoices i WHERE i.organization_id = %(organization)s {filters} ORDER BY i.invoice_id DESC",
@@ -7,8 +7,8 @@
     )
     tx.exec_driver_sql(_LIST.text(values), values)
 
-Conditions that are not asked for are left out, so that the planner sees no `IS NULL OR`. All its variants are known
-beforehand: a test prepares each of them against the migrated schema.
+Conditions that are not needed are left out, so that the planner sees no `IS NULL OR`. All variants are known in
+advance, and a test prepares each of them against the migrated schema.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _NOT_GIVEN: tuple[Any, ...] = (None, "", [], ())
 
 
 class Filtered:
-    """SQL with a place `{filters}` for conditions, each under the name of the value that it needs."""
+    """SQL with a place `{filters}` for conditions, each under the name of the value it needs."""
 
     def __init__(self, text: str, **conditions: str) -> None:
         self._parts = text.split("{filters}")
         self._conditions = conditions
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """The statement with the conditions whose value is there and not empty; zero and false are values."""
+        """The statement with the conditions whose value is given and not empty; zero and false are values."""
         return self._with(name for name in self._conditions if values.get(name) not in _NOT_GIVEN)
 
     def variants(self) -> Iterator[str]:
-        """The statement without any condition, with each alone, and with all: what there is to get wrong."""
+        """The statement without conditions, with each condition alone, and with all: all the ways to be wrong."""
         yield self._with(())
         for name in self._conditions:
             yield self._with((name,))

@@ -1,4 +1,4 @@
-"""Wait for something to become true: bounded, by the monotonic clock, without sleeping blindly."""
+"""Wait for something to become true: with a limit, by the monotonic clock, without sleeping blindly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# The second look comes soon, since most waits here end within milliseconds (a process that just exited) ...
+# The second check comes soon, since most waits here end within milliseconds (a process that just exited) ...
 FIRST_PAUSE_SECONDS = 0.002
 # ... and no pause exceeds this, so that a slow start costs at most this much extra and little CPU.
 LONGEST_PAUSE_SECONDS = 0.05
-# Eight looks lie between the first and the longest pause.
+# The pause grows for eight checks until it reaches the longest.
 PAUSE_GROWTH = 1.5
 
 
@@ -20,9 +20,9 @@ def wait_until(predicate: Callable[[], T], *, timeout: float, what: str) -> T:
     """The first truthy answer of `predicate`.
 
     Args:
-        predicate: asked at least once; an exception it raises ends the wait and reaches the caller.
+        predicate: called at least once; an exception that it raises ends the wait and reaches the caller.
         timeout: seconds after which the wait gives up.
-        what: what is waited for, as it should read in "gave up waiting for …".
+        what: the thing, as it should read in "gave up waiting for …".
 
     Raises:
         TimeoutError: the predicate was still falsy at the deadline.

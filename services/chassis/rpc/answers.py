@@ -1,4 +1,4 @@
-"""Decorators of servicer methods whose calls have a thread each.
+"""Decorators of servicer methods that have a thread for each call.
 
 `@answers` wraps every servicer method (not an interceptor: grpcio-testing runs none). It runs the method, turns an
 error into a status with google.rpc details, and writes one log line.
@@ -18,9 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def answers(method: F) -> F:
-    """Wrap a servicer method: a lost race is tried again, errors are translated, one canonical line is written.
+    """Wrap a servicer method: repeat it after a lost race, translate errors, write one canonical line.
 
-    The method must be repeatable: a command is one transaction, so that a lost race has left nothing behind.
+    The method must be repeatable: since a command is one transaction, a lost race leaves nothing behind.
     """
 
     @functools.wraps(method)
@@ -38,7 +38,10 @@ def answers(method: F) -> F:
 
 
 def streams(method: F) -> F:
-    """As `answers`, for a method that yields its answers; what was yielded stays, so a lost race is not tried again."""
+    """Like `answers`, for a method that yields its answers.
+
+    They cannot be taken back, so a lost race is not repeated.
+    """
 
     @functools.wraps(method)
     def stream(self: Any, request: Any, context: Any) -> Iterator[Any]:

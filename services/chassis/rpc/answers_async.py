@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def answers_async(method: F) -> F:
-    """Wrap a coroutine method: errors are translated, one canonical line is written. See chassis.rpc.answers."""
+    """Wrap a coroutine method: translate errors and write one canonical line. See chassis.rpc.answers."""
     name = method.__qualname__
 
     @functools.wraps(method)
@@ -36,7 +36,7 @@ def answers_async(method: F) -> F:
 
 
 def streams_async(method: F) -> F:
-    """As `answers_async`, for an async generator."""
+    """Like `answers_async`, for an async generator."""
     name = method.__qualname__
 
     @functools.wraps(method)
@@ -58,9 +58,9 @@ def streams_async(method: F) -> F:
 
 
 def streams_in_threads(method: F) -> F:
-    """As `streams_async`, for a plain generator: each step runs in the server's pool.
+    """Like `streams_async`, for a plain generator: each step runs in the server's pool.
 
-    Without it grpc would run the generator in a thread that waits for ever once its caller has left.
+    Without it, grpc would run the generator in a thread that waits for ever once its caller has left.
     """
 
     @functools.wraps(method)

@@ -7,15 +7,16 @@ from typing import Any
 
 import grpc
 
-# A batch of 1,000 events may be 4 MiB; its envelope and details need a little more.
+# A batch of 1,000 events may have 4 MiB; its envelope and details need a little more.
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
-# What a service of ours answers may be more than what it takes from strangers: an invoice of 10,000 fees with all the
-# lines of their prices.
+# Our own services may answer with more than they accept from callers: an invoice of 10,000 fees with all the lines of
+# their prices.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-# Idle connections are pinged this often to notice a dead peer; the server must allow it, or it hangs up.
+# How often idle connections are pinged, to notice a dead peer; the server must allow it, or it hangs up.
 KEEPALIVE_MS = 30_000
 
-# Retried by every channel: what certainly did not run, or runs again without harm (all our calls carry an identity).
+# What every channel repeats: calls that certainly did not run, or can run again without harm (all calls have an
+# identity).
 SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -43,7 +44,7 @@ def open_channel(target: str) -> grpc.Channel:
 
 
 def channel_options() -> list[tuple[str, Any]]:
-    """What every channel to a service is made with, sync or aio."""
+    """The options of every channel to a service, sync or aio."""
     return [
         ("grpc.service_config", SERVICE_CONFIG),
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
@@ -52,6 +53,7 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1000),
-        # Two processes may listen on one port in turn (a restart); a shared subchannel pool remembers the dead one.
+        # Two processes may listen on one port in turn (a restart); a shared subchannel pool would remember the dead
+        # one.
         ("grpc.use_local_subchannel_pool", 1),
     ]

@@ -1,13 +1,13 @@
-"""A servicer's commands: each is one transaction of the caller's organization, and safe to repeat.
+"""A servicer's commands: each is one transaction of the caller's organization and safe to repeat.
 
     @command(pb.CreatePlanRequest, pb.CreatePlanResponse, reads=lambda request: plan_from_pb(request.plan))
     def CreatePlan(self, tx, organization, draft):
         \"\"\"Create a plan.\"\"\"
         return pb.CreatePlanResponse(plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft)))
 
-What is read of the request is read before the transaction begins, so that a request which is wrong in itself costs
-the database nothing. A repeat with the same `request_id` gets the first answer (chassis.idempotency), errors leave as
-`answers` lets them. A command that needs more than one transaction, or one of the worker's, is written with `answers`.
+The request is read before the transaction begins, so a faulty request costs the database nothing. A repeat with the
+same `request_id` gets the first answer (chassis.idempotency), and errors leave as `answers` lets them. A command that
+needs more than one transaction, or one of the worker role, is written with `answers`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from services.kernel.ids import OrganizationId
 
 
 class HasDatabase(Protocol):
-    """A service's dependencies, as far as a command needs them."""
+    """The part of a service's dependencies that a command needs."""
 
     @property
     def db(self) -> Database:
@@ -39,7 +39,7 @@ class CommandServicer(Protocol):
 
     @property
     def deps(self) -> HasDatabase:
-        """What the service stands on."""
+        """The service's dependencies."""
 
 
 S = TypeVar("S", bound=CommandServicer)
@@ -64,16 +64,16 @@ def command(
 def command(
     request_type: type[Q], answer_type: type[A], *, reads: Callable[[Q], R] | None = None
 ) -> Callable[[Work[S, R | Q, A]], Method[S, Q, A]]:
-    """Make a servicer method of a function that works in a transaction.
+    """Make a servicer method from a function that works in a transaction.
 
     Args:
-        request_type: message that the method is asked with.
-        answer_type: message that it answers with.
-        reads: what the work is given of the request; the request itself where this is left out. It runs first, and
-            may raise InvalidArgumentError.
+        request_type: the message that the method takes.
+        answer_type: the message that it answers.
+        reads: turns the request into what the function is given; without it, the request itself. It runs first, and may
+            raise InvalidArgumentError.
 
     Raises:
-        TypeError: where it is applied, if the messages are not those of the method that it decorates.
+        TypeError: at decoration, if the messages are not those of the decorated method.
     """
 
     def decorate(work: Work[S, R | Q, A]) -> Method[S, Q, A]:

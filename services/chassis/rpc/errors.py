@@ -1,6 +1,6 @@
-"""Errors of the kernel as gRPC statuses with google.rpc details, and back: the only two translations there are.
+"""The kernel's errors as gRPC statuses with google.rpc details, and back: the only two translations there are.
 
-The details are google.rpc.ErrorInfo always, BadRequest where fields are wrong, RetryInfo where waiting helps.
+The details always have google.rpc.ErrorInfo, BadRequest if fields are wrong, and RetryInfo if waiting helps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 
 class _InternalError(errors.FareboxError):
-    """Something that we did not foresee; the caller learns nothing of it but that it happened."""
+    """An unforeseen error: the caller learns only that it happened."""
 
 
 _STATUS: dict[type[errors.FareboxError], grpc.StatusCode] = {
@@ -38,7 +38,7 @@ _STATUS: dict[type[errors.FareboxError], grpc.StatusCode] = {
 
 
 def known(error: Exception) -> errors.FareboxError:
-    """The error of our vocabulary that a caller hears for any error; one that nobody foresaw tells nothing."""
+    """The error of our vocabulary that a caller gets for any error; an unforeseen one reveals nothing."""
     if isinstance(error, errors.FareboxError):
         return error
     if is_unavailable(error):
@@ -77,7 +77,7 @@ def status_of(error: errors.FareboxError) -> status_pb2.Status:
 
 
 def error_info(error: grpc.RpcError) -> tuple[str, Mapping[str, str]]:
-    """Reason and metadata of an error that came over the wire; an empty reason where it carries none."""
+    """Reason and metadata of an error that came over the wire; an empty reason if it has none."""
     for detail in _details(error):
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
@@ -95,7 +95,7 @@ def field_violations(error: grpc.RpcError) -> list[errors.FieldViolation]:
 
 
 def retry_after_seconds(error: grpc.RpcError) -> int | None:
-    """How long an error from the wire asks to wait; None where it does not say."""
+    """How long an error from the wire asks the caller to wait; None if it does not say."""
     for detail in _details(error):
         info = error_details_pb2.RetryInfo()
         if detail.Unpack(info):

@@ -1,7 +1,7 @@
-"""Reading requests that protobuf refuses, so that one item of a batch with broken text does not take down the others.
+"""Reading requests that protobuf refuses, so that one item of a batch with broken text does not fail the others.
 
-Protobuf refuses a whole message for one string in it that is not UTF-8. Where that happens, the message is walked by
-hand, and each broken string becomes one NUL character, which validation refuses by field.
+Protobuf refuses a whole message if one string in it is not UTF-8. In that case the message is read by hand, and each
+broken string becomes one NUL character, which validation refuses by field.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from google.protobuf.message_factory import GetMessageClass
 
 M = TypeVar("M", bound=Message)
 
-# What a walk may cost the loop it runs on: a full batch has 1,000 events of some ten fields; 20 ms.
+# How many fields may be read, since that blocks the loop: a full batch has 1,000 events of some ten fields; 20 ms.
 MAX_FIELDS = 20_000
 _LENGTH_DELIMITED = 2
-# Bytes that follow the tag, by wire type of fixed size.
+# How many bytes follow the tag, by wire types of fixed size.
 _FIXED = {1: 8, 5: 4}
 # A tag or a length is at most a 64-bit number.
 _MAX_VARINT_BYTES = 10
-# Set in each byte of a number but the last.
+# Set in each byte of a number except the last.
 _MORE = 0x80
 _BROKEN = b"\0"
 
 
 def lenient(message_type: type[M]) -> Callable[[bytes], M]:
-    """A deserializer of messages whose broken strings read as one NUL character.
+    """A deserializer of messages that reads broken strings as one NUL character.
 
-    Broken framing raises DecodeError, which gRPC answers by itself; so does a message with broken strings and more
+    Broken framing raises DecodeError, which gRPC answers by itself; so does a message with broken strings that has more
     than MAX_FIELDS fields in the parts that hold them.
     """
 
@@ -44,7 +44,7 @@ def lenient(message_type: type[M]) -> Callable[[bytes], M]:
 
 
 class _Walk:
-    """One message being mended; counts the fields that it looks at."""
+    """One message that is being repaired; counts the fields that it reads."""
 
     def __init__(self) -> None:
         self._fields = 0
@@ -100,7 +100,7 @@ def _number(number: int) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
-    """Every field of a message: its number, all of its bytes, and its value where it is length-delimited."""
+    """Every field of a message: its number, all of its bytes, and its value if it is length-delimited."""
     at = 0
     while at < len(data):
         start = at

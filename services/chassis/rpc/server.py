@@ -1,4 +1,4 @@
-"""A gRPC server with a thread a call."""
+"""A gRPC server with a thread for each call."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from grpc_reflection.v1alpha import reflection
 from services.chassis.config import Settings
 from services.chassis.rpc.channel import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
 
-# Callers ping idle connections (chassis.rpc.channel, KEEPALIVE_MS); who pings more often than this is hung up on.
+# Callers ping idle connections (chassis.rpc.channel, KEEPALIVE_MS); a caller that pings more often than this is
+# disconnected.
 MIN_PING_INTERVAL_MS = 10_000
-# Keep a channel's list of replicas fresh: connections are closed after this and resolved again.
+# Connections are closed after this and resolved again, which keeps a channel's list of replicas fresh.
 MAX_CONNECTION_AGE_MS = 5 * 60 * 1000
-# A call that runs when its connection is of age may end: the longest that any front end waits for is an advance of a
-# test clock (ten minutes). When the process stops, `drain_seconds` count.
+# A call that runs when its connection reaches that age may finish: the longest that any front end waits for is an
+# advance of a test clock (ten minutes). When the process stops, `drain_seconds` applies.
 CALL_GRACE_MS = 10 * 60 * 1000
 
 
 def server_options() -> list[tuple[str, int]]:
-    """What every server is made with, sync or aio."""
+    """The options of every server, sync or aio."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
@@ -61,7 +62,7 @@ class Server:
         self._health.set("liveness", health_pb2.HealthCheckResponse.SERVING)
 
     def start(self, service_names: Sequence[str]) -> None:
-        """Take calls, and say so."""
+        """Accept calls, and report SERVING."""
         if self._settings.reflection:
             names = [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, self.grpc)
@@ -69,7 +70,7 @@ class Server:
         self._say(health_pb2.HealthCheckResponse.SERVING)
 
     def drain(self) -> None:
-        """Say NOT_SERVING, let callers notice, finish what runs, stop."""
+        """Report NOT_SERVING, let callers notice, finish running calls, stop."""
         self.draining.set()
         self._health.enter_graceful_shutdown()
         time.sleep(self._settings.drain_notice_seconds)

@@ -1,7 +1,7 @@
-"""A gRPC server on one event loop, for a service whose calls mostly wait for something that many of them share.
+"""A gRPC server on one event loop, for a service many of whose calls wait for the same thing.
 
-With a thread a call, sixty-four callers that share one commit are sixty-four threads that wake for it; here one loop
-wakes (docs/adr/0007). Methods that are plain functions still run in threads, as in chassis.rpc.server.
+With a thread for each call, sixty-four callers that share one commit are sixty-four threads that wake up for it; here
+one loop wakes up (docs/adr/0007). Methods that are plain functions still run in threads, as in chassis.rpc.server.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from services.chassis.rpc.server import server_options
 S = TypeVar("S")
 T = TypeVar("T")
 
-# What the loop itself has to do for a start or a stop, beyond the drain.
+# What the loop itself has to do for a start or a stop, besides the drain.
 LOOP_SECONDS = 10.0
 
 
 class _HandlerCapture:
     """A fake `grpc.aio.Server` that captures the handlers which generated code adds, and adds them as generic ones.
 
-    The asyncio server waits for the next call of each registered method in turn, so that every call costs more the
-    more methods there are; for generic handlers it waits once.
+    The asyncio server waits for the next call of each registered method separately, so every call costs more the more
+    methods there are; for generic handlers it waits once.
     """
 
     def __init__(self, server: grpc.aio.Server, deserializers: Mapping[str, Callable[[bytes], Any]]) -> None:
@@ -40,10 +40,10 @@ class _HandlerCapture:
         self._deserializers = deserializers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
-        """Do nothing: generated code registers the same handlers by name, too."""
+        """Do nothing: generated code also registers the same handlers by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """Add the handlers, with their own deserializers where they have some."""
+        """Add the handlers, with deserializers of their own if they have some."""
         chosen = {
             name: handler._replace(
                 request_deserializer=self._deserializers.get(name, handler.request_deserializer),
@@ -62,26 +62,27 @@ def add_servicer(
     """Register a servicer with a server, with its own deserializers for some methods.
 
     Args:
-        server: where it shall be served.
+        server: the server.
         add: the generated `add_…_to_server` function.
-        servicer: what serves.
-        deserializers: by the name of a method, what reads its requests instead of protobuf (see chassis.rpc.lenient).
+        servicer: the servicer.
+        deserializers: by method name, the function that reads its requests instead of protobuf (see
+            chassis.rpc.lenient).
     """
-    # Generated code asks for a server by its class.
+    # Generated code requires a server of this class.
     capture: Any = _HandlerCapture(server, deserializers or {})
     add(servicer, capture)
 
 
 class AsyncServer:
-    """As chassis.rpc.server.Server, on an event loop in a thread of its own; add servicers before the start.
+    """Like chassis.rpc.server.Server, on an event loop in a thread of its own; add servicers before the start.
 
     Attributes:
         draining: set when the server begins to drain, so that streams without an end of their own end.
-        pool: where methods that are plain functions run, and whatever else must not hold the loop up; also the
-            loop's own executor. Plain generators need `streams_in_threads`.
+        pool: runs methods that are plain functions, and everything else that must not block the loop; also the loop's
+            own executor. Plain generators need `streams_in_threads`.
         loop: the event loop; it runs until `close`.
-        grpc: what `add_servicer` takes.
-        port: where it listens.
+        grpc: the server that `add_servicer` takes.
+        port: the port on which it listens.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -115,7 +116,7 @@ class AsyncServer:
         await self._health.set("liveness", health_pb2.HealthCheckResponse.SERVING)
 
     def start(self, service_names: Sequence[str]) -> None:
-        """Take calls, and say so."""
+        """Accept calls, and report SERVING."""
         self._call(self._start(service_names), LOOP_SECONDS)
 
     async def _start(self, service_names: Sequence[str]) -> None:
@@ -127,7 +128,7 @@ class AsyncServer:
         await self._say(health_pb2.HealthCheckResponse.SERVING)
 
     def drain(self) -> None:
-        """Say NOT_SERVING, let callers notice, finish what runs, stop."""
+        """Report NOT_SERVING, let callers notice, finish running calls, stop."""
         self.draining.set()
         self._call(self._health.enter_graceful_shutdown(), LOOP_SECONDS)
         time.sleep(self._settings.drain_notice_seconds)
@@ -135,7 +136,7 @@ class AsyncServer:
         self.pool.shutdown()
 
     def close(self) -> None:
-        """Stop the loop, once nobody calls it any more."""
+        """Stop the loop, after its last caller."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
