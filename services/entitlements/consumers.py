@@ -1,4 +1,4 @@
-"""Follow rating's log: one transaction for a batch of messages, taken in runs of one kind, announced at its end."""
+"""Follow rating's log: a batch is one transaction, applied in runs of one kind and announced at its end."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from services.entitlements.store import organization as organization_store
 from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 
-# The whole log is read, so that its position says everything; what has no handler is passed over.
+# The whole log is read, so that its position covers everything; messages without a handler are skipped.
 SUBJECT = "rating.>"
-# The name under which the position in it is kept.
+# The name under which the position in the log is stored.
 LOG = "rating"
 
 
 @dataclass(frozen=True)
 class Handler:
-    """What is done with the messages of a subject.
+    """How the messages of a subject are handled.
 
     Attributes:
-        read: the announcements in a body.
-        apply: takes over announcements, in order.
-        is_locking: whether they alter what customers have or what time it is, so that their organizations are locked
+        read: returns the announcements in a body.
+        apply: applies announcements in order.
+        is_locking: whether they change what customers have, or the time, so that their organizations must be locked
             first.
     """
 
@@ -56,18 +56,18 @@ HANDLERS = {
 
 
 def rating_log(deps: Deps) -> Log:
-    """Rating's domain events, in their one order."""
+    """Rating's domain events, in a single order."""
     return Log(LOG, RATING, SUBJECT, applying_apart(LOG, partial(apply, deps), rating.split))
 
 
 def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:
-    """Take over a batch in the follower's transaction; what it alters is announced once, with the state at its end."""
+    """Apply a batch in the follower's transaction; changes are announced once, with the state at the end."""
     runs = [
         (HANDLERS[subject], [event for message in run for event in HANDLERS[subject].read(message.body)])
         for subject, run in groupby(messages, key=lambda message: message.subject)
         if subject in HANDLERS
     ]
-    # All at once and first: see the order of locks in store/__init__.
+    # All of them at once and first: see the order of locks in store/__init__.
     organization_store.lock(
         tx, (event.organization_id for handler, events in runs if handler.is_locking for event in events)
     )

@@ -14,12 +14,12 @@ from services.kernel.clock import Clock
 
 @dataclass(frozen=True)
 class Deps:
-    """What this service stands on.
+    """The dependencies of this service.
 
     Attributes:
         db: its database.
         clock: the machine's time; an organization with a test clock has its own.
-        announce: writes domain events, in their order, into the outbox, in the caller's transaction.
+        announce: writes domain events into the outbox, in their order and in the caller's transaction.
     """
 
     db: Database

@@ -1,6 +1,6 @@
-"""What the process does by itself: only what every service does, forgetting old requests.
+"""What the process does by itself: only what every service does, deleting old requests.
 
-Windows, holds and pending ends need no job: they are evaluated against the organization's time at every read.
+Windows, holds and scheduled ends need no job: every read evaluates them at the organization's time.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ from services.chassis.config import Settings
 
 
 class EntitlementsSettings(Settings):
-    """What every process needs to know, and how many may watch.
+    """What every process needs to know, and the limits of watches.
 
     Attributes:
-        watch_limit: watches at once; each keeps one of `grpc_workers`, so they must leave room for calls.
+        watch_limit: how many watches may run at once; each occupies one of `grpc_workers`, and some must be left for
+            calls.
         watch_poll_seconds: how often a watch looks for changes; the latency of a push is about half of it.
     """
 

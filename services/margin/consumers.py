@@ -24,11 +24,11 @@ from services.wire.usage_log import UsageLogClient
 
 @dataclass(frozen=True)
 class Handler:
-    """What is done with the messages of a subject.
+    """How the messages of a subject are handled.
 
     Attributes:
-        read: the announcement in a body.
-        apply: takes over an announcement.
+        read: returns the announcement in a body.
+        apply: applies an announcement.
     """
 
     read: Callable[[bytes], Any]
@@ -45,7 +45,7 @@ HANDLERS = {
 
 
 def rating_log(deps: Deps) -> Log:
-    """Rating's domain events as a log to follow; what has no handler is passed over."""
+    """Rating's domain events as a log to follow; messages without a handler are skipped."""
 
     def apply(tx: Connection, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -13,7 +13,7 @@ from services.margin.deps import Deps
 
 log = logger(__name__)
 
-# The import runs once; this long it waits for a database that is away or not migrated yet.
+# The import runs once; this is how long it waits for a database that is unavailable or not migrated yet.
 IMPORT_RETRY_SECONDS = 0.5
 # How long a test clock may wait for usage that has just been costed.
 CLOCK_SECONDS = 0.05
@@ -32,7 +32,7 @@ def catalog_import(deps: Deps) -> Job:
 
 
 def waiting_clocks(deps: Deps) -> Job:
-    """Takes test clocks to their new time when the usage from before it is costed; replicas share the work."""
+    """Takes test clocks to their new time when all usage from before has been costed; replicas share the work."""
 
     def turn(_: threading.Event) -> bool:
         with deps.db.worker_transaction() as tx:

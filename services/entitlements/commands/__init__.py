@@ -1,1 +1,1 @@
-"""What can be asked of this service, each in the caller's one transaction: load, decide, save, announce."""
+"""What others can ask of this service, each in the caller's one transaction: load, decide, save, announce."""

@@ -1,4 +1,4 @@
-"""What a transaction has changed: revised, locked in order and announced once, at its end."""
+"""What a transaction has changed: it gets new revisions, locked in order, and is announced once at the end."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Changes:
         self._keys: defaultdict[OrganizationId, set[Key]] = defaultdict(set)
 
     def note(self, organization: OrganizationId, keys: Iterable[Key]) -> None:
-        """Note what was altered."""
+        """Note what was changed."""
         self._keys[organization].update(keys)
 
     def announce(self, deps: Deps, tx: Connection) -> None:
-        """Give every altered row its own revision and announce its new answer; the last thing before the commit."""
+        """Give every changed row its own revision and announce its new answer; the last step before the commit."""
         for organization, keys in sorted(self._keys.items()):
             if keys:
                 _announce(deps, tx, organization, sorted(keys))
 
 
 def _announce(deps: Deps, tx: Connection, organization: OrganizationId, keys: list[Key]) -> None:
-    # Rows first, the organization's revision last: see the order of locks in store/__init__.
+    # Rows come first, the organization's revision last: see the order of locks in store/__init__.
     entitlement_store.lock(tx, organization, keys)
     first = organization_store.next_revisions(tx, organization, len(keys))
     entitlement_store.stamp(tx, organization, {key: first + place for place, key in enumerate(keys)})
@@ -45,12 +45,12 @@ def _announce(deps: Deps, tx: Connection, organization: OrganizationId, keys: li
 
 @dataclass(frozen=True)
 class Batch:
-    """Announcements of rating that are taken over in one transaction.
+    """Announcements of rating that are applied in one transaction.
 
     Attributes:
-        deps: of the service.
+        deps: the service's dependencies.
         tx: the follower's transaction.
-        changes: what was altered so far.
+        changes: what has been changed so far.
     """
 
     deps: Deps

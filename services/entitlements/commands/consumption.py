@@ -1,8 +1,8 @@
 """Consume, reserve, commit, release: counted under the lock of one entitlement row, so a hard limit is never overspent.
 
-Whoever counts against a limit holds its row from before the numbers are read until the commit, so at every commit
-used + consumed + held ≤ limit, whatever runs beside it. Units counted here stay in this service's ledger and are not
-announced to ingest, so a unit is reported either by Consume or as a usage event, never by both.
+A command that counts against a limit holds the limit's row from before it reads the numbers until the commit. So at
+every commit used + consumed + held ≤ limit, whatever runs at the same time. Units counted here stay in this service's
+ledger and are not announced to ingest, so a unit is reported either by Consume or as a usage event, never by both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from services.kernel.money import ZERO
 
 
 def consume(deps: Deps, tx: Connection, organization: OrganizationId, question: Question, request_id: str) -> Access:
-    """Count units at once, or refuse; the numbers are those after it.
+    """Count units at once, or refuse; the numbers of the answer are those afterwards.
 
     Raises:
         FailedPreconditionError: `FEATURE_NOT_METERED`, the feature is not a usage limit.
@@ -71,7 +71,7 @@ def reserve(
 def commit(
     deps: Deps, tx: Connection, organization: OrganizationId, hold_id: str, units: Decimal, request_id: str
 ) -> Access:
-    """Turn a hold into what was really used of it; the rest returns.
+    """Turn a hold into what was really used of it; the rest becomes free again.
 
     Raises:
         NotFoundError: `RESERVATION_UNKNOWN`.
@@ -112,7 +112,7 @@ def release(deps: Deps, tx: Connection, organization: OrganizationId, hold_id: s
 def _locked(
     deps: Deps, tx: Connection, organization: OrganizationId, question: Question
 ) -> tuple[Seen, Standing | None]:
-    """What a question sees once the row it counts against is locked; None where no row could be counted against."""
+    """What a question sees once the row it counts against is locked; None if there is no row to count against."""
     seen = standing_store.of_questions(tx, organization, [question], deps.clock.now())
     chosen = access.choose(question, seen.standings[0])
     if isinstance(chosen, Reason) or chosen.entitlement is None or chosen.entitlement.is_removed:
@@ -124,7 +124,7 @@ def _locked(
             feature_code=question.feature_code,
         )
     entitlement_store.lock(tx, organization, [_key(chosen)])
-    # Read again: what was seen before the lock may have been counted against meanwhile.
+    # Read again: others may have counted against what was seen before the lock.
     seen = standing_store.of_questions(tx, organization, [question], deps.clock.now())
     again = access.choose(question, seen.standings[0])
     if isinstance(again, Reason):
@@ -157,7 +157,7 @@ def _count(tx: Connection, organization: OrganizationId, standing: Standing, uni
 def _after(
     deps: Deps, tx: Connection, organization: OrganizationId, standing: Standing, reason: Reason | None = None
 ) -> Access:
-    """Announce the change, and answer with the numbers after it."""
+    """Announce the change, and answer with the numbers afterwards."""
     changes = Changes()
     changes.note(organization, [_key(standing)])
     changes.announce(deps, tx)

@@ -20,7 +20,7 @@ from services.kernel.ids import OrganizationId, new_id
 
 
 def create_feature(deps: Deps, tx: Connection, organization: OrganizationId, draft: Feature) -> Feature:
-    """Create a feature; the code of a removed one may be given again.
+    """Create a feature; the code of a removed feature may be used again.
 
     Raises:
         InvalidArgumentError: a field is wrong.
@@ -38,14 +38,14 @@ def create_feature(deps: Deps, tx: Connection, organization: OrganizationId, dra
 def update_feature(
     deps: Deps, tx: Connection, organization: OrganizationId, code: str, change: Callable[[Feature], Feature]
 ) -> Feature:
-    """Change a feature as it is under the lock, so that two partial changes at once both take effect.
+    """Change a feature under its lock, so that two partial changes at the same time both take effect.
 
     Args:
-        deps: of the service.
+        deps: the service's dependencies.
         tx: the transaction.
-        organization: whose.
-        code: which feature.
-        change: makes the feature as it shall be of the feature as it is; may raise InvalidArgumentError.
+        organization: the organization whose feature it is.
+        code: the feature's code.
+        change: returns the new content for the current feature; may raise InvalidArgumentError.
 
     Raises:
         NotFoundError: `FEATURE_UNKNOWN`.
@@ -60,7 +60,7 @@ def update_feature(
 
 
 def delete_feature(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> Feature:
-    """Remove a feature; whoever has it loses it.
+    """Remove a feature; every customer who has it loses it.
 
     Raises:
         NotFoundError: `FEATURE_UNKNOWN`.

@@ -1,4 +1,4 @@
-"""Overrides: give a customer or a subscription other terms than its plan does, and return to the plan."""
+"""Overrides: give a customer or a subscription terms that replace its plan's, and return to the plan."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from services.entitlements.store import subscription as subscription_store
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId
 
-# A standing, and the organization's time it was read at.
+# A standing, and the organization's time at which it was read.
 InForce = tuple[Standing, datetime]
 
 
 def set_override(deps: Deps, tx: Connection, organization: OrganizationId, override: Override) -> InForce | None:
-    """Give these terms from now on, whatever the plan says; a customer without a subscription has them with its first.
+    """Give these terms from now on, instead of the plan's; a customer without subscription gets them with its first.
 
     Returns:
-        What results for the subscription it is for, or for the first of them; None where there is none.
+        The result for its subscription, or for the first of several; None if there is none.
 
     Raises:
         InvalidArgumentError: a field is wrong.
@@ -55,10 +55,10 @@ def remove_override(
     external_subscription_id: str,
     feature_code: str,
 ) -> InForce | None:
-    """Return to the terms of the plan, or to those of the customer's wider override.
+    """Return to the terms of the plan, or to those of the customer's override for all subscriptions.
 
     Returns:
-        What results for the subscription it was for, or for the first of them; None where nothing is left.
+        The result for its subscription, or for the first of several; None if nothing is left.
 
     Raises:
         NotFoundError: `OVERRIDE_UNKNOWN`.

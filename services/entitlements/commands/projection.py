@@ -1,7 +1,7 @@
-"""Take over what rating announces: plans, subscriptions, usage totals, test clocks.
+"""Apply what rating announces: plans, subscriptions, usage totals, test clocks.
 
-Each function takes announcements of one kind, in order, inside the follower's transaction. Every announcement says how
-a thing is now, so an earlier announcement of the same thing in the same batch is passed over.
+Each function applies announcements of one kind, in order, inside the follower's transaction. Every announcement says
+how a thing is now, so an earlier announcement of the same thing in the same batch is skipped.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from services.kernel.cadence import ResetWindow, midnight
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.money import ZERO
 
-# A subscription that rating has not announced counts its days here; its own zone takes over with its announcement.
+# The days of a subscription that rating has not announced are counted in this zone, until its own is announced.
 UNKNOWN_ZONE = "UTC"
 
 
 def apply_plans(batch: Batch, plans: Sequence[PlanVersion]) -> None:
-    """Store plan versions, register the features they name, and move their active subscriptions along."""
+    """Store plan versions, register the features they name, and update their active subscriptions."""
     tx, now = batch.tx, batch.deps.clock.now()
     by_organization: defaultdict[OrganizationId, dict[str, PlanVersion]] = defaultdict(dict)
     for plan in plans:
@@ -45,7 +45,7 @@ def apply_plans(batch: Batch, plans: Sequence[PlanVersion]) -> None:
 
 
 def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> None:
-    """Store subscriptions and what they are entitled to; a new period alters what is counted in it."""
+    """Store subscriptions and their rights; a new period changes what is counted in it."""
     tx = batch.tx
     by_organization: defaultdict[OrganizationId, dict[str, SubscriptionMoved]] = defaultdict(dict)
     for move in moves:
@@ -59,7 +59,7 @@ def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> Non
 
 
 def apply_usage(batch: Batch, totals: Sequence[UsageTotal]) -> None:
-    """Store totals, count what happened on each day, and note whose answers are different now."""
+    """Store totals, count what was added on each day, and note whose answers have changed."""
     tx, latest = batch.tx, newest(totals)
     known = usage_store.known(tx, list(latest))
     fresh = [total for place, total in latest.items() if total.revision > known.get(place, (ZERO, -1))[1]]
@@ -77,7 +77,7 @@ def apply_usage(batch: Batch, totals: Sequence[UsageTotal]) -> None:
 
 
 def _touched(batch: Batch, grown: Sequence[Growth], times: Mapping[OrganizationId, datetime]) -> list[set[ResetWindow]]:
-    """Of each growth, the windows of the calendar that hold both the present and a day that grew."""
+    """For each growth, the calendar windows that contain both the present and a day that grew."""
     keys = {(growth.key.organization_id, growth.key.subscription_id) for growth in grown}
     zones = subscription_store.timezones(batch.tx, keys)
     touched = []
@@ -90,9 +90,10 @@ def _touched(batch: Batch, grown: Sequence[Growth], times: Mapping[OrganizationI
 
 
 def apply_clocks(batch: Batch, moves: Sequence[ClockMoved]) -> None:
-    """Keep the time of organizations with a test clock, and say that everything due until then is done.
+    """Store the time of organizations with a test clock, and announce that everything due until then is done.
 
-    Nothing waits for a job here: windows and holds end by evaluation, and what rating announced before was applied.
+    Nothing here waits for a job: windows and holds end when they are evaluated, and what rating announced before has
+    been applied.
     """
     for move in moves:
         organization_store.move_clock(batch.tx, move)
@@ -105,7 +106,7 @@ def _features_named(plans: Iterable[PlanVersion], now: datetime) -> list[Feature
 
 
 def _answers_differ(before: Subscription | None, now: Subscription) -> bool:
-    """Whether answers that name no other right are different all the same: another window, end or id."""
+    """Whether two answers with the same rights differ all the same: in their window, end or id."""
     return before is not None and (
         before.current_period,
         before.timezone,

@@ -1,4 +1,4 @@
-"""Bring stored entitlements up to date with the plans, overrides and features they result from."""
+"""Bring stored entitlements up to date with the plans, overrides and features from which they result."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.entitlements.store import feature_terms as terms_store
 from services.entitlements.store import subscription as subscription_store
 from services.kernel.ids import OrganizationId
 
-# Subscriptions resolved at a time, each with some hundred features at most: a few ten thousand rows in memory.
+# How many subscriptions are resolved at a time; with at most some hundred features each, a few ten thousand rows.
 CHUNK = 200
 
 
 def refresh(tx: Connection, organization: OrganizationId, subscription_ids: Sequence[str], changes: Changes) -> None:
-    """Resolve what subscriptions are entitled to, store what differs, and note it.
+    """Resolve the rights of subscriptions, store what has changed, and note it.
 
     The organization must be locked, since the result depends on rows that other commands write.
     """

@@ -1,1 +1,1 @@
-"""Protos ⇄ domain values: what comes in may be refused, what goes out never fails."""
+"""Messages ⇄ domain values: reading a message may refuse it, writing one never fails."""

@@ -38,11 +38,11 @@ Settling = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
 
 
 def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = "") -> Question:
-    """A question; absent units mean one.
+    """A question; absent units mean 1.
 
     Args:
         request: the question.
-        prefix: path of the question in its request, for errors.
+        prefix: the path of the question in its request, for errors.
 
     Raises:
         InvalidArgumentError: names the field.
@@ -90,11 +90,11 @@ def counted_from_pb(request: Counted) -> Question:
 
 
 def lifetime_from_pb(request: access_service_pb2.ReserveRequest) -> timedelta:
-    """How long a hold shall live, or an InvalidArgumentError on `lifetime`."""
+    """How long a hold lasts, or an InvalidArgumentError on `lifetime`."""
     if not request.HasField("lifetime"):
         return DEFAULT_HOLD
     seconds = request.lifetime.seconds
-    # Compared before it becomes a timedelta, which a stranger's number of seconds may not fit.
+    # Compared before it becomes a timedelta, into which a caller's number of seconds may not fit.
     if not MIN_HOLD.total_seconds() <= seconds <= MAX_HOLD.total_seconds():
         raise InvalidArgumentError.of_field("lifetime", "value_is_out_of_range", "lasts from 1 s to 24 h")
     return min(MAX_HOLD, request.lifetime.ToTimedelta())
@@ -109,7 +109,7 @@ def hold_id_from_pb(request: Settling) -> str:
 
 
 def used_units_from_pb(request: access_service_pb2.CommitRequest) -> Decimal:
-    """What was really used of a hold, or an InvalidArgumentError on `units`."""
+    """How much of a hold was really used, or an InvalidArgumentError on `units`."""
     units = decimal_of(request, "units")
     if units < 0:
         raise InvalidArgumentError.of_field("units", "value_is_out_of_range", "must not be negative")
@@ -117,7 +117,7 @@ def used_units_from_pb(request: access_service_pb2.CommitRequest) -> Decimal:
 
 
 def watched_from_pb(request: access_service_pb2.WatchRequest) -> Sequence[str]:
-    """Whom to watch; empty for all. An InvalidArgumentError where they are too many."""
+    """The customers to watch; empty means all. An InvalidArgumentError if there are too many."""
     if len(request.external_customer_ids) > MAX_WATCHED_CUSTOMERS:
         raise InvalidArgumentError.of_field(
             "external_customer_ids", "value_is_too_long", f"names at most {MAX_WATCHED_CUSTOMERS} customers"
@@ -147,7 +147,7 @@ def access_to_pb(access: Access) -> entitlement_pb2.Access:
 
 
 def reserved_to_pb(reserved: Reserved) -> access_service_pb2.ReserveResponse:
-    """The answer of a reservation; without an id and an end where it was refused."""
+    """The answer to a reservation; if it was refused, without an id and an end."""
     hold = reserved.hold
     return access_service_pb2.ReserveResponse(
         access=access_to_pb(reserved.access),

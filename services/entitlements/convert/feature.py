@@ -35,12 +35,12 @@ _SOURCES = {
     Source.PLAN: entitlement_pb2.ENTITLEMENT_SOURCE_PLAN,
     Source.OVERRIDE: entitlement_pb2.ENTITLEMENT_SOURCE_OVERRIDE,
 }
-# A feature on its way in has no time of its own; the command gives it one.
+# A feature in a request has no time of its own; the command sets it.
 _NOT_STORED = datetime.fromtimestamp(0, UTC)
 
 
 def feature_from_pb(feature: feature_pb2.Feature) -> Feature:
-    """The feature as it shall be; its id and time are not the caller's to say.
+    """The feature of a request; callers cannot set its id and time.
 
     Raises:
         InvalidArgumentError: the type is unknown.
@@ -54,9 +54,9 @@ def feature_from_pb(feature: feature_pb2.Feature) -> Feature:
 def feature_change_from_pb(
     request: feature_service_pb2.UpdateFeatureRequest,
 ) -> tuple[str, Callable[[Feature], Feature]]:
-    """Which feature changes, and what the request makes of it as it is.
+    """The code of the feature that changes, and a function from its current to its new content.
 
-    What is returned may raise InvalidArgumentError: a path of the mask is unknown, or a field cannot be read.
+    The function may raise InvalidArgumentError: a path of the mask is unknown, or a field cannot be read.
     """
 
     def change(feature: Feature) -> Feature:
@@ -79,10 +79,10 @@ def feature_to_pb(feature: Feature) -> feature_pb2.Feature:
 
 
 def override_from_pb(request: feature_service_pb2.SetOverrideRequest) -> Override:
-    """The override as it shall be.
+    """The override of a request.
 
     Raises:
-        InvalidArgumentError: the reset interval or the limit is not one.
+        InvalidArgumentError: the reset interval or the limit is not a valid one.
     """
     return Override(
         request.external_customer_id,
@@ -93,7 +93,7 @@ def override_from_pb(request: feature_service_pb2.SetOverrideRequest) -> Overrid
 
 
 def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entitlement:
-    """What a subscription is entitled to at an instant."""
+    """The entitlement of a subscription at an instant."""
     if standing.entitlement is None:
         raise ValueError("a standing without a right has no entitlement")
     right, numbers = standing.entitlement.right, balance(standing, at)
@@ -115,19 +115,19 @@ def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entit
 
 
 def in_force_to_pb(in_force: tuple[Standing, datetime] | None) -> entitlement_pb2.Entitlement | None:
-    """A standing that was read at an instant; absent for None."""
+    """The entitlement of a standing at the instant at which it was read; absent for None."""
     return entitlement_to_pb(*in_force) if in_force else None
 
 
 def override_result_to_pb(
     override: Override, in_force: tuple[Standing, datetime] | None
 ) -> entitlement_pb2.Entitlement:
-    """What results of an override: where no subscription is entitled by it yet, the override itself."""
+    """The result of an override: the override itself, if it does not entitle any subscription yet."""
     return in_force_to_pb(in_force) or override_to_pb(override)
 
 
 def override_to_pb(override: Override) -> entitlement_pb2.Entitlement:
-    """An override that no subscription is entitled by yet."""
+    """An override that does not entitle any subscription yet."""
     terms = override.terms
     return entitlement_pb2.Entitlement(
         external_customer_id=override.external_customer_id,

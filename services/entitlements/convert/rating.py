@@ -1,4 +1,4 @@
-"""What rating announces, as this service understands it; a message that is not understood raises, and is set aside."""
+"""What rating announces, as this service understands it. A message it does not understand raises, and is set aside."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def usage_aggregated(body: bytes) -> list[UsageTotal]:
 
 
 def split(message: Message) -> list[bytes]:
-    """The totals of aggregated usage one by one; every other announcement is of one organization anyway."""
+    """The totals of aggregated usage one by one; any other announcement belongs to a single organization anyway."""
     if message.subject != subject_of(domain_events_pb2.UsageAggregated):
         return []
     whole = domain_events_pb2.UsageAggregated.FromString(message.body)
@@ -118,7 +118,7 @@ def _units_of(day: domain_events_pb2.UsageAggregated.Day) -> Decimal | None:
 
 
 def _known_zone(timezone: str) -> str:
-    """The zone, refused here if it is none: every later look at the customer's days would fail."""
+    """The zone; an unknown one is refused here, because every later computation of the customer's days would fail."""
     zone(timezone)
     return timezone
 

@@ -14,11 +14,11 @@ from services.kernel.ids import OrganizationId
 
 
 def check(deps: Deps, organization: OrganizationId, questions: Sequence[Question]) -> list[Access]:
-    """Answer questions at one revision, by one query.
+    """Answer questions at one revision, with one query.
 
     Raises:
         InvalidArgumentError: no question, or more than `MAX_CHECKS`.
-        UnavailableError: `REVISION_NOT_REACHED`, the state asked for is not known here.
+        UnavailableError: `REVISION_NOT_REACHED`, this service has not reached the requested revision.
     """
     if not 1 <= len(questions) <= MAX_CHECKS:
         raise InvalidArgumentError.of_field("checks", "value_is_out_of_range", f"holds 1 to {MAX_CHECKS} questions")

@@ -32,7 +32,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
 
     @answers
     def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
-        """Answer one question; never changes anything."""
+        """Answer one question; this never changes anything."""
         (access,) = queries.check(self.deps, organization_of(context), [convert.question_from_pb(request)])
         return pb.CheckResponse(access=convert.access_to_pb(access))
 
@@ -87,7 +87,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
 
     @streams
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
-        """Push a snapshot and then every change; resumable by revision."""
+        """Send a snapshot and then every change; a watch can be resumed by revision."""
         customers = convert.watched_from_pb(request)
         steps = self._watches.follow(organization_of(context), customers, request.after_revision, context.is_active)
         for change, is_snapshot in steps:

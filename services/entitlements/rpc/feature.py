@@ -42,7 +42,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     def UpdateFeature(
         self, tx: Connection, organization: OrganizationId, change: tuple[str, Callable[[Feature], Feature]]
     ) -> pb.UpdateFeatureResponse:
-        """Change a feature, whole or in the fields that the mask names."""
+        """Change a feature: all of it, or the fields that the mask names."""
         feature = feature_commands.update_feature(self.deps, tx, organization, *change)
         return pb.UpdateFeatureResponse(feature=convert.feature_to_pb(feature))
 
@@ -70,7 +70,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
 
     @answers
     def ListEntitlements(self, request: pb.ListEntitlementsRequest, context: Context) -> pb.ListEntitlementsResponse:
-        """List what a customer is entitled to now."""
+        """List the present entitlements of a customer."""
         standings, at = queries.list_entitlements(
             self.deps, organization_of(context), request.external_customer_id, request.external_subscription_id
         )
@@ -80,7 +80,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
 
     @command(pb.SetOverrideRequest, pb.SetOverrideResponse, reads=convert.override_from_pb)
     def SetOverride(self, tx: Connection, organization: OrganizationId, override: Override) -> pb.SetOverrideResponse:
-        """Give a customer or a subscription other terms than its plan does."""
+        """Give a customer or a subscription terms that replace its plan's."""
         in_force = override_commands.set_override(self.deps, tx, organization, override)
         return pb.SetOverrideResponse(entitlement=convert.override_result_to_pb(override, in_force))
 
@@ -88,7 +88,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     def RemoveOverride(
         self, tx: Connection, organization: OrganizationId, request: pb.RemoveOverrideRequest
     ) -> pb.RemoveOverrideResponse:
-        """Return to what the plan gives."""
+        """Return to the plan's terms."""
         in_force = override_commands.remove_override(
             self.deps,
             tx,

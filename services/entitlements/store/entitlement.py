@@ -1,4 +1,4 @@
-"""Rows of what results for each subscription and feature, and the locks on them."""
+"""The entitlement of each subscription and feature, and the locks on its row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rights(tx: Connection, organization: OrganizationId, subscriptions: Iterable
 
 
 def save(tx: Connection, organization: OrganizationId, rights_by_key: Mapping[Key, Right]) -> None:
-    """Store rights as they are now; what was consumed under an earlier one still counts."""
+    """Store rights as they are now; units consumed under earlier rights still count."""
     if rights_by_key:
         tx.exec_driver_sql(
             "INSERT INTO entitlements (organization_id, subscription_id, feature_code, type, source, metric_code, "
@@ -68,7 +68,7 @@ def remove(tx: Connection, organization: OrganizationId, keys: Sequence[Key]) ->
 
 
 def keys_of(tx: Connection, organization: OrganizationId, subscriptions: Iterable[str]) -> list[Key]:
-    """What subscriptions are entitled to now."""
+    """The features to which subscriptions are entitled now."""
     rows = tx.exec_driver_sql(
         "SELECT subscription_id::text, feature_code FROM entitlements "
         "WHERE organization_id = %s AND subscription_id = ANY(%s::uuid[]) AND NOT removed",
@@ -89,7 +89,7 @@ def lock(tx: Connection, organization: OrganizationId, keys: Iterable[Key]) -> N
 
 
 def save_consumed(tx: Connection, organization: OrganizationId, key: Key, consumed: Consumed) -> None:
-    """Store what Consume and Commit have counted; the row must be locked."""
+    """Store the units that Consume and Commit have counted; the row must be locked."""
     tx.exec_driver_sql(
         "UPDATE entitlements SET consumed_units = %s, consumed_since = %s "
         "WHERE organization_id = %s AND subscription_id = %s AND feature_code = %s",

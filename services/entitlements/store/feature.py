@@ -15,12 +15,12 @@ _COLUMNS = "feature_id::text, code, name, description, type, metric_code, create
 
 
 def find(tx: Connection, organization: OrganizationId, code: str) -> Feature | None:
-    """The feature with this code, a removed one included."""
+    """The feature with this code, even if it was removed."""
     return by_codes(tx, organization, [code]).get(code)
 
 
 def by_codes(tx: Connection, organization: OrganizationId, codes: Iterable[str]) -> dict[str, Feature]:
-    """The features with these codes, removed ones included."""
+    """The features with these codes, including removed ones."""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM features WHERE organization_id = %s AND code = ANY(%s)",
         (organization, sorted(set(codes))),
@@ -29,7 +29,7 @@ def by_codes(tx: Connection, organization: OrganizationId, codes: Iterable[str])
 
 
 def page(tx: Connection, organization: OrganizationId, wanted: Page) -> tuple[Sequence[Feature], int]:
-    """A page of features by code, with one more where there is a next page, and how many there are in all."""
+    """A page of features by code, with one more if there is a next page, and how many there are in total."""
     after = wanted.after[0] if wanted.after else ""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM features "
@@ -70,7 +70,7 @@ def save(tx: Connection, organization: OrganizationId, feature: Feature) -> None
 
 
 def register(tx: Connection, organization: OrganizationId, features: Sequence[Feature]) -> None:
-    """Store features that a plan names, where their codes are not known yet."""
+    """Store features that a plan names, unless their codes are known already."""
     if features:
         tx.exec_driver_sql(
             "INSERT INTO features (organization_id, feature_id, code, name, description, type, metric_code, "
@@ -91,7 +91,7 @@ def register(tx: Connection, organization: OrganizationId, features: Sequence[Fe
 
 
 def delete(tx: Connection, organization: OrganizationId, code: str, *, at: datetime) -> None:
-    """Mark a feature as removed; its row stays, so that a plan that names it does not bring it back."""
+    """Mark a feature as removed; its row stays, so that a plan that names it does not restore it."""
     tx.exec_driver_sql(
         "UPDATE features SET deleted_at = %s WHERE organization_id = %s AND code = %s", (at, organization, code)
     )

@@ -1,4 +1,4 @@
-"""What plans and overrides give of features."""
+"""The terms that plans and overrides give for features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def terms_of(row: Any) -> FeatureTerms:
 
 
 def save_plan(tx: Connection, plan: PlanVersion) -> None:
-    """Store a plan version with its terms, in place of those it had before."""
+    """Store a plan version with its terms, replacing those it had before."""
     key = plan.organization_id, plan.id
     interval = plan.periods.interval
     tx.exec_driver_sql(
@@ -61,7 +61,7 @@ def of_plans(tx: Connection, organization: OrganizationId, plan_ids: Iterable[st
 def of_customers(
     tx: Connection, organization: OrganizationId, customers: Iterable[str]
 ) -> dict[tuple[str, str], dict[str, FeatureTerms]]:
-    """Overrides by customer and subscription (empty for all of the customer's), then by feature code."""
+    """Overrides by customer and subscription (empty means all of the customer's), then by feature code."""
     rows = tx.exec_driver_sql(
         "SELECT * FROM overrides WHERE organization_id = %s AND external_customer_id = ANY(%s)",
         (organization, sorted(set(customers))),
@@ -73,7 +73,7 @@ def of_customers(
 
 
 def save_override(tx: Connection, organization: OrganizationId, override: Override, *, at: datetime) -> None:
-    """Store an override, in place of an earlier one of the same customer, subscription and feature."""
+    """Store an override, replacing an earlier one for the same customer, subscription and feature."""
     tx.exec_driver_sql(
         "INSERT INTO overrides (organization_id, external_customer_id, external_subscription_id, feature_code, "
         "enabled, units_limit, hard, reset, value, set_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
@@ -94,7 +94,7 @@ def save_override(tx: Connection, organization: OrganizationId, override: Overri
 def remove_override(
     tx: Connection, organization: OrganizationId, customer: str, external_subscription_id: str, feature_code: str
 ) -> bool:
-    """Remove an override; whether there was one."""
+    """Remove an override; returns whether there was one."""
     return bool(
         tx.exec_driver_sql(
             "DELETE FROM overrides WHERE organization_id = %s AND external_customer_id = %s "

@@ -22,7 +22,7 @@ def add(
     day: date,
     hold_id: str | None = None,
 ) -> None:
-    """Write down that units were consumed of a (subscription, feature), on a local day of the customer's."""
+    """Record that units of a (subscription, feature) were consumed, on a local day of the customer."""
     tx.exec_driver_sql(
         "INSERT INTO consumptions (organization_id, consumption_id, subscription_id, feature_code, units, "
         "request_id, hold_id, consumed_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",

@@ -12,7 +12,7 @@ from services.kernel.ids import OrganizationId
 
 
 def lock(tx: Connection, organizations: Iterable[OrganizationId]) -> None:
-    """Lock organizations, in one order, until the end of the transaction: what they give changes one by one."""
+    """Lock organizations in one order until the end of the transaction: their terms change one at a time."""
     ids = sorted(set(organizations))
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,)
@@ -24,7 +24,7 @@ def lock(tx: Connection, organizations: Iterable[OrganizationId]) -> None:
 
 
 def times(tx: Connection, organizations: Iterable[OrganizationId], system: datetime) -> dict[OrganizationId, datetime]:
-    """The time of each organization: its test clock's, or the system's."""
+    """The time of each organization: its test clock's, or the machine's."""
     ids = set(organizations)
     rows = tx.exec_driver_sql(
         "SELECT organization_id::text, test_clock_now FROM organizations "
@@ -35,7 +35,7 @@ def times(tx: Connection, organizations: Iterable[OrganizationId], system: datet
 
 
 def move_clock(tx: Connection, moved: ClockMoved) -> None:
-    """Keep a test clock's time, unless a later advance is known."""
+    """Store a test clock's time, unless a later advance is known."""
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id, test_clock_now, test_clock_revision) VALUES (%s, %s, %s) "
         "ON CONFLICT (organization_id) DO UPDATE SET test_clock_now = excluded.test_clock_now, "
@@ -52,7 +52,7 @@ def revision(tx: Connection, organization: OrganizationId) -> int:
 
 
 def next_revisions(tx: Connection, organization: OrganizationId, count: int) -> int:
-    """Take the next `count` revisions and answer the first; others wait until this transaction ends."""
+    """Take the next `count` revisions and return the first; others wait until this transaction ends."""
     last: int = tx.exec_driver_sql(
         "INSERT INTO revisions (organization_id, revision) VALUES (%s, %s) "
         "ON CONFLICT (organization_id) DO UPDATE SET revision = revisions.revision + excluded.revision "

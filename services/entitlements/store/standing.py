@@ -1,4 +1,4 @@
-"""Where subscriptions stand with features: one indexed query, whatever is asked."""
+"""The standings of subscriptions with features: always one indexed query."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Seen:
     standings: Sequence[Sequence[Standing]]
 
 
-# A billing period that is longer than a year, and was begun by another subscription, is seen for its last year.
+# A billing period that is longer than a year, and was begun by another subscription, is seen only for its last year.
 LONGEST_PERIOD_DAYS = 367
 
-# The organization's time and revision, with every row.
+# The organization's time and revision, in every row.
 _NOW = """
 WITH present AS MATERIALIZED (
     SELECT coalesce(
@@ -54,7 +54,7 @@ e.consumed_units, e.consumed_since, e.revision, e.removed,
 p.interval_unit, p.interval_every, p.charged_monthly,
 a.announced, a.consumed_before, a.past_usage, a.past_consumed, h.held, h.held_until
 """
-# The days of the window that holds the present, of a limit that resets by the calendar in the customer's zone.
+# The days of the current window of a limit that resets by the calendar in the customer's zone.
 _DAYS = """
 LEFT JOIN LATERAL (
     SELECT since, CASE e.reset WHEN 'day' THEN since + 1 WHEN 'week' THEN since + 7
@@ -62,8 +62,8 @@ LEFT JOIN LATERAL (
     FROM (SELECT CASE WHEN e.reset IN ('day', 'week', 'month')
         THEN date_trunc(e.reset, present.at AT TIME ZONE s.timezone)::date END AS since) AS begun) w ON true
 """
-# What was used and consumed in the window: by totals where those are exact, else by the days on which it happened.
-# Of a billing period, the past of a subscription is told day by day, since only the plan's calendar knows its window.
+# The units used and consumed in the window: by totals if those are exact, otherwise by the days on which they occurred.
+# For a billing period, the past of a subscription is read day by day, since only the plan's calendar knows its window.
 _USED = f"""
 LEFT JOIN LATERAL (
     SELECT array_agg(p.subscription_id) AS ids FROM subscriptions p
@@ -100,7 +100,7 @@ LEFT JOIN LATERAL (SELECT
             AND day > present.at::date - {LONGEST_PERIOD_DAYS} GROUP BY day) AS by_day) END AS past_consumed
 ) a ON true
 """
-# Everything beside the subscription `s` and its entitlement `e`, each by its primary key or a partial index.
+# Everything besides the subscription `s` and its entitlement `e`, each by its primary key or a partial index.
 _BESIDE = f"""
 LEFT JOIN plans p ON p.organization_id = s.organization_id AND p.plan_id = s.plan_id
 {_DAYS}
@@ -126,7 +126,7 @@ ORDER BY q.place, s.started_at DESC
 
 
 def of_questions(tx: Connection, organization: OrganizationId, questions: Sequence[Question], system: datetime) -> Seen:
-    """The standings that answer each question, in order: active ones, or those that carry the named id."""
+    """The standings that answer each question, in order: those of active subscriptions, or with the named id."""
     rows = tx.exec_driver_sql(
         _OF_QUESTIONS,
         {
@@ -159,11 +159,11 @@ def of_keys(tx: Connection, organization: OrganizationId, keys: Iterable[tuple[s
 def of_customer(
     tx: Connection, organization: OrganizationId, customer: str, external_subscription_id: str, system: datetime
 ) -> Seen:
-    """What a customer's active subscriptions, or one of them, are entitled to, by subscription and feature; one list.
+    """The entitlements of a customer's active subscriptions, or of one of them, by subscription and feature; one list.
 
     Either of customer and subscription may be empty.
     """
-    # The condition comes after the joins, whose indexes begin with what it compares.
+    # The condition comes after the joins, because their indexes begin with the columns it compares.
     condition = (
         "WHERE NOT e.removed AND s.state = 'active' "
         + ("AND s.external_customer_id = %(customer)s " if customer else "")
@@ -178,14 +178,14 @@ def of_customer(
 def changed_after(
     tx: Connection, organization: OrganizationId, customers: Sequence[str], revision: int, count: int, system: datetime
 ) -> Seen:
-    """What changed after a revision, in the order of the revisions, removals included; at most `count`, one list.
+    """What has changed after a revision, in the order of revisions, including removals; at most `count`, in one list.
 
     Args:
         tx: the transaction.
-        organization: whose.
-        customers: only these; empty for all.
-        revision: the last one that is known.
-        count: most rows.
+        organization: the organization.
+        customers: only these; empty means all.
+        revision: the last known revision.
+        count: the most rows to return.
         system: the machine's time.
     """
     ours = (

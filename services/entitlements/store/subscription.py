@@ -13,7 +13,7 @@ from services.kernel.cadence import Alignment
 from services.kernel.ids import OrganizationId
 from services.kernel.period import Period
 
-# Names carry no prefix clash with the other tables of a standing's query.
+# The names clash with none in the other tables of a standing's query, so they need no prefix.
 COLUMNS = (
     "s.subscription_id::text AS subscription, s.external_id, s.external_customer_id, s.plan_id::text AS plan, "
     "s.state, s.timezone, s.alignment, s.started_at, s.ending_at, s.period_start, s.period_end, "
@@ -21,8 +21,8 @@ COLUMNS = (
 )
 
 
-# Which subscriptions `p` are the past of a subscription `s`: the customer's that ended before it began, under its own
-# external id, or under one that no subscription of the customer carries on.
+# Which subscriptions `p` are the past of a subscription `s`: those of the customer that ended before it began, under
+# its own external id, or under one for which the customer has no active or pending subscription.
 IS_PAST = """
 p.organization_id = s.organization_id AND p.external_customer_id = s.external_customer_id
 AND p.subscription_id <> s.subscription_id AND p.ended_at <= s.started_at

@@ -1,4 +1,4 @@
-"""Totals that rating announced, and what happened on each day. Written by the one follower of rating's log."""
+"""Totals that rating announced, and what was added on each day. Written only by the follower of rating's log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def known(
 
 
 def save(tx: Connection, totals: Sequence[UsageTotal]) -> None:
-    """Store totals; a newer revision stays."""
+    """Store totals, except where a newer revision is stored."""
     tx.exec_driver_sql(
         f"INSERT INTO usage_totals ({_KEY}, period_start, period_end, units, revision) "
         "SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[], "
@@ -49,7 +49,7 @@ def save(tx: Connection, totals: Sequence[UsageTotal]) -> None:
 
 
 def add(tx: Connection, growths: Sequence[Growth]) -> None:
-    """Add growth to the days on which it happened."""
+    """Add growth to the days on which it occurred."""
     rows = [(*growth.key, day, units) for growth in growths for day, units in sorted(growth.days.items())]
     if rows:
         tx.exec_driver_sql(
@@ -63,14 +63,14 @@ def add(tx: Connection, growths: Sequence[Growth]) -> None:
 def counting(
     tx: Connection, growths: Sequence[Growth], touched: Sequence[Collection[ResetWindow]]
 ) -> list[tuple[OrganizationId, str, str]]:
-    """Organization, subscription and feature of the usage limits whose answers growth alters.
+    """Organization, subscription and feature of the usage limits whose answers the growth changes.
 
-    Those of the subscription itself, and of every one that continues it.
+    These are the limits of the subscription itself, and of every subscription that continues it.
 
     Args:
         tx: the transaction.
-        growths: what grew.
-        touched: of each, the windows of the calendar that hold both the present and a day that grew.
+        growths: what has grown.
+        touched: for each growth, the calendar windows that contain both the present and a day that grew.
     """
     rows = tx.exec_driver_sql(
         "SELECT DISTINCT e.organization_id::text, e.subscription_id::text, e.feature_code "

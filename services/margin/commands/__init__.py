@@ -1,1 +1,1 @@
-"""One function is one thing that can be asked; it runs in the transaction it is given and never commits."""
+"""One function is one request; it runs in the transaction it is given and never commits."""

@@ -30,7 +30,7 @@ def delete_alert(tx: Connection, organization: OrganizationId, code: str) -> Ale
     """Remove an alert.
 
     Raises:
-        NotFoundError: `ALERT_UNKNOWN`, there is none.
+        NotFoundError: `ALERT_UNKNOWN`, there is no such alert.
     """
     removed = store.remove(tx, organization, code)
     if removed is None:

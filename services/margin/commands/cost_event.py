@@ -1,9 +1,9 @@
-"""Recording cost events, each once, and pricing the requests they are parts of.
+"""Recording cost events, each once, and pricing the requests of which they are parts.
 
-Which of several sources says what a call cost is decided once: **cost events that name a usage event win over the cost
-model of its metric**. So the first cost event that names it takes back what the cost model had booked, and a usage
-event that comes later is not costed by its cost model at all (commands/usage.py). Both lock the row of the usage event
-in `usage_parents`, so one of them always sees the other.
+One rule decides which of several sources says what a call cost: **cost events that name a usage event take precedence
+over the cost model of its metric**. So the first cost event that names a usage event reverses what the cost model had
+booked, and a usage event that arrives later is not costed by its cost model at all (commands/usage.py). Both lock the
+row of the usage event in `usage_parents`, so one of them always sees the other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ _NOBODY = Owner("", None)
 def record_cost_events(
     deps: Deps, tx: Connection, organization: OrganizationId, events: Sequence[CostEvent]
 ) -> list[Outcome]:
-    """Record events and book what their requests cost; a repeat changes nothing. One outcome for each, in order.
+    """Record events and book what their requests cost; a repeat changes nothing.
+
+    Returns one outcome for each, in order.
 
     Raises:
         InvalidArgumentError: the batch is empty or too large, or an event is wrong.
@@ -55,7 +57,7 @@ def record_cost_events(
         require_valid(event, field=f"cost_events[{place}]")
     now = projection_store.clock_of(tx, organization) or deps.clock.now()
     dated = [replace(event, occurred_at=event.occurred_at or now) for event in events]
-    # Locks come first, so that whoever waits for another's identities below holds none of them that the other needs.
+    # Locks come first, so that a transaction that waits for identities below holds none that the other one needs.
     parents = {event.parent_transaction_id for event in dated if event.parent_transaction_id}
     owners = _owners(tx, organization, dated, store.name_parents(tx, organization, parents), now)
     store.lock_requests(tx, organization, by_request(dated))
@@ -67,7 +69,7 @@ def record_cost_events(
 
 
 def claim_waiting(tx: Connection, parents: Sequence[ParentKey]) -> None:
-    """Book the costs that came before these usage events again, now to the customers of those."""
+    """Book costs that arrived before these usage events again, now for the usage events' customers."""
     claimed = store.claim_waiting(tx, parents)
     owners = {(event.organization_id, event.cost_event_id): event.owner for event in claimed}
     moved: list[CostEntry] = []
@@ -87,7 +89,7 @@ def _owners(
     parents: Mapping[str, Owner],
     now: datetime,
 ) -> list[Owner]:
-    """Whose each event is: its parent's customer and subscription, else the customer it names."""
+    """The owner of each event: its parent's customer and subscription, otherwise the customer it names."""
     customers = {event.external_customer_id for event in events if event.external_customer_id}
     running: dict[str, list[Subscription]] = {}
     for subscription in projection_store.subscriptions(tx, organization, customers):
@@ -105,7 +107,7 @@ def _owners(
 def _added(
     events: Sequence[CostEvent], owners: Sequence[Owner], added: set[tuple[str, bytes]]
 ) -> dict[str, tuple[CostEvent, Owner]]:
-    """The events that were added, each once, with whose they are; by id."""
+    """The events that were added, each once, with their owners; by id."""
     fresh: dict[str, tuple[CostEvent, Owner]] = {}
     for event, owner in zip(events, owners, strict=True):
         if event.identity in added:
@@ -119,7 +121,7 @@ def _book(
     organization: OrganizationId,
     added: Mapping[str, tuple[CostEvent, Owner]],
 ) -> dict[str, CostLine]:
-    """Price the requests that the added events are parts of, and book what is new of it; the lines by event."""
+    """Price the requests of which the added events are parts, and book what is new; returns the lines by event."""
     prices = Prices(deps.prices, price_store.overrides(tx, [organization]).get(organization, ()))
     touched = {event.request for event, _ in added.values() if event.request is not None}
     lines = _lines(store.parts(tx, organization, touched, MAX_SIBLINGS + 1), prices)
@@ -142,7 +144,7 @@ def _book(
 
 
 def _lines(parts: Sequence[CostEvent], prices: Prices) -> dict[str, CostLine]:
-    """What each part of some requests costs, by event."""
+    """The cost of each part of some requests, by event."""
     lines: dict[str, CostLine] = {}
     for request, siblings in by_request(parts).items():
         if len(siblings) > MAX_SIBLINGS:
@@ -179,7 +181,7 @@ def _origin(organization: OrganizationId, event: CostEvent, owner: Owner) -> Ori
 
 
 def _supersede(tx: Connection, organization: OrganizationId, parents: set[str]) -> None:
-    """Take back what the cost models of their metrics had booked for usage events that cost events name now."""
+    """Reverse what cost models had booked for usage events that cost events now name."""
     standing = ledger_store.standing(tx, Source.USAGE_EVENT, [(organization, parent) for parent in parents])
     ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])
 

@@ -14,7 +14,7 @@ from services.margin.store import cost_model as store
 
 
 def create_cost_model(deps: Deps, tx: Connection, organization: OrganizationId, model: CostModel) -> CostModel:
-    """Make a cost model; it takes over from the metric's model before it, for events from its beginning on.
+    """Make a cost model. For events from its beginning on, it takes over from the metric's previous model.
 
     Raises:
         InvalidArgumentError: a field is wrong.
@@ -25,11 +25,11 @@ def create_cost_model(deps: Deps, tx: Connection, organization: OrganizationId, 
 
 
 def delete_cost_model(deps: Deps, tx: Connection, organization: OrganizationId, cost_model_id: str) -> CostModel:
-    """Withdraw a cost model; what it costed stays.
+    """Withdraw a cost model; the costs it has computed stay.
 
     Raises:
-        InvalidArgumentError: the id is not one.
-        NotFoundError: `COST_MODEL_UNKNOWN`, there is none, or it was withdrawn before.
+        InvalidArgumentError: the id is not a valid one.
+        NotFoundError: `COST_MODEL_UNKNOWN`, there is no such cost model, or it was withdrawn before.
     """
     if uuid_or_none(cost_model_id) is None:
         raise InvalidArgumentError.of_field("id", "value_is_invalid", "is not an id")

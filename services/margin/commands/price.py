@@ -16,7 +16,7 @@ from services.margin.store import price as store
 
 
 def import_catalog(deps: Deps, tx: Connection) -> int:
-    """Add the catalog's rows to those that are stored, once for each content; how many rows it has then added."""
+    """Add the catalog's rows to the stored ones, once for each content; returns how many rows were added."""
     rows = deps.prices.all_rows()
     content_hash = hashlib.sha256("".join(sorted(row.id for row in rows)).encode()).digest()
     source = rows[0].source
@@ -27,7 +27,7 @@ def import_catalog(deps: Deps, tx: Connection) -> int:
 
 
 def set_provider_price(deps: Deps, tx: Connection, organization: OrganizationId, price: ProviderPrice) -> ProviderPrice:
-    """Give the organization its own price from an instant on; a row is added and none is changed.
+    """Give the organization its own price from an instant on; this adds a row and changes none.
 
     Raises:
         InvalidArgumentError: a name is missing or too long, the price is out of range, or the span is empty.

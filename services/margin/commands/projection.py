@@ -1,4 +1,4 @@
-"""Taking in what rating announces: metrics, subscriptions, accrued revenue and test clocks."""
+"""Applying what rating announces: metrics, subscriptions, accrued revenue and test clocks."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from services.wire.shards import SHARD_OF_LOG, log_name
 
 
 def save_organization(_: Deps, tx: Connection, organization: Organization) -> None:
-    """Know an organization as it is now."""
+    """Store an organization as it is now."""
     projection_store.save_organization(tx, organization)
 
 
 def save_subscription(_: Deps, tx: Connection, subscription: Subscription) -> None:
-    """Know a subscription as it is now."""
+    """Store a subscription as it is now."""
     projection_store.save_subscription(tx, subscription)
 
 
 def accrue(deps: Deps, tx: Connection, accrual: Accrual) -> None:
-    """Take in what a subscription earned in a billing period; an earlier revision changes nothing.
+    """Store what a subscription earned in a billing period; an earlier revision changes nothing.
 
-    Models are kept under the catalog's names, so that revenue and cost of a model meet.
+    Models are stored under the catalog's names, so that revenue and cost of a model come together.
     """
     accrual_store.replace(tx, replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)))
 
@@ -40,9 +40,9 @@ def _named(deps: Deps, entry: AccrualEntry) -> AccrualEntry:
 
 
 def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
-    """Take an organization to its new time, and announce it, once everything logged before it was costed.
+    """Take an organization to its new time, and announce it, once everything logged before has been costed.
 
-    Until then the clock waits by itself, not the log, which carries everybody's.
+    Until then only the clock waits, not the log, which carries the messages of all organizations.
     """
     if _is_costed(tx, advance):
         _reach(deps, tx, advance)
@@ -51,7 +51,7 @@ def reach_test_clock(deps: Deps, tx: Connection, advance: ClockAdvance) -> None:
 
 
 def reach_waiting_clocks(deps: Deps, tx: Connection) -> int:
-    """Take those waiting organizations to their new time whose usage was costed meanwhile; how many they were."""
+    """Take those waiting organizations to their new time whose usage has been costed by now; returns how many."""
     due = [advance for advance in projection_store.waiting_clocks(tx) if _is_costed(tx, advance)]
     for advance in due:
         _reach(deps, tx, advance)

@@ -31,11 +31,11 @@ _ONE = Decimal(1)
 
 
 def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
-    """Book what usage events cost and take back what voided ones did, in their order in the log.
+    """Book what usage events cost, and reverse what voided events cost, in their order in the log.
 
-    Events of a metric without a cost model cost nothing and leave no entry, and those that cost events name cost what
-    these say (commands/cost_event.py). A cost per unit of a metric that rating has not announced yet is booked when it
-    does: the usage waits by itself, not the log, which carries everybody's.
+    Events of a metric without a cost model cost nothing and leave no entry. Events that cost events name cost what
+    those say (commands/cost_event.py). A cost per unit of a metric that rating has not announced yet is booked when it
+    is announced: only the usage waits, not the log, which carries the messages of all organizations.
     """
     accepted = [event for event in events if not event.is_voided]
     if accepted:
@@ -51,7 +51,7 @@ def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None
 
 
 def save_metric(deps: Deps, tx: Connection, metric: Metric) -> None:
-    """Know a metric as it is now, and cost the usage that waited for it."""
+    """Store a metric as it is now, and cost the usage that waited for it."""
     projection_store.lock_metrics(tx, [(metric.organization_id, metric.code)])
     projection_store.save_metric(tx, metric)
     waiting = waiting_usage_store.take(tx, metric.organization_id, metric.code)
@@ -83,7 +83,7 @@ def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
 
 
 def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) -> Mapping[MetricKey, Metric]:
-    """The metrics of cost models; one that is not known is looked for again under the lock of its announcement."""
+    """The metrics of cost models; an unknown metric is looked for again under the lock of its announcement."""
     known = projection_store.metrics(tx, models)
     missing = models.keys() - known.keys()
     if missing:
@@ -108,5 +108,5 @@ def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices:
 
 
 def _units(metric: Metric | None, properties: Mapping[str, object]) -> Decimal | None:
-    """What an event adds to its metric: the value that is summed, else the event itself."""
+    """What an event adds to its metric: the summed value, or 1 for the event itself."""
     return signed_number_of(properties, metric.field_name) if metric is not None and metric.is_sum else _ONE

@@ -1,1 +1,1 @@
-"""Messages to domain objects, which may refuse them, and domain objects to messages, which never fails."""
+"""Messages ⇄ domain objects: reading a message may refuse it, writing one never fails."""

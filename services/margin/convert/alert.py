@@ -17,7 +17,7 @@ _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def alert_from_pb(message: alert_pb2.Alert) -> Alert:
-    """An alert as it shall be; its id and created_at are ignored."""
+    """The alert of a request; its id and created_at are ignored."""
     if message.metric not in _METRICS:
         raise InvalidArgumentError.of_field("alert.metric", "value_is_mandatory", "names a figure")
     return Alert(

@@ -14,7 +14,7 @@ from services.margin.domain.price import ProviderPrice, service_tier_named
 from services.margin.domain.token import TokenType
 from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_or_none_of, instant_to_pb
 
-# Where a caller names no currency: providers bill in US dollars.
+# The currency if a caller names none: providers bill in US dollars.
 DEFAULT_CURRENCY = "USD"
 _TOKEN_TYPES = {kind: getattr(cost_model_pb2, f"TOKEN_TYPE_{kind.name}") for kind in TokenType}
 _KINDS = {number: kind for kind, number in _TOKEN_TYPES.items()} | {
@@ -27,7 +27,7 @@ _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def currency_from_pb(code: str, *, field: str) -> str:
-    """The currency's code in upper case; US dollars where none is given."""
+    """The currency's code in upper case; US dollars if none is given."""
     return currency(code or DEFAULT_CURRENCY, field=field).code
 
 
@@ -39,7 +39,7 @@ def token_type_from_pb(number: int, *, field: str) -> TokenType:
 
 
 def price_from_pb(message: cost_model_pb2.ProviderPrice) -> ProviderPrice:
-    """A price as it shall be; its id and source are ignored."""
+    """The price of a request; its id and source are ignored."""
     return ProviderPrice(
         "",
         message.provider.strip(),
@@ -72,7 +72,7 @@ def price_to_pb(price: ProviderPrice) -> cost_model_pb2.ProviderPrice:
 
 
 def cost_model_from_pb(message: cost_model_pb2.CostModel) -> CostModel:
-    """A cost model as it shall be; its id and times of creation are ignored."""
+    """The cost model of a request; its id and times of creation are ignored."""
     return CostModel(
         "",
         message.name,
@@ -164,12 +164,12 @@ def cost_event_from_pb(message: cost_event_pb2.CostEvent, *, field: str) -> Cost
 
 
 def cost_events_from_pb(request: cost_model_service_pb2.RecordCostEventsRequest) -> list[CostEvent]:
-    """A batch of cost events as it was sent; a refusal names the place of the event."""
+    """A batch of cost events as it was sent; a refusal names the event's place."""
     return [cost_event_from_pb(event, field=f"cost_events[{place}]") for place, event in enumerate(request.cost_events)]
 
 
 def outcome_to_pb(outcome: Outcome) -> cost_model_service_pb2.RecordCostEventsResponse.Outcome:
-    """What became of an event."""
+    """The outcome of an event."""
     return _OUTCOMES[outcome]
 
 

@@ -1,4 +1,4 @@
-"""Domain events of ingest and rating as margin reads them, and its own."""
+"""The domain events of ingest and rating that margin reads, and its own."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _KINDS = {
     rating_pb.RevenueAccrued.KIND_USAGE: RevenueKind.USAGE,
     rating_pb.RevenueAccrued.KIND_BASE: RevenueKind.BASE,
 }
-# Grouping properties that name what a margin can be grouped by.
+# The grouping properties by which a margin can be grouped.
 _PROVIDER, _MODEL = "provider", "model"
 
 
 def split_batch(message: LogMessage) -> list[bytes]:
-    """The entries of a batch of the usage-event log one by one, each as a batch of its own."""
+    """The entries of a batch of the usage-event log one by one, each in a batch of its own."""
     batch = ingest_pb.UsageEventsAccepted.FromString(message.body)
     place = {"shard": batch.shard, "first_number": batch.first_number, "last_number": batch.last_number}
     return [ingest_pb.UsageEventsAccepted(entries=[entry], **place).SerializeToString() for entry in batch.entries]

@@ -1,4 +1,4 @@
-"""Margins and the ways to ask for them."""
+"""Margins, and the requests for them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _STATES = {state: getattr(margin_pb2.Margin, f"STATE_{state.name}") for state in
 
 
 def span_from_pb(message: period_pb2.Period) -> Span:
-    """The span a caller asks for; either end may be missing."""
+    """The span of a request; either end may be missing."""
     return Span(instant_or_none_of(message, "start", "period"), instant_or_none_of(message, "end", "period"))
 
 
 def group_by_from_pb(number: int) -> GroupBy:
-    """By what figures are grouped, or an error that names the field."""
+    """The grouping of figures, or an error that names the field."""
     if number not in _GROUPS:
         raise InvalidArgumentError.of_field("group_by", "value_is_mandatory", "names a grouping")
     return _GROUPS[number]
@@ -43,7 +43,7 @@ def granularity_from_pb(number: int) -> Granularity:
 
 
 def margin_to_pb(margin: Margin) -> margin_pb2.Margin:
-    """The figures of a group; what has no cost, no percent or no coverage leaves it out."""
+    """The figures of a group; a cost, percentage or coverage that does not exist is left out."""
     figures = margin.figures
     return margin_pb2.Margin(
         group=margin.group,

@@ -1,9 +1,9 @@
-"""What senders call a model, as the library `genai-prices` knows it.
+"""Senders' names of a model, and the name under which the library `genai-prices` knows it.
 
 The library matches the names of providers and of their models. Gateways and clouds write more around them
-(`openai/gpt-4o`, `us.anthropic.claude-3-5-sonnet-20240620-v1:0`, a path or an ARN): it is taken off here, as far as it
-names a provider. What stands in front of a model and is none (`ollama/…`, `my-gateway/…`) is not taken off: whoever
-serves a model himself does not pay what others ask for it.
+(`openai/gpt-4o`, `us.anthropic.claude-3-5-sonnet-20240620-v1:0`, a path or an ARN), which is removed here if it names a
+provider. A prefix that does not name a provider (`ollama/…`, `my-gateway/…`) is not removed: an organization that
+serves a model itself does not pay what others charge for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from genai_prices.types import ModelInfo, Provider
 
 from services.margin.domain.price import CatalogName
 
-# Names that events use, model by model: a few hundred in practice; the bound is for a sender of nonsense.
+# The names that events use for models: a few hundred in practice; the limit is for a sender of nonsense.
 _NAMES_KEPT = 10_000
-# Providers under names of OpenTelemetry and of gateways that the library does not match.
+# Names of providers, used by OpenTelemetry and gateways, that the library does not match.
 _ALIASES = {
     "azure.ai.inference": "azure",
     "azure_ai": "azure",
@@ -40,9 +40,9 @@ _BEDROCK = re.compile(
 
 @lru_cache(maxsize=_NAMES_KEPT)
 def resolve(provider: str, model: str) -> CatalogName | None:
-    """What the library calls a model; None where it knows no such model.
+    """The library's name of a model; None if it knows no such model.
 
-    A provider that is not known does not hide a model that is: many senders name the wire format there.
+    An unknown provider does not hide a known model: many senders name the wire format there.
     """
     for asked, name in dict.fromkeys(_readings(provider.strip().lower(), model.strip().lower())):
         seller = _seller(asked, name)
@@ -53,7 +53,7 @@ def resolve(provider: str, model: str) -> CatalogName | None:
 
 
 def _readings(provider: str, model: str) -> Iterator[tuple[str, str]]:
-    """Provider (or empty) and model, in every way they can be read, the most literal first."""
+    """Provider (or empty) and model, in every way in which they can be read, the most literal first."""
     yield provider, model
     vertex = _VERTEX.search(model)
     if vertex:
@@ -77,10 +77,10 @@ def _seller(provider: str, model: str) -> Provider | None:
 
 
 def _known_provider(name: str) -> Provider | None:
-    # Not through the library's snapshot, which remembers every name it was ever asked for.
+    # Not through the library's snapshot, which remembers every name it has ever been asked for.
     return find_provider_by_id(providers, _ALIASES.get(name, name))
 
 
 def _listing_provider(model: ModelInfo, seller: Provider) -> str:
-    """Whose list a model was found in: the seller's own, or that of a provider whose models it resells."""
+    """The provider in whose list a model was found: the seller, or a provider whose models it resells."""
     return next((p.id for p in [seller, *providers] if any(model is listed for listed in p.models)), seller.id)

@@ -1,9 +1,9 @@
-"""The price catalog of the library `genai-prices`, turned into dated rows; read from the package, never from a network.
+"""The price catalog of the library `genai-prices` as dated rows; read from the package, never from a network.
 
-The library is a source of rows and of the names under which models are known, not an oracle: what an event costs comes
-from a row with an id, so that it can be explained later. A row's id follows from its content, so that every process
-and every import gives the same row the same id. Where a row cannot say what the library means (a route through a
-country, say) it is left out and nothing is guessed.
+The library is a source of rows and of the names under which models are known, not an oracle: the cost of an event comes
+from a row with an id, so that it can be explained later. A row's id follows from its content, so that every process and
+every import gives the same row the same id. If a row cannot express what the library means (a route through a country,
+for example), it is left out and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from services.margin.domain.token import TokenType
 SOURCE = f"genai-prices {version('genai-prices')}"
 # The library knows only prices in US dollars.
 CURRENCY = "USD"
-# The library's price keys that are of our kinds of token, most specific last.
+# The library's price keys that correspond to our kinds of token, most specific last.
 _KEYS = {
     "input_mtok": TokenType.INPUT,
     "cache_read_mtok": TokenType.CACHED_INPUT,
@@ -47,15 +47,15 @@ _KEYS = {
     "input_audio_mtok": TokenType.INPUT_AUDIO,
     "output_audio_mtok": TokenType.OUTPUT_AUDIO,
 }
-# What the library conditions a variant of a price on, where it is the tier that a request is served in.
+# The conditions under which the library lists a variant of a price for a service tier.
 _TIER_KEYS = frozenset({"processing", "service_tier", "speed"})
-# A namespace of our own, so that no row shares its id with anything else.
+# A namespace of our own, so that no row has the same id as anything else.
 _ROWS = uuid.UUID("6f0c8f0e-5d0b-4d0c-9a53-1d1c5b7f3a11")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class _Amount(NamedTuple):
-    """What is asked for a million tokens of a kind, in requests of more input tokens than `above`."""
+    """The price of a million tokens of a kind, in requests with more input tokens than `above`."""
 
     kind: TokenType
     above: int
@@ -63,7 +63,7 @@ class _Amount(NamedTuple):
 
 
 class _Hold(NamedTuple):
-    """When and for whom a price holds: a span, a part of the day, a service tier."""
+    """When and for whom a price applies: a span, a part of the day, a service tier."""
 
     start: datetime | None
     end: datetime | None
@@ -86,7 +86,7 @@ def _rows_of_provider(provider: Provider) -> Iterator[ProviderPrice]:
 
 
 def _tier_rows(provider: str, model: ModelInfo) -> Iterator[ProviderPrice]:
-    """The prices of each service tier; the library picks the first variant that holds, for every kind of token."""
+    """The prices of each service tier; for every kind of token the library picks the first variant that applies."""
     tiers = [(tier, variant) for variant in model.price_variants or () if (tier := _tier_of(variant))]
     for tier, variants in groupby(sorted(tiers, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         listed = [variant for _, variant in variants]
@@ -97,13 +97,13 @@ def _tier_rows(provider: str, model: ModelInfo) -> Iterator[ProviderPrice]:
                 if (_start(variant.constraint) or _BEGINNING) <= (start or _BEGINNING):
                     known = {amount.kind for amount in amounts}
                     amounts += [amount for amount in _amounts(variant.prices) if amount.kind not in known]
-            # A variant without a price says that the tier costs what the standard one does.
+            # A variant without a price means that the tier costs the same as the standard one.
             for amount in amounts or _amounts(model.get_prices(start or _BEGINNING)):
                 yield _row(provider, model.id, amount, _Hold(start, end, None, tier))
 
 
 def _tier_of(variant: PriceVariant) -> str:
-    """The service tier a variant is for; empty where it is for something else, or for a part of the day."""
+    """The service tier of a variant; empty if it is for something else, or for a part of the day."""
     (key, value), *more = variant.when.items()
     is_tier = key in _TIER_KEYS and not more and not isinstance(variant.constraint, TimeOfDateConstraint)
     return service_tier_named(value) if is_tier else ""
@@ -112,10 +112,10 @@ def _tier_of(variant: PriceVariant) -> str:
 def _dated(
     conditions: Sequence[ConditionalPrice],
 ) -> Iterator[tuple[ModelPrice, datetime | None, datetime | None, DailyWindow | None]]:
-    """Each price with the span it holds for and its window of the day.
+    """Each price with the span in which it applies, and its window of the day.
 
-    The library's windows carry no date. They were published with the price that holds last, so they begin with it: a
-    call from before that is not priced at an hour's price of today.
+    The library's windows have no date. They were published with the price that applies last, so they begin with it: a
+    call from before is not priced by today's price of an hour.
     """
     starts = {_start(c.constraint): c for c in conditions if not isinstance(c.constraint, TimeOfDateConstraint)}
     ordered = sorted(starts, key=lambda start: start or _BEGINNING)
@@ -129,7 +129,7 @@ def _dated(
 
 
 def _start(constraint: object) -> datetime | None:
-    """The first instant at which a price holds; None from the beginning."""
+    """The first instant at which a price applies; None means from the beginning."""
     if not isinstance(constraint, StartDateConstraint):
         return None
     return datetime.combine(constraint.start_date, time(), UTC)
@@ -141,7 +141,7 @@ def _plain(at: time) -> time:
 
 
 def _amounts(prices: ModelPrice) -> Iterator[_Amount]:
-    """What is asked for each kind of token; where two keys are of one kind the more specific one is taken."""
+    """The price of each kind of token; if two keys are of one kind, the more specific one is taken."""
     found = {kind: value for key, kind in _KEYS.items() if (value := getattr(prices, key)) is not None}
     for kind, value in found.items():
         if isinstance(value, TieredPrices):

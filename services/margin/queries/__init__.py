@@ -1,1 +1,1 @@
-"""What can be asked without changing anything; each opens the transaction it reads in."""
+"""What can be read without changing anything; each function opens its own transaction."""

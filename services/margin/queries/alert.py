@@ -14,7 +14,7 @@ def get_alert(deps: Deps, organization: OrganizationId, code: str) -> Alert:
     """The alert with this code.
 
     Raises:
-        NotFoundError: `ALERT_UNKNOWN`, there is none.
+        NotFoundError: `ALERT_UNKNOWN`, there is no such alert.
     """
     with deps.db.transaction(organization) as tx:
         alert = alert_store.get(tx, organization, code)

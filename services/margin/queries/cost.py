@@ -22,7 +22,7 @@ from services.margin.store.ledger import EntryFilter
 def provider_prices(
     deps: Deps, organization: OrganizationId, provider: str, model: str, at: datetime | None
 ) -> list[ProviderPrice]:
-    """The prices of a model that hold at an instant, now by default; none where the model is unknown."""
+    """The prices of a model that apply at an instant, now by default; none if the model is unknown."""
     with deps.db.transaction(organization) as tx:
         instant = at or projection_store.clock_of(tx, organization) or deps.clock.now()
         overrides = price_store.overrides(tx, [organization]).get(organization, ())

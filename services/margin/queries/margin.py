@@ -1,4 +1,4 @@
-"""Margins: what was earned and paid in a span, whole, by group, and over time."""
+"""Margins: what was earned and paid in a span: in total, by group, and over time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from services.margin.store import figure as store
 from services.margin.store import projection as projection_store
 from services.margin.store.figure import GroupBy, Window
 
-# A list of more groups is not read by anybody, and would not fit a message.
+# Nobody reads a list of more groups, and it would not fit into a message.
 MAX_GROUPS = 10_000
-# The beginning of everything, where a caller names no span.
+# The beginning of everything, if a caller names no span.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# The currency of an organization that rating has not announced: the catalog's.
+# The currency of an organization that rating has not announced: the same as the catalog's.
 DEFAULT_CURRENCY = "USD"
 
 Sums = dict[tuple[int, str, str], Figures]
@@ -33,10 +33,10 @@ Sums = dict[tuple[int, str, str], Figures]
 
 @dataclass(frozen=True)
 class Span:
-    """What part of time a caller asks for; either end may be missing.
+    """The span that a caller asks for; either end may be missing.
 
-    Without an end it is everything until now: with `now` itself, and with usage that is stamped a little ahead of it,
-    in its cost as in its revenue.
+    Without an end it includes everything until now: `now` itself, and usage with a time slightly ahead of it, for the
+    cost and for the revenue.
     """
 
     start: datetime | None = None
@@ -46,7 +46,7 @@ class Span:
 def summary(deps: Deps, organization: OrganizationId, span: Span, customer: str = "") -> list[Margin]:
     """The margin of the organization, or of one customer, in each currency; nothing is converted.
 
-    The organization's own currency comes first and is always there, whatever else was paid in others.
+    The organization's own currency comes first and is always present, whatever was paid in other currencies.
     """
     with deps.db.transaction(organization) as tx:
         now, own = _now(deps, tx, organization), _currency(tx, organization)
@@ -58,7 +58,7 @@ def summary(deps: Deps, organization: OrganizationId, span: Span, customer: str 
 
 
 def by_group(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy) -> list[Margin]:
-    """The margin of every group in each currency, at most `MAX_GROUPS`: the lowest first, the unknown ones last."""
+    """The margin of every group in each currency, at most `MAX_GROUPS`: the lowest first, unknown margins last."""
     with deps.db.transaction(organization) as tx:
         now = _now(deps, tx, organization)
         period = _period(span.start or BEGINNING, span.end or now)
@@ -75,7 +75,7 @@ def _worst_first(margin: Margin) -> tuple[bool, Decimal, str, str]:
 def trend(
     deps: Deps, organization: OrganizationId, span: Span, granularity: Granularity, customer: str = ""
 ) -> list[Margin]:
-    """The margin of every step in each currency that the span has, in order of time; without a span the last steps.
+    """The margin of every step in each currency of the span, in order of time; without a span, the last steps.
 
     Raises:
         InvalidArgumentError: the span has more than `MAX_STEPS` steps, or ends before it starts.
@@ -128,9 +128,9 @@ def _group_of(row: store.RevenueSum, group_by: GroupBy) -> str:
 def _by_model(
     rows: Sequence[store.RevenueSum], units: Sequence[store.UnitSum], group_by: GroupBy
 ) -> Iterable[tuple[tuple[int, str, str], Decimal]]:
-    """Revenue by model or provider: as the charge says, else by the model's share of the customer's units.
+    """Revenue by model or provider: as the charge says, otherwise by the model's share of the customer's units.
 
-    What has no metric (a base price) or no units belongs to no model: the empty group.
+    Revenue without a metric (a base price) or without units belongs to no model: the empty group.
     """
     shares: dict[tuple[str, str], dict[str, Decimal]] = {}
     for unit in units:

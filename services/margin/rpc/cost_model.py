@@ -30,7 +30,7 @@ class CostModelServicer(pb_grpc.CostModelServiceServicer):
 
     @answers
     def GetProviderPrices(self, request: pb.GetProviderPricesRequest, context: Context) -> pb.GetProviderPricesResponse:
-        """The prices that hold at an instant."""
+        """The prices that apply at an instant."""
         at = instant_or_none_of(request, "at")
         prices = queries.provider_prices(self.deps, organization_of(context), request.provider, request.model, at)
         return pb.GetProviderPricesResponse(prices=map(convert.price_to_pb, prices))

@@ -19,21 +19,21 @@ class MarginServicer(pb_grpc.MarginServiceServicer):
 
     @answers
     def GetMarginSummary(self, request: pb.GetMarginSummaryRequest, context: Context) -> pb.GetMarginSummaryResponse:
-        """The whole organization, or one customer."""
+        """The figures of the whole organization, or of one customer."""
         span, customer = span_from_pb(request.period), request.external_customer_id
         margins = queries.summary(self.deps, organization_of(context), span, customer)
         return pb.GetMarginSummaryResponse(margins=map(margin_to_pb, margins))
 
     @answers
     def ListMargins(self, request: pb.ListMarginsRequest, context: Context) -> pb.ListMarginsResponse:
-        """By customer, metric, plan, model or provider."""
+        """The figures by customer, metric, plan, model or provider."""
         span, group_by = span_from_pb(request.period), group_by_from_pb(request.group_by)
         margins = queries.by_group(self.deps, organization_of(context), span, group_by)
         return pb.ListMarginsResponse(margins=map(margin_to_pb, margins))
 
     @answers
     def GetMarginTrend(self, request: pb.GetMarginTrendRequest, context: Context) -> pb.GetMarginTrendResponse:
-        """By hour, day, week or month."""
+        """The figures by hour, day, week or month."""
         span, granularity = span_from_pb(request.period), granularity_from_pb(request.granularity)
         customer = request.external_customer_id
         points = queries.trend(self.deps, organization_of(context), span, granularity, customer)

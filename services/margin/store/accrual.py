@@ -8,7 +8,7 @@ from services.margin.domain.revenue import Accrual
 
 
 def replace(tx: Connection, accrual: Accrual) -> bool:
-    """Put an accrual in the place of an earlier revision; whether it was newer. Locks the accrual's row."""
+    """Replace an earlier revision by an accrual; returns whether it was newer. Locks the accrual's row."""
     key = (accrual.organization_id, accrual.subscription_id, accrual.billing_period.start)
     newer = tx.exec_driver_sql(
         "INSERT INTO accruals (organization_id, subscription_id, period_start, period_end, revision, "

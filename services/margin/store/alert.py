@@ -17,7 +17,7 @@ _SELECTED = f"id::text, {_COLUMNS.removeprefix('id, ')}"
 
 
 def add_once(tx: Connection, organization_id: str, alert: Alert) -> bool:
-    """Add an alert; whether its code was free."""
+    """Add an alert; returns whether its code was free."""
     added = tx.exec_driver_sql(
         f"INSERT INTO alerts (organization_id, {_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT DO NOTHING RETURNING true",
@@ -40,7 +40,7 @@ def add_once(tx: Connection, organization_id: str, alert: Alert) -> bool:
 
 
 def get(tx: Connection, organization_id: str, code: str) -> Alert | None:
-    """The alert with this code, if there is one."""
+    """The alert with this code, or None."""
     row = tx.exec_driver_sql(
         f"SELECT {_SELECTED} FROM alerts WHERE organization_id = %s AND code = %s", (organization_id, code)
     ).first()
@@ -48,7 +48,7 @@ def get(tx: Connection, organization_id: str, code: str) -> Alert | None:
 
 
 def page(tx: Connection, organization_id: str, wanted: Page) -> list[Alert]:
-    """A page of an organization's alerts by code, with one more where the list goes on."""
+    """A page of an organization's alerts by code, with one more if the list continues."""
     rows = tx.exec_driver_sql(
         f"SELECT {_SELECTED} FROM alerts WHERE organization_id = %s AND code > %s ORDER BY code LIMIT %s OFFSET %s",
         (organization_id, wanted.after[0] if wanted.after else "", wanted.size + 1, wanted.skip),
@@ -57,7 +57,7 @@ def page(tx: Connection, organization_id: str, wanted: Page) -> list[Alert]:
 
 
 def remove(tx: Connection, organization_id: str, code: str) -> Alert | None:
-    """Remove an alert; what it was, None where there was none."""
+    """Remove an alert and return it; None if there was none."""
     row = tx.exec_driver_sql(
         f"DELETE FROM alerts WHERE organization_id = %s AND code = %s RETURNING {_SELECTED}", (organization_id, code)
     ).first()

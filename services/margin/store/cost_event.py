@@ -1,4 +1,4 @@
-"""Cost events as they were sent, the requests they are parts of, and the usage events that they name as parents."""
+"""Cost events as they were sent, the requests of which they are parts, and the usage events they name as parents."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class Owner:
-    """Who an event belongs to.
+    """The owner of an event.
 
     Attributes:
-        external_customer_id: the customer by the organization's id; empty while unknown.
-        subscription_id: UUID as text; None where unknown.
+        external_customer_id: the organization's id of the customer; empty while unknown.
+        subscription_id: UUID as text; None if unknown.
     """
 
     external_customer_id: str
@@ -41,7 +41,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Known:
-    """An event that was recorded before: its identities and what tells its content."""
+    """An event that was recorded before: its identities, and the hash of its content."""
 
     cost_event_id: str
     natural_key: bytes | None
@@ -50,7 +50,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A cost event that waited for its parent, and whose it turned out to be."""
+    """A cost event that waited for its parent, and the owner it turned out to have."""
 
     organization_id: str
     cost_event_id: str
@@ -72,9 +72,9 @@ def lock_requests(tx: Connection, organization: OrganizationId, requests: Iterab
 def add_once(
     tx: Connection, organization: OrganizationId, events: Sequence[CostEvent], customers: Sequence[str]
 ) -> set[tuple[str, bytes]]:
-    """Add events whose identities are both new; id and content hash of those that were added.
+    """Add events whose identities are both new; returns id and content hash of those that were added.
 
-    The constraints decide, within the batch too. Each event must say when it happened.
+    The constraints decide, also within the batch. Each event must have a time.
     """
     rows = [(organization, *_values(event, customer)) for event, customer in zip(events, customers, strict=True)]
     arrays = ", ".join(f"%s::{kind}[]" for kind in ("uuid", *_TYPES))
@@ -87,7 +87,7 @@ def add_once(
 
 
 def known(tx: Connection, organization: OrganizationId, events: Sequence[CostEvent]) -> list[Known]:
-    """What is recorded under any identity of these events."""
+    """What is recorded under any of the identities of these events."""
     rows = tx.exec_driver_sql(
         "SELECT cost_event_id, natural_key, content_hash FROM cost_events WHERE organization_id = %(organization)s "
         "AND cost_event_id = ANY(%(ids)s) UNION SELECT cost_event_id, natural_key, content_hash FROM cost_events "
@@ -105,7 +105,7 @@ def known(tx: Connection, organization: OrganizationId, events: Sequence[CostEve
 
 
 def parts(tx: Connection, organization: OrganizationId, requests: Iterable[RequestKey], limit: int) -> list[CostEvent]:
-    """Everything recorded of these requests, at most `limit` of each, in the order of their ids."""
+    """Everything recorded for these requests, at most `limit` of each, in the order of their ids."""
     keys = sorted(requests)
     rows = tx.exec_driver_sql(
         f"SELECT part.* FROM unnest(%s::text[], %s::text[]) AS named(parent, request) CROSS JOIN LATERAL ("
@@ -117,7 +117,7 @@ def parts(tx: Connection, organization: OrganizationId, requests: Iterable[Reque
 
 
 def claim_waiting(tx: Connection, parents: Iterable[ParentKey]) -> list[Claimed]:
-    """Give the cost events that waited for these usage events to their customers; locks what it gives."""
+    """Give the cost events that waited for these usage events to their customers; locks the events."""
     keys = sorted(parents)
     rows = tx.exec_driver_sql(
         """
@@ -137,7 +137,7 @@ def claim_waiting(tx: Connection, parents: Iterable[ParentKey]) -> list[Claimed]
 
 
 def add_parents(tx: Connection, events: Sequence[UsageEvent]) -> set[ParentKey]:
-    """Remember whose usage events these are; answers those that cost events name. Locks their rows, in one order."""
+    """Store the owners of these usage events; returns those that cost events name. Locks their rows, in one order."""
     by_key = {(event.organization_id, event.transaction_id): event for event in events}
     ordered = [by_key[key] for key in sorted(by_key)]
     rows = tx.exec_driver_sql(
@@ -157,7 +157,10 @@ def add_parents(tx: Connection, events: Sequence[UsageEvent]) -> set[ParentKey]:
 
 
 def name_parents(tx: Connection, organization: OrganizationId, transaction_ids: Iterable[str]) -> Mapping[str, Owner]:
-    """Note that cost events name these usage events; whose those are that arrived. Locks their rows, in one order."""
+    """Note that cost events name these usage events; returns the owners of those that have arrived.
+
+    Locks their rows, in one order.
+    """
     rows = tx.exec_driver_sql(
         "INSERT INTO usage_parents AS p (organization_id, transaction_id, external_customer_id, has_cost_events) "
         "SELECT %s::uuid, named, '', true FROM unnest(%s::text[]) AS named "

@@ -1,7 +1,7 @@
 """Hourly sums of the ledger, kept in the transaction that adds to it, so that both always agree.
 
-A million entries take a second to sum; their hours take milliseconds. The sums are additive (a reversal adds negative
-figures), and nothing is in them that the ledger does not say.
+Summing a million entries takes a second; summing their hours takes milliseconds. The sums are additive (a reversal adds
+negative figures), and contain nothing that is not in the ledger.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from services.kernel.money import ZERO
 from services.margin.domain.ledger import CostEntry
 
-# Stands for "no subscription" in the key, where a NULL would make every row its own.
+# Means "no subscription" in the key, where a NULL would give every entry a row of its own.
 NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 _KEY = (

@@ -1,4 +1,4 @@
-"""Cost models. A withdrawn one keeps its row, since ledger entries name it."""
+"""Cost models. A withdrawn cost model keeps its row, since ledger entries name it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add(tx: Connection, organization_id: str, model: CostModel) -> None:
 
 
 def withdraw(tx: Connection, organization_id: str, cost_model_id: str, at: datetime) -> CostModel | None:
-    """Withdraw a cost model that still holds; None where there is no such one."""
+    """Withdraw a cost model that is not withdrawn yet; None if there is none."""
     row = tx.exec_driver_sql(
         f"UPDATE cost_models SET deleted_at = %s WHERE organization_id = %s AND id = %s AND deleted_at IS NULL "
         f"RETURNING {_COLUMNS}",
@@ -45,7 +45,7 @@ def withdraw(tx: Connection, organization_id: str, cost_model_id: str, at: datet
 
 
 def page(tx: Connection, organization_id: str, wanted: Page) -> list[CostModel]:
-    """A page of an organization's cost models, newest first, with one more where the list goes on."""
+    """A page of an organization's cost models, newest first, with one more if the list continues."""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM cost_models WHERE organization_id = %s AND (%s::uuid IS NULL OR id < %s::uuid) "
         "ORDER BY id DESC LIMIT %s OFFSET %s",
@@ -82,7 +82,7 @@ def _model(row: Row[Any]) -> CostModel:
 
 
 def _rule_to_json(rule: PerUnit | PerModel) -> dict[str, Any]:
-    """Amounts as text: a JSON number may pass through a float on its way."""
+    """The rule with amounts as text, because a JSON number may pass through a float on its way."""
     if isinstance(rule, PerUnit):
         return {"kind": "per_unit", "unit_amount": str(rule.unit_amount)}
     return {

@@ -29,7 +29,7 @@ _HOUR = timedelta(hours=1)
 
 
 class GroupBy(StrEnum):
-    """By what figures are grouped."""
+    """How figures are grouped."""
 
     NOTHING = "nothing"
     CUSTOMER = "customer"
@@ -41,14 +41,14 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True)
 class Window:
-    """What is summed over.
+    """The spans over which figures are summed.
 
     Attributes:
         organization_id: UUID as text.
         steps: adjacent spans in order of time; one for a plain sum.
         now: the organization's time.
-        is_open: whether nothing ends the last step: it then takes in `now` itself and what is stamped ahead of it.
-        external_customer_id: only this customer's; empty for all.
+        is_open: whether the last step has no end; it then includes `now` itself and everything with a later time.
+        external_customer_id: only this customer's figures; empty means all.
     """
 
     organization_id: str
@@ -60,7 +60,7 @@ class Window:
 
 @dataclass(frozen=True)
 class CostSum:
-    """What a group cost in a step; `step` counts from 0."""
+    """The cost of a group in a step; `step` counts from 0."""
 
     step: int
     group: str
@@ -73,7 +73,7 @@ class CostSum:
 
 @dataclass(frozen=True)
 class RevenueSum:
-    """What a group earned in a step; `model` and `provider` are empty where the charge is not grouped by them."""
+    """The revenue of a group in a step; `model` and `provider` are empty if the charge is not grouped by them."""
 
     step: int
     external_customer_id: str
@@ -104,7 +104,7 @@ _COST_GROUP = {
     GroupBy.MODEL: "e.model",
     GroupBy.PROVIDER: "e.provider",
 }
-# Whole hours come from their sums, what is left at both ends from the ledger itself.
+# Whole hours come from their sums, the rest at both ends from the ledger itself.
 _COSTS = """
 WITH costs AS (
     SELECT h.hour AS at, h.* FROM cost_hours h WHERE h.organization_id = %(organization)s
@@ -121,7 +121,7 @@ WITH costs AS (
 _PLAN_JOIN = "LEFT JOIN subscriptions s ON s.organization_id = e.organization_id AND s.id = e.subscription_id"
 _WHERE = "WHERE (%(customer)s = '' OR e.external_customer_id = %(customer)s)"
 
-# Only as much is grouped by as is asked for; the other columns of a revenue sum are empty.
+# Revenue is grouped only as finely as necessary; the other columns of a revenue sum are empty.
 _REVENUE_GROUP = {
     GroupBy.NOTHING: (),
     GroupBy.CUSTOMER: ("external_customer_id",),

@@ -1,4 +1,4 @@
-"""The cost ledger. Entries are added, never changed; the roles may not even try."""
+"""The cost ledger. Entries are added and never changed; the database roles may not even try."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class EntryFilter:
-    """Which entries of the ledger are wanted; an empty field does not filter.
+    """Which entries of the ledger to list; an empty field does not filter.
 
     Attributes:
         external_customer_id: only this customer's.
         model: only of this model, as the catalog names it.
-        is_unpriced_only: only those without a price that were not taken back.
+        is_unpriced_only: only those without a price that were not reversed.
     """
 
     external_customer_id: str = ""
@@ -42,7 +42,7 @@ class EntryFilter:
 
 
 def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
-    """Add entries, and add them to the sums of their hours."""
+    """Add entries, also to the sums of their hours."""
     if not entries:
         return
     arrays = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
@@ -54,7 +54,7 @@ def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
 
 
 def standing(tx: Connection, source: Source, ids: Iterable[tuple[str, str]]) -> list[CostEntry]:
-    """The original entries of events, by (organization, source id), that were not taken back."""
+    """The original entries of events, by (organization, source id), that were not reversed."""
     wanted = sorted(set(ids))
     rows = tx.exec_driver_sql(
         f"SELECT {_selected('e')} FROM cost_entries e "
@@ -68,7 +68,7 @@ def standing(tx: Connection, source: Source, ids: Iterable[tuple[str, str]]) -> 
 
 
 def page(tx: Connection, organization_id: str, wanted: EntryFilter, part: Page) -> list[CostEntry]:
-    """A page of an organization's ledger, newest first, with one more entry where the list goes on."""
+    """A page of an organization's ledger, newest first, with one more entry if the list continues."""
     rows = tx.exec_driver_sql(
         f"SELECT {_selected('e')} FROM cost_entries e WHERE organization_id = %(organization)s "
         "AND (%(after)s::uuid IS NULL OR id < %(after)s::uuid) "

@@ -1,4 +1,4 @@
-"""Imported prices and organizations' own ones. Rows are added and never changed."""
+"""Imported prices, and organizations' own. Rows are added and never changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_imported(tx: Connection, source: str, content_hash: bytes) -> bool:
 
 
 def add_import(tx: Connection, source: str, content_hash: bytes, rows: Sequence[ProviderPrice]) -> None:
-    """Add a catalog; rows that are there already stay. Two processes may do it at once."""
+    """Add a catalog; existing rows stay. Two processes may do this at the same time."""
     tx.exec_driver_sql(
         f"INSERT INTO catalog_prices (id, {_COLUMNS}, daily_start, daily_end, source) "
         "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::text[], "

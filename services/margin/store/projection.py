@@ -12,7 +12,7 @@ from services.margin.domain.projection import ClockAdvance, Metric, Organization
 
 
 def save_organization(tx: Connection, organization: Organization) -> None:
-    """Keep an organization as it is now."""
+    """Store an organization as it is now."""
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id, default_currency) VALUES (%s, %s) "
         "ON CONFLICT (organization_id) DO UPDATE SET default_currency = excluded.default_currency",
@@ -21,14 +21,14 @@ def save_organization(tx: Connection, organization: Organization) -> None:
 
 
 def currency_of(tx: Connection, organization_id: str) -> str | None:
-    """The default currency of an organization; None where it is not known."""
+    """The default currency of an organization; None if the organization is unknown."""
     return tx.exec_driver_sql(
         "SELECT default_currency FROM organizations WHERE organization_id = %s", (organization_id,)
     ).scalar_one_or_none()
 
 
 def save_metric(tx: Connection, metric: Metric) -> None:
-    """Keep a metric as it is now; one that is removed stays, for its late events."""
+    """Store a metric as it is now; a removed metric stays, for its late events."""
     tx.exec_driver_sql(
         "INSERT INTO metrics (organization_id, code, sums, field_name) VALUES (%s, %s, %s, %s) "
         "ON CONFLICT (organization_id, code) DO UPDATE SET sums = excluded.sums, field_name = excluded.field_name",
@@ -39,7 +39,7 @@ def save_metric(tx: Connection, metric: Metric) -> None:
 def lock_metrics(tx: Connection, codes: Iterable[tuple[str, str]]) -> None:
     """Lock metrics by (organization, code), known or not, in one order, until the end of the transaction.
 
-    Whoever lets usage wait for a metric and whoever announces it hold this, so that one of them sees the other.
+    Letting usage wait for a metric and announcing the metric both take this lock, so one of them sees the other.
     """
     keys = sorted({f"{organization}/{code}" for organization, code in codes})
     tx.exec_driver_sql(
@@ -61,7 +61,7 @@ def metrics(tx: Connection, codes: Iterable[tuple[str, str]]) -> dict[tuple[str,
 
 
 def save_subscription(tx: Connection, subscription: Subscription) -> None:
-    """Keep a subscription as it is now."""
+    """Store a subscription as it is now."""
     tx.exec_driver_sql(
         "INSERT INTO subscriptions (organization_id, id, external_customer_id, plan_code, started_at, ended_at) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (organization_id, id) DO UPDATE SET "
@@ -89,7 +89,7 @@ def subscriptions(tx: Connection, organization_id: str, customers: Iterable[str]
 
 
 def usage_positions(tx: Connection, logs: Iterable[str]) -> dict[str, int]:
-    """The last batch number applied of each log; without a row nothing was."""
+    """The number of the last applied batch of each log; a log without a row has none."""
     rows = tx.exec_driver_sql("SELECT log, last_number FROM inbox WHERE log = ANY(%s)", (list(logs),))
     return {row.log: row.last_number for row in rows}
 
@@ -105,7 +105,7 @@ def save_clock(tx: Connection, advance: ClockAdvance) -> None:
 
 
 def let_clock_wait(tx: Connection, advance: ClockAdvance) -> None:
-    """Keep an advance until its usage is costed; a later one of the same clock takes its place."""
+    """Keep an advance until its usage is costed; a later advance of the same clock replaces it."""
     tx.exec_driver_sql(
         "INSERT INTO waiting_clocks (organization_id, clock_now, revision, positions) VALUES (%s, %s, %s, %s) "
         "ON CONFLICT (organization_id) DO UPDATE SET clock_now = excluded.clock_now, revision = excluded.revision, "
@@ -115,7 +115,7 @@ def let_clock_wait(tx: Connection, advance: ClockAdvance) -> None:
 
 
 def waiting_clocks(tx: Connection) -> list[ClockAdvance]:
-    """The advances that wait, locked; those that another replica looks at are left to it."""
+    """The waiting advances, locked; those that another replica handles are left to it."""
     rows = tx.exec_driver_sql(
         "SELECT organization_id::text, clock_now, revision, positions FROM waiting_clocks "
         "ORDER BY organization_id FOR UPDATE SKIP LOCKED"
@@ -139,7 +139,7 @@ def forget_waiting_clocks(tx: Connection, organization_ids: Iterable[str]) -> No
 
 
 def clock_of(tx: Connection, organization_id: str) -> datetime | None:
-    """The time of an organization's test clock; None where it has none."""
+    """The time of an organization's test clock; None if it has none."""
     return tx.exec_driver_sql(
         "SELECT clock_now FROM test_clocks WHERE organization_id = %s", (organization_id,)
     ).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Usage events whose cost waits for their metric's announcement."""
+"""Usage events whose cost waits until their metric is announced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMNS = "organization_id, transaction_id, external_customer_id, subscription_
 
 
 def add(tx: Connection, events: Sequence[UsageEvent]) -> None:
-    """Let events wait; one that waits already stays as it is."""
+    """Let events wait; an event that waits already stays as it is."""
     if events:
         tx.exec_driver_sql(
             f"INSERT INTO waiting_usage ({_COLUMNS}) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], "
@@ -30,7 +30,7 @@ def add(tx: Connection, events: Sequence[UsageEvent]) -> None:
 
 
 def take(tx: Connection, organization_id: str, code: str) -> list[UsageEvent]:
-    """The events that waited for a metric, in the order of their ids; they wait no longer."""
+    """Take out the events that waited for a metric, in the order of their ids."""
     rows = tx.exec_driver_sql(
         "DELETE FROM waiting_usage WHERE organization_id = %s AND code = %s RETURNING organization_id::text, "
         "transaction_id, external_customer_id, subscription_id::text, code, occurred_at, properties",
