@@ -24,7 +24,7 @@ FILE = Path(__file__).parent / "openapi.yaml"
 REFERENCE = "#/components/schemas/{name}"
 # Statuses after which a caller may try again and is told when.
 WAITING = frozenset({429, 503})
-# Any JSON; its schema says what it contains.
+# JSON of whatever kind its schema says.
 Json = dict[str, Any]
 T = TypeVar("T")
 

@@ -155,7 +155,7 @@ def _names(create: RpcMethod, changes: type[Struct], thing: type[Message], own: 
     return callers_names(changes, thing, prefix) | {f"{prefix}{name}": field for name, field in own.items()}
 
 
-# Any handler of a resource, and anything else an operation is declared with; checked where the handlers are written.
+# The handlers of a resource, and the rest of an operation's declaration; checked where the handlers are written.
 Handler = Callable[[Any], Awaitable[object]]
 _Fields = dict[str, Any]
 
