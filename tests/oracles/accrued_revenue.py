@@ -10,7 +10,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from services.kernel.money import ZERO
 from services.kernel.period import Period
-from services.margin.domain.revenue import AccrualEntry, RevenueKind
+from services.kernel.revenue import RevenueKind
+from services.margin.domain.revenue import AccrualEntry
 
 # Cumulative amounts are rounded here: far below a cent, and stored exactly by every peer.
 ACCRUAL_STEP = Decimal("0.000000000001")

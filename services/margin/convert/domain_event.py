@@ -11,6 +11,7 @@ from farebox.rating.v1 import domain_events_pb2 as rating_pb
 from services.chassis.follower import Message as LogMessage
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO, currency
+from services.kernel.revenue import RevenueKind
 from services.margin.domain.limits import MAX_REVENUE
 from services.margin.domain.projection import (
     ClockAdvance,
@@ -20,7 +21,7 @@ from services.margin.domain.projection import (
     Subscription,
     UsageEvent,
 )
-from services.margin.domain.revenue import Accrual, AccrualEntry, RevenueKind
+from services.margin.domain.revenue import Accrual, AccrualEntry
 from services.wire.values import computed_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
 
 _SUMS = {

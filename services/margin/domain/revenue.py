@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
 from services.kernel.period import Period
-
-
-class RevenueKind(StrEnum):
-    """The source of revenue."""
-
-    USAGE = "usage"
-    BASE = "base"
-    OTHER = "other"
+from services.kernel.revenue import RevenueKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from farebox.rating.v1 import domain_events_pb2 as pb
+from services.kernel.revenue import RevenueKind
 from services.rating.invoicing.convert.invoices import invoice_to_pb
-from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenueKind
+from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued
 from services.rating.usage.events import UsageAggregated, UsageRefused
 from services.wire.subjects import announcement
 from services.wire.values import decimal_to_pb, period_to_pb

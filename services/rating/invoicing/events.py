@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
+from services.kernel.revenue import RevenueKind
 from services.rating.invoicing.invoice import Invoice
 from services.rating.pricing.charge_filter import Group
-
-
-class RevenueKind(StrEnum):
-    """Where revenue comes from."""
-
-    USAGE = "usage"
-    BASE = "base"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.period import Period
+from services.kernel.revenue import RevenueKind
 from services.margin.domain.costing import CostLine
 from services.margin.domain.ledger import Origin, Source, book, reverse
 from services.margin.domain.margin import Figures, attribute, total
-from services.margin.domain.revenue import AccrualEntry, RevenueKind
+from services.margin.domain.revenue import AccrualEntry
 from services.margin.domain.token import disjoint
 from tests.oracles.accrued_revenue import earned_in
 

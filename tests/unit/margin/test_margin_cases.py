@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from services.kernel.period import Period
+from services.kernel.revenue import RevenueKind
 from services.margin.convert import price_catalog
 from services.margin.domain.costing import cost_of_request
 from services.margin.domain.margin import Figures, total
 from services.margin.domain.price import ModelCall, PriceBook, Prices, service_tier_named
-from services.margin.domain.revenue import AccrualEntry, RevenueKind
+from services.margin.domain.revenue import AccrualEntry
 from services.margin.domain.token import TokenType, disjoint, token_type_named
 from tests.oracles.accrued_revenue import earned, earned_in
 

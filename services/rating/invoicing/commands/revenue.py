@@ -14,12 +14,13 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.isolate import isolated
 from services.kernel.ids import InvoiceId, OrganizationId
+from services.kernel.revenue import RevenueKind
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.billing_run import base_begun_in
-from services.rating.invoicing.events import RevenueAccrued, RevenueEntry, RevenueKind
+from services.rating.invoicing.events import RevenueAccrued, RevenueEntry
 from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import invoices_by_id
