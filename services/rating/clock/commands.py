@@ -116,24 +116,35 @@ def alone(deps: Deps, organization: OrganizationId, *, is_patient: bool) -> Iter
     if not deps.long_calls.acquire(timeout=SLOT_SECONDS):
         raise ResourceExhaustedError("TOO_MANY_ADVANCES", "as many test clocks are being moved as can be at once")
     try:
-        with deps.db.worker_session() as session:
-            _lock(session, organization, PATIENCE_SECONDS if is_patient else 0.0)
+        with (
+            deps.db.worker_session() as session,
+            _locked(session, organization, PATIENCE_SECONDS if is_patient else 0.0),
+        ):
             yield
     finally:
         deps.long_calls.release()
 
 
-def _lock(session: Connection, organization: OrganizationId, patience_seconds: float) -> None:
-    """Take the organization's advance lock for as long as the session lasts."""
+@contextmanager
+def _locked(session: Connection, organization: OrganizationId, patience_seconds: float) -> Iterator[None]:
+    """Hold the organization's advance lock.
+
+    It is given back before anybody is answered: PostgreSQL lets go of the locks of a closed session only some time
+    later, and who has its answer may ask for the next advance at once.
+    """
+    key = (f"farebox.test_clock.{organization}",)
 
     def is_locked() -> bool:
-        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-        return bool(session.exec_driver_sql(lock, (f"farebox.test_clock.{organization}",)).scalar_one())
+        return bool(session.exec_driver_sql("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", key).scalar_one())
 
     try:
         wait_until(is_locked, timeout=patience_seconds, what="another advance")
     except TimeoutError as error:
         raise AbortedError("TEST_CLOCK_BUSY", "another advance of this clock is on its way") from error
+    try:
+        yield
+    finally:
+        session.exec_driver_sql("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
 
 def _require_forward(deps: Deps, organization: OrganizationId, to: datetime) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy.engine import Connection
 
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.rating.v1 import (
@@ -33,6 +35,7 @@ START = datetime(2023, 1, 15, 12, tzinfo=UTC)
 # Far longer than anything here takes, even on a busy machine.
 PATIENCE_SECONDS = 60.0
 State = subscription_pb2.Subscription
+LOCKS_OF_THE_SESSION = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
 
 
 def set_clock(tenant: Tenant, now: datetime = START) -> pb.SetTestClockResponse:
@@ -152,6 +155,23 @@ def test_a_repeated_advance_answers_the_same(tenant: Tenant) -> None:
     first = advance(tenant, NOW, request_id="once")
     assert advance(tenant, NOW, request_id="once") == first
     assert len(tenant.rating.announced("rating.test_clock.advanced")) == 2
+
+
+def test_the_next_advance_may_follow_at_once(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has an answer is never told that what was answered is on its way: no lock is left to the connection's end."""
+    db, kept = tenant.rating.deps.db, []
+    session_of = db.worker_session
+
+    @contextmanager
+    def watched() -> Iterator[Connection]:
+        with session_of() as session:
+            yield session
+            kept.append(session.exec_driver_sql(LOCKS_OF_THE_SESSION).scalar_one())
+
+    monkeypatch.setattr(db, "worker_session", watched)
+    set_clock(tenant)
+    advance(tenant, NOW)
+    assert kept == [0]
 
 
 def test_a_repeat_joins_the_advance_that_is_on_its_way(settings_for: Callable[[str], Settings]) -> None:
