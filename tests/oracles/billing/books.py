@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from tests.oracles.billing import totals
 from tests.oracles.billing.charge import Fee, Part, about, fees
-from tests.oracles.billing.days import Days
+from tests.oracles.billing.days import Days, Span
 from tests.oracles.billing.measure import Event
-from tests.oracles.billing.money import exact, nearest
+from tests.oracles.billing.money import exact, from_cents, nearest, to_cents
 from tests.oracles.billing.segment import Segment
 from tests.oracles.billing.totals import Coupon, Invoice, Note
 
@@ -95,8 +95,12 @@ class Books:
         self.drafts = [other for other in self.drafts if other is not draft]
         usage = self._usage_and_commitment(draft)
         self._billed += [(draft.segment, fee) for fee in usage]
-        if draft.others or usage:
-            invoice = Invoice([*draft.others, *usage])
+        self._finalize([*draft.others, *usage])
+
+    def _finalize(self, found: list[Fee]) -> None:
+        """Total fees, where there are any, and number their invoice."""
+        if found:
+            invoice = Invoice(found)
             totals.total(invoice, self._rates, self.coupons, self.notes)
             self.invoices.append(invoice)
 
@@ -142,6 +146,18 @@ class Books:
         code, taxes = segment.plan["code"], self._taxes(segment.plan.get("tax_codes"))
         days = segment.calendar.span_of(segment.days_of(segment.calendar.days_at(committed_at)))
         return [Fee("commitment", code, missing, days, subject=(id(segment), code), taxes=taxes, plan=code)]
+
+    def sell(self, items: Sequence[Body], at: datetime) -> None:
+        """Invoice items that are sold once; those without taxes of their own have the customer's."""
+        currency = self.scenario.plan["amount_currency"]
+        found = []
+        for item in items:
+            cents = to_cents(exact(item["units"]) * from_cents(item["unit_amount_cents"], currency), currency)
+            taxes = self._taxes(item.get("tax_codes"))
+            found.append(
+                Fee("add_on", item.get("add_on_code", ""), cents, Span(at, at), exact(item["units"]), taxes=taxes)
+            )
+        self._finalize(found)
 
     # --- late events ------------------------------------------------------------------------------------------------
 
@@ -215,6 +231,15 @@ class Books:
             worth = Fraction(segment.plan["amount_cents"]) * Fraction(unused.count(), nominal.count())
             note = totals.credit(invoice, number, worth, self._rates, resolution)
             self.notes += [note] if note is not None else []
+
+    def give_back(self, given: Body) -> None:
+        """So much of a fee is given back to the customer's balance."""
+        invoice = self.invoices[given["give_back"] - 1]
+        wanted = given["type"], given.get("code", "")
+        number = next(place for place, fee in enumerate(invoice.fees) if (fee.kind, fee.code) == wanted)
+        cents = given["amount_cents"] + invoice.credited_cents.get(number, Fraction(0))
+        note = totals.credit(invoice, number, cents, self._rates, "credit")
+        self.notes += [note] if note is not None else []
 
     # --- taxes ------------------------------------------------------------------------------------------------------
 

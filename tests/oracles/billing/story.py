@@ -235,11 +235,18 @@ class Story:
             self._pending = None
         if "void" in do:
             self._void(do)
+        self._do_with_money(do, step.at)
+
+    def _do_with_money(self, do: Body, at: datetime) -> None:
         if "coupon" in do:
             self.books.coupons.append(Coupon(_by_code(self.scenario.coupons, do["coupon"])))
         if "pay" in do:
             invoice = self.books.invoices[do["pay"] - 1]
             invoice.paid_cents += do.get("amount_cents", invoice.total_cents)
+        if "sell" in do:
+            self.books.sell(do["sell"], at)
+        if "give_back" in do:
+            self.books.give_back(do)
 
     def _take(self, given: Body) -> None:
         """An event is sent. One that is known is counted once."""

@@ -37,7 +37,7 @@ class Fee:
 
     Attributes:
         type: subscription, charge, true_up, commitment, adjustment or add_on.
-        code: the metric's, or the plan's for a commitment; empty for the base price.
+        code: the metric's, the plan's for a commitment, the item's of one sold once; empty for the base price.
         amount_cents: rounded.
         units: what was priced.
         first, last: the first and the last second that it pays for, RFC 3339.
@@ -232,6 +232,9 @@ class Account(Protocol):
 
     def refresh(self, invoice: Invoice) -> Invoice:
         """Compute a draft again."""
+
+    def sell(self, items: Sequence[Body], currency: str) -> None:
+        """Invoice items that are sold once, as REST bodies, at once."""
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
         """Give so many cents of fees back, to the customer's balance."""

@@ -23,6 +23,7 @@ from services.rating.clock.due import run_due
 from services.rating.customers.commands import upsert_customer
 from services.rating.customers.coupons import Agreed, apply_coupon
 from services.rating.invoicing.commands.credit_notes import CreditWanted, create_credit_note
+from services.rating.invoicing.commands.one_off import create_one_off_invoice
 from services.rating.invoicing.commands.payment import record_payment
 from services.rating.invoicing.commands.refresh import refresh_invoice
 from services.rating.invoicing.commands.void import void_invoice
@@ -51,7 +52,7 @@ from services.rating.subscriptions.commands import (
 )
 from services.rating.usage.commands.count import Memory
 from tests.support.accounts.account import CUSTOMER, SUBSCRIPTION, Body, CreditNote, Fee, Invoice, Usage
-from tests.support.accounts.drafts import coupon_draft, metric_draft, plan_draft, tax_draft
+from tests.support.accounts.drafts import coupon_draft, item_draft, metric_draft, plan_draft, tax_draft
 from tests.support.accounts.records import by_number, credit_note_of, invoice_of, usage_of
 from tests.support.accounts.words import TIMINGS, instant_or_none, properties_of
 from tests.support.rating.billing import MemoryLog, count_entries
@@ -195,6 +196,9 @@ class CommandsAccount:
 
     def refresh(self, invoice: Invoice) -> Invoice:
         return invoice_of(self._run(refresh_invoice, invoice.identity))
+
+    def sell(self, items: Sequence[Body], currency: str) -> None:
+        self._run(create_one_off_invoice, CUSTOMER, currency, [item_draft(item) for item in items])
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
         given = tuple((fee.identity, cents) for fee, cents in items)

@@ -1,4 +1,4 @@
-"""REST bodies as rating's domain knows them: metrics, plans, coupons and taxes as drafts of what the catalog keeps."""
+"""REST bodies as rating's domain knows them: metrics, plans, coupons, taxes and items as drafts of what is kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from services.kernel.cadence import INTERVALS, CadenceUnit, Interval
 from services.kernel.ids import BillableMetricId, ChargeId, PlanId
 from services.kernel.money import CURRENCIES, Currency
+from services.rating.invoicing.commands.one_off import OneOffItem
 from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
 from services.rating.pricing.charge_filter import ChargeFilter
 from services.rating.pricing.charges import (
@@ -95,6 +96,17 @@ def tax_draft(body: Body) -> CatalogTax:
     """A tax as it is asked for."""
     tax = Tax(body["code"], Decimal(body["rate"]), body.get("name", body["code"]))
     return CatalogTax(body["code"], tax, _LATER, "", body.get("applied_to_organization", False))
+
+
+def item_draft(body: Body) -> OneOffItem:
+    """An item that is sold once, as it is asked for."""
+    return OneOffItem(
+        name=body["name"],
+        units=_number(body["units"]),
+        unit_amount_cents=body["unit_amount_cents"],
+        tax_codes=tuple(body.get("tax_codes", ())),
+        code=body.get("add_on_code", ""),
+    )
 
 
 def model_of(charge_model: str, properties: Body) -> ChargeModel:

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.kernel.ids import FeeId, new_id
+from services.kernel.money import Currency
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.resolution import Resolution
+from services.rating.catalog.store.taxes import TaxLevels
 from services.rating.customers.customer import Customer
 from services.rating.invoicing import invoice as verbs
 from services.rating.invoicing.billing_run import BillingRun, cut_period, unused_share
-from services.rating.invoicing.commands import credit_notes, make, refresh
+from services.rating.invoicing.commands import credit_notes, make, one_off, refresh
 from services.rating.invoicing.commands.late_corrections import LateCorrections
 from services.rating.invoicing.commands.make import Loaded, commitment_fees, usage_fees
+from services.rating.invoicing.commands.one_off import OneOffItem
 from services.rating.invoicing.commands.total import Holdings, total, total_finally
 from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, credit, credit_unused
 from services.rating.invoicing.credit_note import CreditNote, CreditReason, creditable, take_back
@@ -89,6 +92,16 @@ class Ledger:
             self.bill(run, at)
         assert run.usage is not None
         self.closed.append((run.agreement, run.usage))
+
+    def sell(self, items: Sequence[OneOffItem], levels: TaxLevels, currency: Currency, at: datetime) -> None:
+        """Invoice items that are sold once."""
+        draft = one_off._draft(self.organization, self.customer, currency, at)
+        fees = [
+            one_off._item_fee(index, item, one_off._taxes(index, item, self.customer, levels), draft)
+            for index, item in enumerate(items)
+        ]
+        self.invoices.append(draft)
+        self._number(replace(draft, fees=tuple(fees)), at)
 
     def drafts(self) -> list[Invoice]:
         """Those whose grace has not ended."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from services.kernel.cadence import Alignment, period_containing, start_of_day
 from services.kernel.ids import CustomerId, OrganizationId, SubscriptionId, new_id
+from services.kernel.money import CURRENCIES
 from services.kernel.period import Period
 from services.rating.agreements import subscription as verbs
 from services.rating.agreements.agreement import Agreement, EndTerms
@@ -37,7 +38,7 @@ from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.counting import Counter
 from services.rating.usage.recount import aggregates_from_log
 from tests.support.accounts.account import CUSTOMER, SUBSCRIPTION, Body, CreditNote, Fee, Invoice, Usage
-from tests.support.accounts.drafts import coupon_draft, metric_draft, plan_draft, tax_draft
+from tests.support.accounts.drafts import coupon_draft, item_draft, metric_draft, plan_draft, tax_draft
 from tests.support.accounts.ledger import Ledger
 from tests.support.accounts.records import by_number, credit_note_of, invoice_of, usage_of
 from tests.support.accounts.words import TIMINGS, instant_or_none, properties_of
@@ -121,14 +122,16 @@ class MemoryAccount:
         draft = plan_draft(body)
         known = self._plans.get(draft.plan.code)
         version = known.plan.version + 1 if known else 1
-        levels = TaxLevels(
+        taxed = self._tax_levels().taxed(draft, self._customer.tax_codes)
+        for charge in draft.plan.charges:
+            charge.check_metric(self._metrics[charge.metric_code].definition)
+        self._plans[draft.plan.code] = replace(taxed, plan=replace(taxed.plan, version=version))
+
+    def _tax_levels(self) -> TaxLevels:
+        return TaxLevels(
             {code: tax.tax for code, tax in self._taxes.items()},
             tuple(tax.tax for _, tax in sorted(self._taxes.items()) if tax.applied_to_organization),
         )
-        for charge in draft.plan.charges:
-            charge.check_metric(self._metrics[charge.metric_code].definition)
-        taxed = levels.taxed(draft, self._customer.tax_codes)
-        self._plans[draft.plan.code] = replace(taxed, plan=replace(taxed.plan, version=version))
 
     def coupon(self, body: Body) -> None:
         self._coupons[body["code"]] = coupon_draft(body)
@@ -352,6 +355,10 @@ class MemoryAccount:
 
     def refresh(self, invoice: Invoice) -> Invoice:
         return invoice_of(self._ledger.refresh(self._ledger.invoice_of(invoice.identity)))
+
+    def sell(self, items: Sequence[Body], currency: str) -> None:
+        drafts = [item_draft(item) for item in items]
+        self._ledger.sell(drafts, self._tax_levels(), CURRENCIES[currency], self._now)
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
         known = self._ledger.invoice_of(invoice.identity)

@@ -33,9 +33,10 @@ def fee_of(billed: InvoiceFee, exponent: int = 2) -> Fee:
     fee = billed.fee
     first, last = seconds_of(fee.period)
     is_base = fee.kind is FeeKind.SUBSCRIPTION
+    item_code = fee.filter_key.partition(":")[2] if fee.kind is FeeKind.ADD_ON else ""
     return Fee(
         type=str(fee.kind),
-        code="" if is_base else fee.metric_code or fee.plan_code,
+        code="" if is_base else fee.metric_code or item_code or fee.plan_code,
         amount_cents=fee.amount_cents,
         units=fee.units,
         first=first,

@@ -60,6 +60,8 @@ class RestAccount:
     # --- what is sold -----------------------------------------------------------------------------------------------
 
     def open(self, at: datetime, **organization: Any) -> None:
+        if "late_events" in organization:
+            organization["late_events"] = f"LATE_EVENTS_{organization['late_events'].upper()}"
         self._farebox = self._server.new_organization(**organization)
         self._now = at
         self._rest.post("/test_clock", {"now": at.isoformat()})
@@ -161,6 +163,10 @@ class RestAccount:
     def refresh(self, invoice: Invoice) -> Invoice:
         self._settle()
         return _invoice(self._rest.put(f"/invoices/{invoice.identity}/refresh", {})["invoice"])
+
+    def sell(self, items: Sequence[Body], currency: str) -> None:
+        body = {"external_customer_id": CUSTOMER, "currency": currency, "fees": items}
+        self._rest.post("/invoices", {"invoice": body})
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
         given = [{"fee_id": fee.identity, "amount_cents": cents} for fee, cents in items]

@@ -77,7 +77,8 @@ class MemoryLog:
 
     def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         """What ingest lists: every event once, with what became of it."""
-        voided = {entry.transaction_id for entry in self.entries if entry.is_void}
+        own = [entry for entry in self.entries if entry.organization_id == wanted.organization_id]
+        voided = {entry.transaction_id for entry in own if entry.is_void}
         found = [
             ListedUsageEvent(
                 entry.transaction_id,
@@ -86,9 +87,8 @@ class MemoryLog:
                 entry.precise_amount_cents,
                 entry.transaction_id in voided,
             )
-            for entry in self.entries
+            for entry in own
             if not entry.is_void
-            and entry.organization_id == wanted.organization_id
             and entry.subscription_id == wanted.subscription_id
             and entry.code == wanted.code
             and entry.occurred_at in wanted.occurred
