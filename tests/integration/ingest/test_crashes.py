@@ -30,6 +30,7 @@ from services.wire.streams import USAGE
 from tests.support.ingest.process import standard_catalog, teach, usage_event
 from tests.support.patience import PATIENCE_SECONDS
 
+INGEST = "ingest-1"
 BATCHES = 30
 BATCH = 25
 POINTS = [
@@ -42,7 +43,7 @@ POINTS = [
 
 
 class Site:
-    """An ingest process of its own on real stores, and a client that remembers what was acknowledged."""
+    """An organization on real stores and an ingest process, and a client that remembers what was acknowledged."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -78,19 +79,20 @@ class Site:
                 raise
             return None
 
-    def send_through(self, name: str) -> None:
-        """Send everything while the process called `name` dies by itself, and is started again."""
+    def send_through_its_end(self) -> None:
+        """Send everything while the process dies by itself, and is started again."""
         sending = threading.Thread(target=self.send_all)
         sending.start()
-        wait_until(lambda: not self.stack.process(name).is_running, timeout=PATIENCE_SECONDS, what=f"the end of {name}")
-        self.stack.restart(name)
+        process = self.stack.process(INGEST)
+        wait_until(lambda: not process.is_running, timeout=PATIENCE_SECONDS, what="the end of ingest")
+        self.stack.restart(INGEST)
         sending.join()
 
     def check(self) -> None:
         """Acknowledged = stored = announced, each once; the bus brings every number or ReplayUsageEvents does."""
         with self.db.worker_transaction() as tx:
-            rows = tx.exec_driver_sql("SELECT transaction_id FROM usage_events").scalars()
-            stored = Counter(rows)
+            question = "SELECT transaction_id FROM usage_events WHERE organization_id = %s"
+            stored = Counter(tx.exec_driver_sql(question, (self.organization,)).scalars())
         assert stored.keys() == self.acknowledged
         assert stored.total() == len(self.acknowledged) == BATCHES * BATCH
         announced: Counter[str] = Counter()
@@ -100,7 +102,8 @@ class Site:
             for message in self.stub.ReplayUsageEvents(request, timeout=PATIENCE_SECONDS):
                 assert message.batch.first_number == last + 1
                 last = message.batch.last_number
-                announced.update(entry.transaction_id for entry in message.batch.entries)
+                own = (entry for entry in message.batch.entries if entry.organization_id == self.organization)
+                announced.update(entry.transaction_id for entry in own)
         assert announced == stored
 
     def published(self) -> dict[int, int]:
@@ -129,32 +132,43 @@ def _shard(message: Incoming) -> int:
     return int(message.subject.rpartition(".")[2])
 
 
-@pytest.fixture
-def failpoint(request: pytest.FixtureRequest) -> str:
-    """Where the first ingest process dies; nowhere if the test does not say."""
-    return getattr(request, "param", "")
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that names where the process dies which reads it next; it is gone once it is read."""
+    return tmp_path_factory.mktemp("failpoint") / "armed"
 
 
-@pytest.fixture
-def site(failpoint: str, tmp_path: Path) -> Iterator[Site]:
-    """A site whose first ingest process dies at the failpoint; the next one does not."""
-    armed = tmp_path / "armed"
-    armed.touch()
-    script = f'[ -e {armed} ] || unset FAREBOX_FAILPOINT; rm -f {armed}; exec "$0" -m services.ingest.main'
+@pytest.fixture(scope="module")
+def stack(armed: Path) -> Iterator[Stack]:
+    """Stores and one ingest process, which all tests share: each leaves them running."""
+    script = (
+        f'FAREBOX_FAILPOINT="$(cat {armed} 2>/dev/null)"; export FAREBOX_FAILPOINT; rm -f {armed}; '
+        'exec "$0" -m services.ingest.main'
+    )
     with Stack.temporary(
         services=["ingest"],
         gateway=False,
         commands={"ingest": ["sh", "-c", script, sys.executable]},
-        env_of={"ingest": {"FAREBOX_ENVIRONMENT": "test", "FAREBOX_FAILPOINT": failpoint}},
-    ) as stack:
-        running = Site(stack)
+        env_of={"ingest": {"FAREBOX_ENVIRONMENT": "test"}},
+    ) as running:
         yield running
-        running.close()
 
 
-@pytest.mark.parametrize("failpoint", POINTS, indirect=True)
-def test_ingest_dies(site: Site) -> None:
-    site.send_through("ingest-1")
+@pytest.fixture
+def site(stack: Stack) -> Iterator[Site]:
+    """An organization of its own."""
+    running = Site(stack)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("failpoint", POINTS)
+def test_ingest_dies(site: Site, armed: Path, failpoint: str) -> None:
+    """The process ends at a point between reading a call and having published it; the next one does not."""
+    armed.write_text(failpoint)
+    site.stack.restart(INGEST)
+    assert not armed.exists()
+    site.send_through_its_end()
     site.check()
     wait_until(lambda: site.published() == site.newest(), timeout=PATIENCE_SECONDS, what="every publication")
 
