@@ -218,7 +218,8 @@ def _request_id(headers: Headers) -> str:
 
 def _refuse(dialect: Dialect, problem: Problem, request_id: str) -> Reply:
     body = ENCODER.encode(dialect.render_problem(problem, request_id))
-    return Reply(body, problem.status, dialect.problem_media_type, problem.headers)
+    status = dialect.statuses.get(problem.status, problem.status)
+    return Reply(body, status, dialect.problem_media_type, problem.headers)
 
 
 def _problem(error: Exception, endpoint: Endpoint | None, request_id: str) -> Problem:

@@ -6,8 +6,8 @@ or a cookie, and routes inside the first one that does.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 
 from msgspec import Struct
@@ -73,6 +73,7 @@ class Dialect:
         problem_media_type: the media type of a refusal.
         claims: whether a request is its own; asked in the order of the dialects.
         authenticate: finds the caller.
+        statuses: the statuses of refusals that this API tells otherwise: `{422: 400}`.
         prefixes: further beginnings of paths, each with the operations that answer under it: `{"/v1": FIRST}`.
     """
 
@@ -83,4 +84,5 @@ class Dialect:
     problem_media_type: str = "application/problem+json"
     claims: Claims = everything
     authenticate: Authenticate = by_bearer_key
+    statuses: Mapping[int, int] = field(default_factory=dict)
     prefixes: tuple[tuple[str, tuple[Endpoint, ...]], ...] = ()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct, inspect
@@ -26,42 +26,81 @@ REFERENCE = "#/components/schemas/{name}"
 WAITING = frozenset({429, 503})
 # JSON of whatever kind its schema says.
 Json = dict[str, Any]
+# The status by which a dialect tells one of ours, and what the document says of it.
+Refusal = Callable[[int], tuple[int, Json]]
+NO_CONTENT = 204
 T = TypeVar("T")
 
 _ABOUT = """\
-Farebox' REST API: the public APIs of Lago and Nozle, whose clients work unmodified.
+Farebox' REST API: the public APIs of Lago and Nozle, whose clients work unmodified; usage is taken as CloudEvents and
+as Stripe's meter events, too.
 
-Every operation answers under each of the servers below. Send a secret key as `Authorization: Bearer sk_…`. A change
-may carry an `Idempotency-Key`: the same key with the same content gets the same answer, with other content 409. Every
-answer has an `X-Request-Id`. Whatever a caller sends is read or refused by its name: unknown fields with
-`unknown_field`, fields that other systems know and Farebox does not offer with `not_available`.
+Every operation answers under each of the servers of its path, or of the document. Send a secret key as
+`Authorization: Bearer sk_…`. A change may carry an `Idempotency-Key`: the same key with the same content gets the same
+answer, with other content 409. Every answer has an `X-Request-Id`. Whatever a caller sends is read or refused by its
+name: unknown fields with `unknown_field`, fields that other systems know and Farebox does not offer with
+`not_available`.
 """
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def document(dialects: Sequence[Dialect]) -> Json:
-    """The OpenAPI document of dialects."""
-    operations = [operation for dialect in dialects for operation in dialect.operations]
-    typed = [operation for operation in operations if isinstance(operation, Operation)]
-    missing = [operation for operation in operations if isinstance(operation, NotOffered)]
+    """The OpenAPI document of dialects; the last one takes what nobody claims, and says the servers of most paths."""
+    main = dialects[-1]
+    typed = [entry for dialect in dialects for entry in dialect.operations if isinstance(entry, Operation)]
     schemas = _schemas(typed, dialects)
-    paths: Json = {}
-    for operation in typed:
-        paths.setdefault(operation.path, {}).setdefault(operation.method.lower(), _operation(operation))
-    for absent in missing:
-        paths.setdefault(absent.path, {}).setdefault(absent.method.lower(), _absent(absent))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Farebox", "version": "1", "description": _ABOUT},
-        "servers": [{"url": base} for dialect in dialects for base in dialect.bases],
+        "servers": _servers(main),
         "security": [{"key": []}],
-        "paths": {path: paths[path] for path in sorted(paths)},
+        "paths": _paths(dialects, main),
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_… or pk_…"}},
-            "responses": _refusals(dialects),
+            "responses": _refusals(dialects, main),
             "schemas": {name: schemas[name] for name in sorted(schemas)},
         },
+    }
+
+
+def _paths(dialects: Sequence[Dialect], main: Dialect) -> Json:
+    """What each path answers, first by the operations that are offered, the main dialect's before the others'."""
+    paths: Json = {}
+    for kind in (Operation, NotOffered):
+        for dialect in reversed(dialects):
+            for operation in dialect.operations:
+                if not isinstance(operation, kind):
+                    continue
+                path = paths.setdefault(operation.path, {} if dialect.bases == main.bases else _elsewhere(dialect))
+                described = _described_by(dialect, operation, main)
+                _add(path.setdefault(operation.method.lower(), described), described)
+    return {path: paths[path] for path in sorted(paths)}
+
+
+def _elsewhere(dialect: Dialect) -> Json:
+    return {"servers": _servers(dialect)}
+
+
+def _servers(dialect: Dialect) -> list[Json]:
+    return [{"url": base} for base in dialect.bases]
+
+
+def _described_by(dialect: Dialect, operation: AnyOperation | NotOffered, main: Dialect) -> Json:
+    refusal = _refusal_of(dialect, main)
+    return _operation(operation, refusal) if isinstance(operation, Operation) else _absent(operation, refusal)
+
+
+def _add(described: Json, further: Json) -> None:
+    """Add what another dialect takes and answers at the same path: bodies by their media types, and statuses."""
+    if described is further or described["operationId"] != further["operationId"]:
+        return
+    if "requestBody" in further and "requestBody" in described:
+        described["requestBody"]["content"] |= further["requestBody"]["content"]
+    responses = described["responses"]
+    described["responses"] = {
+        status: responses.get(status) or further["responses"][status]
+        for status in sorted({*responses, *further["responses"]})
     }
 
 
@@ -70,13 +109,19 @@ def _schemas(operations: Sequence[AnyOperation], dialects: Iterable[Dialect]) ->
     answers = _components(
         [PageMeta, *map(_problem_body, dialects), *(operation.answer_type for operation in operations)]
     )
-    bodies = _components([operation.body_schema or operation.body_type for operation in operations])
+    bodies = _components([kind for operation in operations for kind in _body_kinds(operation)])
     for name, schema in bodies.items():
         if answers.get(name, schema) != schema:
             raise ValueError(f"two Structs are called {name}")
         if name not in answers and schema.get("type") == "object":
             schema["additionalProperties"] = False
     return {**bodies, **answers}
+
+
+def _body_kinds(operation: AnyOperation) -> list[type]:
+    """The Structs that its bodies are, or are lists of."""
+    kinds = [*operation.bodies.values(), operation.body_schema or operation.body_type]
+    return [kind for listed in kinds for kind in get_args(listed) or (listed,)]
 
 
 def _components(kinds: Iterable[type]) -> Json:
@@ -137,30 +182,41 @@ def _problem_body(dialect: Dialect) -> type:
     return body
 
 
-def _operation(operation: AnyOperation) -> Json:
+def _operation(operation: AnyOperation, refusal: Refusal) -> Json:
+    responses = {}
+    for status in operation.statuses:
+        told, reference = refusal(status)
+        responses[str(told)] = _success(operation) if status == operation.status else reference
     described: Json = {
         "operationId": _identity(operation.method, operation.path),
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": _parameters(operation),
-        "responses": {str(status): _response(operation, status) for status in operation.statuses},
+        "responses": {status: responses[status] for status in sorted(responses)},
     }
     if operation.description:
         described["description"] = operation.description
     if operation.scope is Scope.NONE:
         described["security"] = []
     if operation.body_type is not Nothing:
-        described["requestBody"] = {"required": True, "content": _content(_body(operation))}
+        described["requestBody"] = {"required": True, "content": _bodies(operation)}
     return described
 
 
-def _absent(operation: NotOffered) -> Json:
+def _bodies(operation: AnyOperation) -> Json:
+    if operation.bodies:
+        return {media_type: {"schema": _schema(kind)} for media_type, kind in operation.bodies.items()}
+    return _content(_body(operation))
+
+
+def _absent(operation: NotOffered, refusal: Refusal) -> Json:
+    told = dict(refusal(status) for status in (400, 401, 403, 429, 500, 501, 503))
     return {
         "operationId": _identity(operation.method, operation.path),
         "summary": f"Not offered: {operation.reason}",
         "tags": [operation.tag],
         "parameters": [_path_parameter(name, {"type": "string"}) for name in _names(operation.path)],
-        "responses": {str(status): _refusal(status) for status in (400, 401, 403, 429, 500, 501, 503)},
+        "responses": {str(status): told[status] for status in sorted(told)},
     }
 
 
@@ -204,9 +260,9 @@ def _body(operation: AnyOperation) -> Json:
     return {"anyOf": [wrapped, schema]} if operation.is_root_optional else wrapped
 
 
-def _response(operation: AnyOperation, status: int) -> Json:
-    if status != operation.status:
-        return _refusal(status)
+def _success(operation: AnyOperation) -> Json:
+    if operation.status == NO_CONTENT:
+        return {"description": "Success"}
     if operation.media_type != "application/json":
         return {"description": "Success", "content": {operation.media_type: {"schema": {"type": "string"}}}}
     schema = _schema(operation.answer_type)
@@ -224,6 +280,8 @@ def _response(operation: AnyOperation, status: int) -> Json:
 
 
 def _schema(kind: type) -> Json:
+    if get_origin(kind) is list:
+        return {"type": "array", "items": _schema(get_args(kind)[0])}
     info = inspect.type_info(kind)
     if isinstance(info, inspect.StructType):
         return {"$ref": REFERENCE.format(name=kind.__name__)}
@@ -237,18 +295,30 @@ def _wrapped(schema: Json, root: str, *, is_closed: bool) -> Json:
     return {**wrapped, "additionalProperties": False} if is_closed else wrapped
 
 
-def _refusal(status: int) -> Json:
-    return {"$ref": f"#/components/responses/{status}"}
+def _refusal_of(dialect: Dialect, main: Dialect) -> Refusal:
+    """How a dialect tells a status: by which status, and by which of the components."""
+    prefix = "" if _problem_body(dialect) is _problem_body(main) else f"{dialect.name}_"
+
+    def refusal(status: int) -> tuple[int, Json]:
+        told = dialect.statuses.get(status, status)
+        return told, {"$ref": f"#/components/responses/{prefix}{told}"}
+
+    return refusal
 
 
-def _refusals(dialects: Sequence[Dialect]) -> Json:
-    """Every refusal once; operations refer to refusals by their status."""
-    (body, *_) = [_problem_body(dialect) for dialect in dialects]
-    return {str(status): _described(status, body) for status in TITLES}
+def _refusals(dialects: Sequence[Dialect], main: Dialect) -> Json:
+    """Every refusal once in the words of each dialect; operations refer to them by their status."""
+    found: Json = {}
+    for dialect in reversed(dialects):
+        for status in TITLES:
+            told, reference = _refusal_of(dialect, main)(status)
+            name = reference["$ref"].rpartition("/")[2]
+            found.setdefault(name, _described(told, _problem_body(dialect), dialect.problem_media_type))
+    return found
 
 
-def _described(status: int, body: type) -> Json:
-    content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(name=body.__name__)}}}
+def _described(status: int, body: type, media_type: str) -> Json:
+    content = {media_type: {"schema": {"$ref": REFERENCE.format(name=body.__name__)}}}
     described: Json = {"description": TITLES[status], "content": content}
     if status in WAITING:
         described["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -157,6 +157,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         tag: its group in the reference.
         names: the caller's names for fields of the services' messages, without indexes: `{"tax.rate_percent": "rate"}`.
         body_schema: what the reference shows for a body that is `bytes`.
+        bodies: what the reference shows for bodies that are not plain JSON, by their media type.
         media_type: the media type of an answer that is not JSON.
     """
 
@@ -180,6 +181,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     tag: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     body_schema: type[Struct] | None = None
+    bodies: Mapping[str, type] = field(default_factory=dict)
     media_type: str = "application/json"
 
     async def answer(self, call: Call) -> Reply:
@@ -279,6 +281,7 @@ class Options(TypedDict, total=False):
     status: int
     also: frozenset[int]
     body_schema: type[Struct] | None
+    bodies: Mapping[str, type]
     media_type: str
 
 

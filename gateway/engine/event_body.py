@@ -28,7 +28,6 @@ MAX_BATCH = 100
 MAX_ID = 255
 _OBJECT_BEGINS = ord("{")
 _NOTHING = (b"", b"null")
-_MANDATORY = frozenset({"transaction_id", "code"})
 T = TypeVar("T")
 
 
@@ -55,6 +54,8 @@ class _Many(Struct, forbid_unknown_fields=True):
 _ONE = msgspec.json.Decoder(_One)
 _MANY = msgspec.json.Decoder(_Many)
 _KNOWN = frozenset(UsageEventBody.__struct_fields__)
+# The caller's name of each field, for a dialect that calls them as the message does.
+OWN_NAMES: Mapping[str, str] = {name: name for name in UsageEventBody.__struct_fields__}
 
 
 def read_one(raw: bytes, root: str = "event") -> UsageEvent:
@@ -105,19 +106,25 @@ def by_place(problems: Mapping[int, Problem]) -> Problem:
     )
 
 
-def read_event(body: UsageEventBody, refusals: Refusals) -> UsageEvent:
-    """The event for the wire; what is wrong with it is added to `refusals`."""
+def read_event(body: UsageEventBody, refusals: Refusals, names: Mapping[str, str] = OWN_NAMES) -> UsageEvent:
+    """The event for the wire; what is wrong with it is added to the refusals.
+
+    Args:
+        body: as it was sent.
+        refusals: collects what is wrong.
+        names: the caller's name of each field, which refusals use.
+    """
     event = UsageEvent(
-        transaction_id=_text("transaction_id", body.transaction_id, refusals),
-        code=_text("code", body.code, refusals),
-        external_customer_id=_text("external_customer_id", body.external_customer_id, refusals),
-        external_subscription_id=_text("external_subscription_id", body.external_subscription_id, refusals),
-        properties=_properties(bytes(body.properties), refusals),
+        transaction_id=read_id(names["transaction_id"], body.transaction_id, refusals, is_mandatory=True),
+        code=read_id(names["code"], body.code, refusals, is_mandatory=True),
+        external_customer_id=read_id(names["external_customer_id"], body.external_customer_id, refusals),
+        external_subscription_id=read_id(names["external_subscription_id"], body.external_subscription_id, refusals),
+        properties=_properties(names["properties"], bytes(body.properties), refusals),
     )
-    occurred_at = _timestamp(bytes(body.timestamp), refusals)
+    occurred_at = _timestamp(names["timestamp"], bytes(body.timestamp), refusals)
     if occurred_at is not None:
         event.occurred_at.FromDatetime(occurred_at)
-    amount = _amount(bytes(body.precise_total_amount_cents), refusals)
+    amount = _amount(names["precise_total_amount_cents"], bytes(body.precise_total_amount_cents), refusals)
     if amount is not None:
         event.precise_total_amount_cents.CopyFrom(amount)
     return event
@@ -150,9 +157,10 @@ def _name_faults(value: object, root: str, refusals: Refusals) -> None:
             refusals.add(f"{root}[{place}]", "invalid_format", "must be an object")
 
 
-def _text(name: str, value: object, refusals: Refusals) -> str:
+def read_id(name: str, value: object, refusals: Refusals, *, is_mandatory: bool = False) -> str:
+    """An id or a code: a text, or a whole number, which stands for its digits; empty where there is none."""
     if value is None or value == "":
-        if name in _MANDATORY:
+        if is_mandatory:
             refusals.add(name, "value_is_mandatory", "is missing")
         return ""
     # A whole number is taken as its digits: ids of rows are often sent that way.
@@ -166,31 +174,31 @@ def _text(name: str, value: object, refusals: Refusals) -> str:
     return text
 
 
-def _properties(raw: bytes, refusals: Refusals) -> bytes:
+def _properties(name: str, raw: bytes, refusals: Refusals) -> bytes:
     if raw in _NOTHING:
         return b""
     if raw[0] != _OBJECT_BEGINS:
-        refusals.add("properties", "invalid_format", "must be an object")
+        refusals.add(name, "invalid_format", "must be an object")
     return raw
 
 
-def _timestamp(raw: bytes, refusals: Refusals) -> datetime | None:
+def _timestamp(name: str, raw: bytes, refusals: Refusals) -> datetime | None:
     if raw in _NOTHING:
         return None
     value = bodies.decode(raw)
     found = None if isinstance(value, str) and from_date(value) else instant_of(value)
     if found is None:
-        refusals.add("timestamp", "invalid_format", "must be an RFC 3339 time or Unix seconds")
+        refusals.add(name, "invalid_format", "must be an RFC 3339 time or Unix seconds")
     return found
 
 
-def _amount(raw: bytes, refusals: Refusals) -> DecimalMessage | None:
+def _amount(name: str, raw: bytes, refusals: Refusals) -> DecimalMessage | None:
     if raw in _NOTHING:
         return None
     value = bodies.decode(raw)
     # A value that contains other values is not a number, and need not be written out to find that.
     text = str(value) if isinstance(value, int | str) else ""
     if decimal_or_none(text) is None:
-        refusals.add("precise_total_amount_cents", "invalid_format", "must be a decimal number")
+        refusals.add(name, "invalid_format", "must be a decimal number")
         return None
     return DecimalMessage(value=text)

@@ -11,25 +11,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.common.v1.period_pb2 import Period
 from farebox.ingest.v1 import usage_event_service_pb2 as rpc
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, StoredUsageEvent, UsageEvent
-from farebox.rating.v1.organization_pb2 import Organization
 from gateway.engine.coalescer import Outcome, read_outcomes
 from gateway.engine.event_body import by_place, read_many, read_one
+from gateway.engine.event_outcome import refusal
 from gateway.engine.paging import PageQuery, page_meta, page_request
 from gateway.operation import Listed, Nothing, Request, operation
-from gateway.problem import Problem, invalid
+from gateway.problem import invalid
 from gateway.projection import aware, exact, project
 from gateway.schema import Code, DecimalInput, DecimalText, Instant, InstantInput, Words
 from services.kernel.money import plain
 
 STATE = Words(StoredUsageEvent.State, "STATE_")
 OUTCOME = Words(IngestOutcome, "INGEST_OUTCOME_")
-# Looked up once: a name of an enum costs as much as a field of a message.
-_ACCEPTED = IngestOutcome.INGEST_OUTCOME_ACCEPTED
-_NAMES = {
-    "event.occurred_at": "timestamp",
-    "occurred_at": "timestamp",
-    "event": "",
-}
 Properties = Annotated[msgspec.Raw, Meta(description="The sender's own JSON object, untouched.")]
 
 
@@ -193,29 +186,6 @@ async def replace(request: Request[ByTransaction, Nothing, bytes]) -> LoggedUsag
         transaction_id=transaction_id, reason="replaced", actor="rest", replacement=replacement
     )
     return logged_event((await call.ask(call.clients.events.VoidUsageEvent, asked)).replacement)
-
-
-def refusal(outcome: Outcome, organization: Organization) -> Problem | None:
-    """The refusal that an outcome means for the caller; None if it is a success."""
-    if outcome.outcome == _ACCEPTED:
-        return None
-    detail = outcome.detail
-    match outcome.outcome:
-        case IngestOutcome.INGEST_OUTCOME_REJECTED:
-            field = _NAMES.get(detail.field, detail.field)
-            message = f"{field}: {detail.description}" if field else detail.description
-            return Problem(
-                422, "validation_errors", message, fields={field or "event": [detail.reason or "value_is_invalid"]}
-            )
-        case IngestOutcome.INGEST_OUTCOME_CONFLICT:
-            message = detail.description or "the transaction_id is used by an event with other content"
-            return Problem(409, "transaction_id_reused", message, fields={"transaction_id": ["value_already_exist"]})
-        case IngestOutcome.INGEST_OUTCOME_DUPLICATE if (
-            organization.duplicate_events == Organization.DUPLICATE_EVENTS_REJECT
-        ):
-            return invalid("transaction_id", "value_already_exist", "is stored already")
-        case _:
-            return None
 
 
 def answer_of(event: UsageEvent, outcome: Outcome) -> UsageEventAnswer:

@@ -1,0 +1,25 @@
+"""CloudEvents on the path of usage events, told apart by the content type or by `ce-` headers."""
+
+from __future__ import annotations
+
+from gateway.dialect import Dialect, Head
+from gateway.dialects.cloudevents.event import OPERATIONS, STRUCTURED, VERSION_HEADER
+from gateway.dialects.lago import problem
+
+_PATH = "/events"
+
+
+def claims(head: Head) -> bool:
+    """Whether a request sends CloudEvents, in any of the three modes of HTTP."""
+    if head.method != "POST" or not head.path.endswith(_PATH):
+        return False
+    return head.headers.get("content-type", "").lower().startswith(STRUCTURED) or VERSION_HEADER in head.headers
+
+
+CLOUDEVENTS = Dialect(
+    name="cloudevents",
+    bases=("/api/v1", "/engine/api/v1", "/core/api/v1"),
+    operations=OPERATIONS,
+    render_problem=problem.render,
+    claims=claims,
+)

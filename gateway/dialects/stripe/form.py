@@ -1,0 +1,68 @@
+"""Bodies as Stripe's clients write them: forms whose names nest, `payload[value]=25`."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from gateway.decode import structs
+from gateway.decode.refusals import Refusals
+from gateway.problem import Problem
+
+# More than a meter event and its dimensions need; each costs a little before it is refused by its name.
+MAX_FIELDS = 100
+# As deep as Stripe's own parameters for these routes go, and one more.
+MAX_DEPTH = 3
+_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_INNER = re.compile(r"\[([^\[\]]*)\]")
+S = TypeVar("S", bound=Struct)
+
+
+def read_form(struct: type[S], raw: bytes) -> S:
+    """The Struct that a form says.
+
+    Raises:
+        Problem: 400, it is no form; 422, names every field that is wrong.
+    """
+    refusals = Refusals()
+    values = _nested(raw, refusals)
+    found = structs.read(struct, values, refusals, is_text=True)
+    refusals.raise_any()
+    if found is None:
+        raise AssertionError("a Struct that cannot be read is refused")
+    return found
+
+
+def _nested(raw: bytes, refusals: Refusals) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, value in _pairs(raw):
+        match = _NAME.fullmatch(name)
+        keys = [match[1], *_INNER.findall(match[2])] if match else []
+        if not 0 < len(keys) <= MAX_DEPTH:
+            refusals.add(name[:100], "invalid_format", "is no name such as `event_name` or `payload[value]`")
+        elif not _put(values, keys, value):
+            refusals.add(name[:100], "invalid_format", "is given twice, or as a value and as an object")
+    return values
+
+
+def _put(values: dict[str, object], keys: list[str], value: str) -> bool:
+    """Put a value at its place; False where something else is there already."""
+    for key in keys[:-1]:
+        inner = values.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return False
+        values = inner
+    if keys[-1] in values:
+        return False
+    values[keys[-1]] = value
+    return True
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise Problem(400, "bad_request", f"the form cannot be read: {error}") from error

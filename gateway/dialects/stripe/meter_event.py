@@ -1,0 +1,220 @@
+"""Meter events become usage events, in both versions of Stripe's API; an adjustment takes one back.
+
+`event_name` is the metric's code, `payload[stripe_customer_id]` the organization's id of the customer, what else the
+payload holds are the properties, `identifier` is the transaction id. Without an identifier the Idempotency-Key, which
+Stripe's clients send with each retry, is the identity, so that a retry never counts twice.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from farebox.ingest.v1 import usage_event_service_pb2 as rpc
+from farebox.ingest.v1.usage_event_pb2 import UsageEvent
+from gateway.call import Call
+from gateway.dialects.stripe.form import read_form
+from gateway.engine.coalescer import Outcome
+from gateway.engine.event_body import OWN_NAMES
+from gateway.engine.event_outcome import refusal
+from gateway.operation import Endpoint, Nothing, Request, not_offered, operation
+from gateway.problem import invalid, not_found
+from gateway.schema import Code, Instant, InstantInput
+
+CUSTOMER = "stripe_customer_id"
+FORM = "application/x-www-form-urlencoded"
+_NAMES = {
+    **OWN_NAMES,
+    "transaction_id": "identifier",
+    "code": "event_name",
+    "external_customer_id": f"payload[{CUSTOMER}]",
+    "properties": "payload",
+}
+Payload = Annotated[
+    dict[str, str],
+    Meta(description=f"`{CUSTOMER}`, `value`, and further dimensions; a metric reads them as properties."),
+]
+Seconds = Annotated[int, Meta(description="Unix seconds.")]
+
+
+class NewMeterEvent(Struct, kw_only=True):
+    """One reported consumption; the same `identifier` again is the same event."""
+
+    NOT_OFFERED: ClassVar = frozenset({"expand"})
+
+    event_name: Annotated[Code, Meta(description="The code of a metric.")]
+    payload: Payload
+    identifier: Code | UnsetType = UNSET
+    timestamp: InstantInput | UnsetType = UNSET
+
+
+class MeterEvent(Struct, kw_only=True):
+    """A stored meter event."""
+
+    object: Literal["billing.meter_event"] = "billing.meter_event"
+    created: Seconds
+    event_name: str
+    identifier: str
+    livemode: bool
+    payload: Payload
+    timestamp: Seconds
+
+
+class MeterEventV2(Struct, kw_only=True):
+    """A stored meter event, as version 2 tells it."""
+
+    object: Literal["v2.billing.meter_event"] = "v2.billing.meter_event"
+    created: Instant
+    event_name: str
+    identifier: str
+    livemode: bool
+    payload: Payload
+    timestamp: Instant
+
+
+class Canceled(Struct):
+    """Which event to take back."""
+
+    identifier: Code
+
+
+class NewAdjustment(Struct, kw_only=True):
+    """What takes an event back."""
+
+    NOT_OFFERED: ClassVar = frozenset({"expand"})
+
+    event_name: Annotated[Code, Meta(description="The code that the event was sent with.")]
+    type: Literal["cancel"]
+    cancel: Canceled
+
+
+class Adjustment(Struct, kw_only=True):
+    """An event that was taken back; what it had counted for is corrected."""
+
+    object: Annotated[str, Meta(description="`billing.meter_event_adjustment`, in version 2 with `v2.` before it.")]
+    cancel: Canceled
+    event_name: str
+    livemode: bool
+    status: Literal["complete"] = "complete"
+    type: Literal["cancel"] = "cancel"
+
+
+async def create(request: Request[Nothing, Nothing, bytes]) -> MeterEvent:
+    """Store a meter event.
+
+    It is answered once it is stored for good; what cannot be billed yet is quarantined, and billed when it can be.
+    """
+    sent = read_form(NewMeterEvent, request.body)
+    event, created, occurred = await _store(request.call, sent)
+    return MeterEvent(
+        created=_seconds(created),
+        event_name=sent.event_name,
+        identifier=event.transaction_id,
+        livemode=not request.call.organization.test_mode,
+        payload=sent.payload,
+        timestamp=_seconds(occurred),
+    )
+
+
+async def create_v2(request: Request[Nothing, Nothing, NewMeterEvent]) -> MeterEventV2:
+    """Store a meter event, by version 2."""
+    sent = request.body
+    event, created, occurred = await _store(request.call, sent)
+    return MeterEventV2(
+        created=created,
+        event_name=sent.event_name,
+        identifier=event.transaction_id,
+        livemode=not request.call.organization.test_mode,
+        payload=sent.payload,
+        timestamp=occurred,
+    )
+
+
+async def adjust(request: Request[Nothing, Nothing, bytes]) -> Adjustment:
+    """Take an event back; an invoiced period is corrected on the next invoice."""
+    return await _cancel(request.call, read_form(NewAdjustment, request.body), "billing.meter_event_adjustment")
+
+
+async def adjust_v2(request: Request[Nothing, Nothing, NewAdjustment]) -> Adjustment:
+    """Take an event back, by version 2."""
+    return await _cancel(request.call, request.body, "v2.billing.meter_event_adjustment")
+
+
+async def _store(call: Call, sent: NewMeterEvent) -> tuple[UsageEvent, datetime, datetime]:
+    """The event, when the log received it, and when it occurred.
+
+    Raises:
+        Problem: 422, it names no customer; 409, the identifier is another event's.
+    """
+    event = _usage_event(call, sent)
+    outcome = await call.coalescer.ingest(call.organization.id, event)
+    problem = refusal(outcome, call.organization, _NAMES)
+    if problem is not None:
+        raise problem
+    created, occurred = _instants(event, outcome)
+    return event, created.ToDatetime(tzinfo=UTC), occurred.ToDatetime(tzinfo=UTC)
+
+
+def _usage_event(call: Call, sent: NewMeterEvent) -> UsageEvent:
+    customer = sent.payload.get(CUSTOMER, "")
+    if not customer:
+        raise invalid(f"payload[{CUSTOMER}]", "value_is_mandatory", "is missing: it names the customer")
+    properties = {name: value for name, value in sent.payload.items() if name != CUSTOMER}
+    return UsageEvent(
+        transaction_id=call.mutation_id if sent.identifier is UNSET else sent.identifier,
+        code=sent.event_name,
+        external_customer_id=customer,
+        occurred_at=None if sent.timestamp is UNSET else sent.timestamp,
+        properties=msgspec.json.encode(properties),
+    )
+
+
+def _instants(event: UsageEvent, outcome: Outcome) -> tuple[Timestamp, Timestamp]:
+    """When the log received an event, and when it occurred; a repeat has the instants of the first sending."""
+    if outcome.detail.HasField("received_at"):
+        return outcome.detail.received_at, outcome.detail.occurred_at
+    return outcome.received_at, event.occurred_at if event.HasField("occurred_at") else outcome.present_at
+
+
+async def _cancel(call: Call, sent: NewAdjustment, kind: str) -> Adjustment:
+    """Take an event back that was sent with this name.
+
+    Raises:
+        Problem: 404, there is no such event of this name.
+    """
+    identifier = sent.cancel.identifier
+    asked = rpc.GetUsageEventRequest(transaction_id=identifier)
+    stored = await call.ask(call.clients.events.GetUsageEvent, asked)
+    # The name of a stored event never changes, so it is safe to look at it first.
+    if stored.event.event.code != sent.event_name:
+        raise not_found("meter_event", f"event {identifier} was not sent as {sent.event_name}")
+    void = rpc.VoidUsageEventRequest(transaction_id=identifier, reason="canceled by an adjustment", actor="rest")
+    await call.ask(call.clients.events.VoidUsageEvent, void)
+    return Adjustment(
+        object=kind, cancel=sent.cancel, event_name=sent.event_name, livemode=not call.organization.test_mode
+    )
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+_NO_METERS = "a meter is a metric; make and read it by /api/v1/billable_metrics, its usage by …/current_usage"
+_NO_SESSIONS = "there are no session tokens; send events to /v2/billing/meter_events"
+OPERATIONS: tuple[Endpoint, ...] = (
+    operation("POST", "/v1/billing/meter_events", create, bodies={FORM: NewMeterEvent}),
+    operation("POST", "/v1/billing/meter_event_adjustments", adjust, bodies={FORM: NewAdjustment}),
+    operation("POST", "/v2/billing/meter_events", create_v2),
+    operation("POST", "/v2/billing/meter_event_adjustments", adjust_v2),
+    *not_offered("POST", "/v2/billing/meter_event_session", _NO_SESSIONS),
+    *not_offered("POST", "/v2/billing/meter_event_stream", _NO_SESSIONS),
+    *not_offered("GET POST", "/v1/billing/meters", _NO_METERS),
+    *not_offered("GET POST", "/v1/billing/meters/{id}", _NO_METERS),
+    *not_offered("POST", "/v1/billing/meters/{id}/deactivate", _NO_METERS),
+    *not_offered("POST", "/v1/billing/meters/{id}/reactivate", _NO_METERS),
+    *not_offered("GET", "/v1/billing/meters/{id}/event_summaries", _NO_METERS),
+)
