@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROUNDS = 5
+# Below this a figure is shown with its decimals.
+FEW = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Row:
         baseline: the baseline's median; None without a baseline.
         rounds: how often each ran.
         reach: the target ratio; None without a target.
+        is_at_most: whether the ratio shall not exceed `reach`, instead of not falling below it.
     """
 
     benchmark: str
@@ -39,6 +42,14 @@ class Row:
     baseline: float | None
     rounds: int
     reach: float | None = None
+    is_at_most: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the ratio is what it shall be; true where there is nothing to reach."""
+        if self.reach is None or self.ratio is None:
+            return True
+        return self.ratio <= self.reach if self.is_at_most else self.ratio >= self.reach
 
 
 def compare(
@@ -49,6 +60,7 @@ def compare(
     unit: str,
     reach: float,
     rounds: int = ROUNDS,
+    is_at_most: bool = False,
 ) -> Row:
     """Run both in turns: once each to warm up, and `rounds` times for the result."""
     measured()
@@ -61,7 +73,7 @@ def compare(
         figures.append((one, two) if number % 2 else (two, one))
     own = statistics.median(figure for figure, _ in figures)
     raw = statistics.median(figure for _, figure in figures)
-    return Row(benchmark, round(own / raw, 3), round(own, 1), unit, round(raw, 1), rounds, reach)
+    return Row(benchmark, round(own / raw, 3), round(own, 2), unit, round(raw, 2), rounds, reach, is_at_most)
 
 
 def rate(count: int, work: Callable[[], None]) -> float:
@@ -101,14 +113,13 @@ def report(rows: Sequence[Row]) -> None:
     """Print a table for people, and for programs a JSON line for each row."""
     table = Table("benchmark", "ratio", "reach", "median", "baseline", "unit")
     for row in rows:
-        reached = row.reach is None or row.ratio is None or row.ratio >= row.reach
-        colour = "green" if reached else "red"
+        colour = "green" if row.is_reached else "red"
         table.add_row(
             row.benchmark,
             f"[{colour}]{row.ratio}[/]" if row.ratio is not None else "-",
-            f"≥ {row.reach}" if row.reach is not None else "-",
-            f"{row.median:,.0f}",
-            f"{row.baseline:,.0f}" if row.baseline is not None else "-",
+            f"{'≤' if row.is_at_most else '≥'} {row.reach}" if row.reach is not None else "-",
+            f"{row.median:,.4g}" if row.median < FEW else f"{row.median:,.0f}",
+            "-" if row.baseline is None else f"{row.baseline:,.4g}" if row.baseline < FEW else f"{row.baseline:,.0f}",
             row.unit,
         )
     Console().print(table)

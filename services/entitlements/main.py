@@ -34,10 +34,15 @@ def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
     outbox.announce_all(tx, [event_to_pb(event) for event in events])
 
 
+def make_deps(db: Database, clock: Clock | None = None) -> Deps:
+    """What the commands and queries work with."""
+    return Deps(db, clock or SystemClock(), announce)
+
+
 def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[Deps]:
     """Wire the process; nothing runs yet."""
     db, bus, server = Database(settings), Bus(settings), Server(settings)
-    deps = Deps(db, clock or SystemClock(), announce)
+    deps = make_deps(db, clock)
     watches = Watches(
         deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
     )
