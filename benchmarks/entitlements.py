@@ -19,7 +19,7 @@ import grpc
 import psycopg
 
 from benchmarks import null_server
-from benchmarks.entitlements_load import CUSTOMERS, Load
+from benchmarks.entitlements_load import Load
 from benchmarks.harness import ROUNDS, Row, compare, in_threads, rate, report
 from benchmarks.ingest import keep_on_one_cpu, null_channel
 from farebox.entitlements.v1 import access_service_pb2 as pb

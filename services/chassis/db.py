@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -35,6 +35,9 @@ POOL_TIMEOUT_SECONDS = 5
 MAX_ATTEMPTS = 4
 # After a pause of this length a connection may be dead without our knowledge.
 LINE_IDLE_SECONDS = 0.5
+
+# Where a connection keeps what is to be done after its transaction.
+_AFTER_COMMIT = "farebox.after_commit"
 
 # What a statement can raise: SQLAlchemy's errors, and the driver's own where COPY and pipelines use it directly.
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)
@@ -91,8 +94,11 @@ class Database:
         """A transaction of the request role that sees only this organization's rows."""
         with self._request.begin() as connection:
             connection.exec_driver_sql("SELECT set_config('farebox.organization_id', %s, true)", (organization,))
-            yield connection
+            with _then(connection) as waiting:
+                yield connection
         self.committed.set()
+        for work in waiting:
+            work()
 
     @contextmanager
     def worker_transaction(self, *, quiet: bool = False) -> Iterator[Connection]:
@@ -101,10 +107,12 @@ class Database:
         Args:
             quiet: whether its commit does not wake the outbox relay, because it announces nothing.
         """
-        with self._worker.begin() as connection:
+        with self._worker.begin() as connection, _then(connection) as waiting:
             yield connection
         if not quiet:
             self.committed.set()
+        for work in waiting:
+            work()
 
     @contextmanager
     def worker_session(self) -> Iterator[Connection]:
@@ -124,6 +132,25 @@ class Database:
         """Close both pools."""
         self._request.dispose()
         self._worker.dispose()
+
+
+def after_commit(tx: Connection, work: Callable[[], None]) -> None:
+    """Do something once the transaction has committed, and not if it fails; the same thing is done once.
+
+    What is committed stays so, whatever the work does, so it must see to its own errors.
+    """
+    tx.info.setdefault(_AFTER_COMMIT, {})[work] = None
+
+
+@contextmanager
+def _then(tx: Connection) -> Iterator[Mapping[Callable[[], None], None]]:
+    """What is to be done after a transaction; a connection remembers nothing of an earlier one."""
+    waiting: dict[Callable[[], None], None] = {}
+    tx.info[_AFTER_COMMIT] = waiting
+    try:
+        yield waiting
+    finally:
+        tx.info.pop(_AFTER_COMMIT, None)
 
 
 class WorkerLine:

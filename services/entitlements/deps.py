@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
 from services.entitlements.domain.event import DomainEvent
+from services.entitlements.memory.memory import Memory
 from services.kernel.clock import Clock
 
 
@@ -20,8 +21,10 @@ class Deps:
         db: its database.
         clock: the machine's time; an organization with a test clock has its own.
         announce: writes domain events into the outbox, in their order and in the caller's transaction.
+        memory: what this replica remembers of where customers stand.
     """
 
     db: Database
     clock: Clock
     announce: Callable[[Connection, Sequence[DomainEvent]], None]
+    memory: Memory

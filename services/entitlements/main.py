@@ -13,12 +13,13 @@ from services.chassis.db import Database
 from services.chassis.follower import Follower
 from services.chassis.outbox import Relay
 from services.chassis.process import Parts, Worker
-from services.chassis.rpc.server import Server
+from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb
 from services.entitlements.deps import Deps
 from services.entitlements.domain.event import DomainEvent
 from services.entitlements.jobs import JOBS
+from services.entitlements.memory.memory import Memory
 from services.entitlements.queries.watch import Watches
 from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
@@ -36,18 +37,21 @@ def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
 
 def make_deps(db: Database, clock: Clock | None = None) -> Deps:
     """What the commands and queries work with."""
-    return Deps(db, clock or SystemClock(), announce)
+    chosen = clock or SystemClock()
+    return Deps(db, chosen, announce, Memory(db, chosen))
 
 
 def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[Deps]:
     """Wire the process; nothing runs yet."""
-    db, bus, server = Database(settings), Bus(settings), Server(settings)
+    db, bus, server = Database(settings), Bus(settings), AsyncServer(settings)
     deps = make_deps(db, clock)
     watches = Watches(
         deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
     )
-    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
-    access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches), server.grpc)
+    add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
+    add_servicer(
+        server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(deps, watches)
+    )
     workers: list[Worker] = [
         Relay(db, bus, stream=ENTITLEMENTS),
         Follower(db, bus, [rating_log(deps)]),
@@ -55,7 +59,9 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[D
     ]
 
     def close() -> None:
+        server.close()
         bus.close()
+        deps.memory.close()
         db.dispose()
 
     return Parts(server, SERVICE_NAMES, workers, close, deps)

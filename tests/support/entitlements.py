@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Access, Question
 from services.entitlements.domain.event import AccessChanged, DomainEvent
 from services.entitlements.main import Parts, announce
+from services.entitlements.memory.memory import Memory
 from services.entitlements.queries import access as queries
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId, new_id
@@ -87,7 +88,7 @@ class World:
     def __init__(self, db: Database) -> None:
         self.announced: list[DomainEvent] = []
         self.clock = FrozenClock(NOON)
-        self.deps = Deps(db, self.clock, self._announce)
+        self.deps = Deps(db, self.clock, self._announce, Memory(db, self.clock))
         self.organization = OrganizationId(new_id())
         self.log = RatingLog()
 
@@ -102,8 +103,12 @@ class World:
 
     def check(self, feature: str, units: str = "1", *, customer: str = "acme", subscription: str = "") -> Access:
         """The answer to one question."""
-        question = Question(customer, feature, subscription, Decimal(units))
-        return queries.check(self.deps, self.organization, [question])[0]
+        return self.ask(Question(customer, feature, subscription, Decimal(units)))[0]
+
+    def ask(self, *questions: Question) -> list[Access]:
+        """The answers to questions, at one revision."""
+        answered = queries.check(self.deps, self.organization, questions)
+        return [replace(answer.access, revision=answered.revision) for answer in answered.answers]
 
     def consume(self, feature: str, units: str, *, customer: str = "acme") -> Access:
         """Count units at once, or be refused."""

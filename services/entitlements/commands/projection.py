@@ -22,6 +22,7 @@ from services.entitlements.store import feature_terms as terms_store
 from services.entitlements.store import organization as organization_store
 from services.entitlements.store import subscription as subscription_store
 from services.entitlements.store import usage as usage_store
+from services.entitlements.store.access_change import EVERYBODY
 from services.kernel.cadence import ResetWindow, midnight
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.money import ZERO
@@ -42,6 +43,8 @@ def apply_plans(batch: Batch, plans: Sequence[PlanVersion]) -> None:
         feature_store.register(tx, organization, _features_named(versions.values(), now))
         active = subscription_store.active_on_plans(tx, organization, versions)
         resolution.refresh(tx, organization, active, batch.changes)
+        # How long a plan's periods are tells of every subscription to it where its windows end.
+        batch.changes.note_customers(organization, [EVERYBODY])
 
 
 def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> None:
@@ -54,6 +57,7 @@ def apply_subscriptions(batch: Batch, moves: Sequence[SubscriptionMoved]) -> Non
         before = subscription_store.by_ids(tx, organization, latest)
         subscription_store.save(tx, list(latest.values()))
         resolution.refresh(tx, organization, list(latest), batch.changes)
+        batch.changes.note_customers(organization, _customers_of(before.values(), latest.values()))
         altered = [key for key, move in latest.items() if _answers_differ(before.get(key), move.subscription)]
         batch.changes.note(organization, entitlement_store.keys_of(tx, organization, altered))
 
@@ -66,23 +70,27 @@ def apply_usage(batch: Batch, totals: Sequence[UsageTotal]) -> None:
     if not fresh:
         return
     usage_store.save(tx, fresh)
+    places = subscription_store.places(tx, {(total.key.organization_id, total.key.subscription_id) for total in fresh})
+    for total in fresh:
+        if total.key.subscription_id in places:
+            batch.changes.note_customers(total.key.organization_id, [places[total.key.subscription_id][0]])
     times = organization_store.times(tx, {total.key.organization_id for total in fresh}, batch.deps.clock.now())
     grown = growths([total for total in totals if total.key.organization_id in times], known, times)
     if grown:
         usage_store.add(tx, grown)
         for organization, subscription_id, feature_code in usage_store.counting(
-            tx, grown, _touched(batch, grown, times)
+            tx, grown, _touched(places, grown, times)
         ):
             batch.changes.note(organization, [(subscription_id, feature_code)])
 
 
-def _touched(batch: Batch, grown: Sequence[Growth], times: Mapping[OrganizationId, datetime]) -> list[set[ResetWindow]]:
+def _touched(
+    places: Mapping[str, tuple[str, str]], grown: Sequence[Growth], times: Mapping[OrganizationId, datetime]
+) -> list[set[ResetWindow]]:
     """For each growth, the calendar windows that contain both the present and a day that grew."""
-    keys = {(growth.key.organization_id, growth.key.subscription_id) for growth in grown}
-    zones = subscription_store.timezones(batch.tx, keys)
     touched = []
     for growth in grown:
-        zone = zones.get(growth.key.subscription_id, UNKNOWN_ZONE)
+        _, zone = places.get(growth.key.subscription_id, ("", UNKNOWN_ZONE))
         windows = calendar_windows(zone, times[growth.key.organization_id])
         days = [midnight(day, zone) for day in growth.days]
         touched.append({reset for reset, window in windows.items() if any(day in window for day in days)})
@@ -97,12 +105,19 @@ def apply_clocks(batch: Batch, moves: Sequence[ClockMoved]) -> None:
     """
     for move in moves:
         organization_store.move_clock(batch.tx, move)
+        batch.changes.note_customers(move.organization_id, [EVERYBODY])
         batch.deps.announce(batch.tx, [TestClockReached(move.organization_id, move.revision, move.now)])
 
 
 def _features_named(plans: Iterable[PlanVersion], now: datetime) -> list[Feature]:
     named = {terms.feature_code: terms for plan in plans for terms in plan.terms}
     return [Feature(new_id(), code, code, "", terms.type, terms.metric_code, now) for code, terms in named.items()]
+
+
+def _customers_of(before: Iterable[Subscription], moves: Iterable[SubscriptionMoved]) -> set[str]:
+    """Whose subscriptions moved, from whom and to whom."""
+    now = (move.subscription for move in moves)
+    return {subscription.external_customer_id for subscription in (*before, *now)}
 
 
 def _answers_differ(before: Subscription | None, now: Subscription) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from farebox.entitlements.v1 import access_service_pb2, domain_events_pb2, entitlement_pb2
 from services.entitlements.domain.access import ONE, Access, Question, Reason, Reserved
@@ -17,10 +19,13 @@ from services.entitlements.domain.limits import (
     MAX_WATCHED_CUSTOMERS,
     MIN_HOLD,
 )
+from services.entitlements.memory.known import MAX_REMEMBERED, Answer
+from services.entitlements.memory.memory import Answered
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import uuid_or_none
+from services.kernel.money import parse_decimal
 from services.wire.subjects import announcement
-from services.wire.values import decimal_of, decimal_or_none_of, decimal_to_pb, instant_to_pb
+from services.wire.values import decimal_of, decimal_to_pb, instant_to_pb
 
 _REASONS = {
     Reason.WITHIN_LIMIT: entitlement_pb2.Access.REASON_WITHIN_LIMIT,
@@ -47,23 +52,41 @@ def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = 
     Raises:
         InvalidArgumentError: names the field.
     """
-    asked = decimal_or_none_of(request, "units", prefix.rstrip("."))
-    units = ONE if asked is None else asked
-    if units < 0:
-        raise InvalidArgumentError.of_field(f"{prefix}units", "value_is_out_of_range", "must not be negative")
+    texts = (
+        request.external_customer_id,
+        request.feature_code,
+        request.external_subscription_id,
+        request.units.value if request.HasField("units") else None,
+    )
+    try:
+        question = _question_of(*texts)
+    except InvalidArgumentError:
+        if prefix:
+            _read_question(*texts, prefix)
+        raise
+    if not request.at_least_revision:
+        return question
     if request.at_least_revision < 0:
         raise InvalidArgumentError.of_field(
             f"{prefix}at_least_revision", "value_is_out_of_range", "must not be negative"
         )
+    return replace(question, at_least_revision=request.at_least_revision)
+
+
+def _read_question(customer: str, feature: str, subscription: str, asked: str | None, prefix: str = "") -> Question:
+    units = ONE if asked is None else parse_decimal(asked, field=f"{prefix}units")
+    if units < 0:
+        raise InvalidArgumentError.of_field(f"{prefix}units", "value_is_out_of_range", "must not be negative")
     return Question(
-        require_text(request.external_customer_id, f"{prefix}external_customer_id", MAX_CODE),
-        require_text(request.feature_code, f"{prefix}feature_code", MAX_CODE),
-        require_text(
-            request.external_subscription_id, f"{prefix}external_subscription_id", MAX_CODE, is_mandatory=False
-        ),
+        require_text(customer, f"{prefix}external_customer_id", MAX_CODE),
+        require_text(feature, f"{prefix}feature_code", MAX_CODE),
+        require_text(subscription, f"{prefix}external_subscription_id", MAX_CODE, is_mandatory=False),
         units,
-        request.at_least_revision,
     )
+
+
+# The same questions are asked all day; to read one costs ten times what it costs to find it.
+_question_of = lru_cache(maxsize=MAX_REMEMBERED)(_read_question)
 
 
 def questions_from_pb(request: access_service_pb2.BatchCheckRequest) -> list[Question]:
@@ -144,6 +167,29 @@ def access_to_pb(access: Access) -> entitlement_pb2.Access:
         value=access.value,
         hard=access.is_hard,
     )
+
+
+def checked_to_pb(answered: Answered) -> access_service_pb2.CheckResponse:
+    """The answer to one question."""
+    response = access_service_pb2.CheckResponse(access=_packed(answered.answers[0]))
+    response.access.revision = answered.revision
+    return response
+
+
+def batch_checked_to_pb(answered: Answered) -> access_service_pb2.BatchCheckResponse:
+    """The answers to several questions, in order."""
+    response = access_service_pb2.BatchCheckResponse(answers=map(_packed, answered.answers))
+    for access in response.answers:
+        access.revision = answered.revision
+    return response
+
+
+def _packed(answer: Answer) -> entitlement_pb2.Access:
+    """An answer without its revision; packed once, however often it is given, and copied by whoever gives it."""
+    if answer.packed is None:
+        answer.packed = access_to_pb(answer.access)
+    packed: entitlement_pb2.Access = answer.packed
+    return packed
 
 
 def reserved_to_pb(reserved: Reserved) -> access_service_pb2.ReserveResponse:

@@ -80,6 +80,8 @@ class Standing:
             The past of a subscription is the customer's earlier subscriptions that it continues.
         held: the units of all live holds.
         held_until: when the first live hold ends; None without holds.
+        announced_until: when the announced units are others by time alone, because the billing period they belong to
+            ends or another one, announced ahead, begins; None or an instant that has passed for no such instant.
     """
 
     subscription: Subscription
@@ -91,6 +93,22 @@ class Standing:
     past_consumed: Mapping[date, Decimal] = field(default_factory=dict)
     held: Decimal = ZERO
     held_until: datetime | None = None
+    announced_until: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Farebox id of the subscription, and code of the feature it has a right to."""
+        return self.subscription.id, self._right().feature_code
+
+    @property
+    def revision(self) -> int:
+        """Of the last change of the right."""
+        return self._right().revision
+
+    def _right(self) -> Entitlement:
+        if self.entitlement is None:
+            raise ValueError("a standing without a right has no key")
+        return self.entitlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,21 @@ def balance(standing: Standing, at: datetime) -> Balance:
     used, consumed = _of_the_past(standing, terms.reset, at)
     announced = max(ZERO, standing.announced + used)
     return Balance(window, announced + entitlement.consumed.within(window) + consumed, standing.held, terms.limit)
+
+
+def stands_until(standing: Standing, at: datetime) -> datetime | None:
+    """The first instant after `at` at which something of a standing is different by time alone; None for never."""
+    entitlement = standing.entitlement
+    window = None
+    if entitlement is not None and entitlement.right.type is FeatureType.USAGE_LIMIT:
+        window = window_of(entitlement.right.terms.reset, standing.subscription, standing.plan, at)
+    known = (
+        window.end if window else None,
+        standing.held_until,
+        standing.announced_until,
+        standing.subscription.ending_at,
+    )
+    return min((instant for instant in known if instant is not None and instant > at), default=None)
 
 
 def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:

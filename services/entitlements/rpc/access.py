@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from farebox.entitlements.v1 import access_service_pb2 as pb
 from farebox.entitlements.v1 import access_service_pb2_grpc
-from services.chassis.rpc.answers import answers, streams
+from services.chassis.rpc.answers_async import answers_async, streams_in_threads
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
 from services.entitlements.commands import consumption
 from services.entitlements.convert import access as convert
 from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Question
+from services.entitlements.memory.memory import Answered
 from services.entitlements.queries import access as queries
 from services.entitlements.queries.watch import Watches
 from services.kernel.ids import OrganizationId
@@ -30,17 +33,25 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         self.deps = deps
         self._watches = watches
 
-    @answers
-    def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
-        """Answer one question; this never changes anything."""
-        (access,) = queries.check(self.deps, organization_of(context), [convert.question_from_pb(request)])
-        return pb.CheckResponse(access=convert.access_to_pb(access))
+    @answers_async
+    async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
+        """Answer one question; never changes anything."""
+        answered = await self._answer(organization_of(context), [convert.question_from_pb(request)])
+        return convert.checked_to_pb(answered)
 
-    @answers
-    def BatchCheck(self, request: pb.BatchCheckRequest, context: Context) -> pb.BatchCheckResponse:
+    @answers_async
+    async def BatchCheck(self, request: pb.BatchCheckRequest, context: Context) -> pb.BatchCheckResponse:
         """Answer several questions at one revision."""
-        accesses = queries.check(self.deps, organization_of(context), convert.questions_from_pb(request))
-        return pb.BatchCheckResponse(answers=[convert.access_to_pb(access) for access in accesses])
+        answered = await self._answer(organization_of(context), convert.questions_from_pb(request))
+        return convert.batch_checked_to_pb(answered)
+
+    async def _answer(self, organization: OrganizationId, questions: Sequence[Question]) -> Answered:
+        """From memory on the server's loop, which must not wait; where the database has to be asked, in a thread."""
+        answered = queries.recall(self.deps, organization, questions)
+        if answered is not None:
+            return answered
+        ask = partial(queries.check, self.deps, organization, questions)
+        return await asyncio.get_running_loop().run_in_executor(None, ask)
 
     @command(
         pb.ConsumeRequest,
@@ -85,10 +96,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         access = consumption.release(self.deps, tx, organization, hold_id)
         return pb.ReleaseResponse(access=convert.access_to_pb(access))
 
-    @streams
+    @streams_in_threads
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
         """Send a snapshot and then every change; a watch can be resumed by revision."""
         customers = convert.watched_from_pb(request)
-        steps = self._watches.follow(organization_of(context), customers, request.after_revision, context.is_active)
+        steps = self._watches.follow(
+            organization_of(context), customers, request.after_revision, lambda: not context.done()
+        )
         for change, is_snapshot in steps:
             yield convert.change_to_pb(change, is_snapshot=is_snapshot)

@@ -97,17 +97,18 @@ def save_consumed(tx: Connection, organization: OrganizationId, key: Key, consum
     )
 
 
-def stamp(tx: Connection, organization: OrganizationId, revisions: Mapping[Key, int]) -> None:
+def stamp(tx: Connection, revisions: Mapping[tuple[OrganizationId, Key], int]) -> None:
     """Give changed rows their new revisions; the rows must be locked."""
     tx.exec_driver_sql(
         "UPDATE entitlements e SET revision = fresh.revision "
-        "FROM unnest(%s::uuid[], %s::text[], %s::bigint[]) AS fresh (subscription_id, feature_code, revision) "
-        "WHERE e.organization_id = %s AND e.subscription_id = fresh.subscription_id "
+        "FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bigint[]) "
+        "AS fresh (organization_id, subscription_id, feature_code, revision) "
+        "WHERE e.organization_id = fresh.organization_id AND e.subscription_id = fresh.subscription_id "
         "AND e.feature_code = fresh.feature_code",
         (
-            [key[0] for key in revisions],
-            [key[1] for key in revisions],
+            [organization for organization, _ in revisions],
+            [key[0] for _, key in revisions],
+            [key[1] for _, key in revisions],
             list(revisions.values()),
-            organization,
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -51,12 +51,16 @@ def revision(tx: Connection, organization: OrganizationId) -> int:
     return row[0] if row else 0
 
 
-def next_revisions(tx: Connection, organization: OrganizationId, count: int) -> int:
-    """Take the next `count` revisions and return the first; others wait until this transaction ends."""
-    last: int = tx.exec_driver_sql(
-        "INSERT INTO revisions (organization_id, revision) VALUES (%s, %s) "
+def next_revisions(tx: Connection, counts: Mapping[OrganizationId, int]) -> dict[OrganizationId, int]:
+    """Take the next revisions of organizations and answer the first of each; others wait until this transaction ends.
+
+    So it is asked for as late as can be: what is left to do is to write what was decided before.
+    """
+    organizations = sorted(counts)
+    rows = tx.exec_driver_sql(
+        "INSERT INTO revisions (organization_id, revision) SELECT * FROM unnest(%s::uuid[], %s::bigint[]) "
         "ON CONFLICT (organization_id) DO UPDATE SET revision = revisions.revision + excluded.revision "
-        "RETURNING revision",
-        (organization, count),
-    ).scalar_one()
-    return last - count + 1
+        "RETURNING organization_id::text, revision",
+        (organizations, [counts[organization] for organization in organizations]),
+    )
+    return {OrganizationId(row[0]): row[1] - counts[OrganizationId(row[0])] + 1 for row in rows}

@@ -30,11 +30,13 @@ class Seen:
         at: the organization's time.
         revision: the organization's newest revision.
         standings: one list for each question; or one list of all.
+        test_clock: where the organization's test clock stands; None where it has none, and its time is the machine's.
     """
 
     at: datetime
     revision: int
     standings: Sequence[Sequence[Standing]]
+    test_clock: datetime | None = None
 
 
 # A billing period that is longer than a year, and was begun by another subscription, is seen only for its last year.
@@ -43,16 +45,17 @@ LONGEST_PERIOD_DAYS = 367
 # The organization's time and revision, in every row.
 _NOW = """
 WITH present AS MATERIALIZED (
-    SELECT coalesce(
-        (SELECT test_clock_now FROM organizations WHERE organization_id = %(organization)s), %(system)s) AS at,
-        coalesce((SELECT revision FROM revisions WHERE organization_id = %(organization)s), 0) AS newest)
+    SELECT clock.test_clock, coalesce(clock.test_clock, %(system)s) AS at,
+        coalesce((SELECT revision FROM revisions WHERE organization_id = %(organization)s), 0) AS newest
+    FROM (SELECT (SELECT test_clock_now FROM organizations WHERE organization_id = %(organization)s) AS test_clock)
+        AS clock)
 """
 _FACTS = f"""
-present.at, present.newest, {subscription.COLUMNS},
+present.test_clock, present.at, present.newest, {subscription.COLUMNS},
 e.feature_code AS feature, e.type, e.source, e.metric_code, e.enabled, e.units_limit, e.hard, e.reset, e.value,
 e.consumed_units, e.consumed_since, e.revision, e.removed,
 p.interval_unit, p.interval_every, p.charged_monthly,
-a.announced, a.consumed_before, a.past_usage, a.past_consumed, h.held, h.held_until
+a.announced, a.announced_until, a.consumed_before, a.past_usage, a.past_consumed, h.held, h.held_until
 """
 # The days of the current window of a limit that resets by the calendar in the customer's zone.
 _DAYS = """
@@ -84,6 +87,12 @@ LEFT JOIN LATERAL (SELECT
             AND subscription_id = ANY(array_prepend(e.subscription_id, past.ids)) AND metric_code = e.metric_code
             AND day >= w.since AND day < w.until)
     END AS announced,
+    CASE e.reset WHEN 'billing_period' THEN LEAST(
+        (SELECT min(period_start) FROM usage_totals WHERE organization_id = e.organization_id
+            AND subscription_id = e.subscription_id AND metric_code = e.metric_code AND period_start > present.at),
+        (SELECT period_end FROM usage_totals WHERE organization_id = e.organization_id
+            AND subscription_id = e.subscription_id AND metric_code = e.metric_code
+            AND period_start <= present.at ORDER BY period_start DESC LIMIT 1)) END AS announced_until,
     CASE WHEN past.ids IS NOT NULL AND e.reset <> 'billing_period' THEN (
         SELECT sum(units) FROM consumed_days WHERE organization_id = e.organization_id
         AND subscription_id = ANY(past.ids) AND feature_code = e.feature_code
@@ -141,7 +150,7 @@ def of_questions(tx: Connection, organization: OrganizationId, questions: Sequen
     for row in rows:
         if row.subscription is not None:
             standings[row.place - 1].append(_standing(row))
-    return Seen(rows[0].at, rows[0].newest, standings)
+    return Seen(rows[0].at, rows[0].newest, standings, rows[0].test_clock)
 
 
 def of_keys(tx: Connection, organization: OrganizationId, keys: Iterable[tuple[str, str]], system: datetime) -> Seen:
@@ -219,6 +228,7 @@ def _standing(row: Any) -> Standing:
         plan=_plan(row),
         entitlement=_entitlement(row),
         announced=row.announced or ZERO,
+        announced_until=row.announced_until,
         consumed_before=row.consumed_before or ZERO,
         past_usage=_by_day(row.past_usage),
         past_consumed=_by_day(row.past_consumed),

@@ -107,15 +107,16 @@ def concerned_by_feature(tx: Connection, organization: OrganizationId, code: str
     return [row[0] for row in rows]
 
 
-def timezones(tx: Connection, keys: Iterable[tuple[OrganizationId, str]]) -> dict[str, str]:
-    """IANA zones by Farebox id of the subscription, for (organization, subscription) pairs."""
+def places(tx: Connection, keys: Iterable[tuple[OrganizationId, str]]) -> dict[str, tuple[str, str]]:
+    """Customer and IANA zone by Farebox id of the subscription, for (organization, subscription) pairs."""
     pairs = list(keys)
     rows = tx.exec_driver_sql(
-        "SELECT subscription_id::text, timezone FROM subscriptions JOIN unnest(%s::uuid[], %s::uuid[]) "
-        "AS wanted (organization_id, subscription_id) USING (organization_id, subscription_id)",
+        "SELECT subscription_id::text, external_customer_id, timezone FROM subscriptions "
+        "JOIN unnest(%s::uuid[], %s::uuid[]) AS wanted (organization_id, subscription_id) "
+        "USING (organization_id, subscription_id)",
         ([pair[0] for pair in pairs], [pair[1] for pair in pairs]),
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def _select(tx: Connection, condition: str, values: dict[str, Any]) -> dict[str, Subscription]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
-import grpc_testing
 import pytest
 from google.protobuf import duration_pb2
 from google.protobuf.message import Message
@@ -24,11 +23,11 @@ from farebox.entitlements.v1 import (
 )
 from services.chassis.db import Database
 from services.chassis.rpc.calls import ORGANIZATION_KEY
-from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
-from services.chassis.rpc.server import Server
+from services.chassis.rpc.server_async import AsyncServer, add_servicer
 from services.entitlements.deps import Deps
 from services.entitlements.main import SERVICE_NAMES, announce
+from services.entitlements.memory.memory import Memory
 from services.entitlements.queries.watch import Watches
 from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
@@ -42,17 +41,6 @@ SETTINGS = EntitlementsSettings(
 )
 ORGANIZATION = ((ORGANIZATION_KEY, new_id()),)
 TWO = decimal_pb2.Decimal(value="2")
-
-
-@pytest.fixture
-def deps() -> Iterator[Deps]:
-    database = Database(SETTINGS)
-    yield Deps(database, SystemClock(), announce)
-    database.dispose()
-
-
-def watches(deps: Deps, limit: int = 1) -> Watches:
-    return Watches(deps, limit=limit, poll_seconds=0.01, ending=threading.Event())
 
 
 def check(**fields: Any) -> access_service_pb2.CheckRequest:
@@ -144,9 +132,9 @@ PROTOS = {"AccessService": access_service_pb2, "FeatureService": feature_service
 
 
 @pytest.mark.parametrize(("service", "method", "request_", "field"), REFUSED)
-def test_wrong_fields(deps: Deps, service: str, method: str, request_: Message, field: str) -> None:
+def test_wrong_fields(wire: grpc.Channel, service: str, method: str, request_: Message, field: str) -> None:
     """A request that can never succeed is refused before the database is asked, and names its field."""
-    code, details = invoke(deps, service, method, request_, ORGANIZATION)
+    code, details = invoke(wire, service, method, request_, ORGANIZATION)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(field)
 
@@ -160,31 +148,40 @@ def test_wrong_fields(deps: Deps, service: str, method: str, request_: Message, 
         ("FeatureService", "DeleteFeature", feature_service_pb2.DeleteFeatureRequest(code="calls")),
     ],
 )
-def test_no_organization_and_no_database(deps: Deps, service: str, method: str, request_: Message) -> None:
-    assert invoke(deps, service, method, request_, ())[0] is grpc.StatusCode.UNAUTHENTICATED
-    assert invoke(deps, service, method, request_, ORGANIZATION)[0] is grpc.StatusCode.UNAVAILABLE
+def test_no_organization_and_no_database(wire: grpc.Channel, service: str, method: str, request_: Message) -> None:
+    assert invoke(wire, service, method, request_, ())[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert invoke(wire, service, method, request_, ORGANIZATION)[0] is grpc.StatusCode.UNAVAILABLE
 
 
-def invoke(deps: Deps, service: str, method: str, request: Message, metadata: Any) -> tuple[grpc.StatusCode, str]:
-    """Code and message of a call, without a wire."""
+def invoke(
+    wire: grpc.Channel, service: str, method: str, request: Message, metadata: Any
+) -> tuple[grpc.StatusCode, str]:
+    """Code and message of a call that fails."""
     descriptor = PROTOS[service].DESCRIPTOR.services_by_name[service]
-    servicer = FeatureServicer(deps) if service == "FeatureService" else AccessServicer(deps, watches(deps))
-    server = grpc_testing.server_from_dictionary({descriptor: servicer}, grpc_testing.strict_real_time())
-    call = server.invoke_unary_unary(descriptor.methods_by_name[method], metadata, request, 5)
-    _, _, code, details = call.termination()
-    return code, details
+    call: Any = wire.unary_unary(f"/{descriptor.full_name}/{method}", request.__class__.SerializeToString)
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request, metadata=metadata, timeout=5)
+    return caught.value.code(), caught.value.details() or ""
 
 
-@pytest.fixture
-def wire(deps: Deps) -> Iterator[grpc.Channel]:
-    """A channel to a server on the loopback interface that has room for no watch."""
-    server = Server(SETTINGS)
-    feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(FeatureServicer(deps), server.grpc)
-    access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(deps, watches(deps, 0)), server.grpc)
+@pytest.fixture(scope="module")
+def wire() -> Iterator[grpc.Channel]:
+    """A channel that repeats nothing, to a server on the loopback interface that has room for no watch."""
+    database = Database(SETTINGS)
+    clock = SystemClock()
+    deps = Deps(database, clock, announce, Memory(database, clock))
+    server = AsyncServer(SETTINGS)
+    watches = Watches(deps, limit=0, poll_seconds=0.01, ending=threading.Event())
+    add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
+    add_servicer(
+        server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(deps, watches)
+    )
     server.start(SERVICE_NAMES)
-    with open_channel(f"127.0.0.1:{server.port}") as connected:
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as connected:
         yield connected
     server.drain()
+    server.close()
+    database.dispose()
 
 
 def test_error_details(wire: grpc.Channel) -> None:

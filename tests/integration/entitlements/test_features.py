@@ -17,7 +17,6 @@ from services.entitlements.commands.override import remove_override, set_overrid
 from services.entitlements.domain.access import Question, Reason
 from services.entitlements.domain.feature import Feature, FeatureType
 from services.entitlements.domain.feature_terms import FeatureTerms, Override, Source
-from services.entitlements.queries import access as access_queries
 from services.entitlements.queries import feature as queries
 from services.kernel.cadence import ResetWindow
 from services.kernel.errors import (
@@ -173,7 +172,7 @@ def test_batch(sold: Any) -> None:
         Question("nobody", "sso"),
         Question("acme", "calls", "two", Decimal(101)),
     ]
-    answers = access_queries.check(sold.deps, sold.organization, questions)
+    answers = sold.ask(*questions)
     assert [(one.is_allowed, one.reason) for one in answers] == [
         (True, Reason.WITHIN_LIMIT),
         (False, Reason.NO_SUBSCRIPTION),
@@ -181,13 +180,11 @@ def test_batch(sold: Any) -> None:
     ]
     assert len({one.revision for one in answers}) == 1
     revision = answers[0].revision
-    access_queries.check(sold.deps, sold.organization, [Question("acme", "sso", "one", at_least_revision=revision)])
+    sold.ask(Question("acme", "sso", "one", at_least_revision=revision))
     with pytest.raises(UnavailableError):
-        access_queries.check(
-            sold.deps, sold.organization, [Question("acme", "sso", "one", at_least_revision=revision + 1)]
-        )
+        sold.ask(Question("acme", "sso", "one", at_least_revision=revision + 1))
     with pytest.raises(InvalidArgumentError):
-        access_queries.check(sold.deps, sold.organization, [])
+        sold.ask()
 
 
 def test_organizations_are_apart(sold: Any) -> None:
