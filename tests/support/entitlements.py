@@ -83,10 +83,12 @@ class World:
         organization: the tenant.
         log: rating's.
         announced: every domain event, in order.
+        test_clock: where the organization's test clock stands, for tests that advance one.
     """
 
     def __init__(self, db: Database) -> None:
         self.announced: list[DomainEvent] = []
+        self.test_clock: datetime | None = None
         self.clock = FrozenClock(NOON)
         self.deps = Deps(db, self.clock, self._announce, Memory(db, self.clock))
         self.organization = OrganizationId(new_id())
@@ -95,6 +97,10 @@ class World:
     def _announce(self, tx: Connection, events: Sequence[DomainEvent]) -> None:
         announce(tx, events)
         self.announced.extend(events)
+
+    def now(self) -> datetime:
+        """The organization's time."""
+        return self.test_clock or self.clock.now()
 
     def apply(self, *events: tuple[str, bytes]) -> None:
         """Take over announcements of rating in one batch."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from sqlalchemy.engine import Connection
@@ -23,8 +22,9 @@ class MissedChangesError(Exception):
 class ChangeReader:
     """Reads what changed since it last looked, on a connection of its own; for one thread at a time."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, ticks: Callable[[], float]) -> None:
         self._db = db
+        self._ticks = ticks
         self._opened = ExitStack()
         self._connection: Connection | None = None
         self._seen = ""
@@ -35,7 +35,7 @@ class ChangeReader:
         self.close()
         self._connection = self._opened.enter_context(self._db.worker_session())
         self._seen = store.snapshot(self._connection)
-        self._looked_at = time.monotonic()
+        self._looked_at = self._ticks()
 
     def read(self) -> Sequence[AccessChange]:
         """What changed since the look before.
@@ -44,7 +44,7 @@ class ChangeReader:
             MissedChangesError: nobody has looked for too long, or the connection to what was looked at is lost:
                 another server may answer now.
         """
-        now = time.monotonic()
+        now = self._ticks()
         if self._connection is None or now - self._looked_at > MAX_PAUSE_SECONDS:
             raise MissedChangesError
         try:

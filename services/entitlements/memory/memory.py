@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from services.chassis.db import Database
@@ -44,19 +44,28 @@ class Answered(NamedTuple):
 class Memory:
     """What this replica remembers; any thread may ask."""
 
-    def __init__(self, db: Database, clock: Clock, *, limit: int = MAX_REMEMBERED) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        limit: int = MAX_REMEMBERED,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Remember nothing yet.
 
         Args:
             db: what is asked for what is not known.
             clock: the machine's time.
             limit: most questions remembered at once.
+            ticks: seconds that pass whatever is done to the machine's clock.
         """
         self._db = db
         self._clock = clock
+        self._ticks = ticks
         self._known = Known(limit)
         self._guard = threading.Lock()
-        self._reader = ChangeReader(db)
+        self._reader = ChangeReader(db, ticks)
         self._looking = threading.Lock()
         # When the last look began that everybody has the results of.
         self._current_at = float("-inf")
@@ -72,7 +81,7 @@ class Memory:
 
     def recall(self, organization: OrganizationId, questions: Sequence[Question]) -> Answered | None:
         """Answers at one revision without waiting for anything; None where the database has to be asked."""
-        now = time.monotonic()
+        now = self._ticks()
         self._asked_at = now
         if not self.wanted.is_set():
             self.wanted.set()
@@ -104,7 +113,7 @@ class Memory:
         with self._guard:
             known = self._known.organization(organization)
             too_old = known is not None and known.revision < at_least
-            return too_old or time.monotonic() - self._current_at > MAX_BEHIND_SECONDS
+            return too_old or self._ticks() - self._current_at > MAX_BEHIND_SECONDS
 
     def _load(self, organization: OrganizationId, questions: Sequence[Question], at_least: int) -> Answered:
         with self._guard:
@@ -142,17 +151,17 @@ class Memory:
 
     def catch_up(self) -> None:
         """Know everything that was committed before now, by whichever replica; many who want it share one look."""
-        wanted_at = time.monotonic()
+        wanted_at = self._ticks()
         with self._looking:
             if self._current_at >= wanted_at:
                 return
             if self._failed_at >= wanted_at:
                 raise UnavailableError("DATABASE_UNAVAILABLE", "the database does not say what has changed")
-            began = time.monotonic()
+            began = self._ticks()
             try:
                 self._look(began)
             except Exception:
-                self._failed_at = time.monotonic()
+                self._failed_at = self._ticks()
                 raise
 
     def _look(self, began: float) -> None:
@@ -174,7 +183,7 @@ class Memory:
         with self._guard:
             # Once more: what was kept while the look began may have missed a change.
             self._known.clear()
-            self._current_at = time.monotonic()
+            self._current_at = self._ticks()
 
     def catch_up_if_it_can(self) -> None:
         """As `catch_up`, for one who has committed: where it fails, memory answers nobody before it succeeds."""
@@ -187,7 +196,7 @@ class Memory:
 
     def look_while_wanted(self, stopping: threading.Event) -> bool:
         """One turn of the job that looks for changes while questions are asked; always again."""
-        if time.monotonic() - self._asked_at > IDLE_SECONDS:
+        if self._ticks() - self._asked_at > IDLE_SECONDS:
             self.wanted.clear()
             self.wanted.wait()
         if not stopping.is_set():
