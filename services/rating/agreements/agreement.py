@@ -12,6 +12,7 @@ from services.kernel.period import Period
 from services.rating.agreements.resolution import Resolution
 from services.rating.agreements.subscription import Subscription
 from services.rating.pricing.catalog import PlanVersion
+from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.plan import Plan
 from services.rating.shared.subscription_state import SubscriptionState
 
@@ -115,6 +116,18 @@ class Agreement:
         if days is None or self.subscription.base_ends_at is not None:
             return days
         return clip(days, end=start_of_next_day(period.end - _INSTANT, self.timezone))
+
+    def window(self, period: Period) -> Window:
+        """What the usage of a billing period, which may be cut short, is priced for."""
+        nominal = self.nominal_period_at(period.start)
+        return Window(
+            period,
+            nominal,
+            self.timezone,
+            self.usage_days(period),
+            self.subscription.days_between_changes(nominal, self.timezone),
+            self.usage_free_until,
+        )
 
     def nominal_period_at(self, at: datetime) -> Period:
         """The full billing period that holds an instant."""

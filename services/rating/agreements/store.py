@@ -76,6 +76,14 @@ def agreements(
     return {agreement.subscription_id: agreement for agreement in _load(tx, tx.execute(chosen).all())}
 
 
+def lineage(tx: Connection, agreement: Agreement) -> list[Agreement]:
+    """A subscription and those it continues by changes of plan, newest first."""
+    found = [agreement]
+    while (before := found[-1].subscription.previous_id) is not None:
+        found.append(agreements(tx, agreement.organization_id, [before])[before])
+    return found
+
+
 def living_agreement(
     tx: Connection, organization: OrganizationId, external_id: str, *, lock: bool = False
 ) -> Agreement | None:
@@ -271,6 +279,7 @@ def _values(agreement: Agreement) -> dict[str, Any]:
         "due_at": agreement.due_at,
         "previous_id": subscription.previous_id,
         "previous_plan_code": subscription.previous_plan_code,
+        "next_id": subscription.next_id,
         "created_at": agreement.created_at,
     }
 
@@ -347,6 +356,7 @@ def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:
         pending_change=change,
         previous_id=SubscriptionId(row.previous_id) if row.previous_id else None,
         previous_plan_code=row.previous_plan_code,
+        next_id=SubscriptionId(row.next_id) if row.next_id else None,
     )
     return Agreement(
         organization_id=OrganizationId(row.organization_id),

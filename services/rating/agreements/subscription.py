@@ -60,6 +60,7 @@ class Subscription:
         pending_change: a change scheduled for later.
         previous_id: the subscription that this one continues.
         previous_plan_code: the plan of the previous subscription.
+        next_id: the subscription that continues this one after a change of plan; None if there is none.
     """
 
     subscription_id: SubscriptionId
@@ -77,6 +78,7 @@ class Subscription:
     pending_change: PendingChange | None = None
     previous_id: SubscriptionId | None = None
     previous_plan_code: str | None = None
+    next_id: SubscriptionId | None = None
 
     def covers(self, at: datetime) -> bool:
         """Whether usage at this instant belongs to the subscription, given its start and its end if it has ended."""
@@ -103,6 +105,15 @@ class Subscription:
         """
         first = self.starts_at if since is None else max(self.starts_at, since)
         return clip(nominal, start=start_of_day(first, timezone), end=self.base_ends_at)
+
+    def days_between_changes(self, nominal: Period, timezone: str) -> Period | None:
+        """The days of a full period that belong to no other plan of the customer; None if there are none.
+
+        What a running value costs is shared by these days. A first start and a final end share nothing, because no
+        other plan bills the remaining days.
+        """
+        start = start_of_day(self.starts_at, timezone) if self.previous_id is not None else None
+        return clip(nominal, start=start, end=self.base_ends_at if self.next_id is not None else None)
 
     def usage_part(self, nominal: Period) -> Period | None:
         """The part of a full period whose usage belongs to this subscription; None if there is none."""
@@ -180,6 +191,7 @@ def apply_change(
     ended = _end(subscription, at=change.effective_at, base_ends_at=start_of_day(change.effective_at, timezone))
     if change.plan_code is None or change.plan_version is None:
         return ended, None
+    ended = replace(ended, next_id=new_id)
     return ended, _successor(subscription, new_id, change.plan_code, change.plan_version, change.effective_at)
 
 
@@ -191,7 +203,7 @@ def change_now(
     Raises:
         FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`, or `SUBSCRIPTION_NOT_DUE` before its start.
     """
-    ended = _end(subscription, at=at, base_ends_at=start_of_day(at, timezone))
+    ended = replace(_end(subscription, at=at, base_ends_at=start_of_day(at, timezone)), next_id=new_id)
     return ended, _successor(subscription, new_id, plan.code, plan.version, at)
 
 

@@ -43,7 +43,7 @@ def rate_period(
         only: codes of the metrics whose charges are wanted; None for all.
     """
     plan = agreement.plan
-    window = Window(period, agreement.nominal_period_at(period.start), agreement.timezone, agreement.usage_days(period))
+    window = agreement.window(period)
     if _is_free(agreement, period) or _is_empty(agreement, window):
         return []
     rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)

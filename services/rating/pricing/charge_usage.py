@@ -7,6 +7,7 @@ percentage with an allowance or bounds, and the events' own amounts for a dynami
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from services.kernel.cadence import local_date
@@ -15,7 +16,7 @@ from services.kernel.period import Period
 from services.rating.pricing.aggregation import Aggregate, DailySum, Sum, WeightedSum, empty_aggregate
 from services.rating.pricing.charges import ChargeModel, Percentage, Transactions, Usage
 from services.rating.pricing.metric import BillableMetric
-from services.rating.pricing.proration import DayShare, day_share
+from services.rating.pricing.proration import WHOLE, DayShare, day_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,32 @@ class Window:
         nominal: the full period around it, of which shares are taken.
         timezone: IANA name of the customer's zone.
         days: the days of the full period that belong to the subscription; None if there are none.
+        between_changes: the days of it that belong to no other plan of the customer; None if there are none.
+        free_until: the end of a trial that is free of usage; None if there is none.
     """
 
     period: Period
     nominal: Period
     timezone: str
     days: Period | None
+    between_changes: Period | None
+    free_until: datetime | None = None
 
     @property
     def share(self) -> DayShare:
         """The share of the full period, by days."""
         return day_share(self.days, self.nominal, self.timezone)
+
+    @property
+    def running_share(self) -> DayShare:
+        """The share of what a running value costs over the full period; the rest is paid for under other plans."""
+        return day_share(self.between_changes, self.nominal, self.timezone)
+
+    @property
+    def weighted_period(self) -> Period:
+        """The time for which values are held and billed."""
+        start = self.period.start if self.free_until is None else max(self.period.start, self.free_until)
+        return Period(min(start, self.period.end), self.period.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class ChargeUsage:
         aggregate, steps = self.aggregate, None
         units = aggregate.units
         if isinstance(aggregate, WeightedSum):
-            units = aggregate.units_over(window.period, window.nominal)
+            units = aggregate.units_over(window.weighted_period, window.nominal)
         elif isinstance(aggregate, DailySum):
             first_day = local_date(window.nominal.start, window.timezone)
             steps = aggregate.steps(window.share, first_day, metric.round_units)
@@ -82,4 +98,5 @@ class ChargeUsage:
             transactions=self.transactions,
             steps=steps,
             precise_amount=self.precise_amount,
+            share=window.running_share if metric.recurring and isinstance(aggregate, Sum) else WHOLE,
         )

@@ -53,6 +53,10 @@ class DayShare:
         return (amount * day / self.days_in_period).quantize(_SMALLEST_AMOUNT)
 
 
+# All of a full period, whatever its days.
+WHOLE = DayShare(0, 1, 1)
+
+
 def day_share(part: Period | None, nominal: Period, timezone: str) -> DayShare:
     """The days that a part of a nominal period touches; a day that has begun counts in full, no part means no days.
 

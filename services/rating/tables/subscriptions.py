@@ -96,6 +96,7 @@ SUBSCRIPTIONS = sa.Table(
     instant("due_at", nullable=True),
     sa.Column("previous_id", ID),
     sa.Column("previous_plan_code", sa.Text),
+    sa.Column("next_id", ID),
     instant("created_at"),
     sa.ForeignKeyConstraint(["organization_id", "customer_id"], ["customers.organization_id", "customers.id"]),
     sa.ForeignKeyConstraint(["organization_id", "plan_id"], ["plans.organization_id", "plans.id"]),

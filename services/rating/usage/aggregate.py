@@ -18,6 +18,7 @@ from services.rating.pricing.charges import PaidTransactions, Percentage, Transa
 from services.rating.pricing.charges.transactions import NOTHING_PAID
 from services.rating.pricing.metric import Aggregation
 from services.rating.pricing.plan import Charge
+from services.rating.shared.exact import exact_sum
 from services.rating.usage.counting import METRIC_TOTAL, CountedBucket, has_own_buckets
 
 
@@ -48,6 +49,7 @@ class UsageAggregate:
         aggregate_id: the store's number of it.
         event_count: events counted.
         total, moment, carried: see `Sum` and `WeightedSum`.
+        held: what runs on of usage in a trial free of usage, and is none of the charge's events; a recurring metric's.
         largest: see `Max`.
         reading: see `Latest`.
         present_count: distinct values present.
@@ -56,6 +58,7 @@ class UsageAggregate:
         shard: shard of the log that its events come from.
         revision: grows with each change.
         needs_recount: what is kept is not exact until it was counted again from the log.
+        needs_carry: of a metric's own: what its charges carry over is to be counted from the log.
         days: net change by local day, for a charge by days.
         transactions: for a percentage that needs them.
     """
@@ -68,6 +71,7 @@ class UsageAggregate:
     total: Decimal = ZERO
     moment: Decimal = ZERO
     carried: Decimal = ZERO
+    held: Decimal = ZERO
     largest: Decimal | None = None
     reading: Reading | None = None
     present_count: int = 0
@@ -76,18 +80,29 @@ class UsageAggregate:
     shard: int = 0
     revision: int = 0
     needs_recount: bool = False
+    needs_carry: bool = False
     days: Mapping[date, Decimal] = field(default_factory=dict)
     transactions: StoredTransactions | None = None
 
     @property
+    def is_unsure(self) -> bool:
+        """Whether the log has to be asked before anything is priced on it."""
+        return self.needs_recount or self.needs_carry
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing was used in the period and nothing of what was used before is held."""
-        return not (self.event_count or self.carried or self.present_count)
+        return not (self.event_count or self.running_before or self.present_count)
+
+    @property
+    def running_before(self) -> Decimal:
+        """The running value before the first event that counts."""
+        return exact_sum(self.carried, self.held)
 
     def aggregate(self, metric: MetricVersion, *, prorated: bool = False, timezone: str = "UTC") -> Aggregate:
         """The state of the metric's aggregation."""
         if prorated:
-            return DailySum(timezone, self.event_count, self.carried, self.days)
+            return DailySum(timezone, self.event_count, self.running_before, self.days)
         return _AGGREGATES[metric.definition.aggregation](self)
 
     def charge_usage(self, metric: MetricVersion, charge: Charge | None, timezone: str) -> ChargeUsage:
@@ -109,10 +124,10 @@ class UsageAggregate:
 
 _AGGREGATES: Mapping[Aggregation, Callable[[UsageAggregate], Aggregate]] = {
     Aggregation.COUNT: lambda kept: Count(kept.event_count),
-    Aggregation.SUM: lambda kept: Sum(kept.event_count, kept.total, kept.carried),
+    Aggregation.SUM: lambda kept: Sum(kept.event_count, kept.total, kept.running_before),
     Aggregation.MAX: lambda kept: Max(kept.event_count, kept.largest),
     Aggregation.LATEST: lambda kept: Latest(kept.event_count, kept.reading),
-    Aggregation.WEIGHTED_SUM: lambda kept: WeightedSum(kept.event_count, kept.total, kept.moment, kept.carried),
+    Aggregation.WEIGHTED_SUM: lambda kept: WeightedSum(kept.event_count, kept.total, kept.moment, kept.running_before),
     # The values stay in the store; what is priced is how many of them are present.
     Aggregation.UNIQUE_COUNT: lambda kept: Sum(kept.event_count, Decimal(kept.present_count)),
 }

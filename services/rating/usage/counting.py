@@ -2,7 +2,8 @@
 
 A metric of a subscription's period has one aggregate with everything in it (bucket ""), which entitlements hear of and
 plain charges are priced on. A charge that needs more than that (filters, groups, days, transactions, or a trial that is
-free of usage) has aggregates of its own, one for each filter and group.
+free of usage) has aggregates of its own, one for each filter and group. Of usage in such a trial it knows only what
+a recurring metric holds by it from the trial's end on.
 
 What a batch adds is a `Tally` for each bucket. Tallies add up in any order and any split of the events.
 """
@@ -10,7 +11,7 @@ What a batch adds is a `Tally` for each bucket. Tallies add up in any order and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -116,13 +117,20 @@ class Counter:
         )
 
     def buckets(self, at: datetime, properties: Mapping[str, object]) -> list[CountedBucket]:
-        """Where an event counts."""
+        """Where an event counts, or is held."""
         found = [METRIC_TOTAL]
-        if self.charges and not (self.free_until is not None and at < self.free_until):
+        if self.charges and (self.metric.definition.recurring or not self._is_free(at)):
             for charge in self.charges:
                 keys = charge.group_keys(self.metric.definition)
                 found.append(CountedBucket(charge.charge_id, bucket_of(charge.filters, keys, properties)))
         return found
+
+    def is_held(self, bucket: CountedBucket, at: datetime) -> bool:
+        """Whether an event of a bucket is not billed, but what it leaves is: it lies in a trial free of usage."""
+        return bool(bucket.charge_id) and self._is_free(at)
+
+    def _is_free(self, at: datetime) -> bool:
+        return self.free_until is not None and at < self.free_until
 
     def charge_of(self, counted: CountedBucket) -> Charge | None:
         """The charge of a bucket; None for the metric's own."""
@@ -142,15 +150,21 @@ class Counted:
 
     Attributes:
         added, voided: measurements to count and to take back.
-        digest: sum of the events' digests, less those taken back.
+        held, unheld: the same of a trial free of usage: what they leave runs on, but they are not events of the charge.
+        digest: sum of the counted events' digests, less those taken back.
     """
 
-    added: list[Measurement]
-    voided: list[Measurement]
+    added: list[Measurement] = field(default_factory=list)
+    voided: list[Measurement] = field(default_factory=list)
+    held: list[Measurement] = field(default_factory=list)
+    unheld: list[Measurement] = field(default_factory=list)
     digest: int = 0
 
-    def count(self, measurement: Measurement, *, is_void: bool) -> None:
+    def count(self, measurement: Measurement, *, is_void: bool, is_held: bool = False) -> None:
         """Gather one event."""
+        if is_held:
+            (self.unheld if is_void else self.held).append(measurement)
+            return
         (self.voided if is_void else self.added).append(measurement)
         part = event_digest(measurement.event_id)
         self.digest += -part if is_void else part
@@ -161,7 +175,7 @@ class Tally:
     """What a batch adds to one aggregate; counts and sums may be below zero when events were voided.
 
     Attributes:
-        event_count, total, moment, precise_amount: see the aggregates.
+        event_count, total, held, moment, precise_amount: see the aggregates.
         digest: modulo 2^128, so never below zero.
         largest: largest value that was added.
         reading: most recent reading that was added.
@@ -173,6 +187,7 @@ class Tally:
     event_count: int
     digest: int
     total: Decimal = ZERO
+    held: Decimal = ZERO
     moment: Decimal = ZERO
     precise_amount: Decimal = ZERO
     largest: Decimal | None = None
@@ -206,7 +221,7 @@ def tally(counted: Counted, counter: Counter, charge: Charge | None) -> Tally:
     )
     aggregation = counter.metric.definition.aggregation
     if aggregation is Aggregation.UNIQUE_COUNT:
-        return replace(plain, values=value_changes(added, voided))
+        return replace(plain, values=value_changes([*added, *counted.held], [*voided, *counted.unheld]))
     if aggregation is Aggregation.MAX:
         return replace(plain, largest=Max().add(added).largest, needs_recount=bool(voided))
     if aggregation is Aggregation.LATEST:
@@ -214,12 +229,17 @@ def tally(counted: Counted, counter: Counter, charge: Charge | None) -> Tally:
     if aggregation is Aggregation.WEIGHTED_SUM:
         more, less = WeightedSum().add(added), WeightedSum().add(voided)
         total, moment = exact_difference(more.total, less.total), exact_difference(more.moment, less.moment)
-        return replace(plain, total=total, moment=moment)
+        return replace(plain, total=total, moment=moment, held=_net(counted.held, counted.unheld))
     if aggregation is Aggregation.SUM:
-        total = exact_difference(Sum().add(added).total, Sum().add(voided).total)
+        total, held = _net(added, voided), _net(counted.held, counted.unheld)
         days = _days(counted, counter.timezone) if charge is not None and charge.prorated else None
-        return replace(plain, total=total, days=days)
+        return replace(plain, total=total, held=held, days=days)
     return plain
+
+
+def _net(added: Iterable[Measurement], voided: Iterable[Measurement]) -> Decimal:
+    """Sum of what was added, less that of what was taken back."""
+    return exact_difference(Sum().add(added).total, Sum().add(voided).total)
 
 
 def _carried_amounts(measurements: Iterable[Measurement]) -> Decimal:

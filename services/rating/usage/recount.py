@@ -1,14 +1,16 @@
 """Counting again from the usage-event log: for aggregates that are unsure, for rebuilding an invoice, for what-if.
 
-Sums can be taken back when an event is voided, a maximum cannot: only the log knows the next largest. This is rare, so
-it is done when the aggregate is next priced. The events that the log lists are the counted ones exactly when their
-digest is the aggregate's.
+Sums can be taken back when an event is voided, a maximum cannot: only the log knows the next largest. And after a
+change to a plan that splits a recurring metric otherwise than the plan before, only the log knows what of the running
+value falls into each filter and group. Both are rare, so it is done when the aggregate is next priced. The events that
+the log lists are the counted ones exactly when their digest is the aggregates'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
@@ -16,6 +18,7 @@ from services.kernel.errors import UnavailableError
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import lineage
 from services.rating.deps import Deps
 from services.rating.pricing.aggregation import Sum, UniqueCount
 from services.rating.pricing.catalog import MetricVersion
@@ -23,8 +26,20 @@ from services.rating.pricing.charges import Percentage, Transactions
 from services.rating.pricing.metric import Aggregation
 from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted, UsageLog
 from services.rating.usage.aggregate import PeriodKey, StoredTransactions, UsageAggregate
-from services.rating.usage.counting import METRIC_TOTAL, Counted, CountedBucket, Counter, tally, value_changes
+from services.rating.usage.counting import (
+    DIGEST_MODULUS,
+    METRIC_TOTAL,
+    Counted,
+    CountedBucket,
+    Counter,
+    event_digest,
+    tally,
+    value_changes,
+    value_key,
+)
+from services.rating.usage.store import carry_over
 from services.rating.usage.store import recount as store
+from services.rating.usage.store.aggregates import of_periods
 
 # Events asked of the log at a time: its largest page.
 PAGE_SIZE = 1000
@@ -43,19 +58,29 @@ def recount(
     Raises:
         UnavailableError: the log is away, or rating has not yet applied all it lists; try again.
     """
+    key = PeriodKey(agreement.organization_id, agreement.subscription_id, period.start)
+    uncarried = [each for each in aggregates if each.needs_carry and each.metric_code in metrics]
+    for total in uncarried:
+        code = total.metric_code
+        counter, before = _events_before(deps.usage_log, tx, agreement, period.start, metrics[code])
+        known = [each.counted for each in aggregates if each.metric_code == code and each.counted.charge_id]
+        carry_over.set_carried(tx, key, code, total.shard, _carried(counter, before, known))
+    if uncarried:
+        aggregates = of_periods(tx, [key])[key]
     exact = {}
-    for code in _unsure(aggregates):
+    for code in _unsure(aggregates, metrics):
         counter, counted = _count_again(deps.usage_log, agreement, period, aggregates, metrics[code])
         for aggregate in _unsure_of(aggregates, code):
-            own = counted.get(aggregate.counted, Counted([], []))
+            own = counted.get(aggregate.counted, Counted())
             distinct = counter.metric.definition.aggregation is Aggregation.UNIQUE_COUNT
-            changes = value_changes(own.added, ()) if distinct else None
+            changes = value_changes([*own.added, *own.held], ()) if distinct else None
             exact[_identity(aggregate)] = store.save(tx, _exact(aggregate, own, counter), changes)
     return [exact.get(_identity(aggregate), aggregate) for aggregate in aggregates]
 
 
 def preview_recount(
     log: UsageLog,
+    tx: Connection,
     agreement: Agreement,
     period: Period,
     aggregates: Sequence[UsageAggregate],
@@ -63,20 +88,77 @@ def preview_recount(
 ) -> list[UsageAggregate]:
     """As `recount`, for a query: what is counted again is kept nowhere.
 
+    What is not known to be carried over is known with everything else from all events up to now.
+
     Raises:
         UnavailableError: as `recount`.
     """
+    for total in [each for each in aggregates if each.needs_carry and each.metric_code in metrics]:
+        code = total.metric_code
+        counter, before = _events_before(log, tx, agreement, period.start, metrics[code])
+        wanted = UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, period)
+        anew = aggregates_from_log(total.period, counter, _living(listed_events(log, wanted)), before)
+        aggregates = [*(each for each in aggregates if each.metric_code != code), *anew]
     exact = {}
-    for code in _unsure(aggregates):
+    for code in _unsure(aggregates, metrics):
         counter, counted = _count_again(log, agreement, period, aggregates, metrics[code])
         for aggregate in _unsure_of(aggregates, code):
-            exact[_identity(aggregate)] = _exact(aggregate, counted.get(aggregate.counted, Counted([], [])), counter)
+            exact[_identity(aggregate)] = _exact(aggregate, counted.get(aggregate.counted, Counted()), counter)
     return [exact.get(_identity(aggregate), aggregate) for aggregate in aggregates]
 
 
-def _unsure(aggregates: Iterable[UsageAggregate]) -> list[str]:
-    """The codes of the metrics of which an aggregate is unsure."""
-    return sorted({aggregate.metric_code for aggregate in aggregates if aggregate.needs_recount})
+def _events_before(
+    log: UsageLog, tx: Connection, agreement: Agreement, start: datetime, metric: MetricVersion
+) -> tuple[Counter, list[ListedUsageEvent]]:
+    """The events that a running value has come from by a period's start; refused unless they are the counted ones."""
+    code, chain = metric.definition.code, lineage(tx, agreement)
+    listed = [each for wanted in wanted_before(chain, code, start) for each in _living(listed_events(log, wanted))]
+    counted = store.digest_before(tx, [each.subscription_id for each in chain], agreement, start, code)
+    if sum(event_digest(each.transaction_id) for each in listed) % DIGEST_MODULUS != counted:
+        raise UnavailableError("USAGE_LOG_AHEAD", "the log lists other events than were counted so far")
+    return Counter.of(agreement, metric), listed
+
+
+def wanted_before(chain: Iterable[Agreement], code: str, start: datetime) -> list[UsageEventsWanted]:
+    """The events of a metric before an instant: of a subscription and of those it continues, which the chain holds."""
+    found = []
+    for each in chain:
+        since, until = each.subscription.starts_at, min(start, each.subscription.ended_at or start)
+        if since < until:
+            span = Period(since, until)
+            found.append(UsageEventsWanted(each.organization_id, each.subscription_id, code, span))
+    return found
+
+
+def _carried(
+    counter: Counter, before: Iterable[ListedUsageEvent], known: Iterable[CountedBucket]
+) -> list[carry_over.Carried]:
+    """What each filter and group of the charges begins with; those that are known begin with nothing where none is."""
+    gathered = gather(counter, before)
+    return [
+        _begins_with(counter, bucket, gathered.get(bucket, Counted()))
+        for bucket in dict.fromkeys((*gathered, *known))
+        if bucket.charge_id
+    ]
+
+
+def _begins_with(counter: Counter, bucket: CountedBucket, before: Counted) -> carry_over.Carried:
+    """What a filter and group carries over of the events that fell into it before."""
+    events = [*before.added, *before.held]
+    if counter.metric.definition.aggregation is Aggregation.UNIQUE_COUNT:
+        present = UniqueCount().add(events).carry().values
+        return carry_over.Carried(bucket, ZERO, frozenset(map(value_key, present)))
+    return carry_over.Carried(bucket, Sum().add(events).total)
+
+
+def _living(events: Iterable[ListedUsageEvent]) -> Iterator[ListedUsageEvent]:
+    return (event for event in events if not event.is_voided)
+
+
+def _unsure(aggregates: Iterable[UsageAggregate], metrics: Mapping[str, MetricVersion]) -> list[str]:
+    """The codes of the metrics of which an aggregate is unsure, of those that something is priced on."""
+    codes = {aggregate.metric_code for aggregate in aggregates if aggregate.needs_recount}
+    return sorted(codes & metrics.keys())
 
 
 def _unsure_of(aggregates: Iterable[UsageAggregate], code: str) -> list[UsageAggregate]:
@@ -98,7 +180,7 @@ def _count_again(
     """The measurements of the events that the log lists of a metric; refused unless they are the counted ones."""
     code, counter = metric.definition.code, Counter.of(agreement, metric)
     wanted = UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, period)
-    counted = gather(counter, (event for event in listed_events(log, wanted) if not event.is_voided))
+    counted = gather(counter, _living(listed_events(log, wanted)))
     total = next(each for each in aggregates if each.metric_code == code and each.counted == METRIC_TOTAL)
     if tally(counted[METRIC_TOTAL], counter, None).digest != total.digest:
         raise UnavailableError("USAGE_LOG_AHEAD", "the log lists other events than were counted so far")
@@ -118,11 +200,12 @@ def listed_events(log: UsageLog, wanted: UsageEventsWanted) -> Iterator[ListedUs
 
 def gather(counter: Counter, events: Iterable[ListedUsageEvent]) -> dict[CountedBucket, Counted]:
     """The measurements of events by bucket; the metric's own bucket is always among them."""
-    counted = {METRIC_TOTAL: Counted([], [])}
+    counted = {METRIC_TOTAL: Counted()}
     for event in events:
         measurement = counter.measure(event)
         for bucket in counter.buckets(event.occurred_at, event.properties):
-            counted.setdefault(bucket, Counted([], [])).count(measurement, is_void=False)
+            is_held = counter.is_held(bucket, event.occurred_at)
+            counted.setdefault(bucket, Counted()).count(measurement, is_void=False, is_held=is_held)
     return counted
 
 
@@ -132,7 +215,7 @@ def aggregates_from_log(
     """What a store would keep of one metric after exactly these events; a recurring one goes on from those before."""
     counted, carried = gather(counter, events), gather(counter, before)
     return [
-        _kept(key, counter, bucket, counted.get(bucket, Counted([], [])), carried.get(bucket, Counted([], [])))
+        _kept(key, counter, bucket, counted.get(bucket, Counted()), carried.get(bucket, Counted()))
         for bucket in dict.fromkeys((*counted, *carried))
     ]
 
@@ -141,8 +224,10 @@ def _kept(
     key: PeriodKey, counter: Counter, bucket: CountedBucket, counted: Counted, carried: Counted
 ) -> UsageAggregate:
     charge = counter.charge_of(bucket)
-    summed = tally(counted, counter, charge)
-    present = UniqueCount().add(carried.added).carry().add(counted.added) if summed.values is not None else None
+    summed, before = tally(counted, counter, charge), [*carried.added, *carried.held]
+    present = None
+    if summed.values is not None:
+        present = UniqueCount().add(before).carry().add([*counted.added, *counted.held])
     return UsageAggregate(
         period=key,
         metric_code=counter.metric.definition.code,
@@ -150,7 +235,8 @@ def _kept(
         event_count=summed.event_count,
         total=summed.total,
         moment=summed.moment,
-        carried=Sum().add(carried.added).total if carried.added else ZERO,
+        carried=Sum().add(before).total,
+        held=summed.held,
         largest=summed.largest,
         reading=summed.reading,
         present_count=int(present.units) if present is not None else 0,
@@ -171,7 +257,7 @@ def _exact(kept: UsageAggregate, counted: Counted, counter: Counter) -> UsageAgg
     metric = counter.metric.definition
     present_count = kept.present_count
     if metric.aggregation is Aggregation.UNIQUE_COUNT and not metric.recurring:
-        present_count = int(UniqueCount().add(counted.added).units)
+        present_count = int(UniqueCount().add([*counted.added, *counted.held]).units)
     return replace(
         kept,
         present_count=present_count,

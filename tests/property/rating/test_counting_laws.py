@@ -61,7 +61,7 @@ def test_tallies_of_two_batches_add_up_to_the_tally_of_both(
 def test_a_batch_that_is_taken_back_adds_nothing(listed: list[ListedUsageEvent], aggregation: Aggregation) -> None:
     """Events that are counted and voided in one batch leave no trace in its tally."""
     own = counter(aggregation)
-    counted = Counted([], [])
+    counted = Counted()
     for event in listed:
         measurement = own.measure(event)
         counted.count(measurement, is_void=False)

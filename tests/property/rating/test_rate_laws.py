@@ -37,7 +37,7 @@ from tests.support.rating.usage import used
 D = Decimal
 START = datetime(2024, 2, 1, tzinfo=UTC)
 FEBRUARY = Period(START, datetime(2024, 3, 1, tzinfo=UTC))
-WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY)
+WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY, FEBRUARY)
 ZONES = st.sampled_from(["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Apia"])
 
 amounts = st.decimals(0, 10_000, places=4)

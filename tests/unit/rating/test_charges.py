@@ -36,7 +36,7 @@ from tests.support.rating.usage import used
 D = Decimal
 NOON = datetime(2024, 2, 1, 12, tzinfo=UTC)
 FEBRUARY = Period(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
-WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY)
+WINDOW = Window(FEBRUARY, FEBRUARY, "UTC", FEBRUARY, FEBRUARY)
 TIERS = (Tier(D(10), D("1.5"), D(2)), Tier(D(20), D(1), D(3)), Tier(None, D("0.5")))
 
 

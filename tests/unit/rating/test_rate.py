@@ -28,7 +28,7 @@ D = Decimal
 EUR = CURRENCIES["EUR"]
 START = datetime(2024, 4, 1, tzinfo=UTC)
 APRIL = Period(START, datetime(2024, 5, 1, tzinfo=UTC))
-WINDOW = Window(APRIL, APRIL, "UTC", APRIL)
+WINDOW = Window(APRIL, APRIL, "UTC", APRIL, APRIL)
 FOR = RatedFor(SubscriptionId("s"), "plan", EUR, WINDOW)
 SUM = BillableMetric("m", Aggregation.SUM, "n")
 CHARGE = Charge(ChargeId("c"), "m", Standard(D(1)), taxes=(Tax("vat", D(20)),))
@@ -77,7 +77,7 @@ def test_true_up() -> None:
     assert sum(line.amount for line in true_up.lines) == true_up.precise_amount
     assert true_up.taxes == CHARGE.taxes
     half_days = Period(START, START + timedelta(days=15))
-    half = replace(FOR, window=Window(half_days, APRIL, "UTC", half_days))
+    half = replace(FOR, window=Window(half_days, APRIL, "UTC", half_days, APRIL))
     assert [each.amount_cents for each in rate_charge(charge, SUM, {Bucket(): usage("12.5")}, half)] == [1250, 250]
     assert len(rate_charge(charge, SUM, {Bucket(): usage("30")}, FOR)) == 1
 
@@ -188,5 +188,5 @@ def test_a_sum_of_a_weighted_metric_depends_on_the_window() -> None:
     state = used(metric, Standard(D(1)), [event(0, "10")])
     assert state.usage(metric, WINDOW).units == 10
     half_days = Period(START, START + timedelta(days=15))
-    half = Window(half_days, APRIL, "UTC", half_days)
+    half = Window(half_days, APRIL, "UTC", half_days, APRIL)
     assert state.usage(metric, half).units == 5

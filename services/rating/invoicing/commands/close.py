@@ -6,7 +6,7 @@ never found again. A replica that dies leaves its periods open for the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -14,18 +14,15 @@ from sqlalchemy.engine import Connection
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.events import SubscriptionChanged
-from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.billing_run import BillingRun
 from services.rating.invoicing.commands.invoice_runs import invoice_runs
 from services.rating.invoicing.invoice import Invoice
 from services.rating.organizations.organization import Organization
-from services.rating.pricing.catalog import MetricVersion
 from services.rating.shared.set_aside import Work, done
 from services.rating.usage.billing_period import BillingPeriod
-from services.rating.usage.commands.carry_over import carry, next_step
+from services.rating.usage.commands.carry_over import carry_into_following
 from services.rating.usage.store import future_usage, periods
-from services.rating.usage.store.carry_over import Step
 
 
 def close_runs(
@@ -39,7 +36,15 @@ def close_runs(
     close_periods(tx, [run.usage for run in runs if run.usage is not None], invoices)
     following = [run for run in runs if run.following is not None]
     open_periods(tx, [(run.agreement, run.following) for run in following if run.following is not None])
-    _carry_over(tx, following)
+    carry_into_following(
+        tx,
+        organization.organization_id,
+        [
+            (run.agreement, run.usage.period, run.following)
+            for run in following
+            if run.usage is not None and run.following is not None
+        ],
+    )
     deps.announce_all(tx, [SubscriptionChanged(run.agreement, run.following) for run in following])
     return invoices
 
@@ -66,24 +71,3 @@ def open_periods(tx: Connection, begun: Iterable[tuple[Agreement, Period]]) -> N
             for agreement, period in begun
         ],
     )
-
-
-def _carry_over(tx: Connection, runs: Iterable[BillingRun]) -> None:
-    """Begin the periods that follow on runs of one organization with what their recurring metrics carry over."""
-    going_on = [run for run in runs if run.usage is not None]
-    if not going_on:
-        return
-    codes = {charge.metric_code for run in going_on for charge in run.agreement.plan.charges}
-    metrics = metrics_by_code(tx, going_on[0].agreement.organization_id, codes) if codes else {}
-    recurring = {code: metric for code, metric in metrics.items() if metric.definition.recurring}
-    if recurring:
-        carry(tx, [step for run in going_on for step in _steps_of(run, recurring)], recurring)
-
-
-def _steps_of(run: BillingRun, recurring: Mapping[str, MetricVersion]) -> list[Step]:
-    if run.usage is None or run.following is None:
-        return []
-    return [
-        next_step(run.agreement, run.usage.period, run.following, code)
-        for code in {charge.metric_code for charge in run.agreement.plan.charges} & set(recurring)
-    ]

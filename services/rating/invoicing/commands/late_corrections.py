@@ -64,7 +64,7 @@ class LateCorrections:
         metrics = metrics_by_code(tx, organization.organization_id, codes)
         counted = aggregates.of_periods(tx, [period.key for period in changed])
         for period in changed:
-            if any(aggregate.needs_recount for aggregate in counted[period.key]):
+            if any(aggregate.is_unsure for aggregate in counted[period.key]):
                 agreement = known[period.subscription_id]
                 counted[period.key] = recount(deps, tx, agreement, period.period, counted[period.key], metrics)
         starts = [(period.subscription_id, period.period.start) for period in changed]

@@ -59,7 +59,7 @@ def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[
     billed = {run.usage.key: run for run in runs if run.usage is not None}
     known = aggregates.of_periods(tx, billed)
     for key, of_period in known.items():
-        if any(aggregate.needs_recount for aggregate in of_period):
+        if any(aggregate.is_unsure for aggregate in of_period):
             run = billed[key]
             known[key] = recount(deps, tx, run.agreement, run.span, of_period, metrics)
     customers = customers_by_id(tx, organization.organization_id, customers_of(runs))

@@ -161,8 +161,8 @@ def _running(
     codes = {charge.metric_code for charge in agreement.plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
     kept = [each for each in aggregates.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
-    if any(each.needs_recount for each in kept):
-        kept = preview_recount(deps.usage_log, agreement, period.period, kept, metrics)
+    if any(each.is_unsure for each in kept):
+        kept = preview_recount(deps.usage_log, tx, agreement, period.period, kept, metrics)
     return _Running(agreement, period, kept, metrics, now)
 
 

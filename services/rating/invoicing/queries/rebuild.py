@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,9 +13,10 @@ from services.kernel.ids import BillableMetricId, OrganizationId, SubscriptionId
 from services.kernel.money import ZERO
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
-from services.rating.agreements.store import agreements
+from services.rating.agreements.store import agreements, lineage
 from services.rating.catalog.store.metrics import metric_version
 from services.rating.deps import Deps
+from services.rating.invoicing.adjustment import settle
 from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee
 from services.rating.invoicing.period_rating import adjust_period, rate_period
@@ -28,7 +29,7 @@ from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import Counter
 from services.rating.usage.events_of_fee import Correction, UsageEventsOfFee
-from services.rating.usage.recount import aggregates_from_log, listed_events
+from services.rating.usage.recount import aggregates_from_log, listed_events, wanted_before
 from services.rating.usage.store import corrections
 
 
@@ -56,6 +57,7 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
         original = store.invoice(tx, organization, invoice_id)
         source = _Source.of(deps, tx, original)
     rated = source.rated()
+    waiting = _waiting(original, rated.values())
     fees = tuple(_anew(each, source, rated) for each in original.fees)
     totals = original.totals
     coupons = [each.coupon for each in totals.coupons]
@@ -63,7 +65,11 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
         [each.fee for each in fees], original.currency, coupons=coupons, credit_notes=totals.credit_notes
     )
     invoice = original.with_totals(fees, anew)
-    missing = [f"{fee.description}: is not on the invoice" for fee in rated.values() if fee.amount_cents]
+    missing = [
+        f"{fee.description}: is not on the invoice"
+        for fee in rated.values()
+        if fee.amount_cents and fee.subject not in waiting
+    ]
     return Rebuilt(invoice, (*_differences(original, invoice), *missing))
 
 
@@ -78,7 +84,7 @@ class _Group:
         metrics: in the versions they were counted with, by code.
         corrections: what came after the period was closed, by metric.
         invoiced: what was billed before, for adjustments.
-        predecessors: the subscription and those it continues, newest first, whose running values are carried in.
+        chain: the subscription and those it continues, newest first, whose running values are carried in.
     """
 
     key: PeriodKey
@@ -88,7 +94,7 @@ class _Group:
     metrics: Mapping[str, MetricVersion]
     corrections: Mapping[str, Mapping[str, Correction]]
     invoiced: Sequence[InvoiceFee]
-    predecessors: Sequence[Agreement]
+    chain: Sequence[Agreement]
 
     @property
     def is_adjustment(self) -> bool:
@@ -147,14 +153,8 @@ class _Source:
 
     def _before(self, group: _Group, metric: MetricVersion, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         """The events before the period, of the subscription and of those it continues."""
-        events: list[ListedUsageEvent] = []
-        for each in group.predecessors:
-            since = each.subscription.starts_at
-            if since < group.period.start:
-                span = Period(since, min(group.period.start, each.subscription.ended_at or group.period.start))
-                wanted = UsageEventsWanted(self.organization, each.subscription_id, metric.definition.code, span)
-                events += self._counted(wanted, of_fee)
-        return events
+        wanted = wanted_before(group.chain, metric.definition.code, group.period.start)
+        return [event for each in wanted for event in self._counted(each, of_fee)]
 
     def _counted(self, wanted: UsageEventsWanted, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         listed = listed_events(self.deps.usage_log, wanted)
@@ -172,8 +172,8 @@ def _group(
             tx, organization, BillableMetricId(proof.metric_id), proof.metric_version
         )
     first = min(each.fee_id for each in fees)
-    predecessors = _predecessors(tx, agreement)
-    chain = [each.subscription_id for each in predecessors]
+    chain = lineage(tx, agreement)
+    ids = [each.subscription_id for each in chain]
     usage_fees = store.fees_of_usage(tx, organization, [(agreement.subscription_id, start)])
     return _Group(
         key,
@@ -181,17 +181,17 @@ def _group(
         agreement,
         fees,
         metrics,
-        {code: corrections.of_metric(tx, organization, chain, code) for code in metrics},
+        {code: corrections.of_metric(tx, organization, ids, code) for code in metrics},
         [each for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
-        predecessors,
+        chain,
     )
 
 
-def _predecessors(tx: Connection, agreement: Agreement) -> list[Agreement]:
-    found = [agreement]
-    while (before := found[-1].subscription.previous_id) is not None:
-        found.append(agreements(tx, agreement.organization_id, [before])[before])
-    return found
+def _waiting(original: Invoice, rated: Iterable[Fee]) -> set[tuple[str, ...]]:
+    """What of the adjustments that the log gives did not fit on the invoice, and is on a later one."""
+    others = [each.fee for each in original.fees if each.fee.kind is not FeeKind.ADJUSTMENT]
+    _, waiting = settle([fee for fee in rated if fee.kind is FeeKind.ADJUSTMENT], others)
+    return {fee.subject for fee in waiting}
 
 
 def _key(fee: Fee) -> tuple[object, ...]:

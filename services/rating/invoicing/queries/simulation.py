@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.cadence import clip, period_containing
@@ -10,6 +10,7 @@ from services.kernel.errors import NotFoundError
 from services.kernel.ids import ChargeId, OrganizationId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
+from services.rating.agreements.store import agreements, lineage
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.catalog.store.plans import current_plan
 from services.rating.deps import Deps
@@ -26,11 +27,11 @@ from services.rating.invoicing.store.invoices import fees_of_usage
 from services.rating.pricing.base_price import base_fee
 from services.rating.pricing.catalog import MetricVersion, PlanVersion
 from services.rating.pricing.fee import Fee
-from services.rating.shared.usage_log import UsageEventsWanted
+from services.rating.shared.usage_log import ListedUsageEvent, UsageEventsWanted
 from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.counting import Counter
-from services.rating.usage.recount import aggregates_from_log, listed_events
+from services.rating.usage.recount import aggregates_from_log, listed_events, wanted_before
 from services.rating.usage.store import periods
 
 # Each simulated period is listed event by event from the log.
@@ -64,12 +65,14 @@ def simulate_plan(
         fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
         codes = {charge.metric_code for charge in draft.plan.charges}
         metrics = metrics_by_code(tx, organization, codes) if codes else {}
+        lives = agreements(tx, organization, {each.subscription_id for each in closed})
+        chains = {each.subscription_id: lineage(tx, each) for each in lives.values()}
     for code in sorted(codes - set(metrics)):
         raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
-    other = replace(agreement, plan_version=_with_charge_ids(draft))
-    simulated = [_simulate(deps, other, each, metrics) for each in closed]
+    other = _with_charge_ids(draft)
+    simulated = [_simulate(deps, other, chains[each.subscription_id], each, metrics) for each in closed]
     actual = [
-        _with_base(agreement, each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
+        _with_base(lives[each.subscription_id], each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
         for each in closed
         for own in (fees[(each.subscription_id, each.period.start)],)
     ]
@@ -86,14 +89,26 @@ def _with_charge_ids(draft: PlanVersion) -> PlanVersion:
 
 
 def _simulate(
-    deps: Deps, agreement: Agreement, period: BillingPeriod, metrics: Mapping[str, MetricVersion]
+    deps: Deps,
+    other: PlanVersion,
+    chain: Sequence[Agreement],
+    period: BillingPeriod,
+    metrics: Mapping[str, MetricVersion],
 ) -> UsageSummary:
+    """A closed period under another plan; `chain` is its subscription and those it continues, newest first."""
+    agreement = replace(chain[0], plan_version=other)
     kept: list[UsageAggregate] = []
     for code, metric in metrics.items():
         wanted = UsageEventsWanted(period.organization_id, period.subscription_id, code, period.period)
-        events = (each for each in listed_events(deps.usage_log, wanted) if not each.is_voided)
-        kept += aggregates_from_log(period.key, Counter.of(agreement, metric), events)
+        before = wanted_before(chain, code, period.period.start) if metric.definition.recurring else ()
+        earlier = [event for each in before for event in _living(deps, each)]
+        kept += aggregates_from_log(period.key, Counter.of(agreement, metric), _living(deps, wanted), earlier)
     return _with_base(agreement, period.period, rate_period(agreement, period.period, kept, metrics, {}))
+
+
+def _living(deps: Deps, wanted: UsageEventsWanted) -> Iterator[ListedUsageEvent]:
+    """The events that count."""
+    return (event for event in listed_events(deps.usage_log, wanted) if not event.is_voided)
 
 
 def _with_base(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:

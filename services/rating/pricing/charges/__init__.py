@@ -7,7 +7,7 @@ from services.rating.pricing.charges.graduated import Graduated
 from services.rating.pricing.charges.graduated_percentage import GraduatedPercentage, PercentageTier
 from services.rating.pricing.charges.package import Package
 from services.rating.pricing.charges.percentage import Percentage
-from services.rating.pricing.charges.priced import Line, Priced
+from services.rating.pricing.charges.priced import Line, Priced, shared
 from services.rating.pricing.charges.standard import Standard
 from services.rating.pricing.charges.tier import Tier
 from services.rating.pricing.charges.transactions import PaidTransactions, Transaction, Transactions, TransactionTerms
@@ -66,5 +66,5 @@ def price(model: ChargeModel, usage: Usage) -> Priced:
     elif isinstance(model, Dynamic):
         lines = model.lines(usage.units, usage.precise_amount)
     else:
-        lines = model.lines(usage.units)
+        lines = shared(model.lines(usage.units), usage.share)
     return Priced.of(lines, usage.units)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.kernel.checks import inside
 from services.kernel.money import ZERO
 from services.rating.pricing.charges.checks import require_positive, require_price
-from services.rating.pricing.charges.priced import Line, unit_line
+from services.rating.pricing.charges.priced import Line, shared, unit_line
 from services.rating.pricing.charges.transactions import PaidTransactions, TransactionTerms
 from services.rating.pricing.charges.usage import Usage
 
@@ -19,7 +19,8 @@ class Percentage:
 
     The metric's rounding applies to the aggregate, not to a transaction: the value it adds or takes away counts like
     value that is paid by rate. The value that a recurring metric brings into a period counts as value without a
-    transaction, before all transactions.
+    transaction, before all transactions. If the plan changes within a period, the value is shared by days; what single
+    transactions cost is not.
 
     Attributes:
         rate_percent: share of the value, e.g. 2.9.
@@ -84,10 +85,11 @@ class Percentage:
         else:
             free, paid = ZERO, PaidTransactions(0, 0, usage.event_count, usage.units - usage.rounding)
         rate = self.rate_percent.scaleb(-2)
-        lines = [unit_line("free allowance", free, ZERO)] if free else []
-        lines.append(unit_line("share of the value", paid.regular_value, rate))
+        of_value = [unit_line("free allowance", free, ZERO)] if free else []
+        of_value.append(unit_line("share of the value", paid.regular_value, rate))
         if rounding := _rounding(usage, paid):
-            lines.append(unit_line("rounding of the metric", rounding, rate))
+            of_value.append(unit_line("rounding of the metric", rounding, rate))
+        lines = list(shared(tuple(of_value), usage.share))
         for name, count, amount in (
             ("fixed part of each transaction", paid.regular_count, self.fixed_amount),
             ("transactions at the minimum", paid.minimum_count, self.per_transaction_min_amount),

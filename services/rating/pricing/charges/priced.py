@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from services.kernel.money import ZERO
+from services.rating.pricing.proration import DayShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,19 @@ class Priced:
     def unit_amount(self) -> Decimal:
         """The average price of a unit; zero without units."""
         return self.amount / self.units if self.units else ZERO
+
+
+def shared(lines: tuple[Line, ...], share: DayShare) -> tuple[Line, ...]:
+    """The lines of a full period and, where a running value is billed for some of its days, one that takes off others.
+
+    What other plans of the period have of it is priced there, so that before and after a change never mix.
+    """
+    if share.is_whole:
+        return lines
+    amount = sum((line.amount for line in lines), ZERO)
+    others = share.days_in_period - share.days
+    name = f"{others} of {share.days_in_period} days are another plan's"
+    return (*lines, Line(name, Decimal(others), -amount / share.days_in_period, ZERO, share.of(amount) - amount))
 
 
 def unit_line(description: str, units: Decimal, unit_amount: Decimal, flat_amount: Decimal = ZERO) -> Line:

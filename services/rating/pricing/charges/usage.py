@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from services.kernel.money import ZERO
 from services.rating.pricing.charges.transactions import Transactions
+from services.rating.pricing.proration import WHOLE, DayShare
 
 
 class Step(NamedTuple):
@@ -34,6 +35,7 @@ class Usage:
         transactions: the transactions of a percentage with an allowance or per-transaction bounds; otherwise None.
         steps: the changes of the running value in order, if the charge is prorated; otherwise None.
         precise_amount: sum of the amounts the events carried, in major currency units, for dynamic charges.
+        share: the days for which a running value is billed, the whole for all others.
     """
 
     units: Decimal
@@ -43,3 +45,4 @@ class Usage:
     transactions: Transactions | None = None
     steps: tuple[Step, ...] | None = None
     precise_amount: Decimal = ZERO
+    share: DayShare = WHOLE

@@ -8,7 +8,7 @@ it back, so that nothing is ever taken out of an aggregate that was not counted 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
@@ -26,13 +26,12 @@ from services.rating.catalog.store.metrics import metrics_by_code, removed_metri
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import test_clocks
 from services.rating.pricing.catalog import MetricVersion
-from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.metric import Measurement
 from services.rating.shared.set_aside import Work, try_again
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
-from services.rating.usage.commands.carry_over import carry_on
+from services.rating.usage.commands.carry_over import carry_late
 from services.rating.usage.commands.group_limit import GroupLimit, Remembered
 from services.rating.usage.commands.place import Places
 from services.rating.usage.counting import METRIC_TOTAL, Counted, CountedBucket, Counter, tally, units_by_day
@@ -202,7 +201,7 @@ class Batch:
             self.groups.require(period.key, buckets)
         except InvalidArgumentError as error:
             return self._refuse(entry, error.reason)
-        self._gather(entry, period, buckets, measurement)
+        self._gather(entry, period, counter, buckets, measurement)
         if self._may_be_lost(entry, period):
             self.ahead[entry.event_key] = entry
         return None
@@ -220,7 +219,8 @@ class Batch:
             # Nothing can have counted it.
             return
         period = self._places.of_counted(agreement, entry.occurred_at)
-        self._gather(entry, period, counter.buckets(entry.occurred_at, entry.properties), counter.measure(entry))
+        buckets = counter.buckets(entry.occurred_at, entry.properties)
+        self._gather(entry, period, counter, buckets, counter.measure(entry))
 
     def _agreement(self, entry: UsageEntry) -> Agreement | None:
         agreement = self._agreements.get(entry.subscription_id)
@@ -234,7 +234,12 @@ class Batch:
         return is_ahead or self._places.is_pending(entry.subscription_id)
 
     def _gather(
-        self, entry: UsageEntry, period: BillingPeriod, buckets: Iterable[CountedBucket], measurement: Measurement
+        self,
+        entry: UsageEntry,
+        period: BillingPeriod,
+        counter: Counter,
+        buckets: Iterable[CountedBucket],
+        measurement: Measurement,
     ) -> None:
         self._spans[period.key] = period.period
         self._shards[entry.subscription_id] = entry.shard
@@ -242,8 +247,9 @@ class Batch:
             key = (period.key, entry.code, bucket)
             counted = self.counted.get(key)
             if counted is None:
-                counted = self.counted[key] = Counted([], [])
-            counted.count(measurement, is_void=entry.is_void)
+                counted = self.counted[key] = Counted()
+            is_held = counter.is_held(bucket, entry.occurred_at)
+            counted.count(measurement, is_void=entry.is_void, is_held=is_held)
         if period.state is PeriodState.CLOSED:
             self.late.append((period.key, entry))
 
@@ -268,8 +274,8 @@ class Batch:
         for key, code in {(key, entry.code) for key, entry in self.late}:
             metric = self._metrics[(key.organization_id, code)]
             if metric.definition.recurring:
-                agreement, known = self._agreements[key.subscription_id], self._places.known(key.subscription_id)
-                later = carry_on(self._tx, agreement, self._spans[key], known, metric)
+                agreement, span = self._agreements[key.subscription_id], self._spans[key]
+                later = carry_late(self._tx, self._places, agreement, span, metric)
                 changed |= {period.key for period in later if period.state is PeriodState.CLOSED}
         return changed
 
@@ -291,8 +297,7 @@ class Batch:
                 continue
             agreement = self._agreements[aggregate.period.subscription_id]
             period = self._spans[aggregate.period]
-            nominal = agreement.nominal_period_at(period.start)
-            window = Window(period, nominal, agreement.timezone, agreement.usage_days(period))
+            window = replace(agreement.window(period), free_until=None)
             metric = self._metrics[(aggregate.period.organization_id, aggregate.metric_code)]
             yield UsageTotal(
                 organization_id=aggregate.period.organization_id,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
@@ -26,6 +26,8 @@ from services.rating.usage.store import periods
 
 # While years of periods are closed one after the other, each look may find the open period gone again.
 MAX_LOOKS = 16
+# A period without an instant ends where it starts.
+_INSTANT = timedelta(microseconds=1)
 
 
 class Places:
@@ -38,9 +40,15 @@ class Places:
         # Subscriptions of which the open period, or their own row, is held, as they are now.
         self._held: dict[SubscriptionId, Agreement] = {}
 
-    def known(self, subscription: SubscriptionId) -> Sequence[BillingPeriod]:
-        """The periods of a subscription that are kept already, from the earliest entry's time on, in order."""
-        return self._known.get(subscription, ())
+    def held(self, agreement: Agreement) -> tuple[Agreement, Sequence[BillingPeriod]]:
+        """A subscription as it is now and all its periods, in order; they stay so until the transaction ends."""
+        subscription = agreement.subscription_id
+        since = agreement.subscription.starts_at - _INSTANT
+        if subscription not in self._since or since < self._since[subscription].since:
+            self._since[subscription] = periods.Occurred(agreement.organization_id, subscription, since)
+            self._known.update(periods.share_for_counting(self._tx, [self._since[subscription]]))
+        present = self._hold(agreement)
+        return present, self._known.get(subscription, ())
 
     def is_pending(self, subscription: SubscriptionId) -> bool:
         """Whether a subscription has not begun, although an event may lie in its time: it may still be called off."""
@@ -113,8 +121,8 @@ class Places:
         raise UnavailableError("PERIODS_MOVE", f"the billing periods of subscription {subscription} are being closed")
 
     def _has_open(self, subscription: SubscriptionId) -> bool:
-        known = self.known(subscription)
-        return bool(known) and known[-1].state is PeriodState.OPEN
+        known = self._known.get(subscription)
+        return known is not None and known[-1].state is PeriodState.OPEN
 
 
 def _period(agreement: Agreement, span: Period) -> BillingPeriod:

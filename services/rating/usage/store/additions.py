@@ -31,6 +31,7 @@ _COLUMNS = {
     "group_values": "jsonb",
     "event_count": "bigint",
     "total": "numeric",
+    "held": "numeric",
     "moment": "numeric",
     "largest": "numeric",
     "latest_at": "timestamptz",
@@ -61,6 +62,7 @@ _UPSERT = upsert_sql(
     f"""DO UPDATE SET
         event_count = kept.event_count + excluded.event_count,
         total = kept.total + excluded.total,
+        held = kept.held + excluded.held,
         moment = kept.moment + excluded.moment,
         largest = CASE WHEN {_LEFT} THEN GREATEST(kept.largest, excluded.largest) END,
         {_latest("latest_at")},
@@ -69,7 +71,7 @@ _UPSERT = upsert_sql(
         precise_amount = kept.precise_amount + excluded.precise_amount,
         digest = (kept.digest + excluded.digest) %% {DIGEST_MODULUS},
         shard = excluded.shard,
-        needs_recount = (kept.needs_recount OR excluded.needs_recount) AND {_LEFT},
+        needs_recount = (kept.needs_recount OR excluded.needs_recount) AND ({_LEFT} OR kept.charge_id <> ''),
         revision = kept.revision + 1
     RETURNING {AGGREGATE_COLUMNS}""",
 )
@@ -140,6 +142,7 @@ def _row(each: Addition) -> dict[str, Any]:
         "group_values": each.counted.bucket.group,
         "event_count": tally.event_count,
         "total": tally.total,
+        "held": tally.held,
         "moment": tally.moment,
         "largest": tally.largest,
         "latest_at": reading.at if reading else None,

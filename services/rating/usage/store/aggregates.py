@@ -22,9 +22,9 @@ from services.wire.shards import SHARD_OF_LOG
 # Every column that `aggregate_of_row` reads, of a table or a statement that calls its row `kept`.
 AGGREGATE_COLUMNS = """kept.organization_id::text AS organization_id, kept.subscription_id::text AS subscription_id,
     kept.period_start, kept.metric_code, kept.bucket, kept.aggregate_id, kept.charge_id, kept.filter_key,
-    kept.group_values, kept.event_count, kept.total, kept.moment, kept.carried, kept.largest, kept.latest_at,
-    kept.latest_event, kept.latest_value, kept.present_count, kept.precise_amount, kept.digest, kept.shard,
-    kept.revision, kept.needs_recount, kept.transactions"""
+    kept.group_values, kept.event_count, kept.total, kept.moment, kept.carried, kept.held, kept.largest,
+    kept.latest_at, kept.latest_event, kept.latest_value, kept.present_count, kept.precise_amount, kept.digest,
+    kept.shard, kept.revision, kept.needs_recount, kept.needs_carry, kept.transactions"""
 _PERIODS = "json_to_recordset(%s::json) AS r(organization_id uuid, subscription_id uuid, period_start timestamptz)"
 _READ = f"""
 SELECT {AGGREGATE_COLUMNS}
@@ -102,6 +102,7 @@ def aggregate_of_row(row: Row[Any]) -> UsageAggregate:
         total=row.total,
         moment=row.moment,
         carried=row.carried,
+        held=row.held,
         largest=row.largest,
         reading=reading,
         present_count=row.present_count,
@@ -110,5 +111,6 @@ def aggregate_of_row(row: Row[Any]) -> UsageAggregate:
         shard=row.shard,
         revision=row.revision,
         needs_recount=row.needs_recount,
+        needs_carry=row.needs_carry,
         transactions=stored_transactions(row.transactions),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from services.kernel.ids import SubscriptionId
+from services.rating.agreements.agreement import Agreement
 from services.rating.usage.aggregate import UsageAggregate
-from services.rating.usage.counting import ValueChange
+from services.rating.usage.counting import DIGEST_MODULUS, ValueChange
 from services.rating.usage.store import distinct_values, transactions
 
 _SAVE = """
@@ -15,6 +18,19 @@ UPDATE usage_aggregates SET largest = %s, latest_at = %s, latest_event = %s, lat
     revision = revision + 1
 WHERE organization_id = %s AND subscription_id = %s AND period_start = %s AND metric_code = %s AND bucket = %s
 """
+
+
+def digest_before(
+    tx: Connection, chain: Iterable[SubscriptionId], own: Agreement, start: datetime, metric_code: str
+) -> int:
+    """The digest of what was counted of a metric for a subscription before an instant, and for those it continues."""
+    found = tx.exec_driver_sql(
+        "SELECT coalesce(sum(digest), 0) FROM usage_aggregates WHERE organization_id = %s "
+        "AND subscription_id = ANY(%s::uuid[]) AND (subscription_id <> %s OR period_start < %s) "
+        "AND metric_code = %s AND bucket = ''",
+        (own.organization_id, list(chain), own.subscription_id, start, metric_code),
+    ).scalar_one()
+    return int(found) % DIGEST_MODULUS
 
 
 def save(tx: Connection, exact: UsageAggregate, values: Mapping[str, ValueChange] | None) -> UsageAggregate:
