@@ -10,6 +10,8 @@ import decimal
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from math import floor
 
 from services.kernel.errors import InvalidArgumentError
 
@@ -38,6 +40,7 @@ decimal.DefaultContext.traps[decimal.FloatOperation] = True
 decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
+_HALF = Fraction(1, 2)
 
 # Raises on a number with more digits than Farebox keeps.
 _DIGITS = decimal.Context(prec=MAX_DIGITS, traps=[decimal.Rounded])
@@ -85,6 +88,11 @@ def computed_decimal_or_none(text: str) -> Decimal | None:
     return None if number and abs(number.adjusted()) > MAX_COMPUTED_EXPONENT else +number
 
 
+def decimal_of(number: Fraction) -> Decimal:
+    """The number to as many digits as are kept, for people. What is rounded to minor units is the fraction itself."""
+    return Decimal(number.numerator) / Decimal(number.denominator)
+
+
 def plain(number: Decimal) -> str:
     """The number as text without exponent or trailing zeros: `10`, `0.5`, `-3.25`."""
     text = f"{number:f}"
@@ -105,9 +113,12 @@ class Currency:
     code: str
     exponent: int
 
-    def to_minor(self, amount: Decimal) -> int:
+    def to_minor(self, amount: Decimal | Fraction) -> int:
         """Round a precise amount in major units to minor units, half away from zero: the only rounding of a fee."""
-        return int(amount.scaleb(self.exponent).to_integral_value(rounding=ROUND_HALF_UP))
+        if isinstance(amount, Decimal):
+            return int(amount.scaleb(self.exponent).to_integral_value(rounding=ROUND_HALF_UP))
+        nearest: int = floor(abs(amount) * 10**self.exponent + _HALF)
+        return nearest if amount >= 0 else -nearest
 
     def to_major(self, amount_cents: int) -> Decimal:
         """The exact amount in major units for a number of minor units."""

@@ -23,7 +23,7 @@ def base_fee(
     share = day_share(part, nominal, timezone)
     if not share.days:
         return None
-    priced = Priced.of((_line(plan.base_amount, share),), Decimal(1))
+    priced = Priced.of((_line(plan.base_amount, share),), Decimal(1), share.exact(plan.base_amount))
     return replace(
         Fee.of(FeeKind.SUBSCRIPTION, part, priced, plan.currency),
         subscription_id=subscription_id,

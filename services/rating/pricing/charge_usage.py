@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.cadence import local_date
-from services.kernel.money import ZERO
+from services.kernel.money import ZERO, decimal_of
 from services.kernel.period import Period
 from services.rating.pricing.aggregation import Aggregate, DailySum, Sum, WeightedSum, empty_aggregate
 from services.rating.pricing.charges import ChargeModel, Percentage, Transactions, Usage
@@ -82,10 +83,11 @@ class ChargeUsage:
 
     def usage(self, metric: BillableMetric, window: Window) -> Usage:
         """The usage on which the charge is priced over a window."""
-        aggregate, steps = self.aggregate, None
+        aggregate, steps, exact = self.aggregate, None, None
         units = aggregate.units
         if isinstance(aggregate, WeightedSum):
-            units = aggregate.units_over(window.weighted_period, window.nominal)
+            exact = aggregate.units_over(window.weighted_period, window.nominal)
+            units = decimal_of(exact)
         elif isinstance(aggregate, DailySum):
             first_day = local_date(window.nominal.start, window.timezone)
             steps = aggregate.steps(window.share, first_day, metric.round_units)
@@ -98,5 +100,6 @@ class ChargeUsage:
             transactions=self.transactions,
             steps=steps,
             precise_amount=self.precise_amount,
+            rest=None if exact is None or metric.rounding is not None else exact - Fraction(units),
             share=window.running_share if metric.recurring and isinstance(aggregate, Sum) else WHOLE,
         )

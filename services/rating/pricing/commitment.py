@@ -24,7 +24,7 @@ def commitment_fee(
     if not plan.minimum_commitment_amount:
         return None
     share = day_share(period, nominal, timezone)
-    missing = shortfall("minimum commitment", share.of(plan.minimum_commitment_amount), fees, plan.currency)
+    missing = shortfall("minimum commitment", share.exact(plan.minimum_commitment_amount), fees, plan.currency)
     if missing is None:
         return None
     return replace(

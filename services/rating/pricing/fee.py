@@ -92,7 +92,7 @@ class Fee:
         Raises:
             FailedPreconditionError: `AMOUNT_TOO_LARGE`.
         """
-        amount_cents = require_amount_within(currency.to_minor(priced.amount))
+        amount_cents = require_amount_within(currency.to_minor(priced.to_round))
         return cls(kind, period, priced.amount, amount_cents, priced.units, event_count, priced.lines)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.cadence import local_date
 from services.kernel.period import Period
@@ -48,6 +49,10 @@ class DayShare:
         if self.is_whole:
             return amount
         return self._due_before(self.end_day, amount) - self._due_before(self.first_day, amount)
+
+    def exact(self, amount: Decimal) -> Fraction:
+        """This share of a full period's amount, with all of its digits: what is rounded to minor units."""
+        return Fraction(amount) * self.days / self.days_in_period
 
     def _due_before(self, day: int, amount: Decimal) -> Decimal:
         return (amount * day / self.days_in_period).quantize(_SMALLEST_AMOUNT)

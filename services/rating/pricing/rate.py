@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.ids import SubscriptionId
 from services.kernel.money import ZERO, Currency
@@ -55,14 +56,14 @@ def true_up_fee(charge: Charge, fees: Iterable[Fee], rated_for: RatedFor) -> Fee
     window, currency = rated_for.window, rated_for.currency
     if not charge.minimum_amount:
         return None
-    missing = shortfall("minimum of the charge", window.share.of(charge.minimum_amount), fees, currency)
+    missing = shortfall("minimum of the charge", window.share.exact(charge.minimum_amount), fees, currency)
     if missing is None:
         return None
     fee = Fee.of(FeeKind.TRUE_UP, window.period, missing, currency)
     return _about(fee, charge, rated_for)
 
 
-def shortfall(description: str, least_amount: Decimal, fees: Iterable[Fee], currency: Currency) -> Priced | None:
+def shortfall(description: str, least_amount: Fraction, fees: Iterable[Fee], currency: Currency) -> Priced | None:
     """What fees lack to reach a least amount, both rounded first so that they add up; None if they lack nothing."""
     least = currency.to_major(currency.to_minor(least_amount))
     billed = currency.to_major(sum(fee.amount_cents for fee in fees))

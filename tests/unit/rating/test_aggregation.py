@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.period import Period
 from services.rating.pricing.aggregation import (
@@ -83,7 +84,7 @@ def test_the_last_word_is_the_latest_in_time() -> None:
 def test_weighted_sum_counts_what_is_held() -> None:
     """Ten units from the 15th of 29 days, and half a period's carry when it is cut short."""
     state = WeightedSum().add([at(15, "10")])
-    assert state.units_over(FEBRUARY, FEBRUARY) == Decimal(150) / 29
+    assert state.units_over(FEBRUARY, FEBRUARY) == Fraction(150, 29)
     half = Period(START, START + timedelta(days=14, hours=12))
     assert WeightedSum(carried=Decimal(10)).units_over(half, FEBRUARY) == 5
 
@@ -95,7 +96,7 @@ def test_daily_sum_steps() -> None:
     )
     assert state.units == 60
     first_day = START.date()
-    assert [step.prorated_units for step in state.steps(DayShare(0, 29, 29), first_day)] == [29, Decimal(30) / 29, 1]
+    assert [step.prorated_units for step in state.steps(DayShare(0, 29, 29), first_day)] == [29, Fraction(30, 29), 1]
     cut = state.steps(DayShare(0, 14, 29), first_day)
     # The 15th is the day of a change of plan: what came on it is the old plan's, and held for none of its days.
     assert [(step.units, step.prorated_units) for step in cut] == [(29, 14), (2, 0), (29, 0)]
@@ -109,9 +110,9 @@ def test_the_metric_rounds_the_level_of_each_day() -> None:
         BillableMetric("m", Aggregation.SUM, "n", rounding=Rounding(RoundingFunction.ROUND)),
     )
     steps = state.steps(DayShare(0, 29, 29), first_day, metric.round_units)
-    assert [(step.units, step.prorated_units) for step in steps] == [(1, Decimal(28) / 29)]
+    assert [(step.units, step.prorated_units) for step in steps] == [(1, Fraction(28, 29))]
     late = state.steps(DayShare(10, 29, 29), first_day, metric.round_units)
-    assert [(step.units, step.prorated_units) for step in late] == [(1, Decimal(19) / 29)]
+    assert [(step.units, step.prorated_units) for step in late] == [(1, Fraction(19, 29))]
 
 
 def test_daily_sum_uses_local_days() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.cadence import local_date
 from services.kernel.money import ZERO
@@ -68,7 +69,7 @@ class DailySum(Aggregate):
             level = round_units(exact)
             if change := level - before:
                 held_days = max(0, share.end_day - number)
-                steps.append(Step(change, change * held_days / share.days_in_period))
+                steps.append(Step(change, Fraction(change) * held_days / share.days_in_period))
         return tuple(steps)
 
     def add(self, measurements: Iterable[Measurement]) -> DailySum:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.instant import to_us
 from services.kernel.money import ZERO
@@ -42,11 +43,11 @@ class WeightedSum(Aggregate):
         """The running value, unweighted; what is billed is `units_over` a period."""
         return self.carried + self.total
 
-    def units_over(self, period: Period, nominal: Period) -> Decimal:
+    def units_over(self, period: Period, nominal: Period) -> Fraction:
         """The time-weighted units of a period, over its full nominal length even if the period is cut short."""
         held = exact_difference(exact_product(self.total, _microseconds(period.end)), self.moment)
         held = exact_sum(held, exact_product(self.carried, Decimal(period.length // _MICROSECOND)))
-        return held / Decimal(nominal.length // _MICROSECOND)
+        return Fraction(held) / (nominal.length // _MICROSECOND)
 
     def add(self, measurements: Iterable[Measurement]) -> WeightedSum:
         """The state with more events."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from services.rating.pricing.charges.dynamic import Dynamic
 from services.rating.pricing.charges.graduated import Graduated
 from services.rating.pricing.charges.graduated_percentage import GraduatedPercentage, PercentageTier
 from services.rating.pricing.charges.package import Package
 from services.rating.pricing.charges.percentage import Percentage
-from services.rating.pricing.charges.priced import Line, Priced, shared
+from services.rating.pricing.charges.priced import Line, Lines, Priced, shared
 from services.rating.pricing.charges.standard import Standard
 from services.rating.pricing.charges.tier import Tier
 from services.rating.pricing.charges.transactions import PaidTransactions, Transaction, Transactions, TransactionTerms
@@ -60,11 +62,21 @@ def model_name(model: ChargeModel) -> str:
 def price(model: ChargeModel, usage: Usage) -> Priced:
     """The amount of a period's usage under a charge model, in major currency units, with its lines."""
     if usage.steps is not None and isinstance(model, Standard | Graduated):
-        return Priced.of(model.prorated_lines(usage.steps), usage.units)
-    if isinstance(model, Percentage):
-        lines = model.lines(usage)
+        found = model.prorated_lines(usage.steps)
+    elif isinstance(model, Percentage):
+        found = model.lines(usage)
     elif isinstance(model, Dynamic):
-        lines = model.lines(usage.units, usage.precise_amount)
+        found = Lines(model.lines(usage.units, usage.precise_amount))
+    elif usage.rest is None or isinstance(model, Package):
+        found = shared(model.lines(usage.units), usage.share)
     else:
-        lines = shared(model.lines(usage.units), usage.share)
-    return Priced.of(lines, usage.units)
+        found = _with_rest(model.lines(usage.units), usage.rest)
+    return Priced.of(found.lines, usage.units, found.exact)
+
+
+def _with_rest(lines: tuple[Line, ...], rest: Fraction) -> Lines:
+    """Lines whose units have no end as decimals; what is cut off them is priced where the units end."""
+    exact = rest * Fraction(lines[-1].unit_amount)
+    for line in lines:
+        exact += Fraction(line.units) * Fraction(line.unit_amount) + Fraction(line.flat_amount)
+    return Lines(lines, exact)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.money import ZERO
-from services.rating.pricing.charges.priced import Line, unit_line
+from services.rating.pricing.charges.priced import Line, Lines, fraction_line, unit_line
 from services.rating.pricing.charges.tier import Tier, check_tiers, describe_tier
 from services.rating.pricing.charges.usage import Step
 
@@ -42,25 +43,25 @@ class Graduated:
             above = up_to
         return tuple(lines)
 
-    def prorated_lines(self, steps: Sequence[Step]) -> tuple[Line, ...]:
+    def prorated_lines(self, steps: Sequence[Step]) -> Lines:
         """One line for each tier that the running value ever entered.
 
         Each change is split at its full size over the tiers it crosses, and each part counts by the share of the period
         for which it was held. A flat amount is due in full, and stays due if the running value falls back.
         """
-        held = [ZERO] * len(self.tiers)
+        held = [Fraction(0)] * len(self.tiers)
         level = peak = ZERO
         for step in steps:
             for index, part in self._parts(level, level + step.units):
-                held[index] += step.prorated_units * part / step.units
+                held[index] += step.prorated_units * Fraction(part) / Fraction(step.units)
             level += step.units
             peak = max(peak, level)
-        lines = []
-        for index, (above, tier) in enumerate(self._spans()):
-            if index == 0 or peak > above:
-                name = describe_tier(index + 1, above, tier.up_to)
-                lines.append(unit_line(name, held[index], tier.unit_amount, tier.flat_amount))
-        return tuple(lines)
+        entered = [
+            fraction_line(describe_tier(index + 1, above, tier.up_to), held[index], tier.unit_amount, tier.flat_amount)
+            for index, (above, tier) in enumerate(self._spans())
+            if index == 0 or peak > above
+        ]
+        return Lines(tuple(line for line, _ in entered), sum((exact for _, exact in entered), Fraction(0)))
 
     def _spans(self) -> Iterator[tuple[Decimal, Tier]]:
         """Each tier with the quantity above which it begins."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from services.kernel.checks import inside
 from services.kernel.money import ZERO
 from services.rating.pricing.charges.checks import require_positive, require_price
-from services.rating.pricing.charges.priced import Line, shared, unit_line
+from services.rating.pricing.charges.priced import Lines, shared, unit_line
 from services.rating.pricing.charges.transactions import PaidTransactions, TransactionTerms
 from services.rating.pricing.charges.usage import Usage
 
@@ -72,7 +73,7 @@ class Percentage:
         """Whether units and event count are not enough, so that a store must keep `Transactions`."""
         return self.terms.has_allowance or self.terms.has_bounds
 
-    def lines(self, usage: Usage) -> tuple[Line, ...]:
+    def lines(self, usage: Usage) -> Lines:
         """Lines for the free value, the share, the metric's rounding, the fixed parts, and what reached a bound.
 
         Raises:
@@ -89,15 +90,18 @@ class Percentage:
         of_value.append(unit_line("share of the value", paid.regular_value, rate))
         if rounding := _rounding(usage, paid):
             of_value.append(unit_line("rounding of the metric", rounding, rate))
-        lines = list(shared(tuple(of_value), usage.share))
+        of_transactions = []
         for name, count, amount in (
             ("fixed part of each transaction", paid.regular_count, self.fixed_amount),
             ("transactions at the minimum", paid.minimum_count, self.per_transaction_min_amount),
             ("transactions at the maximum", paid.maximum_count, self.per_transaction_max_amount),
         ):
             if count and amount:
-                lines.append(unit_line(name, Decimal(count), amount))
-        return tuple(lines)
+                of_transactions.append(unit_line(name, Decimal(count), amount))
+        lines, exact = shared(tuple(of_value), usage.share)
+        if exact is not None:
+            exact += sum((Fraction(line.amount) for line in of_transactions), Fraction(0))
+        return Lines((*lines, *of_transactions), exact)
 
 
 def _rounding(usage: Usage, paid: PaidTransactions) -> Decimal:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
 
-from services.kernel.money import ZERO
+from services.kernel.money import ZERO, decimal_of
 from services.rating.pricing.proration import DayShare
 
 
@@ -35,15 +37,17 @@ class Priced:
     Attributes:
         lines: the steps, in order.
         units: the units that were priced.
-        amount: exact sum of the lines' amounts, in major currency units, never below zero.
+        amount: sum of the lines' amounts, in major currency units, never below zero.
+        exact: the same if a quotient without end is in it, which no decimal holds; None if the amount is exact.
     """
 
     lines: tuple[Line, ...]
     units: Decimal
     amount: Decimal
+    exact: Fraction | None = None
 
     @classmethod
-    def of(cls, lines: tuple[Line, ...], units: Decimal) -> Priced:
+    def of(cls, lines: tuple[Line, ...], units: Decimal, exact: Fraction | None = None) -> Priced:
         """The sum of the lines; if it is below zero, a last line says that this much is not paid out."""
         amount = ZERO
         for line in lines:
@@ -51,7 +55,12 @@ class Priced:
         if amount < 0:
             floor = Line("below zero, not billed", ZERO, ZERO, -amount, -amount)
             return cls((*lines, floor), units, ZERO)
-        return cls(lines, units, amount)
+        return cls(lines, units, amount, exact)
+
+    @property
+    def to_round(self) -> Decimal | Fraction:
+        """What is rounded to minor units: with all of its digits, so that a half is seen as one."""
+        return self.amount if self.exact is None else self.exact
 
     @property
     def unit_amount(self) -> Decimal:
@@ -59,17 +68,33 @@ class Priced:
         return self.amount / self.units if self.units else ZERO
 
 
-def shared(lines: tuple[Line, ...], share: DayShare) -> tuple[Line, ...]:
+class Lines(NamedTuple):
+    """Lines, and their exact sum if a quotient without end is in it."""
+
+    lines: tuple[Line, ...]
+    exact: Fraction | None = None
+
+
+def fraction_line(
+    description: str, units: Fraction, unit_amount: Decimal, flat_amount: Decimal = ZERO
+) -> tuple[Line, Fraction]:
+    """A line of units that no decimal may hold, and what it comes to exactly."""
+    exact = units * Fraction(unit_amount) + Fraction(flat_amount)
+    return Line(description, decimal_of(units), unit_amount, flat_amount, decimal_of(exact)), exact
+
+
+def shared(lines: tuple[Line, ...], share: DayShare) -> Lines:
     """The lines of a full period and, where a running value is billed for some of its days, one that takes off others.
 
     What other plans of the period have of it is priced there, so that before and after a change never mix.
     """
     if share.is_whole:
-        return lines
+        return Lines(lines)
     amount = sum((line.amount for line in lines), ZERO)
     others = share.days_in_period - share.days
     name = f"{others} of {share.days_in_period} days are another plan's"
-    return (*lines, Line(name, Decimal(others), -amount / share.days_in_period, ZERO, share.of(amount) - amount))
+    rest = Line(name, Decimal(others), -amount / share.days_in_period, ZERO, share.of(amount) - amount)
+    return Lines((*lines, rest), share.exact(amount))
 
 
 def unit_line(description: str, units: Decimal, unit_amount: Decimal, flat_amount: Decimal = ZERO) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from services.kernel.money import ZERO
@@ -20,7 +21,7 @@ class Step(NamedTuple):
     """
 
     units: Decimal
-    prorated_units: Decimal
+    prorated_units: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Usage:
         transactions: the transactions of a percentage with an allowance or per-transaction bounds; otherwise None.
         steps: the changes of the running value in order, if the charge is prorated; otherwise None.
         precise_amount: sum of the amounts the events carried, in major currency units, for dynamic charges.
+        rest: what the units lack to the exact quantity, of a quotient that no decimal holds; otherwise None.
         share: the days for which a running value is billed, the whole for all others.
     """
 
@@ -45,4 +47,5 @@ class Usage:
     transactions: Transactions | None = None
     steps: tuple[Step, ...] | None = None
     precise_amount: Decimal = ZERO
+    rest: Fraction | None = None
     share: DayShare = WHOLE
