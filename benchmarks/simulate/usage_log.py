@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from farebox.ingest.v1.domain_events_pb2 import UsageEventEntry, UsageEventsAccepted
-from services.chassis.follower import Message
+from services.chassis.followed import Message
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.rating.consumers import usage_applier
 from services.rating.deps import Deps

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis import metrics
 from services.chassis.db import is_passing
-from services.chassis.follower import Message
+from services.chassis.followed import Apply, Message
 from services.chassis.isolate import isolated
 from services.chassis.log import logger
 
@@ -26,20 +26,17 @@ _DIGEST_BYTES = 8
 # How much of an error is stored: enough to recognise it.
 _MAX_ERROR = 2000
 
-Apply = Callable[[Connection, Sequence[Message]], None]
-"""Applies messages in order, in the transaction it is given."""
-
 Split = Callable[[Message], Sequence[bytes]]
 """The bodies of the smallest messages that together do what one message does, in order."""
 
 
-def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
+def applying_apart(apply: Apply, split: Split) -> Apply:
     """Apply messages so that a faulty part of one stops neither other messages nor the other parts of its own.
 
     Args:
-        log_name: the name of the followed log; a part is set aside as a dead letter of `<log>/<digest of its body>`.
         apply: applies whole messages.
-        split: splits one message; a message that cannot be split is set aside as a whole.
+        split: splits one message; a message that cannot be split is set aside as a whole. A part is set aside as a
+            dead letter of `<log>/<digest of its body>`.
     """
 
     def apply_messages(tx: Connection, messages: Sequence[Message]) -> None:
@@ -49,7 +46,7 @@ def applying_apart(log_name: str, apply: Apply, split: Split) -> Apply:
             apply(tx, messages)
             return
         for message, error in _apart(tx, messages[0], apply, split):
-            _set_aside(tx, log_name, message, error)
+            _set_aside(tx, message, error)
 
     return apply_messages
 
@@ -77,12 +74,12 @@ def _parts(message: Message, split: Split) -> list[Message]:
     return [replace(message, body=body) for body in bodies] or [message]
 
 
-def _set_aside(tx: Connection, log_name: str, message: Message, error: Exception) -> None:
+def _set_aside(tx: Connection, message: Message, error: Exception) -> None:
     digest = hashlib.blake2b(message.body, digest_size=_DIGEST_BYTES).hexdigest()
     tx.exec_driver_sql(
         "INSERT INTO dead_letters (log, number, subject, body, error) VALUES (%s, %s, %s, %s, %s) "
         "ON CONFLICT DO NOTHING",
-        (f"{log_name}/{digest}", message.first, message.subject, message.body, repr(error)[:_MAX_ERROR]),
+        (f"{message.log}/{digest}", message.first, message.subject, message.body, repr(error)[:_MAX_ERROR]),
     )
-    metrics.DEAD_LETTERS.labels(log_name).inc()
-    log.error("dead_letter", log=log_name, number=message.first, part=digest, error=repr(error))
+    metrics.DEAD_LETTERS.labels(message.log).inc()
+    log.error("dead_letter", log=message.log, number=message.first, part=digest, error=repr(error))

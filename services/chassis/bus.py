@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 import nats
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from services.chassis.config import Settings
 from services.chassis.log import logger
-from services.chassis.messages import PART_BYTES, Incoming, Outgoing, split
+from services.chassis.messages import PART_BYTES, Outgoing, split
+from services.chassis.reader import Reader
 from services.kernel.errors import UnavailableError
 
 T = TypeVar("T")
@@ -65,53 +65,6 @@ class StreamPlace:
     last_sequence: int
 
 
-def _incoming(message: Msg) -> Incoming:
-    place = message.metadata.sequence.stream
-    return Incoming(message.subject, message.data, dict(message.headers or {}), place, place)
-
-
-class Reader:
-    """Reads one subject of a stream in order, from a sequence on.
-
-    Nothing is acknowledged: the inbox holds the position.
-    """
-
-    def __init__(self, bus: Bus, subscription: JetStreamContext.PullSubscription) -> None:
-        self._bus = bus
-        self._subscription = subscription
-
-    def fetch(self, count: int, timeout: float) -> list[Incoming]:
-        """The next messages, at most `count`; waits at most `timeout` seconds for the first. Empty if there is none.
-
-        Raises:
-            UnavailableError: the reader is gone (the server restarted or lost the stream); open a new one from the
-                position.
-        """
-        return self._bus.call(self._fetch(count, timeout), timeout)
-
-    async def _fetch(self, count: int, seconds: float) -> list[Incoming]:
-        try:
-            # 2 or more: nats-py's fetch of a single message never returns early if the consumer is lost; its batch
-            # fetch does.
-            messages = await self._subscription.fetch(max(2, count), timeout=seconds)
-        except TimeoutError:
-            # nats-py raises its own class or the built-in one for the same case: nothing came in time.
-            await self._require_alive()
-            return []
-        return [_incoming(message) for message in messages]
-
-    async def _require_alive(self) -> None:
-        try:
-            await self._subscription.consumer_info()
-        except NotFoundError as error:
-            raise UnavailableError("BUS_READER_LOST", "the stream's reader is gone") from error
-
-    def close(self) -> None:
-        """Stop reading; the server forgets the reader by itself."""
-        with contextlib.suppress(UnavailableError):
-            self._bus.call(self._subscription.unsubscribe(), CALL_GRACE_SECONDS)
-
-
 class Bus:
     """A connection to JetStream, with its own event-loop thread."""
 
@@ -131,6 +84,10 @@ class Bus:
         except (nats.errors.Error, OSError, TimeoutError, asyncio.CancelledError) as error:
             future.cancel()
             raise UnavailableError("BUS_UNAVAILABLE", f"NATS: {type(error).__name__}: {error}") from error
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the loop without waiting for it; what becomes of it must show elsewhere."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _jetstream(self) -> JetStreamContext:
         with self._connecting:
@@ -200,16 +157,15 @@ class Bus:
     async def _publish(self, js: JetStreamContext, window: Sequence[Outgoing]) -> None:
         await asyncio.gather(*(js.publish(m.subject, m.body, headers=m.headers or None) for m in window))
 
-    def open_reader(self, stream: str, subject: str, *, after_sequence: int) -> Reader:
-        """Read `subject` of `stream` from the message after `after_sequence` (0: from the first one kept)."""
-        subscription = self.call(
-            self._open_reader(self._jetstream(), stream, subject, after_sequence), PUBLISH_TIMEOUT_SECONDS
+    def open_reader(self, stream: str, *subjects: str, after_sequence: int) -> Reader:
+        """Read subjects of `stream` from the message after `after_sequence` (0: from the first one kept)."""
+        return self.call(
+            self._open_reader(self._jetstream(), stream, subjects, after_sequence), PUBLISH_TIMEOUT_SECONDS
         )
-        return Reader(self, subscription)
 
     async def _open_reader(
-        self, js: JetStreamContext, stream: str, subject: str, after_sequence: int
-    ) -> JetStreamContext.PullSubscription:
+        self, js: JetStreamContext, stream: str, subjects: Sequence[str], after_sequence: int
+    ) -> Reader:
         start = (
             {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": after_sequence + 1}
             if after_sequence
@@ -219,13 +175,17 @@ class Bus:
             stream,
             ConsumerConfig(
                 ack_policy=AckPolicy.NONE,
-                filter_subject=subject,
+                filter_subjects=list(subjects),
                 inactive_threshold=READER_INACTIVE_SECONDS,
                 mem_storage=True,
                 **start,
             ),
         )
-        return await js.pull_subscribe_bind(consumer=info.name, stream=stream)
+        if self._client is None:
+            raise UnavailableError("BUS_UNAVAILABLE", "the connection was closed")
+        reader = Reader(self, self._client, stream, info.name)
+        await reader.start()
+        return reader
 
     def close(self) -> None:
         """Close the connection and stop the loop."""

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
 from services.chassis.apart import applying_apart
-from services.chassis.follower import Log, Message
+from services.chassis.followed import Log, Message
 from services.entitlements.commands import projection
 from services.entitlements.commands.changes import Batch, Changes
 from services.entitlements.convert import rating
@@ -57,7 +57,7 @@ HANDLERS = {
 
 def rating_log(deps: Deps) -> Log:
     """Rating's domain events, in a single order."""
-    return Log(LOG, RATING, SUBJECT, applying_apart(LOG, partial(apply, deps), rating.split))
+    return Log(LOG, RATING, SUBJECT, applying_apart(partial(apply, deps), rating.split))
 
 
 def apply(deps: Deps, tx: Connection, messages: Sequence[Message]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
-from services.chassis.follower import Log, Message
+from services.chassis.followed import Log, Message
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.commands.refuse import quarantine_refused
 from services.ingest.convert import catalog as convert

@@ -11,12 +11,11 @@ from sqlalchemy.engine import Connection
 from farebox.ingest.v1.domain_events_pb2 import UsageEventsAccepted
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
 from services.chassis.apart import applying_apart
-from services.chassis.follower import Log, Message
+from services.chassis.followed import Log, Message
 from services.margin.commands import projection
 from services.margin.commands.usage import cost_usage, save_metric
 from services.margin.convert import domain_event as convert
 from services.margin.deps import Deps
-from services.wire.shards import log_name
 from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 from services.wire.usage_log import UsageLogClient
@@ -63,4 +62,4 @@ def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:
         batches = [UsageEventsAccepted.FromString(message.body) for message in messages]
         cost_usage(deps, tx, [event for batch in batches for event in convert.usage_events_from_pb(batch)])
 
-    return usage_log.logs(lambda shard: applying_apart(log_name(shard), apply, convert.split_batch))
+    return usage_log.logs(applying_apart(apply, convert.split_batch))

@@ -11,7 +11,7 @@ from farebox.entitlements.v1 import domain_events_pb2 as entitlements_pb
 from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from services.chassis.bus import Stream
-from services.chassis.follower import Log, Message
+from services.chassis.followed import Log, Message
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 from services.rating.organizations.clock_store import acknowledge
@@ -70,11 +70,11 @@ def apply_acknowledgements(tx: Connection, messages: Sequence[Message]) -> None:
 
 def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:
     """The shards of the usage-event log; each is counted in the transaction that moves its position."""
-    return usage_log.logs(lambda _: usage_applier(deps))
+    return usage_log.logs(usage_applier(deps))
 
 
 def usage_applier(deps: Deps) -> Callable[[Connection, Sequence[Message]], None]:
-    """What a shard's messages do. What it remembers is its own: shards are read by different threads."""
+    """What the shards' messages do. What it remembers is its own: one thread of a process applies them."""
     memory = Memory()
 
     def apply(tx: Connection, messages: Sequence[Message]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import grpc
-from sqlalchemy.engine import Connection
 
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
-from services.chassis.follower import Log, Message
+from farebox.ingest.v1.domain_events_pb2 import ShardPosition, UsageEventsAccepted
+from services.chassis.followed import Apply, Log, Message, Source
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.kernel.errors import UnavailableError
 from services.kernel.ids import OrganizationId
@@ -26,8 +27,6 @@ REPLAY_SECONDS = 30.0
 # Sixteen logs check for lost messages at the same moment; one request answers all of them.
 POSITIONS_KEPT_SECONDS = 1.0
 
-Apply = Callable[[Connection, Sequence[Message]], None]
-
 
 class UsageLogClient:
     """Asks ingest for its log; safe to use from many threads. Every failed call is raised as USAGE_LOG_UNAVAILABLE."""
@@ -38,23 +37,22 @@ class UsageLogClient:
         self._known: dict[int, int] = {}
         self._known_until = 0.0
 
-    def logs(self, applier: Callable[[int], Apply]) -> list[Log]:
+    def logs(self, apply: Apply) -> list[Log]:
         """The shards as logs to follow, with ingest as their source.
 
         Args:
-            applier: returns, for a shard, the function that applies its messages; each shard is followed by a thread of
-                its own.
+            apply: takes the effect of the messages of any shards, which share a transaction.
         """
-        return [self._log(shard, applier(shard)) for shard in range(SHARD_COUNT)]
+        return [
+            Log(log_name(shard), USAGE, shard_subject(shard), apply, self._source(shard))
+            for shard in range(SHARD_COUNT)
+        ]
 
-    def _log(self, shard: int, apply: Apply) -> Log:
-        return Log(
-            name=log_name(shard),
-            stream=USAGE,
-            subject=shard_subject(shard),
-            apply=apply,
+    def _source(self, shard: int) -> Source:
+        return Source(
             replay=lambda first, last: self.replay(shard, first, last),
-            newest=lambda: self.recent_positions().get(shard, 0),
+            published=lambda: self._recently_published().get(shard, 0),
+            beyond=self.beyond,
         )
 
     def events(self, organization: OrganizationId, request: pb.ListUsageEventsRequest) -> pb.ListUsageEventsResponse:
@@ -70,17 +68,13 @@ class UsageLogClient:
         except grpc.RpcError as error:
             raise _unavailable(error) from error
 
-    def recent_positions(self) -> dict[int, int]:
-        """The newest batch of each shard, as of at most a second ago.
-
-        Raises:
-            UnavailableError: `USAGE_LOG_UNAVAILABLE`.
-        """
+    def _recently_published(self) -> dict[int, int]:
+        """The newest batch of each shard that ingest had sent to the bus, at most a second ago."""
         with self._guard:
             if time.monotonic() > self._known_until:
-                self._known = self.newest_positions()
+                self._known = {each.shard: each.published_number for each in self._positions()}
                 self._known_until = time.monotonic() + POSITIONS_KEPT_SECONDS
-            return dict(self._known)
+            return self._known
 
     def newest_positions(self) -> dict[int, int]:
         """The newest batch of each shard, asked for now.
@@ -88,11 +82,35 @@ class UsageLogClient:
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.
         """
+        return {each.shard: each.last_number for each in self._positions()}
+
+    def _positions(self) -> Iterable[ShardPosition]:
         try:
             response = self._stub.ListShardPositions(pb.ListShardPositionsRequest(), timeout=POSITIONS_SECONDS)
         except grpc.RpcError as error:
             raise _unavailable(error) from error
-        return {position.shard: position.last_number for position in response.positions}
+        return response.positions
+
+    def beyond(self, message: Message, number: int) -> Iterable[Message]:
+        """What of a message of several batches lies beyond one of them.
+
+        Its body says how many entries each batch has; one of an older ingest does not, and is asked for again.
+
+        Raises:
+            UnavailableError: `USAGE_LOG_UNAVAILABLE`.
+        """
+        batch = UsageEventsAccepted.FromString(message.body)
+        if len(batch.entry_counts) != message.last - message.first + 1:
+            return self.replay(batch.shard, number + 1, message.last)
+        passed = number - message.first + 1
+        rest = UsageEventsAccepted(
+            shard=batch.shard,
+            first_number=number + 1,
+            last_number=message.last,
+            entries=batch.entries[sum(batch.entry_counts[:passed]) :],
+            entry_counts=batch.entry_counts[passed:],
+        )
+        return [replace(message, first=number + 1, body=rest.SerializeToString())]
 
     def replay(self, shard: int, first: int, last: int) -> Iterator[Message]:
         """Repeat the batches of a shard, from the first to the last number.
@@ -105,7 +123,8 @@ class UsageLogClient:
         try:
             for response in call:
                 batch = response.batch
-                yield Message(shard_subject(shard), batch.first_number, batch.last_number, batch.SerializeToString())
+                body = batch.SerializeToString()
+                yield Message(shard_subject(shard), batch.first_number, batch.last_number, body, log=log_name(shard))
         except grpc.RpcError as error:
             raise _unavailable(error) from error
         finally:

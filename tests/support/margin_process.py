@@ -48,7 +48,7 @@ class Ingest(ingest_grpc.UsageEventServiceServicer):
     def ListShardPositions(self, *_: object) -> Proto:
         return ingest_pb.ListShardPositionsResponse(
             positions=[
-                ingest_events.ShardPosition(shard=shard, last_number=len(batches))
+                ingest_events.ShardPosition(shard=shard, last_number=len(batches), published_number=len(batches))
                 for shard, batches in self.batches.items()
             ]
         )

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
-from services.chassis.follower import Message
+from services.chassis.followed import Message
 from services.entitlements.domain.event import ClockMoved, PlanVersion, SubscriptionMoved
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import FeatureTerms, PlanTerms

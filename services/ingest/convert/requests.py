@@ -12,6 +12,7 @@ from services.ingest.commands.void import Voiding
 from services.ingest.convert.usage_event import event_from_pb, stored_event_to_pb
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.domain.usage_event import END_OCCURRED_US, MIN_OCCURRED_US
+from services.ingest.store.shards import ShardPosition
 from services.ingest.store.stored_usage_events import Filter
 from services.kernel.errors import FieldViolation, InvalidArgumentError
 from services.kernel.ids import uuid_or_none
@@ -66,9 +67,9 @@ def voided_to_pb(voided: StoredUsageEvent, replacement: StoredUsageEvent | None)
     )
 
 
-def positions_to_pb(positions: Iterable[tuple[int, int]]) -> list[domain_events_pb2.ShardPosition]:
+def positions_to_pb(positions: Iterable[ShardPosition]) -> list[domain_events_pb2.ShardPosition]:
     """How far each shard has come."""
-    return [domain_events_pb2.ShardPosition(shard=shard, last_number=number) for shard, number in positions]
+    return [domain_events_pb2.ShardPosition(**position._asdict()) for position in positions]
 
 
 def _us(moment: timestamp_pb2.Timestamp) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.chassis.db import Database
 from services.ingest.store import shards as store
-from services.ingest.store.shards import Batch
+from services.ingest.store.shards import Batch, ShardPosition
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.wire.shards import SHARD_COUNT
 
@@ -16,8 +16,8 @@ READ_BATCHES = 64
 MESSAGE_BYTES = 512 * 1024
 
 
-def positions(db: Database) -> list[tuple[int, int]]:
-    """Every shard with the number of its newest batch."""
+def positions(db: Database) -> list[ShardPosition]:
+    """How far every shard has come."""
     with db.worker_transaction(quiet=True) as tx:
         return store.positions(tx)
 
@@ -39,7 +39,7 @@ def replay(db: Database, shard: int, first: int, last: int) -> Iterator[list[Bat
         raise InvalidArgumentError.of_field("shard", "value_is_invalid", f"must be 0 to {SHARD_COUNT - 1}")
     if first < 1 or last < 0:
         raise InvalidArgumentError.of_field("from_number", "value_is_invalid", "numbers begin with 1")
-    newest = dict(positions(db))[shard]
+    newest = positions(db)[shard].last_number
     last = min(last, newest) if last else newest
     while first <= last:
         with db.worker_transaction(quiet=True) as tx:

@@ -156,6 +156,9 @@ def _amount(amount: Decimal) -> bytes:
 def announcement(batches: Sequence[Batch]) -> bytes:
     """The message that carries consecutive batches of one shard; concatenated entries are repeated fields."""
     head = pb.UsageEventsAccepted(
-        shard=batches[0].shard, first_number=batches[0].number, last_number=batches[-1].number
+        shard=batches[0].shard,
+        first_number=batches[0].number,
+        last_number=batches[-1].number,
+        entry_counts=[batch.entry_count for batch in batches],
     )
     return head.SerializeToString() + b"".join([batch.payload for batch in batches])

@@ -18,11 +18,13 @@ class Batch(NamedTuple):
     Attributes:
         shard: the shard.
         number: its number; a shard's numbers have no gaps.
+        entry_count: how many entries it has.
         payload: serialized entries, as they were announced.
     """
 
     shard: int
     number: int
+    entry_count: int
     payload: bytes
 
 
@@ -97,17 +99,34 @@ def append(tx: Connection, drafts: Sequence[Draft], touched: Touched = NOTHING) 
     )
 
 
-def positions(tx: Connection) -> list[tuple[int, int]]:
-    """Every shard with the number of its newest batch."""
-    rows = tx.exec_driver_sql("SELECT shard, last_number FROM shard_heads ORDER BY shard")
-    return [(shard, number) for shard, number in rows]
+class ShardPosition(NamedTuple):
+    """How far a shard has come.
+
+    Attributes:
+        shard: the shard.
+        last_number: of its newest batch.
+        published_number: of the newest batch that was published.
+    """
+
+    shard: int
+    last_number: int
+    published_number: int
+
+
+def positions(tx: Connection) -> list[ShardPosition]:
+    """Every shard's position."""
+    rows = tx.exec_driver_sql(
+        "SELECT shard, h.last_number, p.published_number FROM shard_heads AS h JOIN shard_publications AS p "
+        "USING (shard) ORDER BY shard"
+    )
+    return [ShardPosition(*row) for row in rows]
 
 
 def read(tx: Connection, shard: int, first: int, last: int, limit: int) -> list[Batch]:
     """Batches of a shard in order, from one number to another, at most `limit`."""
     return _batches(
         tx,
-        "SELECT shard, number, payload FROM shard_batches WHERE shard = %s AND number BETWEEN %s AND %s "
+        "SELECT shard, number, event_count, payload FROM shard_batches WHERE shard = %s AND number BETWEEN %s AND %s "
         "ORDER BY number LIMIT %s",
         (shard, first, last, limit),
     )
@@ -118,8 +137,8 @@ def unpublished(tx: Connection, limit: int) -> list[Batch]:
     return _batches(
         tx,
         """
-        SELECT p.shard, b.number, b.payload FROM shard_publications AS p CROSS JOIN LATERAL (
-            SELECT number, payload FROM shard_batches
+        SELECT p.shard, b.number, b.event_count, b.payload FROM shard_publications AS p CROSS JOIN LATERAL (
+            SELECT number, event_count, payload FROM shard_batches
             WHERE shard = p.shard AND number > p.published_number ORDER BY number LIMIT %s
         ) AS b ORDER BY p.shard, b.number
         """,

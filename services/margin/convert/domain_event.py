@@ -8,7 +8,7 @@ from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.margin.v1 import domain_events_pb2 as margin_pb
 from farebox.rating.v1 import billable_metric_pb2, subscription_pb2
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
-from services.chassis.follower import Message as LogMessage
+from services.chassis.followed import Message as LogMessage
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.money import ZERO, currency
 from services.kernel.revenue import RevenueKind
@@ -43,8 +43,12 @@ _PROVIDER, _MODEL = "provider", "model"
 def split_batch(message: LogMessage) -> list[bytes]:
     """The entries of a batch of the usage-event log one by one, each in a batch of its own."""
     batch = ingest_pb.UsageEventsAccepted.FromString(message.body)
-    place = {"shard": batch.shard, "first_number": batch.first_number, "last_number": batch.last_number}
-    return [ingest_pb.UsageEventsAccepted(entries=[entry], **place).SerializeToString() for entry in batch.entries]
+    return [
+        ingest_pb.UsageEventsAccepted(
+            shard=batch.shard, first_number=batch.first_number, last_number=batch.last_number, entries=[entry]
+        ).SerializeToString()
+        for entry in batch.entries
+    ]
 
 
 def usage_events_from_pb(batch: ingest_pb.UsageEventsAccepted) -> list[UsageEvent]:

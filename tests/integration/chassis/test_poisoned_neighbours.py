@@ -11,8 +11,10 @@ from sqlalchemy.engine import Connection
 
 from services.chassis import messages as wire
 from services.chassis import outbox
+from services.chassis.applier import Position, hold_positions
 from services.chassis.bus import Bus
-from services.chassis.follower import Follower, Log, Message, position
+from services.chassis.followed import Log, Message, Source
+from services.chassis.follower import Follower
 from services.chassis.lease import Leases
 from services.chassis.messages import Outgoing
 from services.chassis.outbox import Relay, numbered
@@ -148,7 +150,7 @@ def test_a_message_whose_statement_takes_too_long_is_set_aside(
     side: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server gives its statement up each time; that is the message's own fault and not the database's absence."""
-    monkeypatch.setattr("services.chassis.follower.MAX_SLOW_ATTEMPTS", 2)
+    monkeypatch.setattr("services.chassis.applier.MAX_SLOW_ATTEMPTS", 2)
     consumer = side(statement_timeout_ms=SLOW_STATEMENT_MS)
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
 
@@ -182,14 +184,15 @@ def test_a_statement_that_is_too_much_for_the_server_is_the_messages_own_fault(s
 
 
 def test_a_log_that_fails_does_not_stop_the_other_logs(side: Callable[..., Side]) -> None:
-    """Each log has a reader of its own: one that cannot even ask for its newest number is alone with that."""
+    """One whose source cannot even be asked is alone with that."""
     consumer = side()
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
 
     def fail() -> int:
         raise KeyError("a mistake")
 
-    poisoned = Log("poisoned", RATING, "rating.poisoned.>", remember, lambda *_: [], fail)
+    source = Source(lambda *_: [], fail, lambda *_: [])
+    poisoned = Log("poisoned", RATING, "rating.poisoned.>", remember, source)
     healthy = Log("healthy", RATING, SUBJECT, remember)
     with running(Follower(consumer.db, consumer.bus, [poisoned, healthy])):
         consumer.bus.publish([numbered(SUBJECT, "test", b"1", 1, 1)])
@@ -205,7 +208,7 @@ def test_a_position_never_passes_over_what_came_early(side: Callable[..., Side])
     with running(Follower(consumer.db, consumer.bus, [log_of()])):
         wait_until(lambda: consumer.seen() == [1, 2], timeout=PATIENCE_SECONDS, what="numbers 1 and 2")
     with consumer.db.worker_transaction() as tx:
-        assert position(tx, "rating") == (2, 0)
+        assert hold_positions(tx, ["rating"]) == {"rating": Position(2, 0)}
     consumer.bus.publish(large[1:])
     with running(Follower(consumer.db, consumer.bus, [log_of()])):
         wait_until(lambda: consumer.seen() == [1, 2, 3], timeout=PATIENCE_SECONDS, what="the large message")

@@ -9,7 +9,7 @@ import pytest
 
 from farebox.common.v1 import decimal_pb2
 from farebox.rating.v1 import domain_events_pb2, plan_pb2
-from services.chassis.follower import Message
+from services.chassis.followed import Message
 from services.chassis.wait import wait_until
 from services.entitlements.consumers import HANDLERS, rating_log
 from services.kernel.ids import OrganizationId, new_id
@@ -93,7 +93,7 @@ def test_a_poisoned_total_stops_none_of_its_message(world: Any) -> None:
     totals.append(total_of(VICTIM, "no number"))
     subject, body = "rating.usage.aggregated", domain_events_pb2.UsageAggregated(totals=totals).SerializeToString()
     with world.deps.db.worker_transaction() as tx:
-        rating_log(world.deps).apply(tx, [Message(subject, 100, 100, body)])
+        rating_log(world.deps).apply(tx, [Message(subject, 100, 100, body, log="rating")])
     for place, neighbour in enumerate(neighbours, 1):
         world.organization = neighbour
         assert world.check("calls").used == place

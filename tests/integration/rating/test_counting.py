@@ -14,7 +14,8 @@ from farebox.ingest.v1 import domain_events_pb2 as ingest_pb
 from farebox.rating.v1 import billable_metric_pb2, charge_pb2, domain_events_pb2, usage_service_pb2
 from services.chassis.bus import Bus
 from services.chassis.config import Settings
-from services.chassis.follower import Follower, Message
+from services.chassis.followed import Message
+from services.chassis.follower import Follower
 from services.chassis.outbox import numbered
 from services.chassis.wait import wait_until
 from services.rating.consumers import usage_logs
@@ -184,8 +185,8 @@ class _NoReplay(UsageLogClient):
     def replay(self, shard: int, first: int, last: int) -> Iterator[Message]:  # noqa: ARG002 - as its base's
         raise AssertionError("nothing is missing")
 
-    def newest_positions(self) -> dict[int, int]:
-        return {}
+    def _positions(self) -> list[ingest_pb.ShardPosition]:
+        return []
 
 
 def test_messages_that_come_twice_and_out_of_order_count_once(billing: Billing, bus: Bus) -> None:

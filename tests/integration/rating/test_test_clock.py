@@ -24,7 +24,7 @@ from farebox.rating.v1 import (
     test_clock_service_pb2 as pb,
 )
 from services.chassis.config import Settings
-from services.chassis.follower import Message
+from services.chassis.followed import Message
 from services.chassis.rpc.errors import error_info
 from services.kernel.errors import UnavailableError
 from services.rating.clock import commands

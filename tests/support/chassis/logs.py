@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.engine import Connection
 
 from services.chassis import schema
 from services.chassis.bus import Bus
 from services.chassis.db import Database
-from services.chassis.follower import Log, Message
+from services.chassis.followed import Apply, Log, Message, Source
 from services.chassis.outbox import announce
 from services.wire.streams import RATING
 from tests.support.chassis.operations import Operations
@@ -64,6 +64,33 @@ def remember(tx: Connection, messages: Sequence[Message]) -> None:
         tx.exec_driver_sql("INSERT INTO seen VALUES (%s, %s)", (int(message.body), len(message.body)))
 
 
-def log_of(apply: Callable[[Connection, Sequence[Message]], None] = remember, **more: object) -> Log:
+def log_of(apply: Apply = remember, source: Source | None = None) -> Log:
     """The log of the publisher."""
-    return Log("rating", RATING, "rating.>", apply, **more)  # type: ignore[arg-type]
+    return Log("rating", RATING, "rating.>", apply, source)
+
+
+@dataclass
+class FakeSource:
+    """A source that has every number, and tells what it was asked for.
+
+    Attributes:
+        published: the last number that it says to have sent to the bus.
+        asked: what was fetched from it, each the first and the last number.
+    """
+
+    published: int = 0
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def as_source(self) -> Source:
+        """As a log knows it."""
+        return Source(self._replay, lambda: self.published, self._beyond)
+
+    def _replay(self, first: int, last: int) -> Iterable[Message]:
+        self.asked.append((first, last))
+        return [Message(SUBJECT, number, number, str(number).encode()) for number in range(first, last + 1)]
+
+    def _beyond(self, message: Message, number: int) -> Iterable[Message]:
+        """Of the numbers in a body, one a word, those beyond a number."""
+        words = message.body.split()[number - message.first + 1 :]
+        return [replace(message, first=number + 1, body=b" ".join(words))]

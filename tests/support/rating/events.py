@@ -11,7 +11,7 @@ from google.protobuf import timestamp_pb2
 from farebox.common.v1 import decimal_pb2, period_pb2
 from farebox.rating.v1 import domain_events_pb2, plan_pb2, subscription_pb2
 from services.chassis.bus import Bus
-from services.chassis.follower import Message
+from services.chassis.followed import Message
 from services.chassis.outbox import numbered
 from services.kernel.ids import new_id
 from services.kernel.period import Period
@@ -152,7 +152,7 @@ class RatingLog:
         made = []
         for subject, body in events:
             self._number += 1
-            made.append(Message(subject, self._number, self._number, body))
+            made.append(Message(subject, self._number, self._number, body, log="rating"))
         return made
 
     def announce(self, *events: tuple[str, bytes]) -> None:

@@ -40,8 +40,9 @@ def test_entry_reads_back(
     head = entry_head(organization, customer, "s", code, is_void=True)
     columns = ([head], [key], [transaction_id.encode()], [occurred_us], [properties], [amount])
     [entry] = write_entries(7, received_us, *columns)
-    message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, entry), Batch(3, 8, entry)]))
+    message = pb.UsageEventsAccepted.FromString(announcement([Batch(3, 7, 1, entry), Batch(3, 8, 1, entry)]))
     assert (message.shard, message.first_number, message.last_number) == (3, 7, 8)
+    assert list(message.entry_counts) == [1, 1]
     first, second = message.entries
     assert first == second
     assert first.organization_id == organization
@@ -69,7 +70,7 @@ def test_entries_of_several_places_are_each_its_own(
         write_entries(0, received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
         for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)
     ]
-    entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, b"".join(written))])).entries
+    entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, len(written), b"".join(written))])).entries
     assert [(one.external_customer_id, one.subscription_id, one.code) for one in entries] == places
     assert [one.event_key for one in entries] == keys
     assert [one.transaction_id for one in entries] == ids

@@ -41,8 +41,8 @@ from services.rating.usage.store.refused_usage import RefusedUsage
 
 log = logger(__name__)
 
-# Subscriptions whose agreements a shard remembers; with sixteen shards at a few kB each some 200 MB at most.
-MAX_REMEMBERED = 5_000
+# Subscriptions whose agreements a process remembers; at a few kB each some 200 MB at most.
+MAX_REMEMBERED = 80_000
 # Of one message: a refusal has at most some 120 bytes and a total, whose texts are the organization's, some 2.3 kB, so
 # that both stay below the 1 MiB that NATS takes.
 MAX_REFUSALS = 4_000
@@ -51,7 +51,7 @@ MAX_TOTALS = 400
 
 @dataclass(slots=True)
 class Memory:
-    """What a shard remembers between batches: only what never changes of a subscription, its plan and customer.
+    """What is remembered between batches: only what never changes of a subscription, its plan and customer.
 
     A plan version is immutable and a subscription keeps its plan version and time zone for life, so nothing here is
     ever stale. Where a subscription ends may change, so that is asked anew (`Places`). An organization that has data

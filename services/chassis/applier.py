@@ -1,0 +1,213 @@
+"""Apply what waits in several logs in one transaction, which also moves all of their positions.
+
+A transaction costs the same whatever it holds, so what is in line of all logs of a process shares one. Where the
+content of a message fails, each log is applied by itself, then each message; the culprit is set aside as a dead letter
+after a few attempts, and reported.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from services.chassis import metrics
+from services.chassis.db import Database, is_passing, ran_too_long
+from services.chassis.followed import Apply, Log, Message
+from services.chassis.log import logger
+from services.kernel.errors import UnavailableError
+
+log = logger(__name__)
+
+# A message that fails this often in a row for its own content is set aside. Few attempts with short pauses: whoever
+# can make one such message can make a thousand, and everybody's messages stand behind them.
+MAX_ATTEMPTS = 3
+ATTEMPT_PAUSE_SECONDS = 0.02
+# A message whose statements are given up for taking too long may suffer from a busy database: it gets some minutes.
+MAX_SLOW_ATTEMPTS = 10
+# What is kept of an error: enough to know it by.
+_MAX_ERROR = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be applied of one log.
+
+    Attributes:
+        log: which.
+        messages: in line; none where only its place in the stream is to be stored.
+        resume_after: where reading goes on in the stream, once a number is applied.
+    """
+
+    log: Log
+    messages: Sequence[Message]
+    resume_after: Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a log is applied.
+
+    Attributes:
+        number: the last one that was applied.
+        sequence: where reading goes on in the stream.
+    """
+
+    number: int
+    sequence: int
+
+
+_START = "INSERT INTO inbox (log, last_number) SELECT unnest(%s::text[]), 0 ON CONFLICT DO NOTHING"
+# Always in the order of their names, so that two readers never wait for each other in a circle.
+_HOLD = "SELECT log, last_number, stream_sequence FROM inbox WHERE log = ANY(%s) ORDER BY log FOR UPDATE"
+_MOVE = """
+UPDATE inbox SET last_number = moved.number, stream_sequence = moved.sequence
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS moved(log, number, sequence) WHERE inbox.log = moved.log
+"""
+
+
+def hold_positions(tx: Connection, names: Sequence[str]) -> dict[str, Position]:
+    """The positions of logs, whose rows stay locked until the transaction ends; of a log never followed, its start."""
+    rows = {
+        row.log: Position(row.last_number, row.stream_sequence) for row in tx.exec_driver_sql(_HOLD, (list(names),))
+    }
+    if len(rows) < len(set(names)):
+        tx.exec_driver_sql(_START, (list(names),))
+        return hold_positions(tx, names)
+    return rows
+
+
+class Applier:
+    """Applies messages exactly once: a position is locked, compared and moved with their effect."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def apply(self, due: Sequence[Due], stopping: threading.Event) -> Mapping[str, Position]:
+        """Apply what is in line of some logs; their positions after it.
+
+        Raises:
+            UnavailableError: a message waits for something else; everything that does not stand behind it is applied.
+            Exception: one that passes by itself; some of it may be applied.
+        """
+        try:
+            return self._commit(due)
+        except Exception as error:
+            # A message that waits for something else must not hold back those before it: what it waits for may depend
+            # on them (margin's test clock waits for costs, which wait for an earlier message's metric).
+            waits = isinstance(error, UnavailableError) and sum(len(each.messages) for each in due) > 1
+            if is_passing(error) and not waits:
+                raise
+            if not waits:
+                log.exception("log_batch_failed", logs=[each.log.name for each in due])
+        return self._apply_apart(due, stopping)
+
+    def _apply_apart(self, due: Sequence[Due], stopping: threading.Event) -> Mapping[str, Position]:
+        """Each log by itself; one that waits for something else holds up no other."""
+        moved: dict[str, Position] = {}
+        waiting: UnavailableError | None = None
+        for each in due:
+            try:
+                moved |= self._apply_log(each, stopping, is_alone=len(due) == 1)
+            except UnavailableError as error:
+                waiting = waiting or error
+        if waiting is not None:
+            raise waiting
+        return moved
+
+    def _apply_log(self, due: Due, stopping: threading.Event, *, is_alone: bool) -> Mapping[str, Position]:
+        """A log's messages together, or one by one where that fails, or has failed before because it is alone."""
+        if not is_alone:
+            try:
+                return self._commit([due])
+            except Exception as error:
+                waits = isinstance(error, UnavailableError) and len(due.messages) > 1
+                if is_passing(error) and not waits:
+                    raise
+        moved: Mapping[str, Position] = {}
+        for message in due.messages:
+            moved = self._apply_alone(Due(due.log, [message], due.resume_after), stopping)
+        return moved
+
+    def _apply_alone(self, due: Due, stopping: threading.Event) -> Mapping[str, Position]:
+        attempt = 1
+        while True:
+            try:
+                return self._commit([due])
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                if attempt >= (MAX_SLOW_ATTEMPTS if ran_too_long(error) else MAX_ATTEMPTS):
+                    return self._set_aside(due, error)
+            stopping.wait(ATTEMPT_PAUSE_SECONDS * attempt)
+            attempt += 1
+
+    def _commit(self, due: Sequence[Due]) -> Mapping[str, Position]:
+        """One transaction: what is fresh of each log has its effect, and all positions move."""
+        with self._db.worker_transaction() as tx:
+            held = hold_positions(tx, [each.log.name for each in due])
+            fresh = [(each, _beyond(each.log, each.messages, held[each.log.name].number)) for each in due]
+            for apply, messages in _by_effect(fresh):
+                apply(tx, messages)
+            moved = {each.log.name: _moved(each, messages, held[each.log.name]) for each, messages in fresh}
+            tx.exec_driver_sql(
+                _MOVE,
+                (
+                    list(moved),
+                    [position.number for position in moved.values()],
+                    [position.sequence for position in moved.values()],
+                ),
+            )
+        for each, messages in fresh:
+            metrics.APPLIED.labels(each.log.name).inc(len(messages))
+            metrics.LOG_POSITION.labels(each.log.name).set(moved[each.log.name].number)
+        return moved
+
+    def _set_aside(self, due: Due, error: Exception) -> Mapping[str, Position]:
+        """Pass over a message that cannot be applied, and keep it for a person to look at."""
+        (message,) = due.messages
+        with self._db.worker_transaction() as tx:
+            held = hold_positions(tx, [due.log.name])[due.log.name]
+            tx.exec_driver_sql(
+                "INSERT INTO dead_letters (log, number, subject, body, error) VALUES (%s, %s, %s, %s, %s) "
+                "ON CONFLICT DO NOTHING",
+                (due.log.name, message.first, message.subject, message.body, repr(error)[:_MAX_ERROR]),
+            )
+            moved = _moved(due, [message], held)
+            tx.exec_driver_sql(_MOVE, ([due.log.name], [moved.number], [moved.sequence]))
+        metrics.DEAD_LETTERS.labels(due.log.name).inc()
+        log.error("dead_letter", log=due.log.name, number=message.first, subject=message.subject, error=repr(error))
+        return {due.log.name: moved}
+
+
+def _moved(due: Due, messages: Sequence[Message], held: Position) -> Position:
+    number = max([held.number, *(message.last for message in messages[-1:])])
+    return Position(number, due.resume_after(number))
+
+
+def _beyond(log_: Log, messages: Sequence[Message], number: int) -> list[Message]:
+    """What of messages lies beyond a position. Another reader may have moved it meanwhile; a message may straddle it.
+
+    Raises:
+        UnavailableError: `LOG_POSITION_MOVED`, the position is before all of them, so that it was moved back.
+    """
+    fresh: list[Message] = []
+    for message in messages:
+        if message.last <= number:
+            continue
+        if message.first > number + 1 or (message.first <= number and log_.source is None):
+            raise UnavailableError("LOG_POSITION_MOVED", f"{log_.name} moved to {number} meanwhile")
+        fresh += [message] if message.first > number or log_.source is None else log_.source.beyond(message, number)
+        number = message.last
+    return fresh
+
+
+def _by_effect(fresh: Sequence[tuple[Due, Sequence[Message]]]) -> list[tuple[Apply, list[Message]]]:
+    """The messages of all logs, gathered for each effect that is to be taken; of one log in their order."""
+    gathered: dict[Apply, list[Message]] = {}
+    for due, messages in fresh:
+        if messages:
+            gathered.setdefault(due.log.apply, []).extend(messages)
+    return list(gathered.items())
