@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from gateway.auth.scopes import Scope
 from gateway.call import Call
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
 from gateway.engine.rpc_method import RpcMethod
+from gateway.listing import listed
 from gateway.operation import AnyOperation, ByCode, Listed, Nothing, Operation, Request
 from gateway.projection import callers_names, patch, project
 
@@ -63,11 +64,7 @@ class _Crud(Generic[ThingT, NewT, ChangeT, AnswerT]):
         return await self._ask(call, "create", request_id=call.mutation_id, **{self.methods["create"].thing: thing})
 
     async def find_all(self, request: Request[Nothing, PageQuery, Nothing]) -> Listed[AnswerT]:
-        method, query = self.methods["list"], request.query
-        asked, _ = patch(method.request(page=page_request(query)), query, skip=("page", "per_page"))
-        answer = await method.ask(request.call, asked)
-        things = [self.to_api(thing) for thing in getattr(answer, method.thing)]
-        return Listed(things, page_meta(query, answer.page, len(things)))  # type: ignore[attr-defined] # by descriptor
+        return await listed(request.call, self.methods["list"].request, request.query, self.to_api)
 
     async def find(self, request: Request[ByCode, Struct, Nothing]) -> AnswerT:
         method = self.methods["get"]

@@ -64,6 +64,11 @@ Date = Annotated[date, Meta(description="A day, e.g. 2024-02-01.")]
 _FIELD, _WORDS = "field", "words"
 
 
+def keys(text: str) -> frozenset[str]:
+    """Keys of a JSON object or a query, written one after the other."""
+    return frozenset(text.split())
+
+
 def of(field: str) -> Meta:
     """The field of the message that a field of a Struct corresponds to, if their names differ."""
     return Meta(extra={_FIELD: field})

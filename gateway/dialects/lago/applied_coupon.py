@@ -8,9 +8,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.rating.v1 import customer_service_pb2 as rpc
 from farebox.rating.v1.coupon_pb2 import AppliedCoupon as AppliedCouponMessage
-from gateway.call import Call
 from gateway.dialects.lago.coupon import FREQUENCY, Amount, Frequency, Invoices, Percentage, Reduction, reduction
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
 from gateway.projection import aware, callers_names, given, patch, project
 from gateway.schema import Code, CurrencyCode, Instant, Words, of
@@ -79,12 +79,13 @@ async def apply(request: Request[Nothing, Nothing, NewAppliedCoupon]) -> Applied
 
 async def find_applied(request: Request[Nothing, AppliedCouponQuery, Nothing]) -> Listed[AppliedCoupon]:
     """List applied coupons, newest first."""
-    return await _listed(request.call, request.query, given(request.query.external_customer_id) or "")
+    return await listed(request.call, rpc.ListAppliedCouponsRequest, request.query, applied_coupon_to_api)
 
 
 async def find_of_customer(request: Request[ByCustomer, HeldQuery, Nothing]) -> Listed[AppliedCoupon]:
     """List the coupons of a customer, newest first."""
-    return await _listed(request.call, request.query, request.path.external_customer_id)
+    asked, whose = rpc.ListAppliedCouponsRequest, request.path.external_customer_id
+    return await listed(request.call, asked, request.query, applied_coupon_to_api, external_customer_id=whose)
 
 
 async def terminate(request: Request[ByHeldCoupon, Nothing, Nothing]) -> AppliedCoupon:
@@ -112,14 +113,6 @@ def applied_coupon_to_api(held: AppliedCouponMessage) -> AppliedCoupon:
         frequency_duration=held.coupon.frequency_duration or None,
         expiration_at=aware(held.coupon.expires_at) if held.coupon.HasField("expires_at") else None,
     )
-
-
-async def _listed(call: Call, query: HeldQuery, customer: str) -> Listed[AppliedCoupon]:
-    message = rpc.ListAppliedCouponsRequest(page=page_request(query), external_customer_id=customer)
-    patch(message, query, skip=("page", "per_page", "external_customer_id"))
-    answer = await call.ask(call.clients.customers.ListAppliedCoupons, message)
-    held = [applied_coupon_to_api(applied) for applied in answer.applied_coupons]
-    return Listed(held, page_meta(query, answer.page, len(held)))
 
 
 _NAMES = callers_names(NewAppliedCoupon, rpc.ApplyCouponRequest) | {

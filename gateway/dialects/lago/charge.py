@@ -19,7 +19,7 @@ from gateway.dialects.lago.charge_model import (
 )
 from gateway.dialects.lago.common import Identified
 from gateway.projection import callers_names, given, patch, project
-from gateway.schema import Cents, Code, Instant, of
+from gateway.schema import Cents, Code, Instant, keys, of
 from services.kernel.ids import uuid_or_none
 
 # More than a plan can have; the service decides the exact limit.
@@ -45,7 +45,7 @@ class NewChargeFilter(Struct, kw_only=True):
 class NewCharge(Struct, kw_only=True):
     """A price on a metric. Charges are distinguished by their codes; a charge without one is named after its metric."""
 
-    NOT_OFFERED: ClassVar = frozenset({"applied_pricing_unit", "id", "regroup_paid_fees"})
+    NOT_OFFERED: ClassVar = keys("applied_pricing_unit id regroup_paid_fees")
     FIXED: ClassVar = {"accepts_target_wallet": False, "cascade_updates": False, "invoiceable": True}
 
     billable_metric_id: MetricId | UnsetType | None = UNSET

@@ -13,7 +13,7 @@ from farebox.rating.v1.charge_pb2 import ChargeModel as ChargeModelMessage
 from farebox.rating.v1.charge_pb2 import PercentTier, Tier
 from gateway.decode.refusals import Refusals
 from gateway.projection import callers_names, exact, given, json_number, patch, project
-from gateway.schema import Code, DecimalInput, DecimalText, ExactNumber, of
+from gateway.schema import Code, DecimalInput, DecimalText, ExactNumber, keys, of
 from services.kernel.money import ZERO, plain
 
 ChargeModel = Literal["standard", "graduated", "volume", "package", "percentage", "graduated_percentage", "dynamic"]
@@ -75,7 +75,7 @@ class NewChargeProperties(Struct, kw_only=True):
     per_transaction_min_amount and per_transaction_max_amount. The others have their ranges; `dynamic` has none.
     """
 
-    NOT_OFFERED: ClassVar = frozenset({"presentation_group_keys"})
+    NOT_OFFERED: ClassVar = keys("presentation_group_keys")
 
     amount: Annotated[Price, Meta(description="The price of one unit, or of one package.")] | UnsetType | None = UNSET
     package_size: Annotated[DecimalInput, Meta(description="Units in a package.")] | UnsetType | None = UNSET

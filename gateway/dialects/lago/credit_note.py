@@ -10,10 +10,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.rating.v1 import invoice_service_pb2 as rpc
 from farebox.rating.v1.credit_note_pb2 import CreditNote as CreditNoteMessage
 from gateway.dialects.lago.common import Description, Identified
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import ByCustomer, ById, Listed, Nothing, Request, operation
 from gateway.projection import callers_names, patch, project
-from gateway.schema import Cents, Code, Date, ExactNumber, Instant, Words, of
+from gateway.schema import Cents, Code, Date, ExactNumber, Instant, Words, keys, of
 
 REASON = Words(CreditNoteMessage.Reason, "REASON_")
 CREDIT_STATE = Words(CreditNoteMessage.CreditState, "CREDIT_STATE_")
@@ -26,7 +27,7 @@ Amount = Annotated[int, Meta(ge=0, description="Minor units, with taxes.")]
 class CreditNoteFilters(PageQuery, kw_only=True):
     """Which credit notes."""
 
-    NOT_OFFERED: ClassVar = frozenset({"search_term", "refund_status", "self_billed", "billing_entity_codes"})
+    NOT_OFFERED: ClassVar = keys("search_term refund_status self_billed billing_entity_codes")
 
     invoice_id: Code | UnsetType = UNSET
     invoice_number: Code | UnsetType = UNSET
@@ -62,7 +63,7 @@ class CreditNoteDraft(Struct, kw_only=True):
 class NewCreditNote(CreditNoteDraft, kw_only=True):
     """The amounts that are given back, and where they go: to later invoices, back, or off the unpaid invoice itself."""
 
-    NOT_OFFERED: ClassVar = frozenset({"metadata"})
+    NOT_OFFERED: ClassVar = keys("metadata")
 
     reason: Annotated[str, REASON.meta] = "other"
     description: Description | UnsetType | None = UNSET
@@ -169,13 +170,13 @@ async def find(request: Request[ById, Nothing, Nothing]) -> CreditNote:
 
 async def find_all(request: Request[Nothing, CreditNoteQuery, Nothing]) -> Listed[CreditNote]:
     """List credit notes, newest first."""
-    customer = request.query.external_customer_id
-    return await _page(request, "" if customer is UNSET else customer)
+    return await listed(request.call, rpc.ListCreditNotesRequest, request.query, credit_note_to_api)
 
 
 async def find_of_customer(request: Request[ByCustomer, CreditNoteFilters, Nothing]) -> Listed[CreditNote]:
     """List a customer's credit notes, newest first."""
-    return await _page(request, request.path.external_customer_id)
+    asked, whose = rpc.ListCreditNotesRequest, request.path.external_customer_id
+    return await listed(request.call, asked, request.query, credit_note_to_api, external_customer_id=whose)
 
 
 async def void(request: Request[ById, Nothing, Nothing]) -> CreditNote:
@@ -202,21 +203,6 @@ def credit_note_to_api(note: CreditNoteMessage) -> CreditNote:
         ],
         updated_at=None if changed is None else changed.ToDatetime(tzinfo=UTC),
     )
-
-
-async def _page(
-    request: Request[Nothing, CreditNoteQuery, Nothing] | Request[ByCustomer, CreditNoteFilters, Nothing],
-    external_customer_id: str,
-) -> Listed[CreditNote]:
-    call, query = request.call, request.query
-    asked, _ = patch(
-        rpc.ListCreditNotesRequest(page=page_request(query), external_customer_id=external_customer_id),
-        query,
-        skip=("page", "per_page", "external_customer_id"),
-    )
-    answer = await call.ask(call.clients.invoices.ListCreditNotes, asked)
-    notes = [credit_note_to_api(note) for note in answer.credit_notes]
-    return Listed(notes, page_meta(query, answer.page, len(notes)))
 
 
 _NAMES = callers_names(NewCreditNote, rpc.CreateCreditNoteRequest)

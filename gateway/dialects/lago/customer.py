@@ -6,6 +6,7 @@ Lago's clients wrap the body in `customer`. Nozle's first SDKs did not, and get 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -15,10 +16,11 @@ from farebox.rating.v1.customer_pb2 import Customer as CustomerMessage
 from farebox.rating.v1.organization_pb2 import Organization
 from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.common import Identified
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
-from gateway.schema import Code, Count, CurrencyCode, Instant, of
+from gateway.schema import Code, Count, CurrencyCode, Instant, keys, of
 
 # More than a customer can have; the service decides the exact number and how long each may be.
 _MOST = Meta(max_length=100)
@@ -40,16 +42,9 @@ TermDays = Annotated[
 class CustomerBilling(Struct, kw_only=True):
     """How a customer is billed. Payments are collected outside of Farebox."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            "document_locale",
-            "payment_provider",
-            "payment_provider_code",
-            "provider_customer_id",
-            "provider_payment_methods",
-            "subscription_invoice_issuing_date_adjustment",
-            "subscription_invoice_issuing_date_anchor",
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "document_locale payment_provider payment_provider_code provider_customer_id provider_payment_methods "
+        "subscription_invoice_issuing_date_adjustment subscription_invoice_issuing_date_anchor"
     )
     FIXED: ClassVar = {"sync": False, "sync_with_provider": False}
 
@@ -59,7 +54,7 @@ class CustomerBilling(Struct, kw_only=True):
 class MetadataEntry(Struct, kw_only=True):
     """A text by a key, for the organization's own use."""
 
-    NOT_OFFERED: ClassVar = frozenset({"id"})
+    NOT_OFFERED: ClassVar = keys("id")
     FIXED: ClassVar = {"display_in_invoice": False}
 
     key: Annotated[str, Meta(min_length=1)]
@@ -73,19 +68,9 @@ class CustomerUpsert(Struct, kw_only=True):
     whole as soon as a part of it is given, either line by line or as `address_lines`.
     """
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            "account_type",
-            "billing_entity_code",
-            "customer_type",
-            "integration_customers",
-            "invoice_custom_section_codes",
-            "legal_number",
-            "logo_url",
-            "phone",
-            "shipping_address",
-            "url",
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "account_type billing_entity_code customer_type integration_customers invoice_custom_section_codes "
+        "legal_number logo_url phone shipping_address url"
     )
     FIXED: ClassVar = {"finalize_zero_amount_invoice": "inherit", "skip_invoice_custom_sections": False}
 
@@ -154,18 +139,9 @@ class Customer(Identified, kw_only=True):
 class CustomerQuery(PageQuery, kw_only=True):
     """Which customers; every filter that is given must hold."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            "account_type",
-            "billing_entity_codes",
-            "customer_type",
-            "has_customer_type",
-            "has_tax_identification_number",
-            "metadata",
-            "search_term",
-            "states",
-            "zipcodes",
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "account_type billing_entity_codes customer_type has_customer_type has_tax_identification_number metadata "
+        "search_term states zipcodes"
     )
 
     currencies: Annotated[list[CurrencyCode], _MOST] | UnsetType = UNSET
@@ -192,11 +168,8 @@ async def find(request: Request[ByCustomer, Nothing, Nothing]) -> Customer:
 
 async def find_all(request: Request[Nothing, CustomerQuery, Nothing]) -> Listed[Customer]:
     """List customers, the newest first."""
-    call, query = request.call, request.query
-    asked, _ = patch(rpc.ListCustomersRequest(page=page_request(query)), query, skip=("page", "per_page"))
-    answer = await call.ask(call.clients.customers.ListCustomers, asked)
-    customers = [customer_to_api(customer, call.organization) for customer in answer.customers]
-    return Listed(customers, page_meta(query, answer.page, len(customers)))
+    to_api = partial(customer_to_api, organization=request.call.organization)
+    return await listed(request.call, rpc.ListCustomersRequest, request.query, to_api)
 
 
 def customer_from_api(customer: CustomerMessage, body: CustomerUpsert) -> list[str]:

@@ -15,7 +15,7 @@ from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.feature import TYPE
 from gateway.operation import ByCustomer, Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
-from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, of
+from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, keys, of
 
 KIND = Words(PlanEntitlementMessage.Kind, "KIND_", synonyms={"boolean": "gate", "metered": "usage_limit"})
 PLAN_RESET = Words(PlanEntitlementMessage.Reset, "RESET_")
@@ -102,7 +102,7 @@ class BySubscription(Struct):
 class EntitlementQuery(Struct):
     """The parameters of a list of entitlements; it shows what holds now, whatever the subscription's status."""
 
-    NOT_OFFERED: ClassVar = frozenset({"subscription_status"})
+    NOT_OFFERED: ClassVar = keys("subscription_status")
 
 
 async def find_of_customer(request: Request[ByCustomer, Nothing, Nothing]) -> Entitlements:

@@ -13,7 +13,7 @@ from gateway.engine.paging import PageQuery
 from gateway.problem import invalid
 from gateway.projection import patch
 from gateway.resource import Listing, resource
-from gateway.schema import Code, Instant, Words, of
+from gateway.schema import Code, Instant, Words, keys, of
 
 TYPE = Words(FeatureMessage.Type, "TYPE_", synonyms={"boolean": "gate", "metered": "usage_limit"})
 Type = Annotated[str, TYPE.meta]
@@ -22,7 +22,7 @@ Type = Annotated[str, TYPE.meta]
 class FeatureChange(Struct, kw_only=True):
     """The content of a feature; `metric_code` is another name of `billable_metric_code`."""
 
-    NOT_OFFERED: ClassVar = frozenset({"privileges"})
+    NOT_OFFERED: ClassVar = keys("privileges")
 
     code: Code | UnsetType = UNSET
     name: Name | UnsetType | None = UNSET
@@ -53,7 +53,7 @@ class Feature(Identified, kw_only=True):
 class FeatureQuery(PageQuery, kw_only=True):
     """Which page of the features."""
 
-    NOT_OFFERED: ClassVar = frozenset({"search_term"})
+    NOT_OFFERED: ClassVar = keys("search_term")
 
 
 def _from_api(feature: FeatureMessage, body: FeatureChange) -> list[str]:

@@ -13,10 +13,11 @@ from farebox.rating.v1.fee_pb2 import Fee as FeeMessage
 from farebox.rating.v1.fee_pb2 import FeeLine as FeeLineMessage
 from gateway.dialects.lago.common import Identified, first_instant, last_second
 from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.listing import listed
 from gateway.operation import ById, Listed, Nothing, PageMeta, Request, operation
 from gateway.problem import not_found
-from gateway.projection import exact, patch, project
-from gateway.schema import Cents, Code, DecimalText, ExactNumber, Instant, InstantInput, Words, of
+from gateway.projection import exact, project
+from gateway.schema import Cents, Code, DecimalText, ExactNumber, Instant, InstantInput, Words, keys, of
 from services.kernel.money import plain
 
 PAYMENT_STATE = Words(FeeMessage.PaymentState, "PAYMENT_STATE_")
@@ -37,11 +38,9 @@ Values = dict[str, list[str]]
 class FeeQuery(PageQuery, kw_only=True):
     """Which fees."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            *("event_transaction_id", "succeeded_at_from", "succeeded_at_to", "failed_at_from", "failed_at_to"),
-            *("refunded_at_from", "refunded_at_to", "billing_entity_codes"),
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "event_transaction_id succeeded_at_from succeeded_at_to failed_at_from failed_at_to refunded_at_from "
+        "refunded_at_to billing_entity_codes"
     )
 
     external_customer_id: Code | UnsetType = UNSET
@@ -169,10 +168,7 @@ async def find(request: Request[ById, Nothing, Nothing]) -> Fee:
 
 async def find_all(request: Request[Nothing, FeeQuery, Nothing]) -> Listed[Fee]:
     """List fees, newest first."""
-    call, query = request.call, request.query
-    asked, _ = patch(rpc.ListFeesRequest(page=page_request(query)), query, skip=("page", "per_page"))
-    answer = await call.ask(call.clients.invoices.ListFees, asked)
-    return Listed([fee_to_api(fee) for fee in answer.fees], page_meta(query, answer.page, len(answer.fees)))
+    return await listed(request.call, rpc.ListFeesRequest, request.query, fee_to_api)
 
 
 async def explain(request: Request[ById, PageQuery, Nothing]) -> ExplainedFee:

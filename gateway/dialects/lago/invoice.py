@@ -21,11 +21,12 @@ from gateway.dialects.lago.invoice_shapes import (
     listed_invoice,
     whole_invoice_to_api,
 )
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery, page_request
+from gateway.listing import listed
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
 from gateway.problem import invalid, refuse_both_names
 from gateway.projection import patch
-from gateway.schema import Cents, Code, Date, DecimalInput, of
+from gateway.schema import Cents, Code, Date, DecimalInput, keys, of
 
 MAX_ITEMS = 100
 _PDF = "application/pdf"
@@ -37,9 +38,7 @@ PaymentState = Annotated[str, PAYMENT_STATE.meta]
 class InvoiceFilters(PageQuery, kw_only=True):
     """Which invoices. States may be given under either of two names, and several at once."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {"search_term", "payment_dispute_lost", "self_billed", "metadata", "billing_entity_codes"}
-    )
+    NOT_OFFERED: ClassVar = keys("search_term payment_dispute_lost self_billed metadata billing_entity_codes")
 
     status: Annotated[list[State], of("states")] | UnsetType = UNSET
     statuses: Annotated[list[State], of("states")] | UnsetType = UNSET
@@ -64,7 +63,7 @@ class InvoiceQuery(InvoiceFilters, kw_only=True):
 class OneOffItem(Struct, kw_only=True):
     """A one-off item; its name is the first given of `invoice_display_name`, `description` and `add_on_code`."""
 
-    NOT_OFFERED: ClassVar = frozenset({"from_datetime", "to_datetime"})
+    NOT_OFFERED: ClassVar = keys("from_datetime to_datetime")
 
     add_on_code: Code | UnsetType = UNSET
     name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
@@ -78,11 +77,9 @@ class OneOffItem(Struct, kw_only=True):
 class NewInvoice(Struct, kw_only=True):
     """One-off items, invoiced and finalized now."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            *("error_details", "payment_method", "invoice_custom_section", "billing_entity_code"),
-            *("purchase_order_number", "net_payment_term", "skip_psp", "metadata"),
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "error_details payment_method invoice_custom_section billing_entity_code purchase_order_number "
+        "net_payment_term skip_psp metadata"
     )
 
     external_customer_id: Code
@@ -93,7 +90,7 @@ class NewInvoice(Struct, kw_only=True):
 class PaymentReport(Struct, kw_only=True):
     """The outcome of a payment; our own `paid_amount_cents` says how much, if only a part was paid."""
 
-    NOT_OFFERED: ClassVar = frozenset({"metadata"})
+    NOT_OFFERED: ClassVar = keys("metadata")
 
     payment_status: Annotated[PaymentState, of("payment_state")]
     paid_amount_cents: Annotated[int, Meta(ge=0), of("amount_cents")] | UnsetType = UNSET
@@ -102,7 +99,7 @@ class PaymentReport(Struct, kw_only=True):
 class VoidOptions(Struct, kw_only=True):
     """Whether the paid amount becomes a credit note."""
 
-    NOT_OFFERED: ClassVar = frozenset({"refund_amount", "credit_amount"})
+    NOT_OFFERED: ClassVar = keys("refund_amount credit_amount")
 
     generate_credit_note: bool = False
 
@@ -143,12 +140,12 @@ async def find_all(request: Request[Nothing, InvoiceQuery, Nothing]) -> Listed[I
         answer = await _list(call, query, query.customer_id)
         invoices = [listed_invoice(invoice, _pdf_url(call, invoice)) for invoice in answer.invoices]
         return Reply(ENCODER.encode(ListedInvoices(invoices)))
-    return await _page(call, query, "" if query.external_customer_id is UNSET else query.external_customer_id)
+    return await _page(call, query)
 
 
 async def find_of_customer(request: Request[ByCustomer, InvoiceFilters, Nothing]) -> Listed[Invoice]:
     """List a customer's invoices, newest first."""
-    return await _page(request.call, request.query, request.path.external_customer_id)
+    return await _page(request.call, request.query, external_customer_id=request.path.external_customer_id)
 
 
 async def record_payment(request: Request[ById, Nothing, PaymentReport]) -> WholeInvoice:
@@ -190,21 +187,28 @@ async def _find(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
     return _whole(call, (await call.ask(call.clients.invoices.GetInvoice, asked)).invoice)
 
 
-async def _page(call: Call, query: InvoiceFilters, external_customer_id: str) -> Listed[Invoice]:
-    answer = await _list(call, query, external_customer_id)
-    invoices = [invoice_to_api(invoice, call.organization, _pdf_url(call, invoice)) for invoice in answer.invoices]
-    return Listed(invoices, page_meta(query, answer.page, len(invoices)))
+async def _page(call: Call, query: InvoiceFilters, **whose: str) -> Listed[Invoice]:
+    _refuse_both_names(query)
+
+    def to_api(invoice: InvoiceMessage) -> Invoice:
+        return invoice_to_api(invoice, call.organization, _pdf_url(call, invoice))
+
+    return await listed(call, rpc.ListInvoicesRequest, query, to_api, without_fees=True, **whose)
 
 
 async def _list(call: Call, query: InvoiceFilters, external_customer_id: str) -> rpc.ListInvoicesResponse:
-    refuse_both_names(query, "status", "statuses")
-    refuse_both_names(query, "payment_status", "payment_statuses")
+    _refuse_both_names(query)
     asked, _ = patch(
         rpc.ListInvoicesRequest(page=page_request(query), external_customer_id=external_customer_id, without_fees=True),
         query,
         skip=("page", "per_page", "external_customer_id", "customer_id"),
     )
     return await call.ask(call.clients.invoices.ListInvoices, asked)
+
+
+def _refuse_both_names(query: InvoiceFilters) -> None:
+    refuse_both_names(query, "status", "statuses")
+    refuse_both_names(query, "payment_status", "payment_statuses")
 
 
 def _item(index: int, item: OneOffItem) -> rpc.CreateOneOffInvoiceRequest.Item:

@@ -11,7 +11,7 @@ from farebox.rating.v1.billable_metric_pb2 import BillableMetric
 from gateway.dialects.lago.common import Description, Identified, Name
 from gateway.projection import patch, project
 from gateway.resource import Listing, resource
-from gateway.schema import Code, Instant, Words, of
+from gateway.schema import Code, Instant, Words, keys, of
 
 _BARE = ("count", "sum", "max", "unique_count", "latest", "weighted_sum")
 AGGREGATION = Words(
@@ -39,7 +39,7 @@ class MetricFilter(Struct, kw_only=True):
 class MetricChange(Struct, kw_only=True):
     """The content of a metric."""
 
-    NOT_OFFERED: ClassVar = frozenset({"expression"})
+    NOT_OFFERED: ClassVar = keys("expression")
 
     code: Code | UnsetType = UNSET
     name: Name | UnsetType = UNSET

@@ -11,7 +11,7 @@ from farebox.rating.v1.organization_pb2 import Organization as OrganizationMessa
 from gateway.dialects.lago.common import Identified, Name
 from gateway.operation import Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
-from gateway.schema import Count, CurrencyCode, Instant, Words, of
+from gateway.schema import Count, CurrencyCode, Instant, Words, keys, of
 
 DUPLICATES = Words(OrganizationMessage.DuplicateEvents, "DUPLICATE_EVENTS_")
 LATE = Words(OrganizationMessage.LateEvents, "LATE_EVENTS_")
@@ -37,7 +37,7 @@ Zone = Annotated[str, Meta(max_length=255, description="IANA zone, e.g. `Europe/
 class OrganizationBilling(Struct, kw_only=True):
     """How customers without terms of their own are billed."""
 
-    NOT_OFFERED: ClassVar = frozenset({"document_locale", "invoice_footer"})
+    NOT_OFFERED: ClassVar = keys("document_locale invoice_footer")
 
     invoice_grace_period: Annotated[GraceDays, of("invoice_grace_period_days")] | UnsetType = UNSET
 
@@ -45,22 +45,9 @@ class OrganizationBilling(Struct, kw_only=True):
 class OrganizationChange(Struct, kw_only=True):
     """Changes of the organization; what is not named stays as it is."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            "address_line1",
-            "address_line2",
-            "city",
-            "country",
-            "email",
-            "email_settings",
-            "legal_name",
-            "legal_number",
-            "state",
-            "tax_identification_number",
-            "webhook_url",
-            "webhook_urls",
-            "zipcode",
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "address_line1 address_line2 city country email email_settings legal_name legal_number state "
+        "tax_identification_number webhook_url webhook_urls zipcode"
     )
     FIXED: ClassVar = {"document_numbering": "per_organization", "finalize_zero_amount_invoice": True}
 

@@ -22,7 +22,7 @@ from gateway.dialects.lago.entitlement import (
 )
 from gateway.projection import aware, given, patch, project
 from gateway.resource import Listing, resource
-from gateway.schema import MAX_COUNT, Cents, Code, Count, CurrencyCode, Instant, of
+from gateway.schema import MAX_COUNT, Cents, Code, Count, CurrencyCode, Instant, keys, of
 
 _UNITS = {
     "day": BillingInterval.UNIT_DAY,
@@ -52,7 +52,7 @@ TermDays = Annotated[Count, Meta(description="Days from issue until invoices are
 class NewCommitment(Struct, kw_only=True):
     """The least that a full period costs."""
 
-    NOT_OFFERED: ClassVar = frozenset({"invoice_display_name", "tax_codes"})
+    NOT_OFFERED: ClassVar = keys("invoice_display_name tax_codes")
 
     amount_cents: Cents
 
@@ -60,7 +60,7 @@ class NewCommitment(Struct, kw_only=True):
 class PlanChange(Struct, kw_only=True):
     """The content of a plan. Lists are replaced as a whole, and charges that keep their code keep their identity."""
 
-    NOT_OFFERED: ClassVar = frozenset({"fixed_charges", "invoice_display_name", "metadata", "usage_thresholds"})
+    NOT_OFFERED: ClassVar = keys("fixed_charges invoice_display_name metadata usage_thresholds")
     FIXED: ClassVar = {"bill_fixed_charges_monthly": False, "cascade_updates": False}
 
     code: Code | UnsetType = UNSET

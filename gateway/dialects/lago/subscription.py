@@ -10,11 +10,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.rating.v1 import subscription_service_pb2 as rpc
 from farebox.rating.v1.subscription_pb2 import Subscription as SubscriptionMessage
 from gateway.dialects.lago.common import Identified, first_instant, last_second
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
 from gateway.problem import invalid, refuse_both_names
 from gateway.projection import aware, callers_names, instant_or_none, patch, project
-from gateway.schema import Cents, Code, Instant, InstantInput, Words, of
+from gateway.schema import Cents, Code, Instant, InstantInput, Words, keys, of
 
 STATE = Words(SubscriptionMessage.State, "STATE_")
 BILLING_TIME = Words(SubscriptionMessage.BillingTime, "BILLING_TIME_")
@@ -35,11 +36,9 @@ FinalInvoice = Annotated[
 class NewSubscription(Struct, kw_only=True):
     """Who subscribes to what. If the `external_id` is subscribed already, it moves to the plan."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            *("plan_overrides", "activation_rules", "payment_method", "invoice_custom_section"),
-            *("consolidate_invoice", "billing_entity_code", "purchase_order_number", "progressive_billing_disabled"),
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "plan_overrides activation_rules payment_method invoice_custom_section consolidate_invoice "
+        "billing_entity_code purchase_order_number progressive_billing_disabled"
     )
 
     external_customer_id: Code
@@ -55,7 +54,7 @@ class NewSubscription(Struct, kw_only=True):
 class SubscriptionFilters(PageQuery, kw_only=True):
     """Which subscriptions; without a status, the active ones."""
 
-    NOT_OFFERED: ClassVar = frozenset({"overriden", "exclude_next_subscriptions"})
+    NOT_OFFERED: ClassVar = keys("overriden exclude_next_subscriptions")
 
     plan_code: Code | UnsetType = UNSET
     status: Annotated[list[State], of("states")] | UnsetType = UNSET
@@ -71,7 +70,7 @@ class SubscriptionQuery(SubscriptionFilters, kw_only=True):
 class EndQuery(Struct, kw_only=True):
     """How a subscription ends: in Lago's words or, if the customer is named, in those of Nozle's Engine."""
 
-    NOT_OFFERED: ClassVar = frozenset({"status"})
+    NOT_OFFERED: ClassVar = keys("status")
 
     customer_id: Annotated[Code, of("external_customer_id")] | UnsetType = UNSET
     cancellation_policy: Annotated[str, TIMING.meta, of("timing")] = "now"
@@ -139,13 +138,13 @@ async def find(request: Request[BySubscription, Nothing, Nothing]) -> Subscripti
 
 async def find_all(request: Request[Nothing, SubscriptionQuery, Nothing]) -> Listed[Subscription]:
     """List subscriptions, newest first; without a status, only active ones."""
-    customer = request.query.external_customer_id
-    return await _page(request, "" if customer is UNSET else customer)
+    return await listed(request.call, rpc.ListSubscriptionsRequest, request.query, subscription_to_api)
 
 
 async def find_of_customer(request: Request[ByCustomer, SubscriptionFilters, Nothing]) -> Listed[Subscription]:
     """List a customer's subscriptions, newest first; without a status, only active ones."""
-    return await _page(request, request.path.external_customer_id)
+    asked, whose = rpc.ListSubscriptionsRequest, request.path.external_customer_id
+    return await listed(request.call, asked, request.query, subscription_to_api, external_customer_id=whose)
 
 
 async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subscription:
@@ -180,21 +179,6 @@ def subscription_to_api(subscription: SubscriptionMessage) -> Subscription:
         current_billing_period_started_at=first_instant(period) if period else None,
         current_billing_period_ending_at=last_second(period) if period else None,
     )
-
-
-async def _page(
-    request: Request[Nothing, SubscriptionQuery, Nothing] | Request[ByCustomer, SubscriptionFilters, Nothing],
-    external_customer_id: str,
-) -> Listed[Subscription]:
-    call, query = request.call, request.query
-    asked, _ = patch(
-        rpc.ListSubscriptionsRequest(page=page_request(query), external_customer_id=external_customer_id),
-        query,
-        skip=("page", "per_page", "external_customer_id"),
-    )
-    answer = await call.ask(call.clients.subscriptions.ListSubscriptions, asked)
-    found = [subscription_to_api(subscription) for subscription in answer.subscriptions]
-    return Listed(found, page_meta(query, answer.page, len(found)))
 
 
 _ONE = "/subscriptions/{external_id}"

@@ -10,13 +10,13 @@ from farebox.rating.v1 import catalog_service_pb2 as rpc
 from farebox.rating.v1.tax_pb2 import Tax as TaxMessage
 from gateway.dialects.lago.common import Description, Identified, Name
 from gateway.resource import Listing, resource
-from gateway.schema import Code, DecimalInput, ExactNumber, Instant, of
+from gateway.schema import Code, DecimalInput, ExactNumber, Instant, keys, of
 
 
 class TaxChange(Struct, kw_only=True):
     """The content of a tax; `rate` is in percent."""
 
-    NOT_OFFERED: ClassVar = frozenset({"applied_to_billing_entities_codes"})
+    NOT_OFFERED: ClassVar = keys("applied_to_billing_entities_codes")
 
     code: Code | UnsetType = UNSET
     name: Name | UnsetType = UNSET

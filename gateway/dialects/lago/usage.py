@@ -16,7 +16,7 @@ from gateway.dialects.lago.metric import AGGREGATION
 from gateway.engine.paging import one_page
 from gateway.operation import ByCustomer, Nothing, PageMeta, Request, operation
 from gateway.projection import exact
-from gateway.schema import Cents, Code, DecimalText, Instant
+from gateway.schema import Cents, Code, DecimalText, Instant, keys
 from services.kernel.money import ZERO, plain
 
 K = TypeVar("K", bound=Hashable)
@@ -25,11 +25,9 @@ K = TypeVar("K", bound=Hashable)
 class UsageQuery(Struct, kw_only=True):
     """Whose usage; the subscription may be left out if the customer has only one."""
 
-    NOT_OFFERED: ClassVar = frozenset(
-        {
-            *("charge_id", "charge_code", "billable_metric_code", "group", "filter_by_charge_id"),
-            *("filter_by_charge_code", "filter_by_group", "full_usage", "filter_by_presentation"),
-        }
+    NOT_OFFERED: ClassVar = keys(
+        "charge_id charge_code billable_metric_code group filter_by_charge_id filter_by_charge_code "
+        "filter_by_group full_usage filter_by_presentation"
     )
 
     external_subscription_id: Code | UnsetType = UNSET
@@ -39,7 +37,7 @@ class UsageQuery(Struct, kw_only=True):
 class PastUsageQuery(Struct, kw_only=True):
     """Whose usage, and how many closed periods."""
 
-    NOT_OFFERED: ClassVar = frozenset({"page", "per_page", "billable_metric_code"})
+    NOT_OFFERED: ClassVar = keys("page per_page billable_metric_code")
 
     external_subscription_id: Code | UnsetType = UNSET
     periods_count: Annotated[int, Meta(ge=1, le=100, description="Closed periods, newest first.")] = 12

@@ -10,7 +10,7 @@ from farebox.entitlements.v1 import access_service_pb2 as rpc
 from farebox.entitlements.v1.entitlement_pb2 import Access as AccessMessage
 from gateway.operation import Nothing, Request, operation
 from gateway.projection import callers_names, exact, json_number, patch, project
-from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, of
+from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, keys, of
 from services.kernel.money import ZERO
 
 REASON = Words(AccessMessage.Reason, "REASON_")
@@ -19,7 +19,7 @@ REASON = Words(AccessMessage.Reason, "REASON_")
 class AccessQuestion(Struct, kw_only=True):
     """Who asks, and for what."""
 
-    NOT_OFFERED: ClassVar = frozenset({"entity_id"})
+    NOT_OFFERED: ClassVar = keys("entity_id")
 
     customer_id: Annotated[Code, of("external_customer_id")]
     feature: Annotated[Code, of("feature_code")]

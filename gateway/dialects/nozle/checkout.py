@@ -18,7 +18,7 @@ from gateway.dialects.lago.subscription import STATE
 from gateway.dialects.nozle.transition import quote_id
 from gateway.operation import Nothing, Request, operation
 from gateway.problem import Problem
-from gateway.schema import Cents, Code, Instant
+from gateway.schema import Cents, Code, Instant, keys
 
 
 class Pong(Struct):
@@ -31,7 +31,7 @@ class Pong(Struct):
 class Checkout(Struct, kw_only=True):
     """A customer and the plan it wants; `quote_id` ties the checkout to the terms that were shown."""
 
-    NOT_OFFERED: ClassVar = frozenset({"external_entity_id", "register_mandate", "metadata"})
+    NOT_OFFERED: ClassVar = keys("external_entity_id register_mandate metadata")
 
     plan_code: Code | UnsetType = UNSET
     customer_id: Code | UnsetType = UNSET
@@ -73,7 +73,7 @@ class CheckoutResult(Struct, kw_only=True):
 class Subscribe(Struct, kw_only=True):
     """A customer and its new plan."""
 
-    NOT_OFFERED: ClassVar = frozenset({"external_entity_id"})
+    NOT_OFFERED: ClassVar = keys("external_entity_id")
 
     plan_code: Code
     customer_id: Code

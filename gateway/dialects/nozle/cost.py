@@ -13,11 +13,12 @@ from farebox.margin.v1 import cost_model_service_pb2 as rpc
 from farebox.margin.v1.cost_event_pb2 import CostEvent as CostEventMessage
 from farebox.margin.v1.cost_model_pb2 import CostModel as CostModelMessage
 from gateway.dialects.lago.common import Identified, Name
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import ById, Listed, Nothing, Request, operation
 from gateway.problem import Problem, invalid
 from gateway.projection import callers_names, exact, json_number, patch, project
-from gateway.schema import Code, CurrencyCode, DecimalInput, ExactNumber, Instant, InstantInput, Words, of
+from gateway.schema import Code, CurrencyCode, DecimalInput, ExactNumber, Instant, InstantInput, Words, keys, of
 from services.kernel.money import CURRENCIES, Currency, plain
 
 TOKEN_TYPE = Words(cost_model_pb2.TokenType, "TOKEN_TYPE_")
@@ -81,7 +82,7 @@ class NewRates(Struct, kw_only=True):
 class NewCostModel(Struct, kw_only=True):
     """The cost of a metric's units: the same for each unit, or by the model that was used."""
 
-    NOT_OFFERED: ClassVar = frozenset({"tier_mode", "tiers", "model"})
+    NOT_OFFERED: ClassVar = keys("tier_mode tiers model")
 
     name: Name | UnsetType = UNSET
     metric_code: Code | UnsetType = UNSET
@@ -149,10 +150,7 @@ async def create(request: Request[Nothing, Nothing, NewCostModel]) -> CostModel:
 
 async def find_all(request: Request[Nothing, PageQuery, Nothing]) -> Listed[CostModel]:
     """List cost models."""
-    call, asked = request.call, rpc.ListCostModelsRequest(page=page_request(request.query))
-    answer = await call.ask(call.clients.cost_models.ListCostModels, asked)
-    models = [cost_model_to_api(model) for model in answer.cost_models]
-    return Listed(models, page_meta(request.query, answer.page, len(models)))
+    return await listed(request.call, rpc.ListCostModelsRequest, request.query, cost_model_to_api)
 
 
 async def delete(request: Request[ById, Nothing, Nothing]) -> CostModel:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.dialects.lago.subscription import TIMING, CreditActionWord, FinalInvoice
-from gateway.schema import Cents, Code, Instant, InstantInput, of
+from gateway.schema import Cents, Code, Instant, InstantInput, keys, of
 
 TransitionName = Literal["cancel", "downgrade", "uncancel"]
 Direction = Literal["upgrade", "downgrade", "sidegrade"]
@@ -24,7 +24,7 @@ class WhichSubscription(Struct, kw_only=True):
 class PlanQuote(WhichSubscription, kw_only=True):
     """A plan to move to."""
 
-    NOT_OFFERED: ClassVar = frozenset({"external_entity_id"})
+    NOT_OFFERED: ClassVar = keys("external_entity_id")
 
     plan_code: Code
 
@@ -32,7 +32,7 @@ class PlanQuote(WhichSubscription, kw_only=True):
 class Transition(WhichSubscription, kw_only=True):
     """The requested change: `cancel`, `downgrade` to a plan, or `uncancel`."""
 
-    NOT_OFFERED: ClassVar = frozenset({"quote_id"})
+    NOT_OFFERED: ClassVar = keys("quote_id")
     FIXED: ClassVar = {"billing_anchor": "keep_anchor", "refund_mode": "prorated"}
 
     operation: TransitionName

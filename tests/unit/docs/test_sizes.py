@@ -7,12 +7,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.dialects import DIALECTS
+from gateway.operation import NotOffered
+
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("services", "gateway", "farebox")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 # Where protobuf and msgspec themselves know no type: what is read by descriptor, and JSON schemas.
 MAX_ANY_IN_GATEWAY = 20
+# All lines of the dialects by all operations that they declare, those included that they only refuse.
+MAX_LINES_AN_OPERATION = 30
+# Their lines of code by what is offered: each field of other people's shapes is a line of its own, with its type.
+MAX_CODE_LINES_AN_OFFERED_OPERATION = 36
 
 
 def _sources() -> Iterator[tuple[Path, str]]:
@@ -37,6 +44,26 @@ def test_no_function_is_longer_than_a_screen() -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
     assert long == []
+
+
+def test_an_operation_costs_few_lines() -> None:
+    """All lines of the dialects by all that can be asked; and lines of code alone by what is offered."""
+    texts = [text for path, text in _sources() if path.is_relative_to(ROOT / "gateway" / "dialects")]
+    declared = {(dialect.name, each.method, each.path): each for dialect in DIALECTS for each in dialect.operations}
+    offered = [each for each in declared.values() if not isinstance(each, NotOffered)]
+    assert sum(text.count("\n") for text in texts) <= MAX_LINES_AN_OPERATION * len(declared)
+    assert sum(map(_code_lines, texts)) <= MAX_CODE_LINES_AN_OFFERED_OPERATION * len(offered)
+
+
+def _code_lines(text: str) -> int:
+    """Lines that are neither blank nor comments, docstrings or imports."""
+    passed: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        is_prose = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_prose or isinstance(node, ast.Import | ast.ImportFrom):
+            passed |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(bool(line.split("#")[0].strip()) for number, line in lines if number not in passed)
 
 
 def test_the_gateway_is_typed() -> None:
