@@ -56,12 +56,12 @@ def _usage_refused(event: UsageRefused) -> Encoded:
     body = pb.UsageRefused(
         refusals=[
             pb.UsageRefused.Refusal(
-                organization_id=each.organization_id,
-                event_key=each.event_key,
-                reason=each.reason,
-                catalog_revision=each.catalog_revision,
+                organization_id=refusal.organization_id,
+                event_key=refusal.event_key,
+                reason=refusal.reason,
+                catalog_revision=refusal.catalog_revision,
             )
-            for each in event.refusals
+            for refusal in event.refusals
         ]
     )
     return announcement(body)

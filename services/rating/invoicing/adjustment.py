@@ -39,7 +39,7 @@ def settle(adjustments: Sequence[Fee], fees: Iterable[Fee]) -> tuple[tuple[Fee, 
     explanation.
     """
     left: Counter[tuple[Tax, ...]] = Counter()
-    for fee in (*fees, *(each for each in adjustments if each.amount_cents > 0)):
+    for fee in (*fees, *(adjustment for adjustment in adjustments if adjustment.amount_cents > 0)):
         left[fee.taxes] += fee.amount_cents
     placed, waiting = [], []
     for fee in adjustments:

@@ -256,7 +256,7 @@ def _resolve(
 
 def _check_left(invoice: CreditableInvoice, items: Sequence[CreditItem], currency: Currency) -> bool:
     """Refuse more than is left of a fee; whether these items give back all that is left of the invoice."""
-    left = [currency.to_major(each.fee.amount_cents) - each.credited_amount for each in invoice.fees]
+    left = [currency.to_major(creditable.fee.amount_cents) - creditable.credited_amount for creditable in invoice.fees]
     for item in items:
         left[item.fee_number] -= item.precise_amount
         if left[item.fee_number] < 0:

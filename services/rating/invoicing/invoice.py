@@ -145,7 +145,7 @@ class Invoice:
     @property
     def subscription_ids(self) -> tuple[SubscriptionId, ...]:
         """The subscriptions on it, in the order of the fees."""
-        known = (self.terms.subscription_id, *(each.fee.subscription_id for each in self.fees))
+        known = (self.terms.subscription_id, *(invoice_fee.fee.subscription_id for invoice_fee in self.fees))
         return tuple(dict.fromkeys(subscription for subscription in known if subscription))
 
     def with_totals(self, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:
@@ -185,7 +185,7 @@ class BilledSubscription:
 
 def _span(periods: Iterable[Period]) -> Period | None:
     known = list(periods)
-    return Period(min(each.start for each in known), max(each.end for each in known)) if known else None
+    return Period(min(period.start for period in known), max(period.end for period in known)) if known else None
 
 
 def first_given(*levels: int | None) -> int:

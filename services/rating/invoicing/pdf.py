@@ -44,8 +44,8 @@ def document_of(invoice: Invoice, seller: str) -> dict[str, Any]:
         ("Fees", totals.fees_amount_cents),
         ("Coupons", -totals.coupons_amount_cents),
         *(
-            (f"{each.tax.name or each.tax.code} {plain(each.tax.rate_percent)} %", each.amount_cents)
-            for each in totals.taxes
+            (f"{tax.tax.name or tax.tax.code} {plain(tax.tax.rate_percent)} %", tax.amount_cents)
+            for tax in totals.taxes
         ),
         ("Credit notes", -totals.credit_notes_amount_cents),
     ]
@@ -67,7 +67,7 @@ def document_of(invoice: Invoice, seller: str) -> dict[str, Any]:
             )
             if text
         ],
-        "fees": [_fee(each, currency, invoice.timezone) for each in invoice.fees],
+        "fees": [_fee(invoice_fee, currency, invoice.timezone) for invoice_fee in invoice.fees],
         "sums": [[name, _money(cents, currency)] for name, cents in sums if cents or name == "Fees"],
         "total": _money(totals.total_amount_cents, currency),
     }

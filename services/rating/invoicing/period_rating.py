@@ -48,8 +48,8 @@ def rate_period(
         return []
     rated_for = RatedFor(agreement.subscription_id, plan.code, plan.currency, window)
     by_metric: dict[str, list[UsageAggregate]] = {}
-    for each in kept:
-        by_metric.setdefault(each.metric_code, []).append(each)
+    for aggregate in kept:
+        by_metric.setdefault(aggregate.metric_code, []).append(aggregate)
     fees = []
     for charge in plan.charges:
         if only is not None and charge.metric_code not in only:
@@ -81,7 +81,7 @@ def _rate_charge(
     free_until = agreement.usage_free_until
     own = charge if has_own_buckets(charge, metric, free_until) else None
     kept = aggregates_of_charge(charge, metric, usage, free_until)
-    usages = {bucket: each.charge_usage(metric, own, agreement.timezone) for bucket, each in kept.items()}
+    usages = {bucket: aggregate.charge_usage(metric, own, agreement.timezone) for bucket, aggregate in kept.items()}
     fees = []
     for fee in _worth_saying(agreement, charge, rate_charge(charge, metric.definition, usages, rated_for)):
         found = kept.get(Bucket(fee.filter_key, fee.group)) if fee.kind is FeeKind.CHARGE else None
@@ -109,7 +109,7 @@ def _worth_saying(agreement: Agreement, charge: Charge, fees: Sequence[Fee]) -> 
 def _proof(
     charge: Charge, metric: MetricVersion, fee: Fee, kept: UsageAggregate | None, watermarks: Mapping[int, int]
 ) -> Proof:
-    matched = next((each for each in charge.filters if each.key == fee.filter_key), None)
+    matched = next((charge_filter for charge_filter in charge.filters if charge_filter.key == fee.filter_key), None)
     shard = kept.shard if kept else 0
     return Proof(
         period_start=fee.period.start,

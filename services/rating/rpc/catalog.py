@@ -202,4 +202,6 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         """List the organization's coupons."""
         page = page_from_pb(request.page)
         listed = queries.list_coupons(self.deps, organization_of(context), page, request.codes)
-        return pb.ListCouponsResponse(coupons=[coupon_to_pb(each) for each in listed.items], page=page_to_pb(listed))
+        return pb.ListCouponsResponse(
+            coupons=[coupon_to_pb(coupon) for coupon in listed.items], page=page_to_pb(listed)
+        )

@@ -63,7 +63,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         """List invoices, newest first."""
         wanted, page = invoices_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_invoices(self.deps, organization_of(context), wanted, page)
-        found = [invoice_to_pb(each.invoice, each.at) for each in listed.items]
+        found = [invoice_to_pb(dated.invoice, dated.at) for dated in listed.items]
         return pb.ListInvoicesResponse(invoices=found, page=page_to_pb(listed))
 
     @command(pb.CreateOneOffInvoiceRequest, pb.CreateOneOffInvoiceResponse, reads=one_off_from_pb)
@@ -132,7 +132,9 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         """List fees across invoices, newest first."""
         wanted, page = fees_wanted_from_pb(request), page_from_pb(request.page)
         listed = queries.list_fees(self.deps, organization_of(context), wanted, page)
-        return pb.ListFeesResponse(fees=[invoice_fee_to_pb(*each) for each in listed.items], page=page_to_pb(listed))
+        return pb.ListFeesResponse(
+            fees=[invoice_fee_to_pb(invoice, fee) for invoice, fee in listed.items], page=page_to_pb(listed)
+        )
 
     @command(pb.CreateCreditNoteRequest, pb.CreateCreditNoteResponse, reads=credit_wanted_from_pb)
     def CreateCreditNote(

@@ -77,7 +77,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
     def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """List the organization's keys."""
         listed = queries.list_api_keys(self.deps, organization_of(context), page_from_pb(request.page))
-        keys = [convert.api_key_to_pb(each) for each in listed.items]
+        keys = [convert.api_key_to_pb(key) for key in listed.items]
         return pb.ListApiKeysResponse(api_keys=keys, page=page_to_pb(listed))
 
     @command(pb.RevokeApiKeyRequest, pb.RevokeApiKeyResponse)

@@ -31,7 +31,7 @@ class UsageServicer(grpc_pb.UsageServiceServicer):
         past = priced_usage.past_usage(
             self.deps, organization_of(context), whose_from_pb(request), request.period_count
         )
-        return pb.ListPastUsageResponse(usage=[summary_to_pb(each) for each in past])
+        return pb.ListPastUsageResponse(usage=[summary_to_pb(summary) for summary in past])
 
     @answers
     def GetProjectedUsage(self, request: pb.GetProjectedUsageRequest, context: Context) -> pb.GetProjectedUsageResponse:
@@ -46,6 +46,6 @@ class UsageServicer(grpc_pb.UsageServiceServicer):
         plan = simulated_plan_from_pb(request)
         found = simulate_plan(self.deps, organization_of(context), whose_from_pb(request), plan, request.period_count)
         return pb.SimulatePlanResponse(
-            simulated=[summary_to_pb(each) for each in found.simulated],
-            actual=[summary_to_pb(each) for each in found.actual],
+            simulated=[summary_to_pb(summary) for summary in found.simulated],
+            actual=[summary_to_pb(summary) for summary in found.actual],
         )

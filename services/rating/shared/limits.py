@@ -36,7 +36,7 @@ def require_text(field: str, text: str, most: int) -> None:
     """Refuse text that is too long or has control characters other than line ends and tabs."""
     if len(text) > most:
         raise InvalidArgumentError.of_field(field, "value_is_too_long", f"has at most {most} characters")
-    if any(ord(each) < ord(" ") and each not in "\n\r\t" for each in text):
+    if any(ord(character) < ord(" ") and character not in "\n\r\t" for character in text):
         raise InvalidArgumentError.of_field(field, "invalid_format", "has control characters")
 
 

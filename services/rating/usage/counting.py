@@ -134,7 +134,7 @@ class Counter:
 
     def charge_of(self, counted: CountedBucket) -> Charge | None:
         """The charge of a bucket; None for the metric's own."""
-        return next((each for each in self.charges if each.charge_id == counted.charge_id), None)
+        return next((charge for charge in self.charges if charge.charge_id == counted.charge_id), None)
 
 
 def has_own_buckets(charge: Charge, metric: MetricVersion, free_until: datetime | None) -> bool:
@@ -245,9 +245,9 @@ def _net(added: Iterable[Measurement], voided: Iterable[Measurement]) -> Decimal
 def _carried_amounts(measurements: Iterable[Measurement]) -> Decimal:
     """Sum of the prices that events carry."""
     amount = ZERO
-    for each in measurements:
-        if each.precise_amount:
-            amount = exact_sum(amount, each.precise_amount)
+    for measurement in measurements:
+        if measurement.precise_amount:
+            amount = exact_sum(amount, measurement.precise_amount)
     return amount
 
 
@@ -272,8 +272,8 @@ def value_changes(added: Iterable[Measurement], voided: Iterable[Measurement]) -
         value_key(text): ValueChange(presence.references, presence)
         for text, presence in UniqueCount().add(added).values.items()
     }
-    for each in voided:
-        key = value_key(each.text)
+    for measurement in voided:
+        key = value_key(measurement.text)
         known = changes.get(key, ValueChange(0, None))
-        changes[key] = ValueChange(known.references - 1, known.presence, (*known.voided_events, each.event_id))
+        changes[key] = ValueChange(known.references - 1, known.presence, (*known.voided_events, measurement.event_id))
     return changes

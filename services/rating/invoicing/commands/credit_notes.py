@@ -151,7 +151,9 @@ def credit_unused_base(
     invoice_id, fee_id = billed
     invoice = invoice_store.invoice(tx, agreement.organization_id, invoice_id, lock=True)
     earlier = store.of_invoice(tx, agreement.organization_id, invoice_id)
-    number, fee = next((index, each) for index, each in enumerate(invoice.fees) if each.fee_id == fee_id)
+    number, fee = next(
+        (index, invoice_fee) for index, invoice_fee in enumerate(invoice.fees) if invoice_fee.fee_id == fee_id
+    )
     share = unused_share(agreement, nominal, fee.fee.period)
     if share is None:
         return NOTHING_BILLED

@@ -78,13 +78,13 @@ class LateCorrections:
             agreement = self.agreements[period.subscription_id]
             if agreement.plan.currency == currency:
                 owed[period.key] = self._adjustments(period, agreement, watermarks)
-        placed, waiting = settle([each.fee for own in owed.values() for each in own], fees)
-        self.settled |= {key for key, own in owed.items() if not any(each.fee in waiting for each in own)}
+        placed, waiting = settle([proven.fee for own in owed.values() for proven in own], fees)
+        self.settled |= {key for key, own in owed.items() if not any(proven.fee in waiting for proven in own)}
         return [
-            new_fee(each, self.agreements[key.subscription_id].subscription.external_id)
+            new_fee(proven, self.agreements[key.subscription_id].subscription.external_id)
             for key, own in owed.items()
-            for each in own
-            if each.fee in placed
+            for proven in own
+            if proven.fee in placed
         ]
 
     def _adjustments(

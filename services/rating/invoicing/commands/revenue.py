@@ -84,7 +84,7 @@ def _so_far(
     """The usage of an open period, exact; what a void made unsure is right with the next announcement."""
     return [
         RevenueEntry(RevenueKind.USAGE, period.period, fee.precise_amount, fee.metric_code or "", fee.group)
-        for fee in (each.fee for each in rate_period(agreement, period.period, kept, metrics, {}))
+        for fee in (proven.fee for proven in rate_period(agreement, period.period, kept, metrics, {}))
         if fee.kind is FeeKind.CHARGE and fee.precise_amount
     ]
 
@@ -103,7 +103,7 @@ def _invoiced(period: BillingPeriod, invoices: Mapping[InvoiceId, Invoice]) -> l
             (fee.metric_code or "") if fee.kind is FeeKind.CHARGE else "",
             fee.group if fee.kind is FeeKind.CHARGE else (),
         )
-        for fee in (each.fee for each in invoice.fees)
+        for fee in (invoice_fee.fee for invoice_fee in invoice.fees)
         if fee.kind is not FeeKind.SUBSCRIPTION and fee.amount_cents
     ]
     if invoice.totals.coupons_amount_cents:

@@ -65,9 +65,9 @@ def total_finally(draft: Invoice, holdings: Holdings) -> Invoice:
 
 def _totals(draft: Invoice, holdings: Holdings, *, balances: Iterable[Balance]) -> Totals:
     applied = {
-        each.coupon.terms: each.applied_coupon_id
-        for each in holdings.coupons.get(draft.customer_id, ())
-        if each.coupon.currency in {"", draft.currency.code}
+        applied_coupon.coupon.terms: applied_coupon.applied_coupon_id
+        for applied_coupon in holdings.coupons.get(draft.customer_id, ())
+        if applied_coupon.coupon.currency in {"", draft.currency.code}
     }
     totals = compute_totals(
         [fee.fee for fee in draft.fees], draft.currency, coupons=list(applied), credit_notes=list(balances)

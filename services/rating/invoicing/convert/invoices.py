@@ -74,7 +74,9 @@ def invoice_to_pb(invoice: Invoice, at: datetime) -> pb.Invoice:
         is_overdue=invoice.is_overdue(at),
         net_payment_term_days=invoice.net_payment_term_days,
         applied_credits=_credits_to_pb(totals),
-        billed_subscriptions=[_billed_subscription_to_pb(each) for each in invoice.billed_subscriptions],
+        billed_subscriptions=[
+            _billed_subscription_to_pb(subscription) for subscription in invoice.billed_subscriptions
+        ],
     )
 
 

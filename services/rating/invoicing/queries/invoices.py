@@ -158,11 +158,11 @@ def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: 
     wanted = UsageEventsWanted(organization, fee.subscription_id, fee.metric_code, fee.period)
     listed = deps.usage_log.page(wanted, size=size, token=token)
     bucket = bucket_of_fee(agreement, metric, billed)
-    signed = [(each, of_fee.sign(each)) for each in listed.events]
+    signed = [(event, of_fee.sign(event)) for event in listed.events]
     events = tuple(
-        _counted(counter, each, sign)
-        for each, sign in signed
-        if sign and bucket in counter.buckets(each.occurred_at, each.properties)
+        _counted(counter, event, sign)
+        for event, sign in signed
+        if sign and bucket in counter.buckets(event.occurred_at, event.properties)
     )
     return Explanation(invoice, billed, Listed(events, listed.next_token))
 
@@ -175,7 +175,7 @@ def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsa
 
 def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: InvoiceFee) -> CountedBucket:
     """The aggregate that a fee was priced on."""
-    charge = next((each for each in agreement.plan.charges if each.charge_id == billed.fee.charge_id), None)
+    charge = next((charge for charge in agreement.plan.charges if charge.charge_id == billed.fee.charge_id), None)
     free_until = agreement.usage_free_until
     if charge is None or not has_own_buckets(charge, metric, free_until):
         return CountedBucket()
@@ -193,8 +193,8 @@ def events_of_fee(tx: Connection, organization: OrganizationId, billed: InvoiceF
         return UsageEventsOfFee(known, proof.watermark)
     earlier = store.fees_of_usage(tx, organization, [(key.subscription_id, key.period_start)])
     before = [
-        each.proof.watermark
-        for each in earlier[(key.subscription_id, key.period_start)]
-        if each.fee.subject == fee.subject and each.fee_id < billed.fee_id
+        invoice_fee.proof.watermark
+        for invoice_fee in earlier[(key.subscription_id, key.period_start)]
+        if invoice_fee.fee.subject == fee.subject and invoice_fee.fee_id < billed.fee_id
     ]
     return UsageEventsOfFee(known, proof.watermark, since=max(before, default=0))

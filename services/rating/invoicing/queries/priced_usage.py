@@ -68,12 +68,12 @@ class UsageSummary:
     @property
     def amount_cents(self) -> int:
         """Sum of the fees."""
-        return sum(each.fee.amount_cents for each in self.fees)
+        return sum(invoice_fee.fee.amount_cents for invoice_fee in self.fees)
 
     @property
     def taxes_amount_cents(self) -> int:
         """Taxes on them, each fee's rounded by itself."""
-        return sum(each.taxes_amount_cents for each in self.fees)
+        return sum(invoice_fee.taxes_amount_cents for invoice_fee in self.fees)
 
 
 def current_usage(
@@ -107,7 +107,10 @@ def projected_usage(
     span = running.period.period
     elapsed = max(running.now, span.start) - span.start
     factor = Decimal(span.length // _INSTANT) / max(1, elapsed // _INSTANT)
-    stretched = [_stretch(each, running.metrics[each.metric_code], max(factor, Decimal(1))) for each in running.kept]
+    stretched = [
+        _stretch(aggregate, running.metrics[aggregate.metric_code], max(factor, Decimal(1)))
+        for aggregate in running.kept
+    ]
     now = summary_of(running.agreement, span, _rate(running, running.kept, running.now))
     return now, summary_of(running.agreement, span, _rate(running, stretched, span.end))
 
@@ -123,17 +126,17 @@ def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_co
     with deps.db.transaction(organization) as tx:
         agreement = agreement_of(tx, organization, whose)
         closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
-        fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
+        fees = fees_of_usage(tx, organization, [(period.subscription_id, period.period.start) for period in closed])
     return [
         UsageSummary(
-            each.period,
+            period.period,
             agreement.plan.currency,
-            tuple(fees[(each.subscription_id, each.period.start)]),
-            each.invoice_id,
+            tuple(fees[(period.subscription_id, period.period.start)]),
+            period.invoice_id,
             agreement.subscription.customer_id,
             agreement.external_customer_id,
         )
-        for each in closed
+        for period in closed
     ]
 
 
@@ -188,13 +191,17 @@ def _rate(running: _Running, kept: Iterable[UsageAggregate], at: datetime) -> li
     span = running.period.period
     until = Period(span.start, min(max(at, span.start), span.end))
     fees = rate_period(running.agreement, until, kept, running.metrics, {})
-    return [ProvenFee(replace(each.fee, period=span), each.proof) for each in fees if each.fee.kind is FeeKind.CHARGE]
+    return [
+        ProvenFee(replace(proven.fee, period=span), proven.proof)
+        for proven in fees
+        if proven.fee.kind is FeeKind.CHARGE
+    ]
 
 
 def summary_of(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
     """Fees that are on no invoice, with their taxes."""
     currency, external_id = agreement.plan.currency, agreement.subscription.external_id
-    unbilled = (new_fee(each, external_id, fee_id=_NO_ID).with_share(ZERO, currency) for each in fees)
+    unbilled = (new_fee(proven, external_id, fee_id=_NO_ID).with_share(ZERO, currency) for proven in fees)
     return UsageSummary(
         period,
         currency,

@@ -60,9 +60,9 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
     waiting = _waiting(original, rated.values())
     fees = tuple(_anew(each, source, rated) for each in original.fees)
     totals = original.totals
-    coupons = [each.coupon for each in totals.coupons]
+    coupons = [credit.coupon for credit in totals.coupons]
     anew = compute_totals(
-        [each.fee for each in fees], original.currency, coupons=coupons, credit_notes=totals.credit_notes
+        [invoice_fee.fee for invoice_fee in fees], original.currency, coupons=coupons, credit_notes=totals.credit_notes
     )
     invoice = original.with_totals(fees, anew)
     missing = [
@@ -117,11 +117,11 @@ class _Source:
         organization = invoice.organization_id
         found = agreements(tx, organization, invoice.subscription_ids)
         grouped: dict[tuple[SubscriptionId, datetime, bool], list[InvoiceFee]] = {}
-        for each in invoice.fees:
-            fee, start = each.fee, each.proof.period_start
-            if start is not None and fee.subscription_id is not None and each.proof.metric_id:
+        for invoice_fee in invoice.fees:
+            fee, start = invoice_fee.fee, invoice_fee.proof.period_start
+            if start is not None and fee.subscription_id is not None and invoice_fee.proof.metric_id:
                 key = (fee.subscription_id, start, fee.kind is FeeKind.ADJUSTMENT)
-                grouped.setdefault(key, []).append(each)
+                grouped.setdefault(key, []).append(invoice_fee)
         groups = [_group(tx, organization, found[key[0]], key[1], fees) for key, fees in grouped.items()]
         return cls(deps, organization, groups, found)
 
@@ -134,7 +134,7 @@ class _Source:
         return fees
 
     def _rate(self, group: _Group) -> Sequence[ProvenFee]:
-        kept = [each for metric in group.metrics.values() for each in self._kept(group, metric)]
+        kept = [aggregate for metric in group.metrics.values() for aggregate in self._kept(group, metric)]
         rated = rate_period(group.agreement, group.period, kept, group.metrics, {}, only=group.metrics)
         if not group.is_adjustment:
             return rated
@@ -144,7 +144,9 @@ class _Source:
     def _kept(self, group: _Group, metric: MetricVersion) -> list[UsageAggregate]:
         """The aggregates of a metric that its counted events give."""
         code = metric.definition.code
-        watermark = max(each.proof.watermark for each in group.fees if each.fee.metric_code == code)
+        watermark = max(
+            invoice_fee.proof.watermark for invoice_fee in group.fees if invoice_fee.fee.metric_code == code
+        )
         of_fee = UsageEventsOfFee(group.corrections[code], watermark)
         counter = Counter.of(group.agreement, metric)
         before = self._before(group, metric, of_fee) if metric.definition.recurring else []
@@ -158,7 +160,7 @@ class _Source:
 
     def _counted(self, wanted: UsageEventsWanted, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         listed = listed_events(self.deps.usage_log, wanted)
-        return [each for each in listed if of_fee.counts(each, of_fee.watermark)]
+        return [event for event in listed if of_fee.counts(event, of_fee.watermark)]
 
 
 def _group(
@@ -166,9 +168,9 @@ def _group(
 ) -> _Group:
     key = PeriodKey(organization, agreement.subscription_id, start)
     metrics = {}
-    for each in fees:
-        proof = each.proof
-        metrics[each.fee.metric_code or ""] = metric_version(
+    for invoice_fee in fees:
+        proof = invoice_fee.proof
+        metrics[invoice_fee.fee.metric_code or ""] = metric_version(
             tx, organization, BillableMetricId(proof.metric_id), proof.metric_version
         )
     first = min(each.fee_id for each in fees)

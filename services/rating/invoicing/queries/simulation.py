@@ -62,7 +62,7 @@ def simulate_plan(
         agreement = agreement_of(tx, organization, whose)
         draft = current_plan(tx, organization, plan) if isinstance(plan, str) else plan
         closed = periods.closed_of_external(tx, organization, agreement.subscription.external_id, limit=limit)
-        fees = fees_of_usage(tx, organization, [(each.subscription_id, each.period.start) for each in closed])
+        fees = fees_of_usage(tx, organization, [(period.subscription_id, period.period.start) for period in closed])
         codes = {charge.metric_code for charge in draft.plan.charges}
         metrics = metrics_by_code(tx, organization, codes) if codes else {}
         lives = agreements(tx, organization, {each.subscription_id for each in closed})

@@ -204,7 +204,7 @@ def use(tx: Connection, organization: OrganizationId, used: Mapping[str, int]) -
     A balance cannot fall below zero: the table's check refuses it.
     """
     if used:
-        rows = [{"credit_note_id": each, "amount": amount} for each, amount in used.items()]
+        rows = [{"credit_note_id": credit_note_id, "amount": amount} for credit_note_id, amount in used.items()]
         tx.exec_driver_sql(
             "UPDATE credit_notes c SET used_amount_cents = used_amount_cents + r.amount "
             "FROM json_to_recordset(%s::json) AS r(credit_note_id uuid, amount bigint) WHERE c.organization_id = %s "
@@ -240,14 +240,14 @@ def _row(note: CreditNote) -> dict[str, Any]:
 
 def _items(note: CreditNote) -> Sequence[_Item]:
     amounts = note.amounts
-    return [_Item(*each) for each in zip(note.fee_ids, amounts.items, amounts.item_amounts_cents, strict=True)]
+    return [_Item(*parts) for parts in zip(note.fee_ids, amounts.items, amounts.item_amounts_cents, strict=True)]
 
 
 def _credit_note(row: Row[Any]) -> CreditNote:
     items = _ITEMS.decode(row.items)
     amounts = CreditAmounts(
-        items=tuple(each.item for each in items),
-        item_amounts_cents=tuple(each.amount_cents for each in items),
+        items=tuple(item.item for item in items),
+        item_amounts_cents=tuple(item.amount_cents for item in items),
         sub_total_amount_cents=row.sub_total_amount_cents,
         taxes_amount_cents=row.taxes_amount_cents,
         credit_amount_cents=row.credit_amount_cents,
@@ -268,7 +268,7 @@ def _credit_note(row: Row[Any]) -> CreditNote:
         reason=CreditReason(row.reason),
         description=row.description,
         amounts=amounts,
-        fee_ids=tuple(FeeId(each.fee_id) for each in items),
+        fee_ids=tuple(FeeId(item.fee_id) for item in items),
         created_at=row.created_at,
         voided_at=row.voided_at,
         timezone=row.timezone,

@@ -63,7 +63,11 @@ def save(tx: Connection, invoices: Sequence[Invoice], *, fees: bool = False) -> 
 
 
 def _insert_fees(tx: Connection, invoices: Sequence[Invoice]) -> None:
-    rows = [fee_row(invoice, position, each) for invoice in invoices for position, each in enumerate(invoice.fees)]
+    rows = [
+        fee_row(invoice, position, invoice_fee)
+        for invoice in invoices
+        for position, invoice_fee in enumerate(invoice.fees)
+    ]
     if rows:
         tx.exec_driver_sql(_INSERT_FEES, (rows_json(rows),))
 
@@ -101,7 +105,7 @@ def invoice_of_fee(tx: Connection, organization: OrganizationId, fee_id: str) ->
     if row is None:
         raise NotFoundError("FEE_UNKNOWN", "no fee has this id", fee_id=fee_id)
     found = invoice(tx, organization, row[0])
-    return found, next(each for each in found.fees if each.fee_id == fee_id)
+    return found, next(invoice_fee for invoice_fee in found.fees if invoice_fee.fee_id == fee_id)
 
 
 _IS_SET_ASIDE = waiting_sql([Work.FINALIZE], "i.organization_id", "i.invoice_id")
@@ -183,12 +187,15 @@ def fees_of_usage(
     tx: Connection, organization: OrganizationId, periods: Iterable[tuple[SubscriptionId, datetime]]
 ) -> dict[tuple[SubscriptionId, datetime], list[InvoiceFee]]:
     """What was invoiced for the usage of billing periods, adjustments included, by subscription and start."""
-    found: dict[tuple[SubscriptionId, datetime], list[InvoiceFee]] = {each: [] for each in periods}
+    found: dict[tuple[SubscriptionId, datetime], list[InvoiceFee]] = {period: [] for period in periods}
     rows = tx.exec_driver_sql(
         f"SELECT {FEE_SELECT} FROM fees f JOIN json_to_recordset(%s::json) AS r(subscription_id uuid, "
         "counted_period_start timestamptz) USING (subscription_id, counted_period_start) "
         "WHERE f.organization_id = %s AND f.kind IN ('charge', 'true_up', 'adjustment') ORDER BY f.fee_id",
-        (rows_json({"subscription_id": each[0], "counted_period_start": each[1]} for each in found), organization),
+        (
+            rows_json({"subscription_id": period[0], "counted_period_start": period[1]} for period in found),
+            organization,
+        ),
     )
     for row in rows:
         found[(SubscriptionId(row.subscription_id), row.counted_period_start)].append(fee_of_row(row))

@@ -256,7 +256,7 @@ def invoice_of_row(row: Row[Any], fees: tuple[InvoiceFee, ...]) -> Invoice:
     totals = Totals(
         fees_amount_cents=row.fees_amount_cents,
         coupons=_COUPONS.decode(row.coupons),
-        coupon_amounts=tuple(each.coupons_amount for each in fees),
+        coupon_amounts=tuple(invoice_fee.coupons_amount for invoice_fee in fees),
         taxes=_TAXES.decode(row.taxes),
         credit_notes=_BALANCES.decode(row.credit_notes),
     )

@@ -108,18 +108,18 @@ class Addition(NamedTuple):
 
 def add(tx: Connection, additions: Sequence[Addition]) -> list[UsageAggregate]:
     """Add a batch to its aggregates, which are locked until the transaction ends; each as it is now."""
-    rows = tx.exec_driver_sql(_UPSERT, (rows_json(_row(each) for each in additions),))
-    kept = {_identity(each): each for each in map(aggregate_of_row, rows)}
-    pairs = [(each, kept[(each.period, each.metric_code, each.counted.key)]) for each in additions]
+    rows = tx.exec_driver_sql(_UPSERT, (rows_json(_row(addition) for addition in additions),))
+    kept = {_identity(aggregate): aggregate for aggregate in map(aggregate_of_row, rows)}
+    pairs = [(addition, kept[(addition.period, addition.metric_code, addition.counted.key)]) for addition in additions]
     changed = distinct_values.add(
-        tx, [(row, each.tally.values) for each, row in pairs if each.tally.values is not None]
+        tx, [(row, addition.tally.values) for addition, row in pairs if addition.tally.values is not None]
     )
-    kept.update((_identity(each), each) for each in changed)
-    _add_days(tx, [(row, each.tally) for each, row in pairs if each.tally.days])
+    kept.update((_identity(aggregate), aggregate) for aggregate in changed)
+    _add_days(tx, [(row, addition.tally) for addition, row in pairs if addition.tally.days])
     paid = [
-        transactions.Paid(row, each.charge, each.added, each.voided)
-        for each, row in pairs
-        if each.charge is not None and each.keeps_transactions
+        transactions.Paid(row, addition.charge, addition.added, addition.voided)
+        for addition, row in pairs
+        if addition.charge is not None and addition.keeps_transactions
     ]
     transactions.add(tx, paid)
     return list(kept.values())
@@ -129,17 +129,17 @@ def _identity(kept: UsageAggregate) -> tuple[PeriodKey, str, str]:
     return kept.period, kept.metric_code, kept.counted.key
 
 
-def _row(each: Addition) -> dict[str, Any]:
-    tally, reading = each.tally, each.tally.reading
+def _row(addition: Addition) -> dict[str, Any]:
+    tally, reading = addition.tally, addition.tally.reading
     return {
-        "organization_id": each.period.organization_id,
-        "subscription_id": each.period.subscription_id,
-        "period_start": each.period.period_start,
-        "metric_code": each.metric_code,
-        "bucket": each.counted.key,
-        "charge_id": each.counted.charge_id,
-        "filter_key": each.counted.bucket.filter_key,
-        "group_values": each.counted.bucket.group,
+        "organization_id": addition.period.organization_id,
+        "subscription_id": addition.period.subscription_id,
+        "period_start": addition.period.period_start,
+        "metric_code": addition.metric_code,
+        "bucket": addition.counted.key,
+        "charge_id": addition.counted.charge_id,
+        "filter_key": addition.counted.bucket.filter_key,
+        "group_values": addition.counted.bucket.group,
         "event_count": tally.event_count,
         "total": tally.total,
         "held": tally.held,
@@ -150,7 +150,7 @@ def _row(each: Addition) -> dict[str, Any]:
         "latest_value": reading.value if reading else None,
         "precise_amount": tally.precise_amount,
         "digest": str(tally.digest),
-        "shard": each.shard,
+        "shard": addition.shard,
         "needs_recount": tally.needs_recount,
     }
 

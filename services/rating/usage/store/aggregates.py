@@ -66,20 +66,22 @@ def keys_of_charges(tx: Connection, period: PeriodKey) -> set[str]:
 
 def with_days(tx: Connection, kept: Sequence[UsageAggregate]) -> list[UsageAggregate]:
     """The aggregates of charges with their changes by day; only sums that are prorated have any."""
-    of_charges = [each.aggregate_id for each in kept if each.counted.charge_id]
+    of_charges = [aggregate.aggregate_id for aggregate in kept if aggregate.counted.charge_id]
     if not of_charges:
         return list(kept)
     days: dict[tuple[str, int], dict[date, Decimal]] = {}
     rows = tx.exec_driver_sql(
         "SELECT organization_id::text, aggregate_id, day, units FROM usage_days "
         "WHERE organization_id = ANY(%s::uuid[]) AND aggregate_id = ANY(%s)",
-        (list({each.period.organization_id for each in kept}), of_charges),
+        (list({aggregate.period.organization_id for aggregate in kept}), of_charges),
     )
     for organization, aggregate_id, day, units in rows:
         days.setdefault((organization, aggregate_id), {})[day] = units
     return [
-        replace(each, days=days.get((each.period.organization_id, each.aggregate_id), {})) if days else each
-        for each in kept
+        replace(aggregate, days=days.get((aggregate.period.organization_id, aggregate.aggregate_id), {}))
+        if days
+        else aggregate
+        for aggregate in kept
     ]
 
 

@@ -101,13 +101,13 @@ def _save_counts(tx: Connection, counted: Sequence[UsageAggregate]) -> None:
     """Keep the numbers of present values; the rows are locked by the upsert that came before."""
     rows = [
         {
-            **each.period._asdict(),
-            "metric_code": each.metric_code,
-            "bucket": each.counted.key,
-            "present_count": each.present_count,
-            "needs_recount": each.needs_recount,
+            **aggregate.period._asdict(),
+            "metric_code": aggregate.metric_code,
+            "bucket": aggregate.counted.key,
+            "present_count": aggregate.present_count,
+            "needs_recount": aggregate.needs_recount,
         }
-        for each in counted
+        for aggregate in counted
     ]
     tx.exec_driver_sql(_COUNT, (rows_json(rows),))
 

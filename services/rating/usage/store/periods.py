@@ -38,11 +38,11 @@ def open_periods(tx: Connection, periods: Iterable[BillingPeriod]) -> None:
     """Open periods; one that is there already stays as it is."""
     rows = [
         {
-            **each.key._asdict(),
-            "period_end": each.period.end,
-            "customer_id": each.customer_id,
+            **period.key._asdict(),
+            "period_end": period.period.end,
+            "customer_id": period.customer_id,
         }
-        for each in periods
+        for period in periods
     ]
     if rows:
         tx.exec_driver_sql(
@@ -64,7 +64,7 @@ def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[Sub
         "AS r(organization_id uuid, subscription_id uuid, since timestamptz) USING (organization_id, subscription_id) "
         "WHERE p.period_end > r.since OR p.state = 'open' "
         "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR SHARE OF p",
-        (rows_json(each._asdict() for each in occurred),),
+        (rows_json(occurrence._asdict() for occurrence in occurred),),
     )
     found: dict[SubscriptionId, list[BillingPeriod]] = {}
     for period in map(_period, rows):

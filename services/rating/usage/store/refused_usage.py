@@ -45,14 +45,14 @@ class RefusedUsage(NamedTuple):
 
 def keep(tx: Connection, refused: Iterable[RefusedUsage]) -> None:
     """Remember refused events."""
-    rows = [_row(each) for each in refused]
+    rows = [_row(event) for event in refused]
     if rows:
         tx.exec_driver_sql(_KEEP, (rows_json(rows),))
 
 
 def take(tx: Connection, refused: Iterable[RefusedUsage]) -> set[RefusedUsage]:
     """Forget those of these events that are remembered, and return them."""
-    rows = [_row(each) for each in refused]
+    rows = [_row(event) for event in refused]
     if not rows:
         return set()
     return {

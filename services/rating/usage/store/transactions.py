@@ -44,8 +44,8 @@ def add(tx: Connection, paid: Sequence[Paid]) -> None:
 def _merged(paid: Paid) -> dict[str, Any]:
     state = transactions_of(paid.kept, paid.charge).add(paid.added)
     stale = False
-    for each in paid.voided:
-        left = state.without(each)
+    for measurement in paid.voided:
+        left = state.without(measurement)
         stale = stale or left is None
         state = left or state
     return _row(paid.kept, state, stale=stale)
