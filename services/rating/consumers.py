@@ -1,4 +1,4 @@
-"""What rating follows: the sixteen shards of the usage-event log, and the services' word on a test clock's time."""
+"""What rating follows: the sixteen shards of the usage-event log, and the services' reports on test clocks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Reached = ingest_pb.TestClockReached | entitlements_pb.TestClockReached | margin
 
 @dataclass(frozen=True)
 class Handler:
-    """Whose word on a test clock a subject carries.
+    """A service's report that it has reached a test clock's time.
 
     Attributes:
-        service: who has reached the clock's time.
-        stream: where it says so.
-        message_type: how it says so.
+        service: the service that reports.
+        stream: the stream on which it reports.
+        message_type: the message with which it reports.
     """
 
     service: str
@@ -51,7 +51,7 @@ HANDLERS = {
 
 
 def acknowledgement_logs() -> list[Log]:
-    """The logs of the services that follow test clocks; what else they announce is passed over."""
+    """The logs of the services that follow test clocks; their other announcements are skipped."""
     return [
         Log(name=handler.service, stream=handler.stream, subject=f"{handler.service}.>", apply=apply_acknowledgements)
         for handler in HANDLERS.values()
@@ -59,7 +59,7 @@ def acknowledgement_logs() -> list[Log]:
 
 
 def apply_acknowledgements(tx: Connection, messages: Sequence[Message]) -> None:
-    """Remember which service has reached which time of a test clock."""
+    """Store which service has reached which time of a test clock."""
     for message in messages:
         handler = HANDLERS.get(message.subject)
         if handler is not None:

@@ -1,4 +1,4 @@
-"""What rating's commands and queries are given: built once in `main.py`, passed as an argument."""
+"""What rating's commands and queries are given: built once in `main.py` and passed as an argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.chassis.db import Database
 from services.kernel.clock import Clock
 from services.rating.shared.usage_log import UsageLog
 
-# Half of the threads that serve calls: whoever moves clocks must leave some to those who do not.
+# Half of the threads that serve calls: calls that move clocks must leave threads to other calls.
 MAX_LONG_CALLS = 16
 # The newest batch number of each shard of the usage-event log.
 ShardPositions = Callable[[], Mapping[int, int]]
@@ -30,9 +30,9 @@ class Deps:
         clock: the machine's time; an organization's time is `organizations.clock_store.now_of`.
         announce: writes a domain event into the outbox of the caller's transaction.
         announce_all: the same for many at once.
-        pepper: secret that API keys are hashed with.
-        shard_positions: asks ingest how far the usage-event log has come; raises UnavailableError.
-        usage_log: replays usage events from ingest.
+        pepper: the secret with which API keys are hashed.
+        shard_positions: asks ingest for the newest batch of each shard; raises UnavailableError.
+        usage_log: lists usage events from ingest.
         clock_followers: services that must have reached a test clock's time before its advance is answered.
         long_calls: how many calls that may take minutes run at once in this process.
     """

@@ -1,4 +1,4 @@
-"""The usage-event log as rating asks for it: a page of the events of a subscription's metric."""
+"""The usage-event log as rating reads it: pages of the events of a subscription's metric."""
 
 from __future__ import annotations
 

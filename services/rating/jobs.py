@@ -1,4 +1,4 @@
-"""What rating does by itself: close what is due in real time, and announce accrued revenue."""
+"""What rating does by itself: do in real time what is due, and announce accrued revenue."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from services.rating.invoicing.commands.revenue import accrue_due
 
 log = logger(__name__)
 
-# An invoice appears within about a second of its period's end.
+# An invoice appears within about a second after its period's end.
 CLOSE_SECONDS = 1.0
-# Margin shows revenue this much behind usage; more often would announce the same totals again and again.
+# Margin shows revenue this much later than usage; announcing more often would repeat the same totals.
 ACCRUE_SECONDS = 1.0
 
 
 def close_periods(deps: Deps) -> Job:
-    """Closes what is due in real time; a test clock's advance closes its own organization's periods."""
+    """Does in real time what is due; for an organization with a test clock, its advance does it."""
 
     def turn(stopping: threading.Event) -> bool:
         report = run_due(deps, deps.clock.now(), until=stopping.is_set)
@@ -32,7 +32,7 @@ def close_periods(deps: Deps) -> Job:
 
 
 def accrue_revenue(deps: Deps) -> Job:
-    """Announces accrued revenue about once a second for every period that usage has touched."""
+    """Announces accrued revenue, about once a second, for every period with new usage."""
 
     def turn(stopping: threading.Event) -> bool:
         while not stopping.is_set() and accrue_due(deps):

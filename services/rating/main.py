@@ -83,7 +83,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
 
 
 def build(settings: RatingSettings) -> Parts[Deps]:
-    """Build the process from its settings; nothing runs yet but what must be there before the first call."""
+    """Build the process from its settings; nothing runs yet, except what must be done before the first call."""
     db, bus = Database(settings), Bus(settings)
     channel = open_channel(settings.ingest_address)
     ingest = UsageLogClient(channel)

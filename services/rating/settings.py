@@ -8,17 +8,17 @@ from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.config import Settings
 
-# Good enough to develop with, and public: production refuses it.
+# Good enough for development, and public: production refuses it.
 DEVELOPMENT_PEPPER = "farebox-development-pepper"
 
 
 class RatingSettings(Settings):
-    """What rating needs beyond every service's settings.
+    """What rating needs besides every service's settings.
 
     Attributes:
-        bootstrap_secret_key: `FAREBOX_BOOTSTRAP_SECRET_KEY`, a secret key that a test-mode organization is made for
-            at start; empty for none.
-        api_key_pepper: `FAREBOX_API_KEY_PEPPER`, what API keys are hashed with; changing it ends all of them.
+        bootstrap_secret_key: `FAREBOX_BOOTSTRAP_SECRET_KEY`, a secret key with which a test-mode organization is made
+            at the start; empty for none.
+        api_key_pepper: `FAREBOX_API_KEY_PEPPER`, with which API keys are hashed; changing it invalidates all of them.
     """
 
     bootstrap_secret_key: SecretStr = Field(default=SecretStr(""), validation_alias="FAREBOX_BOOTSTRAP_SECRET_KEY")

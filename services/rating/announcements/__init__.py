@@ -1,1 +1,1 @@
-"""Rating's domain events in their form on the wire, one encoder an event class."""
+"""Rating's domain events in their form on the wire, with one encoder for each event class."""

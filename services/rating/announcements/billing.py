@@ -1,4 +1,4 @@
-"""What usage, revenue and invoices announce: domain events to subject and bytes."""
+"""What is announced of usage, revenue and invoices: domain events to subject and bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REVENUE_KINDS = {
 
 
 def _invoice_changed(event: InvoiceChanged) -> Encoded:
-    # Whether it is overdue is for whoever asks later; what changed is told as of when the invoice was made.
+    # A later reader decides whether it is overdue; a change is announced as of when the invoice was made.
     invoice = invoice_to_pb(event.invoice, event.invoice.created_at)
     body = pb.InvoiceChanged(organization_id=event.organization_id, invoice=invoice)
     return announcement(body)

@@ -1,4 +1,4 @@
-"""What the catalog, subscriptions and test clocks announce: domain events to subject and bytes."""
+"""What is announced of the catalog, subscriptions and test clocks: domain events to subject and bytes."""
 
 from __future__ import annotations
 

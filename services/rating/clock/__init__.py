@@ -1,1 +1,1 @@
-"""Clock: what is due as time passes, the machine's or a test clock's."""
+"""Clock: what becomes due as time passes, by the machine's clock or a test clock."""

@@ -1,7 +1,8 @@
-"""Test clocks: set before there is data, moved forward with everything due on the way.
+"""Test clocks: set before there is data, and moved forward with everything that becomes due on the way.
 
-An advance answers once every service has done what was due: rating first applies the usage that the log has so far,
-then does everything due until the new time in order of time, sets the clock, and waits for the others' word.
+An advance answers once every service has done what was due. Rating first applies the usage that the log has so far,
+then does everything due until the new time, in order of time, sets the clock, and waits for the other services to
+report.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ from services.rating.organizations import clock_store as store
 from services.rating.organizations.events import TestClockAdvanced
 from services.wire.shards import SHARD_COUNT, log_name
 
-# Further in one step is a typing mistake, and would close thousands of periods in one call.
+# A longer step is a typing mistake, and would close thousands of periods in one call.
 MAX_STEP = timedelta(days=3653)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-# The log and the other services answer within a second when they are up; who waits longer should hear why.
+# The log and the other services answer within a second when they run; a caller that waits longer should learn why.
 LOG_SECONDS = 20.0
 FOLLOWERS_SECONDS = 30.0
-# A repeat waits for the advance that it repeats as long as the slowest one takes that a front end waits for.
+# A repeat waits for the advance it repeats as long as front ends wait for the slowest advance.
 PATIENCE_SECONDS = 600.0
-# Another organization's advance takes a second or two as a rule.
+# Another organization's advance usually takes a second or two.
 SLOT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """What happened on the way of an advance.
+    """What happened during an advance.
 
     Attributes:
         now: the organization's time.
         closed_periods: billing periods that were closed.
         finalized_invoices: invoices that were finalized.
-        set_aside: what could not be done and was left out.
+        set_aside: how much work failed and was left out.
     """
 
     now: datetime
@@ -75,12 +76,12 @@ def set_test_clock(deps: Deps, tx: Connection, organization: OrganizationId, now
 
 
 def advance_test_clock(deps: Deps, organization: OrganizationId, to: datetime) -> Advanced:
-    """Move the clock forward, `alone`; several transactions, each of which may be repeated after a failure.
+    """Move the clock forward, under `alone`; several transactions, each of which may be repeated after a failure.
 
     Raises:
         FailedPreconditionError: `ORGANIZATION_NOT_IN_TEST_MODE`.
         InvalidArgumentError: `to` is before the present time, or too far after it.
-        UnavailableError: `TEST_CLOCK_WAITS`, a service did not follow in time; the same call goes on from there.
+        UnavailableError: `TEST_CLOCK_WAITS`, a service did not follow in time; the same call continues from there.
     """
     _require_forward(deps, organization, to)
     positions = deps.shard_positions()
@@ -92,7 +93,7 @@ def advance_test_clock(deps: Deps, organization: OrganizationId, to: datetime) -
 
 
 def catch_up(deps: Deps, organization: OrganizationId) -> None:
-    """Do what a start in the past has made due by now, where time moves only by advances; elsewhere a job does it."""
+    """Do what a start in the past has made due by now, if time moves only by advances; otherwise a job does it."""
     with deps.db.transaction(organization) as tx:
         clock = store.clock_of(tx, organization)
     if clock.now is not None:
@@ -102,16 +103,16 @@ def catch_up(deps: Deps, organization: OrganizationId) -> None:
 
 @contextmanager
 def alone(deps: Deps, organization: OrganizationId, *, is_patient: bool) -> Iterator[None]:
-    """Hold the organization's advance lock; it dies with the connection of a process that does.
+    """Hold the organization's advance lock; if the process dies, the lock ends with its connection.
 
     Args:
         deps: what commands need.
-        organization: whose clock is moved.
-        is_patient: whether to wait for the advance that is on its way.
+        organization: the organization whose clock is moved.
+        is_patient: whether to wait for an advance that is in progress.
 
     Raises:
-        AbortedError: `TEST_CLOCK_BUSY`, another advance is on its way, or has been for as long as anybody waits.
-        ResourceExhaustedError: `TOO_MANY_ADVANCES`, of other organizations.
+        AbortedError: `TEST_CLOCK_BUSY`, another advance is in progress, or still is after the longest wait.
+        ResourceExhaustedError: `TOO_MANY_ADVANCES`, other organizations have too many advances in progress.
     """
     if not deps.long_calls.acquire(timeout=SLOT_SECONDS):
         raise ResourceExhaustedError("TOO_MANY_ADVANCES", "as many test clocks are being moved as can be at once")
@@ -156,7 +157,7 @@ def _require_forward(deps: Deps, organization: OrganizationId, to: datetime) -> 
 
 
 def _wait_for_logs(deps: Deps, organization: OrganizationId, positions: Mapping[int, int]) -> None:
-    """Wait until rating has applied what the log had when the advance began."""
+    """Wait until rating has applied everything the log had when the advance began."""
     wanted = {log_name(shard): number for shard, number in positions.items() if shard < SHARD_COUNT}
     _wait(deps, organization, lambda tx: store.logs_behind(tx, wanted), LOG_SECONDS)
 
@@ -176,7 +177,7 @@ def _wait_for_followers(deps: Deps, organization: OrganizationId, revision: int)
 def _wait(
     deps: Deps, organization: OrganizationId, behind: Callable[[Connection], frozenset[str]], seconds: float
 ) -> None:
-    """Wait until nobody is behind any more, each look in a transaction of its own."""
+    """Wait until nobody is behind any more; each check is a transaction of its own."""
     missing: frozenset[str] = frozenset()
 
     def is_reached() -> bool:

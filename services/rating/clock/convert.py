@@ -1,4 +1,4 @@
-"""What a test clock's advance has done, as a message."""
+"""The result of a test clock's advance, as a message."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Everything that falls due by itself: subscription changes, period ends, ends of grace.
+"""Everything that becomes due by itself: changes of subscriptions, ends of periods, ends of grace periods.
 
-For one organization (a test clock's advance) instant by instant; for all others up to now, in batches that any number
-of replicas share: a batch is one transaction, and rows that another replica holds are passed over.
+For one organization (a test clock's advance) this goes instant by instant. For all others it goes up to the present, in
+batches that any number of replicas share: a batch is one transaction, and rows that another replica holds are skipped.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from services.rating.usage.store import periods
 
 log = logger(__name__)
 
-# Periods closed in one transaction: enough to spread its cost, few enough that a killed replica loses little and that
-# counting, which waits for a period that is being closed, waits a fraction of a second.
+# How many periods are closed in one transaction: enough to spread its cost, and few enough that a killed replica loses
+# little, and that counting, which waits for a period that is being closed, waits only a fraction of a second.
 BATCH = 200
 
 
@@ -47,7 +47,7 @@ class DueReport:
     Attributes:
         closed: billing periods that were closed at their end.
         finalized: invoices that were finalized.
-        set_aside: what could not be done, and is tried again later.
+        set_aside: how much work failed, which is tried again later.
     """
 
     closed: int = 0
@@ -71,12 +71,12 @@ def run_due(
     *,
     until: Callable[[], bool] = lambda: False,
 ) -> DueReport:
-    """Do everything due until an instant, in order of time; many transactions, each of which leaves a whole state.
+    """Do everything due until an instant, in order of time; many transactions, each of which leaves a complete state.
 
-    Ends early, between two transactions, where `until` says so; the next call goes on from there.
+    Ends early, between two transactions, if `until` says so; the next call continues from there.
 
-    Without an organization that of all which have no test clock, sharing the work with the other replicas. With one,
-    everything is done when this answers, and its accrued revenue is announced.
+    Without an organization this covers all organizations without a test clock, and shares the work with other replicas.
+    With one, everything is done when this returns, and its accrued revenue is announced.
     """
     if organization is None:
         _apply_changes(deps, as_of)
@@ -103,7 +103,7 @@ def _next_at(deps: Deps, organization: OrganizationId, as_of: datetime) -> datet
 
 
 def _run_at(deps: Deps, organization: OrganizationId, at: datetime) -> DueReport:
-    """Do what is due for one organization at one instant; waits for whoever else is at it."""
+    """Do what is due for one organization at one instant; waits for others that are doing it."""
     with deps.db.worker_transaction() as tx:
         before = invoices.last_number(tx, organization)
         apply_due_changes(deps, tx, organization, at)
@@ -111,12 +111,12 @@ def _run_at(deps: Deps, organization: OrganizationId, at: datetime) -> DueReport
     report += sum(drained(lambda: finalize_batch(deps, at, organization)), NOTHING)
     with deps.db.worker_transaction() as tx:
         after = invoices.last_number(tx, organization)
-    # What changes and closings have finalized is counted by the numbers they took, each invoice once.
+    # Invoices finalized by changes and closings are counted by the numbers they took, each invoice once.
     return replace(report, finalized=after - before)
 
 
 def _apply_changes(deps: Deps, as_of: datetime) -> None:
-    """Move subscriptions; where an organization's cannot be moved now, the others need not wait for it."""
+    """Move subscriptions; if those of one organization cannot be moved now, the others need not wait."""
     with deps.db.worker_transaction() as tx:
         changing = organizations_with_due(tx, as_of, deps.clock.now())
     for organization in changing:
@@ -128,9 +128,9 @@ def _apply_changes(deps: Deps, as_of: datetime) -> None:
 
 
 def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None = None) -> DueReport:
-    """Close one batch of periods that have ended; none when none is left that can be closed now.
+    """Close one batch of periods that have ended; returns no work once none is left that can be closed now.
 
-    A period that cannot be closed is set aside alone; the others of its batch and all other organizations go on.
+    A period that cannot be closed is set aside alone; the others of its batch and all other organizations continue.
     """
     now, is_all = deps.clock.now(), organization is None
     report = NOTHING
@@ -148,7 +148,7 @@ def close_batch(deps: Deps, as_of: datetime, organization: OrganizationId | None
 def _close(
     deps: Deps, tx: Connection, organization: OrganizationId, at: datetime, due: Sequence[BillingPeriod]
 ) -> DueReport:
-    """Close those periods of one organization that nothing else closes."""
+    """Close the periods of one organization that nothing else closes."""
     agreed = agreements(tx, organization, {period.subscription_id for period in due})
     runs = [
         period_end_run(agreed[period.subscription_id], period)

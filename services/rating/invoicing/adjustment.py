@@ -1,7 +1,7 @@
-"""Adjustments: what a closed period owes, or is owed, after its usage was corrected.
+"""Adjustments: what a closed period owes, or is owed, after its usage has been corrected.
 
-The closed invoice stays as it is. The period is rated again, and the difference becomes one line for each fee
-that changed on the next invoice.
+The closed invoice stays as it is. The period is rated again, and for each fee that changed, the difference becomes a
+line on the next invoice.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from services.rating.pricing.tax import Tax
 
 
 def adjust(invoiced: Iterable[Fee], rerated: Iterable[Fee], currency: Currency) -> tuple[Fee, ...]:
-    """Adjustment fees for every fee whose amount is no longer what was invoiced.
+    """Adjustment fees for every fee whose amount differs from what was invoiced.
 
-    `invoiced` holds the fees of the closed period and all adjustments made to it so far; `rerated` the fees
-    that its usage gives now. Fees are matched by what they are for; amounts may be below zero.
+    `invoiced` holds the fees of the closed period and all its adjustments so far; `rerated` holds the fees that its
+    usage gives now. Fees are matched by what they are for, and amounts may be below zero.
     """
     owed: dict[tuple[str, ...], list[Fee]] = {}
     for fee in invoiced:
@@ -32,11 +32,10 @@ def adjust(invoiced: Iterable[Fee], rerated: Iterable[Fee], currency: Currency) 
 
 
 def settle(adjustments: Sequence[Fee], fees: Iterable[Fee]) -> tuple[tuple[Fee, ...], tuple[Fee, ...]]:
-    """Which adjustments fit on an invoice with these other fees, and which wait for the next.
+    """The adjustments that fit on an invoice with these other fees, and those that wait for the next invoice.
 
-    Those above zero always fit. One below zero fits while fees with the same taxes outweigh it, so that
-    neither the invoice nor any of its taxes falls below zero; otherwise it waits whole, and keeps its
-    explanation.
+    Adjustments above zero always fit. One below zero fits if fees with the same taxes outweigh it, so that neither the
+    invoice nor any of its taxes falls below zero; otherwise all of it waits, and keeps its explanation.
     """
     left: Counter[tuple[Tax, ...]] = Counter()
     for fee in (*fees, *(adjustment for adjustment in adjustments if adjustment.amount_cents > 0)):
@@ -53,7 +52,7 @@ def settle(adjustments: Sequence[Fee], fees: Iterable[Fee]) -> tuple[tuple[Fee, 
 
 
 def _adjustment(invoiced: Sequence[Fee], now: Fee, currency: Currency) -> Fee:
-    """One fee for the difference, in whole minor units so that both sides can be read off the invoices."""
+    """One fee for the difference, in whole minor units, so that both sides can be read on the invoices."""
     before_cents = sum(fee.amount_cents for fee in invoiced)
     before, after = currency.to_major(before_cents), currency.to_major(now.amount_cents)
     units_before = sum((fee.units for fee in invoiced), ZERO)
@@ -75,7 +74,7 @@ def _adjustment(invoiced: Sequence[Fee], now: Fee, currency: Currency) -> Fee:
 
 
 def _nothing(fee: Fee) -> Fee:
-    """The fee of a subject that has no usage left."""
+    """The fee of a subject for which no usage is left."""
     return replace(fee, precise_amount=ZERO, amount_cents=0, units=ZERO, event_count=0, lines=())
 
 

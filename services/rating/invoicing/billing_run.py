@@ -1,6 +1,6 @@
 """Billing runs: what is invoiced when a subscription starts, comes to a period's end, or ends.
 
-A run is decided from the calendar alone; what usage costs is added to it afterwards (`period_rating`).
+The calendar alone decides a run; what usage costs is added to it afterwards (`period_rating`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """A plan's own period on whose minimum commitment is looked.
+    """The plan period whose minimum commitment is checked.
 
     Attributes:
         nominal: the full period.
-        part: the days of it that are the subscription's.
+        part: the days of it that belong to the subscription.
     """
 
     nominal: Period
@@ -43,11 +43,11 @@ class BillingRun:
     Attributes:
         agreement: the subscription.
         at: when it falls due.
-        span: the time the invoice is about.
-        usage: the billing period whose usage is billed, with its span as it ends; None when none is.
-        base: the base price due; None when none is.
-        commitment: the plan's period that ended; None when none did.
-        following: the billing period to open after it; None when there is none.
+        span: the time that the invoice is about.
+        usage: the billing period whose usage is billed, with its final span; None if no usage is billed.
+        base: the base price that is due; None if none is.
+        commitment: the plan's period that ended; None if none did.
+        following: the billing period to open afterwards; None if there is none.
     """
 
     agreement: Agreement
@@ -60,21 +60,21 @@ class BillingRun:
 
     @property
     def subscription_id(self) -> SubscriptionId:
-        """Whose run it is."""
+        """The subscription whose run it is."""
         return self.agreement.subscription_id
 
 
 def start_run(agreement: Agreement) -> BillingRun:
-    """The run of a subscription's start: its base price, where it is due in advance."""
+    """The run of a subscription's start: its base price, if that is due in advance."""
     at = agreement.subscription.starts_at
     first = agreement.period_at(at) or Period(at, at)
     return BillingRun(agreement, at, first, base=_base_in_advance(agreement, at), following=first)
 
 
 def trial_end_run(agreement: Agreement, at: datetime) -> BillingRun:
-    """The run of a trial's end: the rest of a base price due in advance.
+    """The run of a trial's end: the rest of a base price that is due in advance.
 
-    A trial that ends as a period begins is left to the run of the period's end, which happens at the same instant.
+    If a trial ends when a period begins, the run of the previous period's end, at the same instant, does this instead.
     """
     nominal = period_containing(agreement.cadence, at)
     begins = nominal.start == at and agreement.subscription.starts_at < at
@@ -83,7 +83,7 @@ def trial_end_run(agreement: Agreement, at: datetime) -> BillingRun:
 
 
 def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
-    """The run of a billing period's end, when the subscription goes on: usage in arrears, base price, commitment."""
+    """The run of a billing period's end if the subscription continues: usage in arrears, base price, commitment."""
     at = ended.period.end
     due = due_at(agreement.plan, agreement.cadence, at)
     base = None
@@ -98,8 +98,8 @@ def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
 def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     """The run of a subscription's end, which cuts its period: usage, base price in arrears, commitment.
 
-    What it owes is of the plan's period that holds the start of the open one: at a boundary the run of the period that
-    ended there has billed that one, and the open period is empty.
+    It bills the plan's period that holds the start of the open period. If the subscription ends at a boundary, the run
+    of the period that ended there has billed that period already, and the open period is empty.
     """
     at = ended.period.end
     nominal = period_containing(agreement.cadence, ended.period.start)
@@ -108,12 +108,12 @@ def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
 
 
 def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Period | None:
-    """The plan's full period whose base price, due in advance, a subscription's end cuts; None where it cuts none.
+    """The plan's full period whose base price, due in advance, is cut by a subscription's end; None if none is.
 
     Args:
-        agreement: the subscription, ended.
+        agreement: the ended subscription.
         at: when it ended.
-        opened_at: when the billing period began that was open then.
+        opened_at: when the billing period that was open then began.
     """
     nominal = period_containing(agreement.cadence, opened_at)
     cut = agreement.subscription.base_ends_at
@@ -125,7 +125,7 @@ def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Perio
 
 
 def unused_share(agreement: Agreement, nominal: Period, billed: Period) -> DayShare | None:
-    """The days that were billed of a cut period and that nobody uses; None where there are none."""
+    """The billed days of a cut period that nobody will use; None if there are none."""
     cut = max(agreement.subscription.base_ends_at or billed.end, billed.start)
     return day_share(Period(cut, billed.end), nominal, agreement.timezone) if cut < billed.end else None
 
@@ -143,9 +143,9 @@ def without_unused(agreement: Agreement, nominal: Period, billed: Fee) -> Fee:
 
 
 def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
-    """The base price of the plan's period that begins, for this subscription, within a billing period; None for none.
+    """The base price of the plan's period that begins, for this subscription, within a billing period; or None.
 
-    A trial's end begins one as well. Due in advance or in arrears, it is earned evenly over its own period.
+    A trial's end also begins one. Whether it is due in advance or in arrears, it is earned evenly over its own period.
     """
     nominal = period_containing(agreement.cadence, period.start)
     fee = _base_of(agreement, nominal)
@@ -169,7 +169,7 @@ def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
 
 
 def _commitment(agreement: Agreement, nominal: Period) -> Commitment | None:
-    """What is committed to in a period of the plan; nothing in one that was a trial for as long as it was lived."""
+    """The commitment in a period of the plan; None for a period that was a trial as long as the subscription lived."""
     subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
     lived_until = min(subscription.ended_at or nominal.end, nominal.end)
     is_all_trial = trial_ends_at is not None and lived_until <= trial_ends_at

@@ -1,8 +1,8 @@
 """Credit notes: what is given back of an invoice, how it is taxed, and where it goes.
 
-Items keep five decimals of a minor unit, the rest cut off. Sub-total and taxes are rounded, but never beyond
-what is left of the invoice's own; the credit note that gives the last part back takes exactly what is left.
-So the credit notes of a whole invoice add up to it.
+Items keep five decimals of a minor unit, and the rest is cut off. Sub-total and taxes are rounded, but never beyond
+what is left of the invoice's own; the credit note that gives the last part back takes exactly what is left. So the
+credit notes of a whole invoice add up to it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from services.rating.pricing.fee import Fee
 from services.rating.pricing.proration import DayShare
 from services.rating.pricing.tax import Tax
 
-# Decimals of a minor unit that a credited item keeps.
+# How many decimals of a minor unit a credited item keeps.
 _ITEM_DECIMALS = 5
 
 
 class CreditNoteState(StrEnum):
-    """Where a credit note is in its life."""
+    """The state of a credit note."""
 
     FINALIZED = "finalized"
     VOIDED = "voided"
@@ -36,7 +36,7 @@ class CreditableFee:
 
     Attributes:
         fee: the fee.
-        coupons_amount: exact amount coupons took off it.
+        coupons_amount: the exact amount that coupons took off it.
         credited_amount: what earlier credit notes gave back of it, before coupons and taxes.
     """
 
@@ -45,7 +45,7 @@ class CreditableFee:
     credited_amount: Decimal = ZERO
 
     def after_coupons(self, amount: Decimal, currency: Currency) -> Decimal:
-        """A part of the fee less its share of the coupons."""
+        """A part of the fee, less its share of the coupons."""
         fee_amount = currency.to_major(self.fee.amount_cents)
         return amount - (self.coupons_amount * amount / fee_amount if fee_amount else ZERO)
 
@@ -57,16 +57,16 @@ class CreditableFee:
 
 @dataclass(frozen=True, slots=True)
 class CreditableInvoice:
-    """A finalized invoice, and what earlier credit notes have given back of it. In minor units.
+    """A finalized invoice, and what earlier credit notes have given back of it. Amounts are in minor units.
 
     Attributes:
         fees: its fees.
         sub_total_amount_cents: fees less coupons.
         taxes_amount_cents: its taxes.
-        paid_amount_cents: what was paid of it.
+        paid_amount_cents: how much of it was paid.
         credited_sub_total_amount_cents: sub-totals of earlier credit notes.
         credited_taxes_amount_cents: their taxes.
-        is_voided: whether it was voided, and nothing can be given back.
+        is_voided: whether it was voided, so that nothing can be given back.
     """
 
     fees: tuple[CreditableFee, ...]
@@ -79,7 +79,7 @@ class CreditableInvoice:
 
     @property
     def total_amount_cents(self) -> int:
-        """What was to be paid."""
+        """What had to be paid."""
         return self.sub_total_amount_cents + self.taxes_amount_cents
 
 
@@ -89,7 +89,7 @@ class CreditItem:
 
     Attributes:
         fee_number: position of the fee on its invoice, from 0.
-        precise_amount: before coupons and taxes, in major currency units, to five decimals of a minor unit.
+        precise_amount: the amount before coupons and taxes, in major currency units, to five decimals of a minor unit.
     """
 
     fee_number: int
@@ -101,15 +101,15 @@ class CreditAmounts:
     """What is given back of an invoice, in minor units.
 
     Attributes:
-        items: the fees it gives back, exact.
+        items: the parts of fees that it gives back, exact.
         item_amounts_cents: each item rounded, before coupons and taxes.
         sub_total_amount_cents: their sum less the coupons' share, before taxes.
         taxes_amount_cents: the taxes given back.
-        credit_amount_cents: goes to the customer's balance.
-        refund_amount_cents: goes back to where it was paid from.
-        offset_amount_cents: lowers what is still open of the invoice.
+        credit_amount_cents: what goes to the customer's balance.
+        refund_amount_cents: what is paid back.
+        offset_amount_cents: what lowers the open amount of the invoice.
         used_amount_cents: what later invoices have used of the balance.
-        state: finalized, or voided when nothing more may be used.
+        state: finalized, or voided if nothing more may be used.
     """
 
     items: tuple[CreditItem, ...]
@@ -124,7 +124,7 @@ class CreditAmounts:
 
     @property
     def total_amount_cents(self) -> int:
-        """All that is given back."""
+        """Everything that is given back."""
         return self.sub_total_amount_cents + self.taxes_amount_cents
 
     @property
@@ -167,8 +167,8 @@ def credit_unused(
 ) -> CreditAmounts | None:
     """The credit note for days of a base price that were billed in advance and will not be used.
 
-    It is at most the fee itself, less what was already credited of it. None when nothing is left to give
-    back, the invoice was voided, or the resolution is `none`.
+    It is at most the fee itself, less what was already credited of it. None if nothing is left to give back, the
+    invoice was voided, or the resolution is `none`.
     """
     if invoice.is_voided or resolution is Resolution.NONE:
         return None
@@ -211,10 +211,10 @@ def use(note: CreditAmounts, amount_cents: int) -> CreditAmounts:
 
 
 def void(note: CreditAmounts) -> CreditAmounts:
-    """The credit note with whatever is left of it taken back.
+    """The credit note after what is left of it was taken back.
 
     Raises:
-        FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` when nothing is left.
+        FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` if nothing is left.
     """
     if note.state is CreditNoteState.VOIDED:
         raise FailedPreconditionError("CREDIT_NOTE_VOIDED", "the credit note was voided")
@@ -232,8 +232,8 @@ def _resolve(
 ) -> CreditAmounts:
     """Split a credit between refund, open invoice and balance.
 
-    What was paid covers the fees of the invoice alike; only the fee's part of it beyond its used days goes
-    back.
+    A payment covers all fees of the invoice alike; only the part of it that is this fee's, beyond its used days, is
+    paid back.
     """
     paid_amount_cents = 0
     if invoice.total_amount_cents:
@@ -255,7 +255,7 @@ def _resolve(
 
 
 def _check_left(invoice: CreditableInvoice, items: Sequence[CreditItem], currency: Currency) -> bool:
-    """Refuse more than is left of a fee; whether these items give back all that is left of the invoice."""
+    """Refuse more than is left of a fee; returns whether these items give back all that is left of the invoice."""
     left = [currency.to_major(creditable.fee.amount_cents) - creditable.credited_amount for creditable in invoice.fees]
     for item in items:
         left[item.fee_number] -= item.precise_amount
@@ -278,5 +278,5 @@ def _amounts(invoice: CreditableInvoice, items: Sequence[CreditItem], currency: 
 
 
 def _cut(amount: Decimal, currency: Currency) -> Decimal:
-    """The amount to five decimals of a minor unit, the rest cut off."""
+    """The amount to five decimals of a minor unit, with the rest cut off."""
     return amount.quantize(Decimal(1).scaleb(-currency.exponent - _ITEM_DECIMALS), rounding=ROUND_DOWN)

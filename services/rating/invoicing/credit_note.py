@@ -1,4 +1,4 @@
-"""Credit notes: money given back on an invoice, with identity, reason and the fees by id."""
+"""Credit notes: money given back on an invoice, with identity, reason, and the ids of the fees."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from services.rating.invoicing import credit_amounts
 from services.rating.invoicing.credit_amounts import CreditableFee, CreditableInvoice, CreditAmounts, CreditNoteState
 from services.rating.invoicing.invoice import Invoice, InvoiceState
 
-# As many decimals as people are shown of a rate.
+# As many decimals of a rate as people are shown.
 RATE_DECIMALS = 5
 
 
 class CreditState(StrEnum):
-    """Where the credit of a credit note stands."""
+    """The state of a credit note's credit."""
 
     AVAILABLE = "available"
     CONSUMED = "consumed"
@@ -44,18 +44,18 @@ class CreditNote:
     """Money given back on an invoice.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         credit_note_id: its identity; empty while it is only estimated.
         invoice_id, invoice_number: the invoice.
         sequence: 1 for the invoice's first; 0 while it is only estimated.
-        customer_id, external_customer_id: who gets it.
-        currency: of every amount.
-        reason, description: why.
+        customer_id, external_customer_id: the customer who gets it.
+        currency: the currency of every amount.
+        reason, description: why it is given.
         amounts: how much, and where it goes.
         fee_ids: the credited fees, in the order of the amounts' items.
         created_at: when it was given.
         voided_at: when what was left of it was taken back.
-        timezone: zone the invoice's days are counted in.
+        timezone: the zone in which the invoice's days are counted.
     """
 
     organization_id: OrganizationId
@@ -81,7 +81,7 @@ class CreditNote:
 
     @property
     def credit_state(self) -> CreditState | None:
-        """Where its credit stands; None where nothing of it reduces later invoices."""
+        """The state of its credit; None if nothing of it reduces later invoices."""
         if not self.amounts.credit_amount_cents:
             return None
         if self.is_voided:
@@ -90,7 +90,7 @@ class CreditNote:
 
     @property
     def taxes_rate_percent(self) -> Decimal:
-        """Percent of all its taxes together; it may hold fees of several rates, so the amounts are what counts."""
+        """The rate of all its taxes together; it may hold fees with several rates, so the amounts are what counts."""
         if not self.amounts.sub_total_amount_cents:
             return ZERO
         share = Decimal(self.amounts.taxes_amount_cents) / Decimal(self.amounts.sub_total_amount_cents)
@@ -98,7 +98,7 @@ class CreditNote:
 
     @property
     def issuing_date(self) -> date:
-        """The customer's day on which it was given."""
+        """The day on which it was given, in the customer's zone."""
         return local_date(self.created_at, self.timezone)
 
     @property
@@ -108,7 +108,7 @@ class CreditNote:
 
     @property
     def given_amount_cents(self) -> int:
-        """What it gave to the customer's balance and did not take back, in minor units."""
+        """What it gave to the customer's balance and has not taken back, in minor units."""
         return self.amounts.used_amount_cents + self.amounts.balance_amount_cents
 
     @property
@@ -118,18 +118,18 @@ class CreditNote:
 
 
 def void(note: CreditNote, *, at: datetime) -> CreditNote:
-    """The credit note with whatever is left of it taken back.
+    """The credit note after what is left of it was taken back.
 
     Raises:
-        FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` when nothing is left.
+        FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` if nothing is left.
     """
     return replace(note, amounts=credit_amounts.void(note.amounts), voided_at=at)
 
 
 def take_back(notes: Sequence[CreditNote], left_amount_cents: int, *, at: datetime) -> list[CreditNote]:
-    """The credit notes that change when their invoice is voided: together they keep no more than `left_amount_cents`.
+    """The credit notes that change when their invoice is voided: together they keep at most `left_amount_cents`.
 
-    The newest lose their balance first. An invoice of which nothing was paid leaves nothing.
+    The newest lose their balance first. If nothing of the invoice was paid, nothing is left.
 
     Raises:
         FailedPreconditionError: `CREDIT_NOTE_USED`, later invoices have used more than that.
@@ -153,7 +153,7 @@ def take_back(notes: Sequence[CreditNote], left_amount_cents: int, *, at: dateti
 
 
 def creditable(invoice: Invoice, earlier: Iterable[CreditNote]) -> CreditableInvoice:
-    """An invoice as credit notes see it, with what earlier ones have given back."""
+    """An invoice as credit notes need it, with what earlier ones have given back."""
     given = list(earlier)
     credited: dict[FeeId, Decimal] = {}
     for note in given:

@@ -1,4 +1,4 @@
-"""What invoices and accrued revenue announce."""
+"""What is announced of invoices and accrued revenue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class RevenueEntry:
     """A part of a period's revenue.
 
     Attributes:
-        kind: where it comes from.
-        period: the span it is earned in, evenly for a base price.
-        amount: of the whole billing period so far, in major units.
-        metric_code: the metric; empty for others.
-        group: values of grouping properties.
+        kind: its source.
+        period: the span in which it is earned; evenly for a base price.
+        amount: the amount of the whole billing period so far, in major units.
+        metric_code: the metric of usage; otherwise empty.
+        group: the values of grouping properties.
     """
 
     kind: RevenueKind

@@ -1,4 +1,4 @@
-"""Invoices. Their state moves by the verbs below and by nothing else.
+"""Invoices. Only the verbs below change their state.
 
 draft ──refresh──▶ draft ──finalize──▶ finalized ──void──▶ voided
 """
@@ -29,7 +29,7 @@ class InvoiceKind(StrEnum):
 
 
 class InvoiceState(StrEnum):
-    """Where an invoice is in its life."""
+    """The state of an invoice."""
 
     DRAFT = "draft"
     FINALIZED = "finalized"
@@ -46,13 +46,13 @@ class PaymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DraftTerms:
-    """What a draft is computed again from.
+    """What is needed to compute a draft again.
 
     Attributes:
         subscription_id: the subscription whose run made it; None for one-off invoices.
-        usage_start: start of the billing period whose usage it bills; None when it bills none.
-        commitment, commitment_of: the part of the plan's period on which a minimum commitment is due, and the full
-            period; None when none is.
+        usage_start: the start of the billing period whose usage it bills; None if it bills none.
+        commitment, commitment_of: the part of the plan's period for which a minimum commitment is due, and the full
+            period; None if none is due.
     """
 
     subscription_id: SubscriptionId | None = None
@@ -63,28 +63,28 @@ class DraftTerms:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """What a customer is asked to pay, and how it came about. All instants are aware and in UTC.
+    """What a customer is asked to pay, and how it was computed. All instants are aware and in UTC.
 
     Attributes:
         invoice_id: its identity.
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         kind: what it is for.
         customer: the customer as it was when the invoice was made or finalized.
-        currency: of every amount on it.
-        timezone: zone its days are counted in.
+        currency: the currency of every amount on it.
+        timezone: the zone in which its days are counted.
         created_at: when it was made, which is the end of what it bills.
         grace_ends_at: until when it stays a draft; late events count until it is finalized.
-        issuing_date, payment_due_date: days in `timezone`; on a draft those that are expected.
+        issuing_date, payment_due_date: days in `timezone`; on a draft, the expected ones.
         fees: its lines.
         totals: what they come to.
         period: the span whose closing made it; None for one-off invoices.
-        terms: what a draft is computed again from.
+        terms: what is needed to compute a draft again.
         state: see the module.
-        sequential_id, number: given at finalization, without gaps per organization; None on a draft.
+        sequential_id, number: assigned at finalization, without gaps within the organization; None on a draft.
         finalized_at: when it became immutable.
-        voided_at: when it was taken back.
+        voided_at: when it was voided.
         payment_state: pending until a payment succeeds or fails.
-        paid_amount_cents: what was paid, in minor units.
+        paid_amount_cents: how much was paid, in minor units.
     """
 
     invoice_id: InvoiceId
@@ -111,21 +111,21 @@ class Invoice:
 
     @property
     def customer_id(self) -> CustomerId:
-        """Who is billed."""
+        """The customer who is billed."""
         return self.customer.customer_id
 
     @property
     def open_amount_cents(self) -> int:
-        """What is still to be paid, in minor units."""
+        """What still has to be paid, in minor units."""
         return self.totals.total_amount_cents - self.paid_amount_cents
 
     @property
     def due_amount_cents(self) -> int:
-        """What is asked for and not yet paid, in minor units; nothing of a draft or a voided invoice."""
+        """What is due and not paid yet, in minor units; 0 for a draft or a voided invoice."""
         return self.open_amount_cents if self.state is InvoiceState.FINALIZED else 0
 
     def is_overdue(self, at: datetime) -> bool:
-        """Whether something is due and the day it was due has passed for the customer; that day itself is in time."""
+        """Whether something is due and the customer's due day has passed; on that day itself it is still in time."""
         return self.due_amount_cents > 0 and local_date(at, self.timezone) > self.payment_due_date
 
     @property
@@ -135,7 +135,7 @@ class Invoice:
 
     @property
     def billed_subscriptions(self) -> tuple[BilledSubscription, ...]:
-        """What it bills of each subscription, in the order of the fees; what corrects earlier periods is left out."""
+        """What it bills for each subscription, in the order of the fees, without corrections of earlier periods."""
         by_subscription: dict[SubscriptionId, list[InvoiceFee]] = {}
         for fee in self.fees:
             if fee.fee.subscription_id is not None and fee.fee.kind is not FeeKind.ADJUSTMENT:
@@ -149,19 +149,19 @@ class Invoice:
         return tuple(dict.fromkeys(subscription for subscription in known if subscription))
 
     def with_totals(self, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:
-        """The invoice with these fees, each with its own shares of coupons and taxes, and what they come to."""
+        """The invoice with these fees, each with its shares of coupons and taxes, and with these totals."""
         shared = zip(fees, totals.coupon_amounts, strict=True)
         return replace(self, fees=tuple(fee.with_share(amount, self.currency) for fee, amount in shared), totals=totals)
 
 
 @dataclass(frozen=True, slots=True)
 class BilledSubscription:
-    """What an invoice bills of one subscription.
+    """What an invoice bills for one subscription.
 
     Attributes:
         subscription_id, external_id: the subscription, by Farebox id and by the organization's.
         plan_code: the plan.
-        base_period, usage_period: the spans of base price and usage; None where none is billed.
+        base_period, usage_period: the spans of base price and usage; None if none is billed.
     """
 
     subscription_id: SubscriptionId | None
@@ -172,7 +172,7 @@ class BilledSubscription:
 
     @classmethod
     def of(cls, fees: Sequence[InvoiceFee]) -> BilledSubscription:
-        """What fees of one subscription, at least one, bill of it."""
+        """What fees of one subscription, at least one, bill for it."""
         first = fees[0]
         return cls(
             first.fee.subscription_id,
@@ -189,12 +189,12 @@ def _span(periods: Iterable[Period]) -> Period | None:
 
 
 def first_given(*levels: int | None) -> int:
-    """The first number that is given: the customer's own, else its plan's, else the organization's, which always is."""
+    """The first given number: the customer's own, otherwise its plan's, otherwise the organization's, which exists."""
     return next(level for level in levels if level is not None)
 
 
 def refresh(invoice: Invoice, fees: Sequence[InvoiceFee], totals: Totals) -> Invoice:
-    """The draft with its fees and totals computed anew.
+    """The draft with its fees and totals computed again.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_DRAFT`.
@@ -204,7 +204,7 @@ def refresh(invoice: Invoice, fees: Sequence[InvoiceFee], totals: Totals) -> Inv
 
 
 def finalize(invoice: Invoice, *, at: datetime, sequential_id: int, prefix: str, net_payment_term_days: int) -> Invoice:
-    """Freeze a draft under its running number. With nothing to pay it is paid at once.
+    """Freeze a draft under its running number. If there is nothing to pay, it is paid at once.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_DRAFT`.
@@ -224,10 +224,10 @@ def finalize(invoice: Invoice, *, at: datetime, sequential_id: int, prefix: str,
 
 
 def void(invoice: Invoice, *, at: datetime) -> Invoice:
-    """Take a finalized invoice back; it keeps its number.
+    """Void a finalized invoice; it keeps its number.
 
     Raises:
-        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID` when money was received for it.
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID` if money was received for it.
     """
     require_finalized(invoice)
     if invoice.paid_amount_cents:
@@ -236,7 +236,7 @@ def void(invoice: Invoice, *, at: datetime) -> Invoice:
 
 
 def record_payment(invoice: Invoice, amount_cents: int) -> Invoice:
-    """The invoice after money was received; the payment succeeded once all of it was.
+    """The invoice after money was received; the payment has succeeded once everything is paid.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `PAYMENT_EXCEEDS_INVOICE`.
@@ -250,7 +250,7 @@ def record_payment(invoice: Invoice, amount_cents: int) -> Invoice:
 
 
 def record_failed_payment(invoice: Invoice) -> Invoice:
-    """The invoice after an attempt to collect it failed; another may still succeed.
+    """The invoice after a failed attempt to collect its amount; another attempt may still succeed.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID`.
@@ -262,7 +262,7 @@ def record_failed_payment(invoice: Invoice) -> Invoice:
 
 
 def require_draft(invoice: Invoice) -> None:
-    """Refuse a verb that only drafts know.
+    """Refuse a verb that is only for drafts.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_DRAFT`.
@@ -274,7 +274,7 @@ def require_draft(invoice: Invoice) -> None:
 
 
 def require_finalized(invoice: Invoice) -> None:
-    """Refuse a verb that only finalized invoices know.
+    """Refuse a verb that is only for finalized invoices.
 
     Raises:
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`.

@@ -1,4 +1,4 @@
-"""A fee as it stands on an invoice: with identity, shares of coupons and taxes, and the proof of what it counted."""
+"""A fee on an invoice: with an identity, its shares of coupons and taxes, and the proof of what it counted."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from services.rating.pricing.tax import Tax
 class Proof:
     """The fixed predicate of what a fee counted, with count, sum and digest of the events.
 
-    What is for people is kept in the words of the day: a metric may be renamed later, the fee is not.
+    Everything meant for people is kept in the words of the day: a metric may be renamed later, the fee is not.
 
     Attributes:
-        period_start: start of the billing period whose usage was counted; None for a fee without usage.
-        metric_id, metric_version, metric_name, aggregation: the metric it was counted with.
-        charge_code, charge_model: code of the charge within its plan, and name of its model.
-        filter_name, filter_values: what the filter that matched is called, and the values by property that it asks for.
-        shard, watermark: shard of the log, and the last batch of it that was counted.
-        event_count: events counted.
+        period_start: the start of the billing period whose usage was counted; None for a fee without usage.
+        metric_id, metric_version, metric_name, aggregation: the metric with which it was counted.
+        charge_code, charge_model: the code of the charge within its plan, and the name of its model.
+        filter_name, filter_values: the name of the filter that matched, and the values that it requires, by property.
+        shard, watermark: the shard of the log, and its last batch that was counted.
+        event_count: how many events were counted.
         units: their aggregate.
-        digest: sum of the events' digests modulo 2^128.
+        digest: the sum of the events' digests modulo 2^128.
     """
 
     period_start: datetime | None = None
@@ -59,7 +59,7 @@ class ProvenFee:
 
 
 def new_fee(proven: ProvenFee, external_subscription_id: str, *, fee_id: FeeId | None = None) -> InvoiceFee:
-    """A fee that comes onto an invoice, with an identity of its own unless one is given."""
+    """A fee for an invoice, with a new identity unless one is given."""
     identity = FeeId(new_id()) if fee_id is None else fee_id
     return InvoiceFee(identity, proven.fee, proven.proof, external_subscription_id=external_subscription_id)
 
@@ -72,9 +72,9 @@ class InvoiceFee:
         fee_id: its identity.
         fee: the fee.
         proof: what it counted.
-        coupons_amount: exact amount that coupons took off it, in major units.
-        taxes_amount_cents: its own share of the taxes, rounded by itself; only a whole invoice's taxes are due.
-        external_subscription_id: the subscription by the organization's id; empty for a one-off item.
+        coupons_amount: the exact amount that coupons took off it, in major units.
+        taxes_amount_cents: the taxes on this fee alone, rounded; what is due are the taxes on the whole invoice.
+        external_subscription_id: the organization's id of the subscription; empty for a one-off item.
     """
 
     fee_id: FeeId
@@ -90,13 +90,13 @@ class InvoiceFee:
         return sum((tax.rate_percent for tax in self.fee.taxes), ZERO)
 
     def with_share(self, coupons_amount: Decimal, currency: Currency) -> InvoiceFee:
-        """The fee with what coupons take off it, and its own taxes on the rest."""
+        """The fee with what coupons take off it, and with its own taxes on the rest."""
         if not coupons_amount and not self.fee.taxes and not self.coupons_amount and not self.taxes_amount_cents:
             return self
         shared = replace(self, coupons_amount=coupons_amount)
         return replace(shared, taxes_amount_cents=sum(amount for _, amount in shared.taxes(currency)))
 
     def taxes(self, currency: Currency) -> tuple[tuple[Tax, int], ...]:
-        """Its taxes, each with its amount by itself in minor units."""
+        """Its taxes, each with its amount on this fee alone, in minor units."""
         base = currency.to_major(self.fee.amount_cents) - self.coupons_amount
         return tuple((tax, currency.to_minor(tax.of(base))) for tax in self.fee.taxes)

@@ -1,4 +1,4 @@
-"""Drawing an invoice as PDF with typst, from a template that is part of the package.
+"""Rendering an invoice as PDF with typst, from a template that is part of the package.
 
 The template never sees text as markup: everything travels as one JSON document, so a customer's name cannot change the
 page. Fonts are typst's own, and nothing is fetched.
@@ -20,7 +20,7 @@ from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.invoice_fee import InvoiceFee
 
 TEMPLATE = "invoice.typ"
-# Lines of a fee that are printed; the whole list is in the API. A fee by days or groups may have hundreds.
+# How many lines of a fee are printed; the API has the whole list. A fee by days or groups may have hundreds.
 MAX_PRINTED_LINES = 40
 
 
@@ -28,8 +28,8 @@ def render(invoice: Invoice, seller: str) -> bytes:
     """The invoice as a PDF file.
 
     Args:
-        invoice: the invoice; a draft says so on the page.
-        seller: name of the organization.
+        invoice: the invoice; on the page of a draft it says that it is one.
+        seller: the name of the organization.
     """
     template = resources.files("services.rating").joinpath(TEMPLATE).read_bytes()
     document = msgspec.json.encode(document_of(invoice, seller)).decode()
@@ -38,7 +38,7 @@ def render(invoice: Invoice, seller: str) -> bytes:
 
 
 def document_of(invoice: Invoice, seller: str) -> dict[str, Any]:
-    """What the template prints, all of it as text."""
+    """What the template prints, all as text."""
     totals, currency = invoice.totals, invoice.currency
     sums = [
         ("Fees", totals.fees_amount_cents),

@@ -32,15 +32,16 @@ def rate_period(
 ) -> list[ProvenFee]:
     """The fees of a period's usage, in the order of the plan's charges.
 
-    None of one that is all a trial free of usage, or of one that was ended before it had an instant or a day.
+    There are none if the whole period is a trial without usage fees, or if it was ended before it had an instant or a
+    day.
 
     Args:
-        agreement: whose period.
+        agreement: the subscription whose period it is.
         period: its span, which may be cut short.
         kept: its aggregates.
         metrics: the current versions of the plan's metrics.
-        watermarks: last counted batch of each shard of the log.
-        only: codes of the metrics whose charges are wanted; None for all.
+        watermarks: the last counted batch of each shard of the log.
+        only: codes of the metrics whose charges are rated; None means all.
     """
     plan = agreement.plan
     window = agreement.window(period)
@@ -66,7 +67,7 @@ def _is_free(agreement: Agreement, period: Period) -> bool:
 
 
 def _is_empty(agreement: Agreement, window: Window) -> bool:
-    """Whether the subscription ended where its period began, on a day that is another's."""
+    """Whether the subscription ended where its period began, on a day that belongs to another."""
     return agreement.subscription.ended_at is not None and not window.period.length and window.days is None
 
 
@@ -149,5 +150,5 @@ def _without_usage(proof: Proof, watermarks: Mapping[int, int]) -> Proof:
 
 
 def _subject(fee: Fee) -> tuple[object, ...]:
-    """What a fee is about, whether it is a fee or the adjustment of one."""
+    """What a fee is about, for a fee and for its adjustment alike."""
     return (fee.adjusts or fee.kind, fee.charge_id, fee.filter_key, fee.group)

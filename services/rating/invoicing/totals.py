@@ -1,6 +1,6 @@
-"""What an invoice comes to, computed in one order: fees, coupons, taxes, credit notes, prepaid credits.
+"""What an invoice comes to, computed in a fixed order: fees, coupons, taxes, credit notes, prepaid credits.
 
-A fee is rounded when it is made, a tax once for the whole invoice; nothing else rounds.
+A fee is rounded when it is made, and a tax once for the whole invoice; nothing else is rounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Balance:
     """Money a customer already has with the organization, in minor units.
 
     Attributes:
-        balance_id: the credit note or prepaid credit it comes from.
+        balance_id: the credit note or prepaid credit from which it comes.
         amount_cents: what is left of it.
     """
 
@@ -35,7 +35,7 @@ class Totals:
     Attributes:
         fees_amount_cents: sum of the fees.
         coupons: what each coupon took off.
-        coupon_amounts: exact amount taken off each fee, in major units, in the order of the fees.
+        coupon_amounts: the exact amount taken off each fee, in major units, in the order of the fees.
         taxes: each tax, rounded once.
         credit_notes: what was used of each credit note's balance.
         prepaid_credits: what was used of each prepaid credit.
@@ -50,7 +50,7 @@ class Totals:
 
     @property
     def coupons_amount_cents(self) -> int:
-        """All that coupons took off."""
+        """Everything that coupons took off."""
         return sum(coupon.amount_cents for coupon in self.coupons)
 
     @property

@@ -86,7 +86,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
     def FinalizeInvoice(
         self, tx: Connection, organization: OrganizationId, request: pb.FinalizeInvoiceRequest
     ) -> pb.FinalizeInvoiceResponse:
-        """Fix and number a draft."""
+        """Finalize a draft; it gets its number."""
         finalized = finalize_invoice(self.deps, tx, organization, request.id)
         return pb.FinalizeInvoiceResponse(invoice=self._as_of_now(tx, finalized))
 
@@ -94,7 +94,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
     def VoidInvoice(
         self, tx: Connection, organization: OrganizationId, request: pb.VoidInvoiceRequest
     ) -> pb.VoidInvoiceResponse:
-        """Take a finalized invoice back."""
+        """Void a finalized invoice."""
         voided, given = void_invoice(
             self.deps, tx, organization, request.id, generate_credit_note=request.generate_credit_note
         )
@@ -105,24 +105,24 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
     def RecordPayment(
         self, tx: Connection, organization: OrganizationId, paid: tuple[str, PaymentState, int]
     ) -> pb.RecordPaymentResponse:
-        """Say that an invoice, or a part of it, is paid or that paying failed."""
+        """Report that an invoice, or a part of it, was paid, or that the payment failed."""
         moved = record_payment(self.deps, tx, organization, *paid)
         return pb.RecordPaymentResponse(invoice=self._as_of_now(tx, moved))
 
     @answers
     def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:
-        """Draw the invoice as PDF."""
+        """Render the invoice as PDF."""
         found = queries.printable_invoice(self.deps, organization_of(context), request.id)
         return pb.RenderInvoiceResponse(pdf=pdf.render(found.invoice, found.seller))
 
     @answers
     def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:
-        """Compute an invoice anew from the event log and compare."""
+        """Compute an invoice again from the event log, and compare both."""
         return rebuilt_to_pb(rebuild_invoice(self.deps, organization_of(context), request.id))
 
     @answers
     def ExplainFee(self, request: pb.ExplainFeeRequest, context: Context) -> pb.ExplainFeeResponse:
-        """Say how a fee came about, down to the ids of its events."""
+        """Explain how a fee was computed, down to the ids of its events."""
         size, token = explain_page_from_pb(request)
         found = queries.explain_fee(self.deps, organization_of(context), request.fee_id, size=size, token=token)
         return explanation_to_pb(found)
@@ -140,7 +140,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
     def CreateCreditNote(
         self, tx: Connection, organization: OrganizationId, wanted: CreditWanted
     ) -> pb.CreateCreditNoteResponse:
-        """Give money back on an invoice, or say what could be given."""
+        """Give money back on an invoice, or preview what could be given back."""
         given = credit_notes.create_credit_note(self.deps, tx, organization, wanted)
         return pb.CreateCreditNoteResponse(credit_note=credit_note_to_pb(given))
 
@@ -168,7 +168,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
 
     @answers
     def ListSetAside(self, request: pb.ListSetAsideRequest, context: Context) -> pb.ListSetAsideResponse:
-        """List what could not be invoiced by itself."""
+        """List work that failed and was set aside."""
         listed = queries.list_left_out(self.deps, organization_of(context), page_from_pb(request.page))
         found = [set_aside_to_pb(set_aside) for set_aside in listed.items]
         return pb.ListSetAsideResponse(set_aside=found, page=page_to_pb(listed))

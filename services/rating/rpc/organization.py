@@ -17,7 +17,7 @@ from services.rating.deps import Deps
 from services.rating.organizations import commands, convert, queries
 from services.wire.values import page_from_pb, page_to_pb
 
-# Requests that create an organization belong to none; their ids are kept under this one, which nobody can have.
+# A request that creates an organization belongs to none; its id is stored under this organization, which cannot exist.
 NO_ORGANIZATION = OrganizationId("00000000-0000-0000-0000-000000000000")
 
 
@@ -33,7 +33,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
         request: pb.CreateOrganizationRequest,
         context: Context,  # noqa: ARG002
     ) -> pb.CreateOrganizationResponse:
-        """Create an organization; a worker transaction, since the caller has none yet."""
+        """Create an organization, in a worker transaction, since the caller has no organization yet."""
         settings = convert.new_settings_from_pb(request.organization)
 
         def work(tx: Connection) -> pb.CreateOrganizationResponse:
@@ -65,7 +65,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
 
     @answers
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
-        """Make a key. Its request_id is kept without an answer, so that the key is stored nowhere."""
+        """Make a key. Its request_id is stored without an answer, so that the key itself is stored nowhere."""
         organization, kind = organization_of(context), convert.kind_from_pb(request.kind)
         with self.deps.db.transaction(organization) as tx:
             if idempotency.claim(tx, organization, request) is not None:
@@ -84,7 +84,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
     def RevokeApiKey(
         self, tx: Connection, organization: OrganizationId, request: pb.RevokeApiKeyRequest
     ) -> pb.RevokeApiKeyResponse:
-        """End a key's life."""
+        """Revoke a key."""
         ended = commands.revoke_api_key(self.deps, tx, organization, request.api_key_id)
         return pb.RevokeApiKeyResponse(api_key=convert.api_key_to_pb(ended))
 
@@ -94,7 +94,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
         request: pb.AuthenticateApiKeyRequest,
         context: Context,  # noqa: ARG002
     ) -> pb.AuthenticateApiKeyResponse:
-        """Say whose a presented key is."""
+        """Return the organization to which a presented key belongs."""
         found = queries.authenticate(self.deps, request.token)
         return pb.AuthenticateApiKeyResponse(
             api_key=convert.api_key_to_pb(found.api_key),

@@ -1,4 +1,4 @@
-"""SubscriptionService. A preview runs the same command, and everything it did is rolled back (chassis.idempotency)."""
+"""SubscriptionService. A preview runs the same command, then rolls back everything it did (chassis.idempotency)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
 
     @answers
     def ListPlanChanges(self, request: pb.ListPlanChangesRequest, context: Context) -> pb.ListPlanChangesResponse:
-        """List the plans on sale with what moving to each would be."""
+        """List the plans on sale, with the effect of moving to each."""
         page, which = page_from_pb(request.page), (request.external_id, request.external_customer_id)
         return convert.plan_changes_to_pb(queries.list_plan_changes(self.deps, organization_of(context), page, *which))
 
@@ -100,7 +100,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
     def WithdrawSubscriptionChange(
         self, tx: Connection, organization: OrganizationId, request: pb.WithdrawSubscriptionChangeRequest
     ) -> pb.WithdrawSubscriptionChangeResponse:
-        """Take back a change or a cancellation that is not yet in effect."""
+        """Take back a change or a cancellation that is not in effect yet."""
         whose = request.external_customer_id
         change = commands.withdraw_change(self.deps, tx, organization, request.external_id, external_customer_id=whose)
         return pb.WithdrawSubscriptionChangeResponse(

@@ -22,7 +22,7 @@ from services.wire.values import instant_of, instant_to_pb
 class TestClockServicer(grpc_pb.TestClockServiceServicer):
     """The clock of a test-mode organization."""
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # not a test case, although pytest would take it for one by its name
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
@@ -35,7 +35,7 @@ class TestClockServicer(grpc_pb.TestClockServiceServicer):
 
     @answers
     def AdvanceTestClock(self, request: pb.AdvanceTestClockRequest, context: Context) -> pb.AdvanceTestClockResponse:
-        """Move the clock forward. Several transactions; a repeat joins the advance that it repeats."""
+        """Move the clock forward, in several transactions; a repeat joins the advance it repeats."""
         organization, to = organization_of(context), instant_of(request, "to")
         return idempotency.answer_alone(
             self.deps.db,

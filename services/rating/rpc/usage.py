@@ -13,7 +13,7 @@ from services.rating.invoicing.queries.simulation import simulate_plan
 
 
 class UsageServicer(grpc_pb.UsageServiceServicer):
-    """What has been used and what it comes to."""
+    """Usage, and what it costs."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
@@ -42,7 +42,7 @@ class UsageServicer(grpc_pb.UsageServiceServicer):
 
     @answers
     def SimulatePlan(self, request: pb.SimulatePlanRequest, context: Context) -> pb.SimulatePlanResponse:
-        """Price a plan over real past usage."""
+        """Price a plan with real past usage."""
         plan = simulated_plan_from_pb(request)
         found = simulate_plan(self.deps, organization_of(context), whose_from_pb(request), plan, request.period_count)
         return pb.SimulatePlanResponse(

@@ -1,1 +1,1 @@
-"""Ground that every concept of rating stands on."""
+"""What all concepts of rating are built on."""

@@ -1,4 +1,4 @@
-"""Many rows in one statement: as one JSON text that PostgreSQL reads as a table, in either role and at any count."""
+"""Many rows in one statement: as one JSON text that PostgreSQL reads as a table, in either role and any number."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def rows_json(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def upsert_sql(table: str, columns: Mapping[str, str], key: str, update: str) -> str:
-    """INSERT … ON CONFLICT of the rows of one JSON argument, in the order of the key so that writers never deadlock.
+    """INSERT … ON CONFLICT for the rows of one JSON argument, in the order of the key so that writers never deadlock.
 
     Args:
-        table: name of the table; its row is called `kept` in `update`.
-        columns: SQL type by column of the JSON.
-        key: columns of the conflict, comma-separated.
+        table: the name of the table; `update` calls its row `kept`.
+        columns: the SQL types of the JSON's columns.
+        key: the columns of the conflict, comma-separated.
         update: what follows ON CONFLICT (…), e.g. `DO UPDATE SET …`.
     """
     names = ", ".join(columns)

@@ -1,25 +1,25 @@
-"""How long texts may be, and the checks that say so; every limit has its reason here."""
+"""How long texts may be, and the checks for it; every limit is explained here."""
 
 from __future__ import annotations
 
 from services.kernel.errors import InvalidArgumentError
 
-# Codes and external ids are keys of indexes and parts of page tokens; peers allow as much.
+# Codes and external ids are keys of indexes and parts of page tokens; other systems of this kind allow as much.
 MAX_CODE = 255
 # Names are printed on one line of an invoice.
 MAX_NAME = 255
-# A paragraph for people; nothing reads it but they.
+# A paragraph for people; no program reads it.
 MAX_DESCRIPTION = 2000
-# More taxes than any country has; a bound so that a fee explains itself on a page.
+# More taxes than any country has; limited so that a fee can explain itself on one page.
 MAX_TAX_CODES = 20
-# Ten billion in a currency of two decimals; beyond it a price is a typing mistake.
+# Ten billion in a currency of two decimals; a higher price is a typing mistake.
 MAX_AMOUNT_CENTS = 10**12
-# Days after issue until an invoice is due; a year is the most that anybody grants.
+# Days from issue until an invoice is due; nobody grants more than a year.
 MAX_PAYMENT_TERM_DAYS = 365
 
 
 def require_code(field: str, code: str) -> None:
-    """Refuse a code or external id that is empty, too long, or has characters that no one can see."""
+    """Refuse a code or external id that is empty, too long, or has invisible characters."""
     if not code:
         raise InvalidArgumentError.of_field(field, "value_is_mandatory", "is required")
     require_text(field, code, MAX_CODE)
@@ -41,12 +41,12 @@ def require_text(field: str, text: str, most: int) -> None:
 
 
 def require_cents(field: str, amount_cents: int) -> None:
-    """Refuse an amount in minor units that is below zero or absurd."""
+    """Refuse an amount in minor units that is below zero or absurdly high."""
     if not 0 <= amount_cents <= MAX_AMOUNT_CENTS:
         raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"is 0 to {MAX_AMOUNT_CENTS}")
 
 
 def require_payment_term(field: str, days: int | None) -> None:
-    """Refuse a payment term that nobody grants; None leaves it to others."""
+    """Refuse a payment term that nobody grants; None means that another level decides."""
     if days is not None and not 0 <= days <= MAX_PAYMENT_TERM_DAYS:
         raise InvalidArgumentError.of_field(field, "value_is_invalid", f"is 0 to {MAX_PAYMENT_TERM_DAYS}")

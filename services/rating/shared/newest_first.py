@@ -1,4 +1,4 @@
-"""Lists in plain SQL whose conditions depend on what is asked for, in pages, newest first."""
+"""Lists in plain SQL whose conditions depend on the request, in pages, newest first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from services.kernel.ids import uuid_or_none
 
 
 class NewestFirst:
-    """The statements of a list that is ordered by an id, which is time-ordered, falling.
+    """The statements of a list in falling order of an id, which is time-ordered.
 
     Attributes:
-        rows: a page of the list.
-        count: how many rows the whole list has, up to one more than `MAX_TOTAL`.
+        rows: reads a page of the list.
+        count: counts the rows of the whole list, up to one more than `MAX_TOTAL`.
     """
 
     def __init__(self, select: str, source: str, key: str, **conditions: str) -> None:
@@ -26,9 +26,9 @@ class NewestFirst:
 
         Args:
             select: the columns.
-            source: what stands after FROM, with the conditions that always hold.
+            source: the text after FROM, with the conditions that always apply.
             key: the id, e.g. `i.invoice_id`.
-            conditions: those that hold where their value is given, see `Filtered`.
+            conditions: those that apply if their value is given, see `Filtered`.
         """
         self.rows = Filtered(
             f"SELECT {select}, {key}::text AS page_key FROM {source} {{filters}} "
@@ -42,10 +42,10 @@ class NewestFirst:
 
 
 def within(page: Page) -> dict[str, Any]:
-    """The values by which a list's statements know which part of it is wanted.
+    """The values that tell a list's statements which part of it to read.
 
     Raises:
-        InvalidArgumentError: the page's token is of another list.
+        InvalidArgumentError: the page's token belongs to another list.
     """
     after = page.after[0] if page.after else ""
     if after and uuid_or_none(after) is None:
@@ -58,9 +58,9 @@ def read_newest(tx: Connection, rows: str, count: str, values: Mapping[str, Any]
 
     Args:
         tx: the transaction.
-        rows: the statement of a page, with the conditions that are asked for.
-        count: the statement that counts, likewise.
-        values: of the statements, with those of `within(page)`.
+        rows: the statement for a page, with the requested conditions.
+        count: the statement that counts, with the same conditions.
+        values: the values of the statements, including those of `within(page)`.
         page: which part of the list.
     """
     counted: int | None = tx.exec_driver_sql(count, dict(values)).scalar_one() if page.with_total else None

@@ -14,9 +14,9 @@ from services.kernel.ids import uuid_or_none
 
 T = TypeVar("T")
 
-# Changes of one thing that may overtake a transaction which waits for it; more are not people's doing.
+# How often other changes of the same thing may overtake a transaction that waits for it; people do not make more.
 MAX_LOOKS = 20
-# Codes or ids that one request may name, as many as a page holds.
+# How many codes or ids one request may name: as many as a page holds.
 MAX_NAMED = 1000
 
 
@@ -29,12 +29,14 @@ def read_list(
     *,
     newest_first: bool = False,
 ) -> Listed[T]:
-    """One page of a list that is ordered by `key`, unique within it; one row more than asked tells whether more follow.
+    """One page of a list in the order of `key`, which is unique in it.
 
-    Ids are time-ordered, so a list that is newest first is ordered by id, falling.
+    One extra row is read to see whether more follow.
+
+    Ids are time-ordered, so a list that is newest first is in falling order of its ids.
 
     Raises:
-        InvalidArgumentError: the page's token is of another list.
+        InvalidArgumentError: the page's token belongs to another list.
     """
     total = _total(tx, statement) if page.with_total else None
     if page.after:
@@ -52,14 +54,14 @@ def read_list(
 
 
 def _total(tx: Connection, statement: sa.Select[Any]) -> int | None:
-    """How many rows a list has; None beyond `MAX_TOTAL`, where counting ends."""
+    """How many rows a list has; None beyond `MAX_TOTAL`, where counting stops."""
     rows = statement.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(MAX_TOTAL + 1).subquery()
     counted = int(tx.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
     return counted if counted <= MAX_TOTAL else None
 
 
 def named_in(column: sa.ColumnElement[Any], named: Sequence[str], field: str) -> sa.ColumnElement[bool]:
-    """The condition that a column has one of the named values; none named means any.
+    """The condition that a column has one of the named values; without named values, any value.
 
     Raises:
         InvalidArgumentError: more than `MAX_NAMED` are named.
@@ -72,19 +74,19 @@ def named_in(column: sa.ColumnElement[Any], named: Sequence[str], field: str) ->
 def lock_row(
     tx: Connection, statement: sa.Select[Any], *, of: sa.FromClause, is_shared: bool = False
 ) -> Row[Any] | None:
-    """The row of a statement, locked until the transaction ends; None for none.
+    """The row that a statement selects, locked until the transaction ends; None if there is none.
 
-    Whoever waits for the lock may find that the row was replaced meanwhile, as versions are; the row that stands in its
-    place shows in a new look.
+    While a transaction waits for the lock, the row may be replaced, as versions are. A second look then finds the row
+    that replaced it.
 
     Args:
         tx: the transaction.
         statement: selects the row.
         of: the table whose row is locked.
-        is_shared: whether others may hold it as well, only not change it.
+        is_shared: whether others may hold the lock too, which only keeps the row from being changed.
 
     Raises:
-        AbortedError: `CHANGED_MEANWHILE`, others replace it faster than it can be locked; try again.
+        AbortedError: `CHANGED_MEANWHILE`, others replace the row faster than it can be locked; try again.
     """
     locking = statement.with_for_update(read=is_shared, key_share=not is_shared, of=of)
     for _ in range(MAX_LOOKS):

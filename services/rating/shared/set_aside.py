@@ -1,7 +1,8 @@
-"""What could not be done by itself is set aside, alone: with the reason, and the time of the next try.
+"""Work that failed is set aside, alone, with the reason and the time of the next try.
 
 A period whose usage cannot be priced must stop neither the other periods of its batch nor other organizations. So each
-loop leaves it out, says so here, and comes back to it, ever more rarely. What succeeds at last is taken out again.
+loop leaves it out, records it here, and tries it again at growing intervals. Work that finally succeeds is removed
+again.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ from services.kernel.ids import OrganizationId
 
 log = logger(__name__)
 
-# What failed for its content fails again until somebody corrects it: tried after half a minute, an hour at the latest.
+# Work that failed because of its content fails again until somebody corrects it: the first try comes after half a
+# minute, later ones at least every hour.
 FIRST_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(hours=1)
-# 30 s doubled seven times is beyond the hour.
+# 30 s doubled seven times is more than an hour.
 _MAX_DOUBLINGS = 7
-# What waits for the usage-event log is done as soon as that is there again, within the second or two that people wait.
+# Work that waits for the usage-event log is done as soon as the log is back, within the second or two that people wait.
 WAIT = timedelta(seconds=2)
-# What is kept of an unforeseen error: enough to know it by.
+# How much of an unforeseen error is stored: enough to recognise it.
 MAX_MESSAGE = 500
 UNFORESEEN = "INTERNAL"
 
 
 class Work(StrEnum):
-    """What could not be done; with what the subject is the id of."""
+    """The kind of work that failed; it decides what the subject is the id of."""
 
     CHANGE = "change"
     """A start, change, trial's end or own end of a subscription."""
@@ -45,13 +47,13 @@ class Work(StrEnum):
 
 
 def waiting_sql(works: Iterable[Work], organization: str, subject: str, now: str = "%s") -> str:
-    """SQL that is true of a thing whose next try is still to come.
+    """SQL that is true for a thing whose next try is still to come.
 
     Args:
-        works: any of these.
-        organization: SQL of its organization's id.
-        subject: SQL of its own.
-        now: SQL of the machine's time; a value of the statement unless said otherwise.
+        works: any of these kinds.
+        organization: SQL for its organization's id.
+        subject: SQL for its own id.
+        now: SQL for the machine's time; by default a value of the statement.
     """
     words = ", ".join(f"'{work}'" for work in works)
     return (
@@ -70,20 +72,20 @@ def set_aside(
     *,
     may_wait: bool,
 ) -> None:
-    """Leave a thing out until its next try, and report it.
+    """Leave a thing out until its next try, and log the failure.
 
     Args:
         tx: the transaction of the loop.
-        organization: whose thing.
-        work: what could not be done.
-        subject: with what.
-        error: why.
+        organization: the organization whose thing it is.
+        work: the kind of work that failed.
+        subject: the id of the thing.
+        error: the reason.
         now: the machine's time.
-        may_wait: whether what needs the usage-event log while it is away may be done later. An advance of a test clock
-            may not: it answers that it is not there yet.
+        may_wait: whether work that needs the usage-event log may be done later if the log is unavailable. An advance of
+            a test clock may not wait: it answers that the clock has not arrived yet.
 
     Raises:
-        UnavailableError: the log is away, and there is no later.
+        UnavailableError: the log is unavailable, and the work may not wait.
     """
     waits = isinstance(error, UnavailableError)
     if waits and not may_wait:
@@ -109,7 +111,7 @@ def set_aside(
 
 
 def done(tx: Connection, organization: OrganizationId, work: Work, subjects: Iterable[str]) -> None:
-    """Take out what has been done, by whomever."""
+    """Remove work that has been done, no matter by whom."""
     tx.exec_driver_sql(
         "DELETE FROM set_aside WHERE organization_id = %s AND work = %s AND subject = ANY(%s::uuid[])",
         (organization, work, list(subjects)),
@@ -117,7 +119,7 @@ def done(tx: Connection, organization: OrganizationId, work: Work, subjects: Ite
 
 
 def try_again(tx: Connection, works: Iterable[Work], subjects: Iterable[str], now: datetime) -> None:
-    """Try things again at once, because something has changed that may mend them. `now` is the machine's time."""
+    """Try things again at once, because a change may have mended them. `now` is the machine's time."""
     tx.exec_driver_sql(
         "UPDATE set_aside SET retry_at = %s WHERE work = ANY(%s) AND subject = ANY(%s::uuid[]) AND retry_at > %s",
         (now, [str(work) for work in works], list(subjects), now),

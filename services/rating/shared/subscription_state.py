@@ -1,4 +1,4 @@
-"""The states of a subscription, which the catalog counts by before agreements know them."""
+"""The states of a subscription, by which the catalog counts before agreements know them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class SubscriptionState(StrEnum):
-    """Where a subscription is in its life."""
+    """The state of a subscription."""
 
     PENDING = "pending"
     ACTIVE = "active"

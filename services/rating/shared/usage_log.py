@@ -17,17 +17,17 @@ class UsageEntry(NamedTuple):
     """One entry of the log: an event to count, or one to take back.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         subscription_id: the subscription it counts for.
-        code: code of the billable metric.
+        code: the code of the billable metric.
         transaction_id: the sender's identity of the event.
         event_key: the log's 16-byte identity of the event.
         is_void: whether the event is taken back.
-        occurred_at: when the usage happened.
+        occurred_at: when the usage occurred.
         properties: the event's properties; numbers are int or Decimal, never float.
         precise_amount_cents: the price that the event carries for a dynamic charge, in minor units.
         shard, number: the batch that announced it.
-        catalog_revision: of the log's catalog when it announced the event.
+        catalog_revision: the revision of the log's catalog when it announced the event.
     """
 
     organization_id: OrganizationId
@@ -50,10 +50,10 @@ class ListedUsageEvent:
 
     Attributes:
         transaction_id: the sender's identity.
-        occurred_at: when the usage happened.
+        occurred_at: when the usage occurred.
         properties: as in `UsageEntry`.
         precise_amount_cents: as in `UsageEntry`.
-        is_voided: whether it was taken back since.
+        is_voided: whether it has been taken back since.
     """
 
     transaction_id: str
@@ -75,7 +75,7 @@ class UsageEventsWanted:
 
 @dataclass(frozen=True, slots=True)
 class UsageEventPage:
-    """A page of events in order of receipt; quarantined ones are left out.
+    """A page of events in the order of receipt; quarantined events are left out.
 
     Attributes:
         events: the events.
@@ -87,7 +87,7 @@ class UsageEventPage:
 
 
 class UsageLog(Protocol):
-    """The log, which ingest keeps."""
+    """The usage-event log, which ingest keeps."""
 
     def page(self, wanted: UsageEventsWanted, *, size: int, token: str) -> UsageEventPage:
         """One page of the events.

@@ -1,4 +1,4 @@
-"""Those of rating's tables that its Core stores read and write (ADR 10); a test compares them with the schema."""
+"""The tables of rating that its Core stores read and write (ADR 10); a test compares them with the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metadata of those of rating's tables that its Core stores read and write; each file of tables adds its own."""
+"""The metadata of the tables that rating's Core stores read and write; each file of tables adds its own."""
 
 from __future__ import annotations
 

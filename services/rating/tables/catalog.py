@@ -9,7 +9,7 @@ from services.rating.tables.base import METADATA, instant, organization_key
 
 ID = sa.Uuid(as_uuid=False)
 
-# One row a tenant; with the test clock, since the time belongs to the organization as its name does.
+# One row for each tenant, with its test clock, since the time belongs to the organization like its name.
 ORGANIZATIONS = sa.Table(
     "organizations",
     METADATA,
@@ -28,7 +28,7 @@ ORGANIZATIONS = sa.Table(
     sa.Column("test_clock_revision", sa.BigInteger, nullable=False, server_default="0"),
 )
 
-# Running numbers of an organization, such as its customers'; a row is locked while a number is given.
+# Running numbers of an organization, such as its customers'; a row is locked while a number is assigned.
 COUNTERS = sa.Table(
     "counters",
     METADATA,
@@ -51,7 +51,7 @@ API_KEYS = sa.Table(
     sa.Index("api_keys_by_digest", "digest", unique=True),
 )
 
-# Every version stays: an invoice names the version it was counted with.
+# Every version stays: an invoice names the version with which it was counted.
 BILLABLE_METRICS = sa.Table(
     "billable_metrics",
     METADATA,
@@ -135,7 +135,7 @@ COUPONS = sa.Table(
     instant("created_at"),
     sa.Column("description", sa.Text, nullable=False, server_default=""),
     sa.Column("is_reusable", sa.Boolean, nullable=False, server_default=sa.true()),
-    # Withdrawn: who holds it keeps it, and the code is free again.
+    # When it was withdrawn: customers who hold the coupon keep it, and its code is free again.
     instant("deleted_at", nullable=True),
     sa.Index(
         "coupons_by_code",

@@ -1,4 +1,4 @@
-"""Customers, their coupons, their subscriptions, and who has reached a test clock's time."""
+"""Customers, their coupons, their subscriptions, and which services have reached a test clock's time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ APPLIED_COUPONS = sa.Table(
     sa.Column("invoices_left", sa.Integer),
     instant("created_at"),
     instant("terminated_at", nullable=True),
-    # The terms as they were given: a later change of the coupon does not reach them.
+    # The terms as they were given: later changes of the coupon do not affect them.
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("rate_percent", sa.Numeric),
     sa.Column("frequency", sa.Text, nullable=False),
@@ -54,7 +54,8 @@ APPLIED_COUPONS = sa.Table(
     instant("expires_at", nullable=True),
     sa.ForeignKeyConstraint(["organization_id", "coupon_id"], ["coupons.organization_id", "coupons.id"]),
     sa.ForeignKeyConstraint(["organization_id", "customer_id"], ["customers.organization_id", "customers.id"]),
-    # The same coupon twice in one hand would reduce twice; given again it must first be used up or taken away.
+    # If a customer held the same coupon twice, it would reduce twice. It can be given again once it is used up or taken
+    # away.
     sa.Index(
         "applied_coupons_in_hand",
         "organization_id",
@@ -77,8 +78,8 @@ SUBSCRIPTIONS = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("alignment", sa.Text, nullable=False),
-    # The zone its days are counted in; kept from its start, so that its periods have neither gap nor overlap
-    # when the customer moves.
+    # The zone in which its days are counted. It is kept from the start, so that its periods have neither gap nor
+    # overlap when the customer moves.
     sa.Column("timezone", sa.Text, nullable=False),
     instant("anchor"),
     instant("starts_at"),
@@ -113,7 +114,7 @@ SUBSCRIPTIONS = sa.Table(
     sa.Index("subscriptions_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
 )
 
-# Which services have done everything due until a test clock's revision.
+# Which services have done everything due up to a test clock's revision.
 TEST_CLOCK_ACKNOWLEDGEMENTS = sa.Table(
     "test_clock_acknowledgements",
     METADATA,

@@ -1,4 +1,4 @@
-"""The aggregates of a billing period as a store keeps them, and the usage that charges are priced on."""
+"""The aggregates of a billing period as they are stored, and the usage on which charges are priced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PeriodKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredTransactions:
-    """What is kept of the transactions of a percentage charge; its terms are the charge's."""
+    """What is stored of the transactions of a percentage charge; its terms are those of the charge."""
 
     earliest: tuple[Transaction, ...] = ()
     later: PaidTransactions = NOTHING_PAID
@@ -43,19 +43,19 @@ class UsageAggregate:
     """One aggregate of a period.
 
     Attributes:
-        period: whose and which period's.
+        period: the subscription's billing period.
         metric_code: the metric.
         counted: the metric's own aggregate, or a charge's filter and group.
-        aggregate_id: the store's number of it.
-        event_count: events counted.
+        aggregate_id: its number in the store.
+        event_count: how many events were counted.
         total, moment, carried: see `Sum` and `WeightedSum`.
         held: what runs on of usage in a trial free of usage, and is none of the charge's events; a recurring metric's.
         largest: see `Max`.
         reading: see `Latest`.
         present_count: distinct values present.
         precise_amount: sum of the prices events carried, in major units.
-        digest: of the counted events, modulo 2^128.
-        shard: shard of the log that its events come from.
+        digest: the digest of the counted events, modulo 2^128.
+        shard: the shard of the log from which its events come.
         revision: grows with each change.
         needs_recount: what is kept is not exact until it was counted again from the log.
         needs_carry: of a metric's own: what its charges carry over is to be counted from the log.
@@ -106,7 +106,7 @@ class UsageAggregate:
         return _AGGREGATES[metric.definition.aggregation](self)
 
     def charge_usage(self, metric: MetricVersion, charge: Charge | None, timezone: str) -> ChargeUsage:
-        """What a charge (None for the metric by itself) is priced on."""
+        """The usage on which a charge is priced; None means the metric by itself."""
         if charge is None:
             return ChargeUsage(self.aggregate(metric), precise_amount=self.precise_amount)
         model = charge.model_for(self.counted.bucket.filter_key)
@@ -118,7 +118,7 @@ class UsageAggregate:
         return ChargeUsage(aggregate, transactions, self.precise_amount)
 
     def units(self, metric: MetricVersion, window: Window) -> Decimal:
-        """The units of the metric by itself over a window, after its rounding."""
+        """The units of the metric by itself over a window, after rounding."""
         return self.charge_usage(metric, None, window.timezone).usage(metric.definition, window).units
 
 

@@ -1,4 +1,4 @@
-"""Billing periods as they are kept: open while usage may come, closed once an invoice was made of them."""
+"""Billing periods as they are stored: open as long as usage may come, closed once they have been invoiced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.rating.usage.aggregate import PeriodKey
 
 
 class PeriodState(StrEnum):
-    """Where a billing period stands."""
+    """The state of a billing period."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -22,13 +22,13 @@ class BillingPeriod:
     """A billing period of a subscription.
 
     Attributes:
-        organization_id: owner.
-        subscription_id: whose period.
+        organization_id: the organization it belongs to.
+        subscription_id: the subscription whose period it is.
         customer_id: who is billed.
         period: the span, cut to the subscription's life.
         state: open or closed.
-        invoice_id: the invoice of its usage; None while open, or where there was nothing to bill.
-        is_dirty: closed, and its usage is not what was invoiced.
+        invoice_id: the invoice of its usage; None while open, or if there was nothing to bill.
+        is_dirty: whether it is closed and its usage differs from what was invoiced.
         accrual_revision: how often its accrued revenue was announced.
     """
 
@@ -43,5 +43,5 @@ class BillingPeriod:
 
     @property
     def key(self) -> PeriodKey:
-        """What its usage is kept under."""
+        """The key under which its usage is stored."""
         return PeriodKey(self.organization_id, self.subscription_id, self.period.start)

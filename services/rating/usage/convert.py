@@ -1,4 +1,4 @@
-"""The log's entries and listed events as the domain knows them."""
+"""The log's entries and listed events, as the domain knows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def entries_from_pb(batch: ingest_pb.UsageEventsAccepted) -> Iterator[UsageEntry
 
 
 def event_page_from_pb(response: usage_event_service_pb2.ListUsageEventsResponse) -> UsageEventPage:
-    """A page of listed events; those in quarantine count nowhere and are left out."""
+    """A page of listed events; quarantined events count nowhere and are left out."""
     states = usage_event_pb2.StoredUsageEvent
     events = tuple(
         ListedUsageEvent(

@@ -47,10 +47,10 @@ class CountedBucket(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What a store knows it by: empty for the metric's own, else a hash, since groups may be long."""
+        """Its key in the store: empty for the metric's own, otherwise a hash, since groups may be long."""
         if not self.charge_id:
             return ""
-        # The tuple's own notation quotes its texts, so that no two buckets are written alike.
+        # The tuple's own notation quotes its texts, so no two buckets are written alike.
         text = repr((self.charge_id, self.bucket.filter_key, self.bucket.group))
         return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
@@ -77,10 +77,10 @@ class Counter:
 
     Attributes:
         metric: the metric's version.
-        currency: the plan's, of the amounts that events carry.
-        timezone: the customer's, for charges by days.
+        currency: the plan's currency, in which events carry amounts.
+        timezone: the customer's zone, for charges by days.
         charges: the plan's charges on the metric that have buckets of their own.
-        free_until: end of a trial whose usage no charge bills; None without one.
+        free_until: the end of a trial whose usage no charge bills; None without such a trial.
     """
 
     metric: MetricVersion
@@ -101,7 +101,7 @@ class Counter:
         return cls(metric, agreement.plan.currency, agreement.timezone, own, free_until)
 
     def measure(self, event: UsageEntry | ListedUsageEvent) -> Measurement:
-        """What the metric reads from an event.
+        """The measurement of an event by the metric.
 
         Raises:
             InvalidArgumentError: `PROPERTY_MISSING` or `PROPERTY_NOT_NUMERIC`; the event belongs in quarantine.
@@ -138,7 +138,7 @@ class Counter:
 
 
 def has_own_buckets(charge: Charge, metric: MetricVersion, free_until: datetime | None) -> bool:
-    """Whether a charge is priced on aggregates of its own rather than on the metric's."""
+    """Whether a charge is priced on aggregates of its own instead of the metric's."""
     is_split = bool(charge.filters or charge.group_keys(metric.definition))
     by_event = any(isinstance(model, Percentage) and model.needs_transactions for model in charge.models)
     return is_split or by_event or charge.prorated or free_until is not None
@@ -172,7 +172,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a batch adds to one aggregate; counts and sums may be below zero when events were voided.
+    """What a batch adds to one aggregate; counts and sums may be below zero if events were voided.
 
     Attributes:
         event_count, total, held, moment, precise_amount: see the aggregates.
@@ -198,11 +198,11 @@ class Tally:
 
 
 class ValueChange(NamedTuple):
-    """What a batch says about one distinct value.
+    """What a batch changes of one distinct value.
 
     Attributes:
-        references: events that named it, less those voided.
-        presence: the last word of those added; None when it was only voided.
+        references: how many events named it, less those voided.
+        presence: its presence after the last added event; None if events were only voided.
         voided_events: ids of voided events.
     """
 
@@ -212,7 +212,7 @@ class ValueChange(NamedTuple):
 
 
 def tally(counted: Counted, counter: Counter, charge: Charge | None) -> Tally:
-    """Sum up what a batch adds to one bucket."""
+    """The sum of what a batch adds to one bucket."""
     added, voided = counted.added, counted.voided
     plain = Tally(
         event_count=len(added) - len(voided),
@@ -243,7 +243,7 @@ def _net(added: Iterable[Measurement], voided: Iterable[Measurement]) -> Decimal
 
 
 def _carried_amounts(measurements: Iterable[Measurement]) -> Decimal:
-    """Sum of the prices that events carry."""
+    """The sum of the prices that events carry."""
     amount = ZERO
     for measurement in measurements:
         if measurement.precise_amount:
@@ -252,7 +252,7 @@ def _carried_amounts(measurements: Iterable[Measurement]) -> Decimal:
 
 
 def _days(counted: Counted, timezone: str) -> dict[date, Decimal]:
-    """Net change of each local day."""
+    """The net change of each local day."""
     days = dict(DailySum(timezone).add(counted.added).days)
     for day, units in DailySum(timezone).add(counted.voided).days.items():
         days[day] = exact_difference(days.get(day, ZERO), units)
@@ -260,14 +260,14 @@ def _days(counted: Counted, timezone: str) -> dict[date, Decimal]:
 
 
 def units_by_day(counted: Counted, counter: Counter) -> dict[date, Decimal | None]:
-    """The local days of a batch's events, with what it adds to each; None where the metric's units do not add up."""
+    """The local days of a batch's events, and what it adds to each; None if the metric's units do not add up."""
     days = _days(counted, counter.timezone)
     adds_up = counter.metric.definition.aggregation in {Aggregation.COUNT, Aggregation.SUM}
     return dict(days) if adds_up else dict.fromkeys(days)
 
 
 def value_changes(added: Iterable[Measurement], voided: Iterable[Measurement]) -> dict[str, ValueChange]:
-    """What a batch says about each distinct value, by key."""
+    """What a batch changes of each distinct value, by key."""
     changes = {
         value_key(text): ValueChange(presence.references, presence)
         for text, presence in UniqueCount().add(added).values.items()

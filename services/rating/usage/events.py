@@ -1,4 +1,4 @@
-"""What counted usage announces."""
+"""What is announced about counted usage."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from services.kernel.period import Period
 
 @dataclass(frozen=True, slots=True)
 class UsageTotal:
-    """Units of a subscription's metric in a billing period, absolute.
+    """Units of a subscription's metric in a billing period, as a total.
 
     Attributes:
-        organization_id, subscription_id, external_customer_id, metric_code: whose units of what.
+        organization_id, subscription_id, external_customer_id, metric_code: whose units of which metric they are.
         period: the billing period.
-        units: after the metric's rounding.
-        event_count: events counted.
+        units: the units after the metric's rounding.
+        event_count: how many events were counted.
         revision: grows with each change.
-        days: units that the batch added to each local day, before rounding; None where they do not add up.
+        days: the units that the batch added to each local day, before rounding; None if they do not add up.
     """
 
     organization_id: OrganizationId
@@ -47,11 +47,11 @@ class Refusal:
     """An event that no billing period takes.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         event_key: the log's identity of the event.
-        reason: why.
-        catalog_revision: of the log's catalog when it announced the event; 0 where the event was counted before, and
-            what takes it out is announced next.
+        reason: why it is refused.
+        catalog_revision: the revision of the log's catalog when it announced the event; 0 if the event had been counted
+            before. What takes it out is then announced next.
     """
 
     organization_id: OrganizationId

@@ -1,4 +1,4 @@
-"""Counting again from the usage-event log: for aggregates that are unsure, for rebuilding an invoice, for what-if.
+"""Counting again from the usage-event log: for unsure aggregates, for rebuilding an invoice, for what-if.
 
 Sums can be taken back when an event is voided, a maximum cannot: only the log knows the next largest. And after a
 change to a plan that splits a recurring metric otherwise than the plan before, only the log knows what of the running
@@ -41,7 +41,7 @@ from services.rating.usage.store import carry_over
 from services.rating.usage.store import recount as store
 from services.rating.usage.store.aggregates import of_periods
 
-# Events asked of the log at a time: its largest page.
+# How many events are requested from the log at a time: its largest page.
 PAGE_SIZE = 1000
 
 
@@ -53,10 +53,10 @@ def recount(
     aggregates: Sequence[UsageAggregate],
     metrics: Mapping[str, MetricVersion],
 ) -> list[UsageAggregate]:
-    """The aggregates of a period, those that are unsure counted again from the log and kept so.
+    """The aggregates of a period; unsure ones are counted again from the log and stored.
 
     Raises:
-        UnavailableError: the log is away, or rating has not yet applied all it lists; try again.
+        UnavailableError: the log is unavailable, or rating has not applied everything it lists yet; try again.
     """
     key = PeriodKey(agreement.organization_id, agreement.subscription_id, period.start)
     uncarried = [each for each in aggregates if each.needs_carry and each.metric_code in metrics]
@@ -86,7 +86,7 @@ def preview_recount(
     aggregates: Sequence[UsageAggregate],
     metrics: Mapping[str, MetricVersion],
 ) -> list[UsageAggregate]:
-    """As `recount`, for a query: what is counted again is kept nowhere.
+    """Like `recount`, for a query: what is counted again is not stored.
 
     What is not known to be carried over is known with everything else from all events up to now.
 
@@ -166,7 +166,7 @@ def _unsure_of(aggregates: Iterable[UsageAggregate], code: str) -> list[UsageAgg
 
 
 def _identity(aggregate: UsageAggregate) -> tuple[str, CountedBucket]:
-    """What tells the aggregates of one period apart."""
+    """Identifies an aggregate within one period."""
     return aggregate.metric_code, aggregate.counted
 
 
@@ -177,7 +177,7 @@ def _count_again(
     aggregates: Iterable[UsageAggregate],
     metric: MetricVersion,
 ) -> tuple[Counter, dict[CountedBucket, Counted]]:
-    """The measurements of the events that the log lists of a metric; refused unless they are the counted ones."""
+    """The measurements of the events that the log lists for a metric; refused unless they are the counted ones."""
     code, counter = metric.definition.code, Counter.of(agreement, metric)
     wanted = UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, period)
     counted = gather(counter, _living(listed_events(log, wanted)))
@@ -212,7 +212,7 @@ def gather(counter: Counter, events: Iterable[ListedUsageEvent]) -> dict[Counted
 def aggregates_from_log(
     key: PeriodKey, counter: Counter, events: Iterable[ListedUsageEvent], before: Iterable[ListedUsageEvent] = ()
 ) -> list[UsageAggregate]:
-    """What a store would keep of one metric after exactly these events; a recurring one goes on from those before."""
+    """What a store would hold of one metric after exactly these events; a recurring one continues from those before."""
     counted, carried = gather(counter, events), gather(counter, before)
     return [
         _kept(key, counter, bucket, counted.get(bucket, Counted()), carried.get(bucket, Counted()))
@@ -248,9 +248,9 @@ def _kept(
 
 
 def _exact(kept: UsageAggregate, counted: Counted, counter: Counter) -> UsageAggregate:
-    """An aggregate with what cannot be summed taken from its events; counts and sums were right all along.
+    """An aggregate in which everything that cannot be summed comes from its events; counts and sums were right already.
 
-    How many values a recurring unique count has present depends on those carried over, which the store knows.
+    How many values of a recurring unique count are present depends on the carried-over ones, which the store knows.
     """
     charge = counter.charge_of(kept.counted)
     summed = tally(counted, counter, charge)

@@ -1,7 +1,7 @@
-"""Closing: billing periods are invoiced and closed, and the periods that follow are opened.
+"""Closing: billing periods are invoiced and closed, and the periods after them are opened.
 
-Closing is idempotent: a period is locked, invoiced and marked closed in one transaction, and one that is closed is
-never found again. A replica that dies leaves its periods open for the next.
+Closing is idempotent: a period is locked, invoiced and marked as closed in one transaction, and a closed period is
+never found again. A replica that dies leaves its periods open for the next one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def close_runs(
 ) -> list[Invoice]:
     """Invoice runs of one organization, close their periods and open the following ones. The periods are locked.
 
-    Everybody is told the billing period that each subscription has come into.
+    The new billing period of each subscription is announced.
     """
     invoices = invoice_runs(deps, tx, organization, runs, at)
     close_periods(tx, [run.usage for run in runs if run.usage is not None], invoices)
@@ -50,7 +50,7 @@ def close_runs(
 
 
 def close_periods(tx: Connection, ended: Iterable[BillingPeriod], invoices: Iterable[Invoice]) -> None:
-    """Close periods of one organization, which are locked, each with its subscription's invoice if there is one."""
+    """Close locked periods of one organization, each with its subscription's invoice if there is one."""
     by_subscription = {invoice.terms.subscription_id: invoice.invoice_id for invoice in invoices}
     closed = {period.key: (period.period, by_subscription.get(period.subscription_id)) for period in ended}
     if closed:
@@ -61,7 +61,7 @@ def close_periods(tx: Connection, ended: Iterable[BillingPeriod], invoices: Iter
 
 
 def open_periods(tx: Connection, begun: Iterable[tuple[Agreement, Period]]) -> None:
-    """Open billing periods of subscriptions; one that is there already stays as it is."""
+    """Open billing periods of subscriptions; a period that exists already stays as it is."""
     periods.open_periods(
         tx,
         [

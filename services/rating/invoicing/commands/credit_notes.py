@@ -1,4 +1,4 @@
-"""Credit notes: money given back on an invoice, as asked for, for unused days, or because the invoice is voided."""
+"""Credit notes: money given back on an invoice: on request, for unused days, or because the invoice is voided."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.clock_store import now_of
 from services.rating.shared.limits import MAX_DESCRIPTION, require_text
 
-# As many as an invoice has fees that a person would pick one by one.
+# More than the fees that a person would pick one by one.
 MAX_ITEMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CreditWanted:
-    """What is to be given back.
+    """What to give back.
 
     Attributes:
-        invoice_id: of which invoice.
-        items: fee and amount without taxes, in minor units.
-        reason, description: why.
+        invoice_id: the invoice.
+        items: fees and amounts without taxes, in minor units.
+        reason, description: why it is given back.
         credit_amount_cents, refund_amount_cents, offset_amount_cents: where the total with taxes goes.
-        is_estimate: only say what the items come to; the three amounts may be 0.
+        is_estimate: whether this only previews what the items come to; the three amounts may then be 0.
     """
 
     invoice_id: str
@@ -57,11 +57,11 @@ class CreditWanted:
 
 
 def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, wanted: CreditWanted) -> CreditNote:
-    """Give money back on a finalized invoice, or say what the items come to.
+    """Give money back on a finalized invoice, or preview what the items come to.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
-        InvalidArgumentError: the items or where their total goes.
+        InvalidArgumentError: the items, or where their total goes, are wrong.
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `CREDIT_EXCEEDS_FEE`, `CREDIT_EXCEEDS_PAYMENT`.
     """
     require_text("description", wanted.description, MAX_DESCRIPTION)
@@ -101,7 +101,7 @@ def _items(invoice: Invoice, wanted: CreditWanted) -> list[CreditItem]:
 def _check_distribution(
     invoice: Invoice, amounts: CreditAmounts, wanted: CreditWanted, earlier: Sequence[CreditNote]
 ) -> None:
-    """Refuse a total that does not go where it was asked to go, or cannot."""
+    """Refuse a total that does not go, or cannot go, where it was requested to go."""
     parts = {
         "credit_amount_cents": wanted.credit_amount_cents,
         "refund_amount_cents": wanted.refund_amount_cents,
@@ -121,9 +121,9 @@ def _check_distribution(
 
 
 def received_amount_cents(invoice: Invoice, notes: Sequence[CreditNote]) -> int:
-    """What was paid of an invoice and not paid back yet, in minor units.
+    """The part of an invoice that was paid and not paid back yet, in minor units.
 
-    An offset lowers what is open as a payment does, but no money came by it.
+    An offset lowers what is open like a payment, but brought no money.
     """
     moved = sum(note.amounts.refund_amount_cents + note.amounts.offset_amount_cents for note in notes)
     return max(0, invoice.paid_amount_cents - moved)
@@ -140,8 +140,8 @@ def credit_unused_base(
 ) -> BillingOutcome:
     """Give back the days of a base price that were billed in advance and will not be used.
 
-    A draft that holds them is finalized before; what is billed there is credited here. `nominal` is the plan's period
-    that was cut (`billing_run.cut_period`), None where none was.
+    A draft that holds them has been finalized before, so what it bills is credited here. `nominal` is the plan's period
+    that was cut (`billing_run.cut_period`), or None.
     """
     if nominal is None or resolution is Resolution.NONE:
         return NOTHING_BILLED
@@ -169,7 +169,7 @@ def credit_unused_base(
 
 
 def _within_open(invoice: Invoice, amounts: CreditAmounts) -> CreditAmounts:
-    """The amounts with no more taken off the invoice than is open; the rest goes to the balance."""
+    """The amounts, with no more taken off the invoice than is open; the rest goes to the balance."""
     offset = min(amounts.offset_amount_cents, invoice.open_amount_cents)
     rest = amounts.offset_amount_cents - offset
     return replace(amounts, offset_amount_cents=offset, credit_amount_cents=amounts.credit_amount_cents + rest)
@@ -178,7 +178,7 @@ def _within_open(invoice: Invoice, amounts: CreditAmounts) -> CreditAmounts:
 def credit_payment(
     deps: Deps, tx: Connection, invoice: Invoice, earlier: Sequence[CreditNote], at: datetime
 ) -> CreditNote | None:
-    """A credit note over what was paid of an invoice that is being voided and not given back yet; None for nothing."""
+    """A credit note for the part of a voided invoice that was paid and not given back yet; None if there is none."""
     known = creditable(invoice, earlier)
     items = [
         CreditItem(number, left)
@@ -210,7 +210,7 @@ def void_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, c
 def _estimate(
     invoice: Invoice, amounts: CreditAmounts, reason: CreditReason, description: str, at: datetime
 ) -> CreditNote:
-    """A note that is not kept, and so has neither identity nor number."""
+    """A note that is not stored, and therefore has neither identity nor number."""
     return CreditNote(
         organization_id=invoice.organization_id,
         credit_note_id="",
@@ -232,7 +232,7 @@ def _estimate(
 def _keep(
     deps: Deps, tx: Connection, invoice: Invoice, estimate: CreditNote, earlier: Sequence[CreditNote]
 ) -> CreditNote:
-    """Keep a new note; what it takes off the open invoice counts as paid."""
+    """Store a new note; what it takes off the open invoice counts as paid."""
     note = replace(estimate, credit_note_id=new_id(), sequence=len(earlier) + 1)
     store.insert(tx, note)
     if note.amounts.offset_amount_cents:

@@ -1,4 +1,4 @@
-"""Finalizing: drafts are totalled for good, frozen and numbered."""
+"""Finalizing: drafts are totalled for the last time, frozen and numbered."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from services.rating.shared.set_aside import Work, done
 def finalize(
     tx: Connection, organization: Organization, drafts: Sequence[Invoice], holdings: Holdings, at: datetime
 ) -> list[Invoice]:
-    """Finalize exactly these drafts of one organization at an instant, numbered in their order; the caller keeps them.
+    """Finalize exactly these drafts of one organization, numbered in their order; the caller stores them.
 
-    The running numbers are taken last: every other finalization of the organization waits from then on.
+    The running numbers are taken last, because every other finalization of the organization waits from then on.
     """
     totalled = [total_finally(draft, holdings) for draft in drafts]
     first = store.take_numbers(tx, organization.organization_id, len(totalled)) if totalled else 0
@@ -45,7 +45,7 @@ def finalize(
 def finalize_drafts(
     deps: Deps, tx: Connection, organization: Organization, drafts: Sequence[Invoice], at: datetime
 ) -> list[Invoice]:
-    """Rate drafts of one organization again, which are kept and locked, and finalize them in their order."""
+    """Rate stored and locked drafts of one organization again, and finalize them in their order."""
     rated, holdings = rate_again(deps, tx, organization, drafts, at)
     finalized = finalize(tx, organization, rated, holdings, at)
     store.save(tx, finalized, fees=True)
@@ -56,7 +56,7 @@ def finalize_drafts(
 
 
 def finalize_invoice(deps: Deps, tx: Connection, organization: OrganizationId, invoice_id: str) -> Invoice:
-    """Fix and number a draft, before its grace ends where need be.
+    """Finalize a draft, even before its grace period ends; it gets its number.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.

@@ -1,4 +1,4 @@
-"""From billing runs to invoices: made, totalled, finalized where there is no grace, kept and announced."""
+"""From billing runs to invoices: made, totalled, finalized if there is no grace period, stored and announced."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from services.rating.organizations.organization import Organization
 def invoice_runs(
     deps: Deps, tx: Connection, organization: Organization, runs: Sequence[BillingRun], at: datetime
 ) -> list[Invoice]:
-    """Invoice runs of one organization at an instant: one invoice a subscription, none where there is nothing to bill.
+    """Invoice runs of one organization at an instant: one invoice for each subscription that has something to bill.
 
-    Invoices whose customer has no grace period, or that bill no usage, are finalized at once; the others stay drafts.
+    An invoice is finalized at once if its customer has no grace period or it bills no usage; the others stay drafts.
     """
     loaded = load(deps, tx, organization, runs)
     corrections = LateCorrections.of(deps, tx, organization, customers_of(runs))

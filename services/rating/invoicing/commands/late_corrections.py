@@ -1,7 +1,7 @@
-"""Late corrections: what late, voided and corrected events change of closed periods is billed on the next invoice.
+"""Late corrections: what late, voided and corrected events change in closed periods is billed on the next invoice.
 
-The closed invoice stays as it is. The next one of the customer, of whichever subscription, takes what the closed
-periods owe now less what was billed of them (`invoicing/adjustment.py`).
+The closed invoice stays as it is. The next invoice of the customer, for any of its subscriptions, takes what the closed
+periods owe now, less what was billed for them (`invoicing/adjustment.py`).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from services.rating.usage.store import aggregates, periods
 
 @dataclass(slots=True)
 class LateCorrections:
-    """Closed periods of customers whose usage is not what was invoiced.
+    """Closed periods of customers whose usage differs from what was invoiced.
 
     Attributes:
         changed: the periods, by customer.
-        agreements, metrics, aggregates, invoiced: what they are rated again with, and what was billed of them.
-        settled: periods that are invoiced as they should be.
+        agreements, metrics, aggregates, invoiced: what is needed to rate them again, and what was billed for them.
+        settled: the periods that are now invoiced correctly.
     """
 
     changed: dict[CustomerId, list[BillingPeriod]]
@@ -52,7 +52,7 @@ class LateCorrections:
     def of(
         cls, deps: Deps, tx: Connection, organization: Organization, customers: Iterable[CustomerId]
     ) -> LateCorrections:
-        """What is to be corrected for customers; their periods are locked until the transaction ends."""
+        """What has to be corrected for customers; their periods are locked until the transaction ends."""
         by_customer = periods.lock_dirty(tx, organization.organization_id, customers)
         changed = [period for own in by_customer.values() for period in own]
         if organization.late_events is LateUsageEvents.IGNORE:
@@ -71,7 +71,7 @@ class LateCorrections:
         return cls(by_customer, known, metrics, counted, fees_of_usage(tx, organization.organization_id, starts))
 
     def place(self, run: BillingRun, fees: Sequence[Fee], watermarks: Mapping[int, int]) -> list[InvoiceFee]:
-        """The adjustments that fit on a run's invoice beside these fees; the others wait for the customer's next."""
+        """The adjustments that fit on a run's invoice with these fees; the others wait for the next invoice."""
         currency = run.agreement.plan.currency
         owed: dict[PeriodKey, list[ProvenFee]] = {}
         for period in self.changed.pop(run.agreement.subscription.customer_id, ()):
@@ -95,6 +95,6 @@ class LateCorrections:
         return adjust_period(billed, rerated, agreement.plan.currency, watermarks)
 
     def save(self, tx: Connection) -> None:
-        """Keep which periods are invoiced as they should be."""
+        """Store which periods are now invoiced correctly."""
         if self.settled:
             periods.mark(tx, self.settled, dirty=False, accrual_due=True)

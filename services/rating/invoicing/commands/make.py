@@ -1,7 +1,7 @@
-"""Making drafts of billing runs: load what all of them need, rate each, and draft its invoice.
+"""Making drafts from billing runs: load what all of them need, rate each, and draft its invoice.
 
-Everything is read in sets, so the cost of an invoice depends neither on the number of its events nor on round trips.
-The caller holds the locks of the billing periods (`usage/store/periods.py`).
+Everything is read in sets, so the cost of an invoice does not depend on the number of its events or on round trips. The
+caller holds the locks of the billing periods (`usage/store/periods.py`).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from services.rating.usage.store import aggregates
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the runs of one organization are rated with.
+    """What is needed to rate the runs of one organization.
 
     Attributes:
-        organization: whose runs.
-        metrics: current versions by code.
-        aggregates: by billing period.
-        watermarks: last counted batch of each shard.
-        customers: who is billed.
+        organization: the organization whose runs they are.
+        metrics: the current versions, by code.
+        aggregates: the aggregates, by billing period.
+        watermarks: the last counted batch of each shard.
+        customers: the billed customers.
     """
 
     organization: Organization
@@ -53,7 +53,7 @@ class Loaded:
 
 
 def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[BillingRun]) -> Loaded:
-    """What runs of one organization are rated with; aggregates that are unsure are counted again."""
+    """What is needed to rate runs of one organization; unsure aggregates are counted again."""
     codes = {charge.metric_code for run in runs for charge in run.agreement.plan.charges}
     metrics = metrics_by_code(tx, organization.organization_id, codes) if codes else {}
     billed = {run.usage.key: run for run in runs if run.usage is not None}
@@ -67,14 +67,14 @@ def load(deps: Deps, tx: Connection, organization: Organization, runs: Sequence[
 
 
 def customers_of(runs: Iterable[BillingRun]) -> set[CustomerId]:
-    """Who is billed by runs."""
+    """The customers that runs bill."""
     return {run.agreement.subscription.customer_id for run in runs}
 
 
 def make_drafts(
     tx: Connection, loaded: Loaded, corrections: LateCorrections, runs: Sequence[BillingRun], at: datetime
 ) -> list[Invoice]:
-    """One draft a run, still to be totalled; a run with nothing to bill has none."""
+    """One draft for each run, not totalled yet; a run with nothing to bill has none."""
     drafts = []
     for run in runs:
         fees = _rate(tx, run, loaded)
@@ -131,7 +131,7 @@ def _draft(loaded: Loaded, run: BillingRun, fees: Sequence[InvoiceFee], at: date
         run.agreement.plan_version.net_payment_term_days,
         organization.net_payment_term_days,
     )
-    # Only usage can come late, so an invoice without any has no grace.
+    # Only usage can come late, so an invoice without usage has no grace period.
     grace_ends_at = at + timedelta(days=grace_days) if run.usage is not None else at
     issued_on = local_date(grace_ends_at, run.agreement.timezone)
     return Invoice(

@@ -1,4 +1,4 @@
-"""One-off invoices: items that a person has typed, invoiced at once."""
+"""One-off invoices: items that a person has entered, invoiced at once."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.tax import Tax
 from services.rating.shared.limits import MAX_NAME, require_text
 
-# What a person types in one go.
+# As many items as a person enters in one go.
 MAX_ITEMS = 100
-# A price beyond a hundred thousand million is a typing mistake, and sums must fit 64 bits.
+# A price beyond a hundred thousand million is a typing mistake, and sums must fit into 64 bits.
 MAX_UNIT_CENTS = 10**13
 
 
@@ -45,11 +45,11 @@ class OneOffItem:
     """An item of a one-off invoice.
 
     Attributes:
-        name: on the invoice.
-        units: how many.
-        unit_amount_cents: price of one, in minor units.
-        tax_codes: its taxes; empty for the customer's.
-        code: the organization's own.
+        name: its name on the invoice.
+        units: how many units.
+        unit_amount_cents: the price of one unit, in minor units.
+        tax_codes: its taxes; empty means the customer's.
+        code: the organization's own code.
     """
 
     name: str
@@ -71,7 +71,7 @@ def create_one_off_invoice(
 
     Raises:
         NotFoundError: `CUSTOMER_UNKNOWN`.
-        InvalidArgumentError: the items or the currency.
+        InvalidArgumentError: the items or the currency are wrong.
         FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
     """
     _check_items(items)
@@ -107,7 +107,7 @@ def _check_items(items: Sequence[OneOffItem]) -> None:
 
 
 def _taxes(index: int, item: OneOffItem, customer: Customer, taxes: TaxLevels) -> tuple[Tax, ...]:
-    """The item's own taxes, else the customer's, else the organization's."""
+    """The item's own taxes, otherwise the customer's, otherwise the organization's."""
     for code in item.tax_codes:
         if code not in taxes.by_code:
             raise InvalidArgumentError.of_field(f"items[{index}].tax_codes", "value_is_invalid", f"{code!r} is unknown")

@@ -23,19 +23,19 @@ def record_payment(
     payment_state: PaymentState,
     amount_cents: int = 0,
 ) -> Invoice:
-    """Say that an invoice, or a part of it, is paid, that paying failed, or that it is pending again after a failure.
+    """Record that an invoice, or a part, was paid, that a payment failed, or that it is pending again after a failure.
 
     Args:
         deps: what commands need.
         tx: the caller's transaction.
-        organization: whose invoice.
-        invoice_id: which.
-        payment_state: what became of the payment.
-        amount_cents: what was paid, in minor units; 0 for all that is open.
+        organization: the organization whose invoice it is.
+        invoice_id: the invoice.
+        payment_state: the outcome of the payment.
+        amount_cents: the paid amount, in minor units; 0 means all that is open.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
-        InvalidArgumentError: an amount, where nothing was paid.
+        InvalidArgumentError: an amount is given although nothing was paid.
         FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID`, `PAYMENT_EXCEEDS_INVOICE`.
     """
     if amount_cents and payment_state is not PaymentState.SUCCEEDED:

@@ -28,7 +28,7 @@ from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.store import periods
 
-# What is computed again; base prices and adjustments stay as they were billed.
+# The fees that are computed again; base prices and adjustments stay as they were billed.
 _OF_USAGE = frozenset({FeeKind.CHARGE, FeeKind.TRUE_UP, FeeKind.COMMITMENT})
 
 
@@ -63,7 +63,7 @@ def draft_of(tx: Connection, organization: OrganizationId, invoice_id: str) -> I
 def rate_again(
     deps: Deps, tx: Connection, organization: Organization, drafts: Sequence[Invoice], at: datetime
 ) -> tuple[list[Invoice], Holdings]:
-    """Kept drafts with fees and customer as of now, still to be totalled, and what their customers hold."""
+    """Stored drafts with fees and customer as of now, not totalled yet, and what their customers hold."""
     runs = _runs_of(tx, organization.organization_id, drafts)
     loaded = load(deps, tx, organization, list(runs.values()))
     ids = {draft.customer_id for draft in drafts}
@@ -80,7 +80,7 @@ def rate_again(
 
 
 def _runs_of(tx: Connection, organization: OrganizationId, drafts: Sequence[Invoice]) -> dict[InvoiceId, BillingRun]:
-    """The runs that made drafts, as far as usage is concerned; those that bill no usage have none."""
+    """The runs that made the drafts, for those that bill usage; other drafts have none."""
     keys = {
         draft.invoice_id: PeriodKey(organization, draft.terms.subscription_id, draft.terms.usage_start)
         for draft in drafts
@@ -102,7 +102,7 @@ def _run_of(draft: Invoice, agreement: Agreement, counted: BillingPeriod) -> Bil
 
 
 def _fees(tx: Connection, draft: Invoice, run: BillingRun, loaded: Loaded) -> tuple[InvoiceFee, ...]:
-    """The draft's fees with its usage rated again; a fee that is still there keeps its id."""
+    """The draft's fees with its usage rated again; a fee that still exists keeps its id."""
     kept = [fee for fee in draft.fees if fee.fee.kind not in _OF_USAGE]
     ids = {fee.fee.subject: fee.fee_id for fee in draft.fees if fee.fee.kind in _OF_USAGE}
     proven = usage_fees(run, loaded)

@@ -1,8 +1,8 @@
 """Accrued revenue: what subscriptions have earned so far, announced for every billing period that was touched.
 
-Announced are totals with a revision, not differences: a lost or repeated announcement changes nothing. The base price
-of a plan's period is announced with the billing period it begins in, spread over the plan's period; usage as of now;
-on closing, what was invoiced.
+Totals with a revision are announced, not differences, so a lost or repeated announcement changes nothing. The base
+price of a plan's period is announced with the billing period in which it begins, spread over the plan's period; usage
+is announced as of now and, once the period is closed, as invoiced.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import aggregates, periods
 
-# Periods announced in one transaction; a bound, since while usage flows every one of them may be touched each second.
+# How many periods are announced in one transaction; limited, since while usage flows each of them may be touched every
+# second.
 BATCH = 500
 
 _KINDS = {FeeKind.CHARGE: RevenueKind.USAGE, FeeKind.SUBSCRIPTION: RevenueKind.BASE}
 
 
 def accrue_due(deps: Deps, organization: OrganizationId | None = None) -> int:
-    """Announce the revenue of one batch of touched periods; how many they were. What cannot be priced is set aside."""
+    """Announce the revenue of one batch of touched periods; returns how many. Those that fail are set aside."""
     with deps.db.worker_transaction() as tx:
         due = periods.take_accruals(tx, organization, deps.clock.now(), limit=BATCH)
         for earner in dict.fromkeys(period.organization_id for period in due):
@@ -47,7 +48,7 @@ def accrue_due(deps: Deps, organization: OrganizationId | None = None) -> int:
 
 
 def _accrue_possible(deps: Deps, tx: Connection, organization: OrganizationId, due: Sequence[BillingPeriod]) -> None:
-    """Announce what periods of one organization have earned; a subscription that cannot be priced waits whole."""
+    """Announce what periods of one organization have earned; a subscription that cannot be priced waits as a whole."""
     _, failed = isolated(tx, due, partial(_accrue, deps, tx, organization))
     errors = {period.subscription_id: error for period, error in failed}
     done(tx, organization, Work.ACCRUE, {period.subscription_id for period in due} - errors.keys())
@@ -81,7 +82,7 @@ def _so_far(
     kept: Sequence[UsageAggregate],
     metrics: Mapping[str, MetricVersion],
 ) -> list[RevenueEntry]:
-    """The usage of an open period, exact; what a void made unsure is right with the next announcement."""
+    """The exact usage of an open period; what a void made unsure is corrected by the next announcement."""
     return [
         RevenueEntry(RevenueKind.USAGE, period.period, fee.precise_amount, fee.metric_code or "", fee.group)
         for fee in (proven.fee for proven in rate_period(agreement, period.period, kept, metrics, {}))
@@ -90,7 +91,7 @@ def _so_far(
 
 
 def _invoiced(period: BillingPeriod, invoices: Mapping[InvoiceId, Invoice]) -> list[RevenueEntry]:
-    """What the invoice of a closed period billed beside base prices, and what its coupons took off."""
+    """What the invoice of a closed period billed besides base prices, and what its coupons took off."""
     invoice = invoices.get(period.invoice_id) if period.invoice_id is not None else None
     if invoice is None:
         return []

@@ -1,4 +1,4 @@
-"""Totalling: what an invoice's fees come to with all that its customer holds."""
+"""Totalling: what an invoice's fees come to with everything that its customer holds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Holdings:
     They are locked until the transaction ends, and used up invoice by invoice within it.
 
     Attributes:
-        coupons: by customer.
+        coupons: the coupons, by customer.
         balances: what is left of credit notes, by customer and currency.
-        spent: what was taken off each credit note so far, in minor units.
-        used_coupons: coupons that an invoice has used, as they are now.
+        spent: what has been taken off each credit note so far, in minor units.
+        used_coupons: the coupons that an invoice has used, as they are now.
     """
 
     coupons: dict[CustomerId, list[AppliedCoupon]]
@@ -43,19 +43,19 @@ class Holdings:
         return cls(coupons_of(tx, organization, ids, at), credit_notes.lock_balances(tx, organization, ids), {}, {})
 
     def save(self, tx: Connection, organization: OrganizationId, at: datetime) -> None:
-        """Keep what was used."""
+        """Store what was used."""
         credit_notes.use(tx, organization, self.spent)
         for applied_coupon_id, applied in self.used_coupons.items():
             save_applied(tx, organization, applied_coupon_id, applied.coupon.terms, at)
 
 
 def total(draft: Invoice, holdings: Holdings) -> Invoice:
-    """A draft with what it comes to so far; credit notes are left to what is finalized, and nothing is used up."""
+    """A draft with its preliminary totals; credit notes are used only at finalization, and nothing is used up."""
     return refresh(draft, draft.fees, _totals(draft, holdings, balances=()))
 
 
 def total_finally(draft: Invoice, holdings: Holdings) -> Invoice:
-    """A draft with what it comes to for good; the coupons and balances that it uses are used up."""
+    """A draft with its final totals; the coupons and balances that it uses are used up."""
     balances = holdings.balances.get((draft.customer_id, draft.currency.code), ())
     totalled = refresh(draft, draft.fees, _totals(draft, holdings, balances=balances))
     _use_coupons(totalled, holdings)

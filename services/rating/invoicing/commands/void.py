@@ -1,4 +1,4 @@
-"""Voiding: a finalized invoice is taken back, and with it what it used and what was given on it."""
+"""Voiding: a finalized invoice is taken back, with what it used and what was given on it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from services.rating.organizations.clock_store import now_of
 def void_invoice(
     deps: Deps, tx: Connection, organization: OrganizationId, invoice_id: str, *, generate_credit_note: bool = False
 ) -> tuple[Invoice, CreditNote | None]:
-    """Take a finalized invoice back; it keeps its number. What it used of coupons and credit notes is theirs again.
+    """Void a finalized invoice, which keeps its number. Coupons and credit notes get back what it used of them.
 
-    Credit notes that were given on it keep no more of the customer's balance than was paid of it. Its billing periods
-    stay settled: what changes in their usage later is adjusted, not billed anew.
+    Credit notes that were given on it keep no more in the customer's balance than was paid for it. Its billing periods
+    stay settled: later changes of their usage are adjusted, not billed again.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
-        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID` where something was paid and no credit note is
-            asked for, or `CREDIT_NOTE_USED` where later invoices have used more credit than was paid.
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID` if something was paid and no credit note is
+            requested, or `CREDIT_NOTE_USED` if later invoices have used more credit than was paid.
     """
     invoice = store.invoice(tx, organization, invoice_id, lock=True)
     at = now_of(deps, tx, organization)

@@ -1,4 +1,4 @@
-"""Credit notes: domain to messages, and what callers ask for to domain."""
+"""Credit notes: domain to messages, and callers' requests to domain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CREDIT_STATES_FROM: Mapping[int, CreditState] = {message: state for state, mess
 
 
 def credit_wanted_from_pb(request: service_pb2.CreateCreditNoteRequest) -> CreditWanted:
-    """What is to be given back."""
+    """What to give back."""
     return CreditWanted(
         invoice_id=request.invoice_id,
         items=tuple((FeeId(item.fee_id), item.amount_cents) for item in request.items),

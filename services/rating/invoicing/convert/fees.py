@@ -1,4 +1,4 @@
-"""Fees: domain to messages, and what lists of them are asked for."""
+"""Fees: domain to messages, and requests for lists of them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def fee_to_pb(billed: InvoiceFee, currency: Currency, customer: tuple[str, str],
     """A fee with its lines, its proof, and what and whose it is.
 
     Args:
-        billed: the fee; without identity while it is on no invoice.
-        currency: of its amounts.
-        customer: who is billed, by Farebox id and by the organization's.
-        invoice_id: the invoice it is on; empty for none.
+        billed: the fee; without an identity as long as it is on no invoice.
+        currency: the currency of its amounts.
+        customer: the billed customer, by Farebox id and by the organization's.
+        invoice_id: the invoice it is on; empty if it is on none.
     """
     fee, proof = billed.fee, billed.proof
     return pb.Fee(
@@ -150,7 +150,7 @@ def fees_wanted_from_pb(request: service_pb2.ListFeesRequest) -> FeesWanted:
 
 
 def explain_page_from_pb(request: service_pb2.ExplainFeeRequest) -> tuple[int, str]:
-    """The size of a page of events, and the log's own token of where it starts."""
+    """The size of a page of events, and the log's own token for its beginning."""
     page = read_page(request.page.page_size, "", request.page.skip)
     if page.skip:
         raise InvalidArgumentError.of_field("page.skip", "value_is_invalid", "is not possible here; follow the token")
@@ -158,7 +158,7 @@ def explain_page_from_pb(request: service_pb2.ExplainFeeRequest) -> tuple[int, s
 
 
 def explanation_to_pb(explanation: Explanation) -> service_pb2.ExplainFeeResponse:
-    """How a fee came about, with a page of its events."""
+    """How a fee was computed, with a page of its events."""
     billed = explanation.fee
     proof = billed.proof
     return service_pb2.ExplainFeeResponse(

@@ -1,4 +1,4 @@
-"""Invoices: domain to messages, and what callers ask for to domain."""
+"""Invoices: domain to messages, and callers' requests to domain."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KINDS_FROM: Mapping[int, InvoiceKind] = {message: kind for kind, message in _KI
 
 
 def invoice_to_pb(invoice: Invoice, at: datetime) -> pb.Invoice:
-    """The invoice as it is at an instant, by which it is overdue or not."""
+    """The invoice at an instant, which decides whether it is overdue."""
     totals = invoice.totals
     return pb.Invoice(
         id=invoice.invoice_id,
@@ -91,7 +91,7 @@ def _tax_to_pb(applied: InvoiceTax, invoice: Invoice) -> pb.AppliedTax:
 
 
 def _credits_to_pb(totals: Totals) -> Iterator[pb.AppliedCredit]:
-    """What took something off, coupons first; one that took nothing is left out."""
+    """What reduced the invoice, coupons first; those that took nothing off are left out."""
     for credit in totals.coupons:
         if credit.amount_cents:
             kind = pb.AppliedCredit.KIND_COUPON
@@ -134,7 +134,7 @@ def invoices_wanted_from_pb(request: service_pb2.ListInvoicesRequest) -> Invoice
 
 
 def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[str, str, list[OneOffItem]]:
-    """Customer, currency and items of a one-off invoice, or a refusal that names every number that is none."""
+    """Customer, currency and items of a one-off invoice, or a refusal that names every wrong number."""
     with inside() as checks:
         items = [
             OneOffItem(
@@ -150,14 +150,14 @@ def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[st
 
 
 def payment_from_pb(request: service_pb2.RecordPaymentRequest) -> tuple[str, PaymentState, int]:
-    """The invoice, what became of its payment, and the amount in minor units."""
+    """The invoice, the outcome of its payment, and the amount in minor units."""
     if request.payment_state not in _PAYMENT_STATES_FROM:
         raise InvalidArgumentError.of_field("payment_state", "value_is_mandatory", "is required")
     return request.id, _PAYMENT_STATES_FROM[request.payment_state], request.amount_cents
 
 
 def rebuilt_to_pb(rebuilt: Rebuilt) -> service_pb2.RebuildInvoiceResponse:
-    """An invoice computed anew, and how it compares; the new one is looked at as of the day it was made."""
+    """An invoice that was computed again, and how it compares; it is shown as of the day on which it was made."""
     return service_pb2.RebuildInvoiceResponse(
         rebuilt=invoice_to_pb(rebuilt.invoice, rebuilt.invoice.created_at),
         equal=not rebuilt.differences,

@@ -34,12 +34,12 @@ class _NamesSubscription(Protocol):
 
 
 def whose_from_pb(request: _NamesSubscription) -> Whose:
-    """Whose usage is asked for."""
+    """Whose usage a request is about."""
     return Whose(request.external_customer_id, request.external_subscription_id)
 
 
 def simulated_plan_from_pb(request: pb.SimulatePlanRequest) -> PlanVersion | str:
-    """The plan to price: a draft, or the code of one that exists."""
+    """The plan to price: a draft, or the code of an existing plan."""
     if request.HasField("draft"):
         return plan_from_pb(request.draft, "draft")
     if not request.plan_code:

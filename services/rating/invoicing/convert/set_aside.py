@@ -1,4 +1,4 @@
-"""What is set aside, as messages."""
+"""Work that is set aside, as messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORKS = {
 
 
 def set_aside_to_pb(left_out: SetAside) -> pb.SetAside:
-    """One thing that was left out."""
+    """One piece of work that was set aside."""
     return pb.SetAside(
         work=_WORKS[left_out.work],
         subscription_id=left_out.subscription_id,

@@ -1,4 +1,4 @@
-"""Words of a filter: enum values on the wire to those of the domain, where one that nobody knows is refused."""
+"""The words of a filter: enum values on the wire to those of the domain; unknown values are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def words_from_pb(values: Iterable[int], known: Mapping[int, T], field: str) -> 
 
 
 def day_from_pb(text: str, field: str) -> date | None:
-    """The day that a filter names; None for none."""
+    """The day that a filter names; None if it names none."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
@@ -29,7 +29,7 @@ def day_from_pb(text: str, field: str) -> date | None:
 
 
 def id_from_pb(text: str, field: str) -> str:
-    """The Farebox id that a filter names; empty for none."""
+    """The Farebox id that a filter names; empty if it names none."""
     if text and uuid_or_none(text) is None:
         raise InvalidArgumentError.of_field(field, "value_is_invalid", "is not a Farebox id")
     return text

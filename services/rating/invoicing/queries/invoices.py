@@ -1,4 +1,4 @@
-"""Reading invoices: one, lists, how a fee came about, and whether the log still gives the same."""
+"""Reading invoices: single ones, lists, how a fee was computed, and whether the log still gives the same."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from services.rating.usage.store import corrections
 
 @dataclass(frozen=True, slots=True)
 class DatedInvoice:
-    """An invoice as it stands at the organization's present time, by which it is overdue or not."""
+    """An invoice at the organization's present time, which decides whether it is overdue."""
 
     invoice: Invoice
     at: datetime
@@ -52,14 +52,14 @@ def get_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Da
 
 @dataclass(frozen=True, slots=True)
 class Printable:
-    """What is drawn: an invoice, and the name of who sends it."""
+    """What is rendered: an invoice, and the name of its sender."""
 
     invoice: Invoice
     seller: str
 
 
 def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Printable:
-    """An invoice with what a drawing of it needs.
+    """An invoice with what is needed to render it.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
@@ -105,7 +105,7 @@ def list_credit_notes(
 
 
 def list_left_out(deps: Deps, organization: OrganizationId, page: Page) -> Listed[SetAside]:
-    """What could not be invoiced by itself and waits for its next try."""
+    """Work that failed and waits for its next try."""
     with deps.db.transaction(organization) as tx:
         return list_set_aside(tx, organization, page)
 
@@ -116,7 +116,7 @@ class CountedUsageEvent:
 
     Attributes:
         transaction_id: the sender's identity.
-        value: what it added, as text; with a minus for one that an adjustment took back.
+        value: what it added, as text; with a minus if an adjustment took it back.
     """
 
     transaction_id: str
@@ -125,11 +125,11 @@ class CountedUsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How a fee came about.
+    """How a fee was computed.
 
     Attributes:
         invoice, fee: the fee on its invoice, with lines and proof.
-        events: a page of its events, in order of receipt.
+        events: a page of its events, in the order of receipt.
     """
 
     invoice: Invoice
@@ -138,13 +138,13 @@ class Explanation:
 
 
 def explain_fee(deps: Deps, organization: OrganizationId, fee_id: str, *, size: int, token: str) -> Explanation:
-    """How a fee came about, down to its events: for an adjustment those that came or went since the last invoice.
+    """How a fee was computed, down to its events; for an adjustment, those that came or went since the last invoice.
 
-    A page holds those of a page of the log that count, so it may be short or even empty before the last one.
+    A page holds those events of a page of the log that count, so it may be short or even empty before the last one.
 
     Raises:
         NotFoundError: `FEE_UNKNOWN`.
-        UnavailableError: the log cannot be asked now.
+        UnavailableError: the log is unavailable.
     """
     with deps.db.transaction(organization) as tx:
         invoice, billed = store.invoice_of_fee(tx, organization, fee_id)
@@ -174,7 +174,7 @@ def _counted(counter: Counter, event: ListedUsageEvent, sign: int) -> CountedUsa
 
 
 def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: InvoiceFee) -> CountedBucket:
-    """The aggregate that a fee was priced on."""
+    """The aggregate on which a fee was priced."""
     charge = next((charge for charge in agreement.plan.charges if charge.charge_id == billed.fee.charge_id), None)
     free_until = agreement.usage_free_until
     if charge is None or not has_own_buckets(charge, metric, free_until):
@@ -183,7 +183,7 @@ def bucket_of_fee(agreement: Agreement, metric: MetricVersion, billed: InvoiceFe
 
 
 def events_of_fee(tx: Connection, organization: OrganizationId, billed: InvoiceFee) -> UsageEventsOfFee:
-    """Which events a fee had counted when it was billed; for an adjustment, since what was billed before it."""
+    """The events that a fee had counted when it was billed; for an adjustment, those since the previous billing."""
     fee, proof = billed.fee, billed.proof
     if proof.period_start is None or fee.subscription_id is None or fee.metric_code is None:
         return UsageEventsOfFee({}, 0)

@@ -40,7 +40,7 @@ MAX_PERIODS = 100
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Whose usage: a customer's subscription, both by the organization's ids; one of the two may be empty."""
+    """Whose usage: a customer's subscription, by the organization's ids; one of the two may be empty."""
 
     external_customer_id: str = ""
     external_subscription_id: str = ""
@@ -52,9 +52,9 @@ class UsageSummary:
 
     Attributes:
         period: the period.
-        currency: of the amounts.
-        fees: one a charge, filter and group.
-        invoice_id: the invoice; None while there is none.
+        currency: the currency of the amounts.
+        fees: one for each charge, filter and group.
+        invoice_id: the invoice; None as long as there is none.
         customer_id, external_customer_id: whose usage, by Farebox id and by the organization's.
     """
 
@@ -72,7 +72,7 @@ class UsageSummary:
 
     @property
     def taxes_amount_cents(self) -> int:
-        """Taxes on them, each fee's rounded by itself."""
+        """The taxes on them; each fee's taxes are rounded on their own."""
         return sum(invoice_fee.taxes_amount_cents for invoice_fee in self.fees)
 
 
@@ -93,10 +93,10 @@ def current_usage(
 def projected_usage(
     deps: Deps, organization: OrganizationId, whose: Whose, *, without_taxes: bool = False
 ) -> tuple[UsageSummary, UsageSummary]:
-    """The running period as it is, and as it will be if usage goes on like this.
+    """The running period as it is, and as it will be if usage continues like this.
 
-    Counts and sums are stretched by the time that has passed; a largest, latest or distinct value, and what was carried
-    over, stay as they are; a weighted sum is held to the period's end.
+    Counts and sums are projected by the time that has passed. The largest, latest or distinct values, and what was
+    carried over, stay as they are; a weighted sum is held until the period's end.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
@@ -120,7 +120,7 @@ def past_usage(deps: Deps, organization: OrganizationId, whose: Whose, period_co
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`.
-        InvalidArgumentError: the number of periods.
+        InvalidArgumentError: the number of periods is wrong.
     """
     limit = period_count_of("period_count", period_count, DEFAULT_PERIODS, MAX_PERIODS)
     with deps.db.transaction(organization) as tx:
@@ -170,7 +170,7 @@ def _running(
 
 
 def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> Agreement:
-    """The subscription that is meant: by its own id, or as the customer's only active one."""
+    """The requested subscription: by its own id, or as the customer's only active one."""
     customer = whose.external_customer_id
     if whose.external_subscription_id:
         found = latest_agreement(tx, organization, whose.external_subscription_id)
@@ -187,7 +187,7 @@ def agreement_of(tx: Connection, organization: OrganizationId, whose: Whose) -> 
 
 
 def _rate(running: _Running, kept: Iterable[UsageAggregate], at: datetime) -> list[ProvenFee]:
-    """The usage of the running period priced as if it ended at `at`."""
+    """The usage of the running period, priced as if it ended at `at`."""
     span = running.period.period
     until = Period(span.start, min(max(at, span.start), span.end))
     fees = rate_period(running.agreement, until, kept, running.metrics, {})
@@ -240,7 +240,7 @@ def _times(count: int, factor: Decimal) -> int:
 
 
 def period_count_of(field: str, asked: int, default: int, most: int) -> int:
-    """The number of periods that a request asks for, 0 for the default."""
+    """The number of periods that a request asks for; 0 means the default."""
     if not 0 <= asked <= most:
         raise InvalidArgumentError.of_field(field, "value_is_out_of_range", f"is 1 to {most}")
     return asked or default

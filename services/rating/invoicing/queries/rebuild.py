@@ -35,11 +35,11 @@ from services.rating.usage.store import corrections
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """An invoice computed anew from the log.
+    """An invoice that was computed again from the log.
 
     Attributes:
         invoice: the invoice with the fees and totals that the log gives.
-        differences: what differs from the original, a sentence each; empty where nothing does.
+        differences: the differences from the original, one sentence for each; empty if there are none.
     """
 
     invoice: Invoice
@@ -47,11 +47,11 @@ class Rebuilt:
 
 
 def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -> Rebuilt:
-    """Compute an invoice anew from the events it counted, and compare.
+    """Compute an invoice again from the events it counted, and compare both.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
-        UnavailableError: the log cannot be asked now.
+        UnavailableError: the log is unavailable.
     """
     with deps.db.transaction(organization) as tx:
         original = store.invoice(tx, organization, invoice_id)
@@ -81,8 +81,8 @@ class _Group:
         key, period: the billing period.
         agreement: its subscription.
         fees: the fees.
-        metrics: in the versions they were counted with, by code.
-        corrections: what came after the period was closed, by metric.
+        metrics: the metrics in the versions with which the fees were counted, by code.
+        corrections: what changed after the period was closed, by metric.
         invoiced: what was billed before, for adjustments.
         chain: the subscription and those it continues, newest first, whose running values are carried in.
     """
@@ -98,13 +98,13 @@ class _Group:
 
     @property
     def is_adjustment(self) -> bool:
-        """Whether they correct a period that was invoiced before."""
+        """Whether they correct a period that had been invoiced before."""
         return self.fees[0].fee.kind is FeeKind.ADJUSTMENT
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Everything but the events that an invoice is rebuilt from."""
+    """Everything, except the events, from which an invoice is rebuilt."""
 
     deps: Deps
     organization: OrganizationId
@@ -126,7 +126,7 @@ class _Source:
         return cls(deps, organization, groups, found)
 
     def rated(self) -> dict[tuple[object, ...], Fee]:
-        """The usage fees that the log gives, by what they are for."""
+        """The usage fees according to the log, by what they are for."""
         fees = {}
         for group in self.groups:
             for proven in self._rate(group):
@@ -142,7 +142,7 @@ class _Source:
         return adjust_period(invoiced, rated, group.agreement.plan.currency, {})
 
     def _kept(self, group: _Group, metric: MetricVersion) -> list[UsageAggregate]:
-        """The aggregates of a metric that its counted events give."""
+        """The aggregates of a metric according to its counted events."""
         code = metric.definition.code
         watermark = max(
             invoice_fee.proof.watermark for invoice_fee in group.fees if invoice_fee.fee.metric_code == code
@@ -201,7 +201,7 @@ def _key(fee: Fee) -> tuple[object, ...]:
 
 
 def _anew(billed: InvoiceFee, source: _Source, rated: dict[tuple[object, ...], Fee]) -> InvoiceFee:
-    """A fee as the log gives it; it is taken out of `rated`, so that what is left is on no invoice."""
+    """A fee according to the log. It is taken out of `rated`, so that what is left there is on no invoice."""
     fee = billed.fee
     if fee.kind is FeeKind.SUBSCRIPTION and fee.subscription_id is not None:
         agreement = source.agreements[fee.subscription_id]

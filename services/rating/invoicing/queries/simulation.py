@@ -34,14 +34,14 @@ from services.rating.usage.counting import Counter
 from services.rating.usage.recount import aggregates_from_log, listed_events, wanted_before
 from services.rating.usage.store import periods
 
-# Each simulated period is listed event by event from the log.
+# The log lists each simulated period event by event.
 DEFAULT_SIMULATED = 3
 MAX_SIMULATED = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What closed periods would have cost, and what they did cost, newest first; base price included."""
+    """What closed periods would have cost, and what was really billed, newest first; including the base price."""
 
     simulated: tuple[UsageSummary, ...]
     actual: tuple[UsageSummary, ...]
@@ -50,12 +50,12 @@ class Simulation:
 def simulate_plan(
     deps: Deps, organization: OrganizationId, whose: Whose, plan: PlanVersion | str, period_count: int
 ) -> Simulation:
-    """Price a plan, or the current version of the one with a code, over a customer's real past usage.
+    """Price a plan, given as a draft or by the code of its current version, with a customer's real past usage.
 
     Raises:
         NotFoundError: `SUBSCRIPTION_UNKNOWN`, `PLAN_UNKNOWN`, `BILLABLE_METRIC_UNKNOWN`.
-        InvalidArgumentError: the number of periods.
-        UnavailableError: the log cannot be asked now.
+        InvalidArgumentError: the number of periods is wrong.
+        UnavailableError: the log is unavailable.
     """
     limit = period_count_of("period_count", period_count, DEFAULT_SIMULATED, MAX_SIMULATED)
     with deps.db.transaction(organization) as tx:
@@ -80,7 +80,7 @@ def simulate_plan(
 
 
 def _with_charge_ids(draft: PlanVersion) -> PlanVersion:
-    """The plan with an identity for every charge; those of a draft have none, and aggregates are told apart by it."""
+    """The plan with an identity for every charge: a draft's have none, and aggregates are distinguished by it."""
     charges = tuple(
         charge if charge.charge_id else replace(charge, charge_id=ChargeId(str(number)))
         for number, charge in enumerate(draft.plan.charges)
@@ -112,7 +112,7 @@ def _living(deps: Deps, wanted: UsageEventsWanted) -> Iterator[ListedUsageEvent]
 
 
 def _with_base(agreement: Agreement, period: Period, fees: Iterable[ProvenFee]) -> UsageSummary:
-    """Fees with the share of the base price that the days of the period bear, whatever the plan's own interval."""
+    """Fees with the share of the base price for the days of the period, whatever the plan's own interval is."""
     return summary_of(agreement, period, [*map(ProvenFee, _base_shares(agreement, period)), *fees])
 
 

@@ -1,1 +1,1 @@
-"""Invoices, their fees and credit notes in SQL, one file a table."""
+"""Invoices, their fees and credit notes in SQL, one file for each table."""

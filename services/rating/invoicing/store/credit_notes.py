@@ -54,7 +54,7 @@ _SELECT = f"SELECT {_COLUMNS_READ} FROM {_SOURCE}"
 
 
 class _Item(msgspec.Struct):
-    """One item as it is kept."""
+    """One item as it is stored."""
 
     fee_id: str
     item: CreditItem
@@ -65,7 +65,7 @@ _ITEMS = msgspec.json.Decoder(list[_Item])
 
 
 def insert(tx: Connection, note: CreditNote) -> None:
-    """Keep a new credit note."""
+    """Store a new credit note."""
     tx.exec_driver_sql(
         f"INSERT INTO credit_notes ({_NAMES}) SELECT {_NAMES} FROM json_to_recordset(%s::json) AS r({_TYPES})",
         (rows_json([_row(note)]),),
@@ -73,7 +73,7 @@ def insert(tx: Connection, note: CreditNote) -> None:
 
 
 def save(tx: Connection, notes: Iterable[CreditNote]) -> None:
-    """Keep credit notes as verbs have left them."""
+    """Store credit notes after verbs have changed them."""
     for note in notes:
         tx.exec_driver_sql(
             "UPDATE credit_notes SET used_amount_cents = %s, voided_at = %s "
@@ -83,7 +83,7 @@ def save(tx: Connection, notes: Iterable[CreditNote]) -> None:
 
 
 def credit_note(tx: Connection, organization: OrganizationId, credit_note_id: str, *, lock: bool = False) -> CreditNote:
-    """The credit note with this Farebox id; with `lock` nobody else uses it until the transaction ends.
+    """The credit note with this Farebox id; with `lock`, nobody else uses it until the transaction ends.
 
     Raises:
         NotFoundError: `CREDIT_NOTE_UNKNOWN`.
@@ -102,7 +102,7 @@ def credit_note(tx: Connection, organization: OrganizationId, credit_note_id: st
 def of_invoice(
     tx: Connection, organization: OrganizationId, invoice: InvoiceId, *, lock: bool = False
 ) -> list[CreditNote]:
-    """The credit notes of an invoice, first one first; with `lock` nobody else uses them until the transaction ends."""
+    """The credit notes of an invoice, in order; with `lock`, nobody else uses them until the transaction ends."""
     rows = tx.exec_driver_sql(
         f"{_SELECT} WHERE c.organization_id = %s AND c.invoice_id = %s ORDER BY c.sequence"
         + (" FOR UPDATE OF c" if lock else ""),
@@ -113,15 +113,15 @@ def of_invoice(
 
 @dataclass(frozen=True, slots=True)
 class CreditNotesWanted:
-    """Which credit notes; every filter that is set must hold.
+    """The filters of a list of credit notes; every filter that is set must hold.
 
     Attributes:
         external_customer_id: only this customer's.
         invoice_id, invoice_number: only on this invoice.
-        issued_from, issued_until: only issued on or between these days.
+        issued_from, issued_until: only issued between these days, inclusive.
         currency: only in this currency.
-        reasons, credit_states: only given for these reasons, only with their credit standing so; empty for all.
-        amount_from_cents, amount_until_cents: only with a total of or between these, in minor units.
+        reasons, credit_states: only given for these reasons, only with credit in these states; empty means all.
+        amount_from_cents, amount_until_cents: only with a total between these, inclusive, in minor units.
     """
 
     external_customer_id: str = ""
@@ -138,7 +138,7 @@ class CreditNotesWanted:
 
 _ISSUED_ON = "(c.created_at AT TIME ZONE i.timezone)::date"
 _TOTAL = "(c.sub_total_amount_cents + c.taxes_amount_cents)"
-# As the domain has it; NULL where nothing reduces later invoices.
+# As in the domain; NULL if nothing reduces later invoices.
 _CREDIT_STATE = (
     "CASE WHEN c.credit_amount_cents = 0 THEN NULL WHEN c.voided_at IS NOT NULL THEN 'voided' "
     "WHEN c.used_amount_cents < c.credit_amount_cents THEN 'available' ELSE 'consumed' END"
@@ -185,7 +185,7 @@ def list_credit_notes(
 def lock_balances(
     tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId]
 ) -> dict[tuple[CustomerId, str], list[Balance]]:
-    """What customers have left of credit notes, by customer and currency, oldest first; locked to be used once."""
+    """What is left of customers' credit notes, by customer and currency, oldest first; locked, to be used once."""
     rows = tx.exec_driver_sql(
         "SELECT customer_id::text, currency, credit_note_id::text, credit_amount_cents - used_amount_cents "
         "FROM credit_notes WHERE organization_id = %s AND customer_id = ANY(%s::uuid[]) AND voided_at IS NULL "
@@ -199,7 +199,7 @@ def lock_balances(
 
 
 def use(tx: Connection, organization: OrganizationId, used: Mapping[str, int]) -> None:
-    """Take amounts off the balances of locked credit notes; an amount below zero gives back what a voided invoice used.
+    """Take amounts off the balances of locked credit notes; a negative amount returns what a voided invoice had used.
 
     A balance cannot fall below zero: the table's check refuses it.
     """

@@ -43,14 +43,14 @@ _UPDATE_INVOICES = (
 
 
 def insert(tx: Connection, invoices: Sequence[Invoice]) -> None:
-    """Keep new invoices with their fees."""
+    """Store new invoices with their fees."""
     if invoices:
         tx.exec_driver_sql(_INSERT_INVOICES, (rows_json(map(invoice_row, invoices)),))
         _insert_fees(tx, invoices)
 
 
 def save(tx: Connection, invoices: Sequence[Invoice], *, fees: bool = False) -> None:
-    """Keep invoices as verbs have left them; with `fees` their fees too, which only drafts may change."""
+    """Store invoices after verbs have changed them; with `fees` also their fees, which only drafts may change."""
     if not invoices:
         return
     tx.exec_driver_sql(_UPDATE_INVOICES, (rows_json(map(invoice_row, invoices)),))
@@ -73,7 +73,7 @@ def _insert_fees(tx: Connection, invoices: Sequence[Invoice]) -> None:
 
 
 def invoice(tx: Connection, organization: OrganizationId, invoice_id: str, *, lock: bool = False) -> Invoice:
-    """The invoice with this Farebox id; with `lock` nobody else moves it until the transaction ends.
+    """The invoice with this Farebox id; with `lock`, nobody else changes it until the transaction ends.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.
@@ -120,7 +120,7 @@ def lock_grace_ended(
     limit: int,
     skip_locked: bool = True,
 ) -> list[Invoice]:
-    """Drafts whose grace period has ended, earliest first, locked; without an organization of all without a clock."""
+    """Drafts whose grace period has ended, earliest first, locked; for None those of all without a test clock."""
     own = (
         "i.organization_id = %s"
         if organization
@@ -138,7 +138,7 @@ def lock_grace_ended(
 def next_grace_end(
     tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
 ) -> datetime | None:
-    """The earliest end of a draft's grace at or before `as_of`; None when none is due."""
+    """The earliest end of a draft's grace period at or before `as_of`; None if nothing is due."""
     found: datetime | None = tx.exec_driver_sql(
         "SELECT min(i.grace_ends_at) FROM invoices i "
         f"WHERE i.organization_id = %s AND i.state = 'draft' AND i.grace_ends_at <= %s AND NOT {_IS_SET_ASIDE}",
@@ -150,8 +150,8 @@ def next_grace_end(
 def take_numbers(tx: Connection, organization: OrganizationId, count: int) -> int:
     """The first of `count` new running numbers.
 
-    The counter is locked until the transaction ends, and goes back with it: so numbers have no gaps. Take them as late
-    as possible, since every other finalization of the organization waits.
+    The counter is locked until the transaction ends, and is restored if that is rolled back: so numbers have no gaps.
+    Take them as late as possible, since every other finalization of the organization waits.
     """
     last: int = tx.exec_driver_sql(
         "INSERT INTO counters AS kept (organization_id, name, last_number) VALUES (%s, 'invoice', %s) "
@@ -163,7 +163,7 @@ def take_numbers(tx: Connection, organization: OrganizationId, count: int) -> in
 
 
 def last_number(tx: Connection, organization: OrganizationId) -> int:
-    """The last running number that was given; 0 for none."""
+    """The last running number that was assigned; 0 if none was."""
     found: int | None = tx.exec_driver_sql(
         "SELECT last_number FROM counters WHERE organization_id = %s AND name = 'invoice'", (organization,)
     ).scalar_one_or_none()
@@ -173,7 +173,7 @@ def last_number(tx: Connection, organization: OrganizationId) -> int:
 def invoices_by_id(
     tx: Connection, organization: OrganizationId, ids: Iterable[InvoiceId], *, with_fees: bool = True
 ) -> dict[InvoiceId, Invoice]:
-    """Invoices by id; their heads only without fees, which are many."""
+    """Invoices by id; without `with_fees` only their heads, since fees are many."""
     invoices = invoices_of(
         tx,
         f"SELECT {INVOICE_SELECT} FROM invoices i WHERE i.organization_id = %s AND i.invoice_id = ANY(%s::uuid[])",
@@ -186,7 +186,7 @@ def invoices_by_id(
 def fees_of_usage(
     tx: Connection, organization: OrganizationId, periods: Iterable[tuple[SubscriptionId, datetime]]
 ) -> dict[tuple[SubscriptionId, datetime], list[InvoiceFee]]:
-    """What was invoiced for the usage of billing periods, adjustments included, by subscription and start."""
+    """What was invoiced for the usage of billing periods, including adjustments, by subscription and start."""
     found: dict[tuple[SubscriptionId, datetime], list[InvoiceFee]] = {period: [] for period in periods}
     rows = tx.exec_driver_sql(
         f"SELECT {FEE_SELECT} FROM fees f JOIN json_to_recordset(%s::json) AS r(subscription_id uuid, "
@@ -217,7 +217,7 @@ def fees_within(
 def base_fee_within(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period
 ) -> tuple[InvoiceId, FeeId] | None:
-    """The newest base fee of a subscription for days of a span, and its invoice; None where none was billed."""
+    """The newest base fee of a subscription for days of a span, with its invoice; None if none was billed."""
     row = tx.exec_driver_sql(
         "SELECT invoice_id::text, fee_id::text FROM fees WHERE organization_id = %s AND subscription_id = %s "
         "AND kind = 'subscription' AND period_start >= %s AND period_start < %s ORDER BY fee_id DESC LIMIT 1",
@@ -229,7 +229,7 @@ def base_fee_within(
 def invoices_of(
     tx: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any], *, with_fees: bool = True
 ) -> list[Invoice]:
-    """The invoices that a statement selects, with their fees unless said otherwise."""
+    """The invoices that a statement selects, by default with their fees."""
     rows: Sequence[Row[Any]] = tx.exec_driver_sql(statement, values).all()
     fees: dict[str, list[InvoiceFee]] = {row.invoice_id: [] for row in rows}
     if rows and with_fees:

@@ -17,8 +17,8 @@ from services.rating.invoicing.store.rows import FEE_SELECT, fee_of_row
 from services.rating.pricing.fee import FeeKind
 from services.rating.shared.newest_first import NewestFirst, read_newest, within
 
-# Fees of a page of invoices, so that it is some 4 to 20 MB however many groups their usage falls into; a page ends
-# before it has more, unless its first invoice alone does.
+# How many fees a page of invoices has, so that it is some 4 to 20 MB however many groups their usage falls into. A page
+# ends before it has more, unless its first invoice alone does.
 MAX_FEES_OF_PAGE = 10_000
 _OF_CUSTOMER = (
     "i.customer_id = (SELECT c.id FROM customers c WHERE c.organization_id = i.organization_id "
@@ -46,7 +46,7 @@ _INVOICES = NewestFirst(
     amount_until="i.total_amount_cents <= %(amount_until)s",
     overdue=_OVERDUE,
     not_overdue=f"NOT {_OVERDUE}",
-    # The customer's invoices are found by an index; the subscription's among them by looking.
+    # The customer's invoices are found by an index; among them, the subscription's are found by searching.
     subscription="i.customer_id = (SELECT s.customer_id FROM subscriptions s "
     "WHERE s.organization_id = i.organization_id AND s.id = %(subscription)s) "
     "AND %(subscription)s::uuid = ANY(i.subscription_ids)",
@@ -71,17 +71,17 @@ _FEES = NewestFirst(
 
 @dataclass(frozen=True, slots=True)
 class InvoicesWanted:
-    """Which invoices; every filter that is set must hold.
+    """The filters of a list of invoices; every filter that is set must hold.
 
     Attributes:
         external_customer_id: only this customer's.
-        states, payment_states, kinds: only in these; empty for all.
-        issued_from, issued_until: only issued on or between these days.
+        states, payment_states, kinds: only in these; empty means all.
+        issued_from, issued_until: only issued between these days, inclusive.
         subscription_id: only with this subscription on it.
         currency: only in this currency.
-        is_overdue: only those that are overdue, or are not; None for both.
-        amount_from_cents, amount_until_cents: only with a total of or between these, in minor units.
-        without_fees: leave the fees out.
+        is_overdue: True for overdue ones, False for the others; None for both.
+        amount_from_cents, amount_until_cents: only with a total between these, inclusive, in minor units.
+        without_fees: whether to leave out the fees.
     """
 
     external_customer_id: str = ""
@@ -101,9 +101,9 @@ class InvoicesWanted:
 def list_of_invoices(
     tx: Connection, organization: OrganizationId, wanted: InvoicesWanted, page: Page, at: datetime
 ) -> Listed[Invoice]:
-    """Invoices, newest first; what is overdue is so at an instant.
+    """Invoices, newest first; `at` decides which are overdue.
 
-    A page of invoices with very many fees is shorter than asked for.
+    A page of invoices with very many fees is shorter than requested.
     """
     values = {
         **within(page),
@@ -136,16 +136,16 @@ def list_of_invoices(
 
 @dataclass(frozen=True, slots=True)
 class FeesWanted:
-    """Which fees; every filter that is set must hold.
+    """The filters of a list of fees; every filter that is set must hold.
 
     Attributes:
         external_customer_id, external_subscription_id: only this customer's, only this subscription's.
         metric_code: only of this metric.
         fee_id, invoice_id: only this one, only on this invoice.
         currency: only in this currency.
-        kinds: only for these; empty for all.
-        payment_states: only on finalized invoices in these payment states; empty for all.
-        created_from, created_until: only made at or between these instants.
+        kinds: only for these; empty means all.
+        payment_states: only on finalized invoices in these payment states; empty means all.
+        created_from, created_until: only made between these instants, inclusive.
     """
 
     external_customer_id: str = ""

@@ -108,7 +108,7 @@ FEE_COLUMNS = {
 
 
 def _selected(columns: dict[str, str], name: str) -> str:
-    """The columns as text where their Python value is text: ids, and documents that msgspec reads."""
+    """The columns, as text if their Python value is text: ids, and documents that msgspec reads."""
     as_text = {"uuid": "text", "jsonb": "text", "uuid[]": "text[]"}
     return ", ".join(
         f"{name}.{column}::{as_text[kind]} AS {column}" if kind in as_text else f"{name}.{column}"

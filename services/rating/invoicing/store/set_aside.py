@@ -1,4 +1,4 @@
-"""What is set aside (`shared/set_aside.py`), read with the names that people know it by."""
+"""Work that is set aside (`shared/set_aside.py`), read with the names by which people know it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _KEYS = ("subject", "work")
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """One thing that could not be done by itself.
+    """One piece of work that failed.
 
     Attributes:
-        work: what was tried.
-        subscription_id, external_subscription_id: whose; empty for an invoice of no subscription.
-        external_customer_id: who is billed.
-        invoice_id: the draft that was to be finalized; empty for other work.
-        reason: stable machine word; `INTERNAL` where nobody foresaw it.
+        work: the kind of work.
+        subscription_id, external_subscription_id: the subscription; empty for an invoice without one.
+        external_customer_id: the billed customer.
+        invoice_id: the draft to finalize; empty for other work.
+        reason: a stable machine word; `INTERNAL` if the error was unforeseen.
         message: a sentence for a person.
         attempts: how often it was tried.
         since: when it was first set aside, by the machine's clock.
@@ -60,7 +60,7 @@ ORDER BY w.subject, w.work OFFSET %s LIMIT %s
 
 
 def list_set_aside(tx: Connection, organization: OrganizationId, page: Page) -> Listed[SetAside]:
-    """What of an organization is set aside."""
+    """The work of an organization that is set aside."""
     subject, work = page.after if len(page.after) == len(_KEYS) else (_BEFORE_ALL, "")
     if page.after and uuid_or_none(subject) is None:
         raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")

@@ -1,8 +1,8 @@
 """Counting the entries of the usage-event log, in the transaction that also moves the log's position.
 
-An entry asks to count an event or to take it back. The event of one subscription is, in turn, counted or refused, and
-then perhaps taken back; docs/flows-ingest-rating.md draws the states. What is refused is remembered until the log takes
-it back, so that nothing is ever taken out of an aggregate that was not counted in it.
+An entry asks to count an event or to take it back. For one subscription, an event is first counted or refused, and may
+then be taken back; docs/flows-ingest-rating.md draws the states. Refused events are remembered until the log takes them
+back, so that no event is ever taken out of an aggregate that had not counted it.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ MAX_TOTALS = 400
 class Memory:
     """What is remembered between batches: only what never changes of a subscription, its plan and customer.
 
-    A plan version is immutable and a subscription keeps its plan version and time zone for life, so nothing here is
-    ever stale. Where a subscription ends may change, so that is asked anew (`Places`). An organization that has data
+    A plan version is immutable, and a subscription keeps its plan version and time zone for life, so nothing here
+    becomes stale. The end of a subscription may change, so it is read again (`Places`). An organization that has data
     and no test clock never gets one.
     """
 
@@ -63,7 +63,7 @@ class Memory:
     groups: Remembered = field(default_factory=dict)
 
     def know(self, tx: Connection, wanted: Iterable[SubscriptionId]) -> Mapping[SubscriptionId, Agreement]:
-        """The agreements of subscriptions; those that do not exist are missing."""
+        """The agreements of subscriptions; subscriptions that do not exist are missing."""
         missing = [subscription for subscription in wanted if subscription not in self.agreements]
         if missing:
             if len(self.agreements) + len(missing) > MAX_REMEMBERED:
@@ -87,13 +87,13 @@ class Memory:
 
 
 def count_usage(deps: Deps, tx: Connection, memory: Memory, entries: Sequence[UsageEntry]) -> None:
-    """Add entries of the log to the aggregates of their billing periods, and announce what came of it.
+    """Add entries of the log to the aggregates of their billing periods, and announce the result.
 
     Events that no period takes are announced as refused, so that the log quarantines them. A late event changes the
     aggregate of its closed period and marks it, so that the next invoice adjusts it.
 
-    An event that fails for a reason which nobody foresaw is refused as `USAGE_NOT_COUNTABLE`, and the others are
-    counted: whose shard it is must not be held up by it.
+    An event that fails for an unforeseen reason is refused as `USAGE_NOT_COUNTABLE`, and the others are counted: it
+    must not hold up the other customers of its shard.
     """
     try:
         with tx.begin_nested():
@@ -121,12 +121,12 @@ def _count_together(deps: Deps, tx: Connection, memory: Memory, entries: Sequenc
     future_usage.keep(tx, batch.ahead.values())
     announce_refusals(deps, tx, batch.refusals)
     if voided := {entry.subscription_id for entry in entries if entry.is_void}:
-        # What could not be priced may be priced without the events that were taken back.
+        # A period that could not be priced may be priceable without the events that were taken back.
         try_again(tx, [Work.CHANGE, Work.CLOSE, Work.ACCRUE], voided, deps.clock.now())
 
 
 def announce_refusals(deps: Deps, tx: Connection, refusals: Sequence[Refusal]) -> None:
-    """Tell the log what was refused, in messages that NATS takes."""
+    """Announce refused events to the log, in messages of a size that NATS takes."""
     for start in range(0, len(refusals), MAX_REFUSALS):
         deps.announce(tx, UsageRefused(tuple(refusals[start : start + MAX_REFUSALS])))
 
@@ -154,12 +154,12 @@ class Batch:
     """The entries of one transaction on their way into aggregates.
 
     Attributes:
-        ahead: by key, counted events that their subscription may still lose, since they are ahead of their
+        ahead: counted events, by key, that their subscription may still lose, because they are ahead of their
             organization's time or the subscription has not begun; remembered until their period is closed.
         counted: what was gathered for each aggregate.
         late: events of closed periods.
-        refusals: what the log is told.
-        refused: what is to be remembered as refused.
+        refusals: what is announced to the log.
+        refused: the events to remember as refused.
         groups: how many groups the periods may have.
     """
 
@@ -207,7 +207,7 @@ class Batch:
         return None
 
     def _take_back(self, entry: UsageEntry) -> None:
-        """Take an event out of the aggregate in which it was counted; one that was refused is in none."""
+        """Take an event out of the aggregate that counted it; a refused event is in none."""
         refused = RefusedUsage.of(entry)
         if refused in self.refused:
             self.refused.discard(refused)
@@ -216,7 +216,7 @@ class Batch:
         agreement = self._agreement(entry)
         counter = None if agreement is None else self._counter(agreement, entry.code)
         if agreement is None or counter is None:
-            # Nothing can have counted it.
+            # No aggregate can have counted it.
             return
         period = self._places.of_counted(agreement, entry.occurred_at)
         buckets = counter.buckets(entry.occurred_at, entry.properties)
@@ -227,7 +227,7 @@ class Batch:
         return agreement if agreement and agreement.organization_id == entry.organization_id else None
 
     def _may_be_lost(self, entry: UsageEntry, period: BillingPeriod) -> bool:
-        """Whether the subscription may still end, or be called off, before the event's time."""
+        """Whether the subscription may still end, or be canceled, before the event's time."""
         if period.state is PeriodState.CLOSED:
             return False
         is_ahead = entry.occurred_at >= self._times[entry.organization_id]
@@ -254,7 +254,7 @@ class Batch:
             self.late.append((period.key, entry))
 
     def _refuse(self, entry: UsageEntry, reason: str) -> None:
-        """Hand an event back to the log, which will take it back."""
+        """Return an event to the log, which will take it back."""
         self.refusals.append(_refusal(entry, reason))
         self.refused.add(RefusedUsage.of(entry))
 
@@ -269,7 +269,7 @@ class Batch:
         return counter
 
     def carry_late(self) -> set[PeriodKey]:
-        """Carry what late events changed of recurring metrics through the later periods; the closed ones of those."""
+        """Carry late changes of recurring metrics through the later periods; returns the closed ones among them."""
         changed: set[PeriodKey] = set()
         for key, code in {(key, entry.code) for key, entry in self.late}:
             metric = self._metrics[(key.organization_id, code)]
@@ -280,7 +280,7 @@ class Batch:
         return changed
 
     def additions(self) -> list[additions.Addition]:
-        """What the batch adds, one entry an aggregate."""
+        """What the batch adds, one entry for each aggregate."""
         gathered = []
         for (key, code, bucket), counted in self.counted.items():
             counter = self._counters[(key.subscription_id, code)]
@@ -291,7 +291,7 @@ class Batch:
         return gathered
 
     def totals(self, kept: Iterable[UsageAggregate]) -> Iterable[UsageTotal]:
-        """The metrics' totals that the batch changed, as they are now."""
+        """The totals of the metrics that the batch changed, as they are now."""
         for aggregate in kept:
             if aggregate.counted.charge_id:
                 continue
@@ -312,7 +312,7 @@ class Batch:
             )
 
     def _days(self, aggregate: UsageAggregate) -> Mapping[date, Decimal | None]:
-        """What the batch added to each day of an aggregate; nothing where it was changed by other days' events."""
+        """What the batch added to each day of an aggregate; empty if it was changed by events of other days."""
         counted = self.counted.get((aggregate.period, aggregate.metric_code, METRIC_TOTAL))
         counter = self._counters.get((aggregate.period.subscription_id, aggregate.metric_code))
         return units_by_day(counted, counter) if counted and counter else {}
@@ -321,7 +321,7 @@ class Batch:
 def _metrics(tx: Connection, entries: Sequence[UsageEntry]) -> dict[tuple[OrganizationId, str], MetricVersion]:
     """The current versions of the metrics of a batch; what a metric measures is fixed once it has counted.
 
-    Of a metric that was removed its last version, for the events that it has counted before.
+    For a removed metric, its last version, for events that it counted before.
     """
     codes: dict[OrganizationId, set[str]] = {}
     for entry in entries:

@@ -1,7 +1,8 @@
-"""How many groups the usage of a billing period may fall into: each of them becomes a fee of one invoice.
+"""How many groups the usage of a billing period may fall into; each of them becomes a fee of one invoice.
 
-Grouping by something that never repeats, such as a request's id, would make an invoice that nobody can read and that no
-message carries. What would open one more group than `MAX_GROUPS` is refused, so that it is quarantined with a reason.
+Grouping by something that never repeats, such as a request's id, would make an invoice that nobody can read and no
+message can carry. An event that would open one more group than `MAX_GROUPS` is refused, so that it is quarantined with
+a reason.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.counting import CountedBucket
 from services.rating.usage.store import aggregates
 
-# Filters and groups of all charges of a subscription in one billing period. An invoice of so many fees is some 4 MB on
-# the wire and a PDF of 300 pages; real price sheets have tens, and a fee for each of a team's members has hundreds.
+# Filters and groups of all charges of a subscription in one billing period. An invoice of this many fees has some 4 MB
+# on the wire and 300 pages as PDF; real price sheets have tens, and a fee for each member of a team makes hundreds.
 MAX_GROUPS = 10_000
-# Periods of which a shard remembers how many groups there are; some 200 bytes each.
+# For how many periods a shard remembers the number of groups; some 200 bytes each.
 MAX_REMEMBERED = 20_000
 
 Remembered = dict[PeriodKey, int]
-"""How many groups billing periods are known to have, between the batches of one shard."""
+"""How many groups billing periods are known to have, kept between the batches of one shard."""
 
 
 class GroupLimit:
     """Admits the groups of one batch of events.
 
-    While the sum of what is known and what the batch names stays below the limit nobody need know which of them are
-    new. Only near the limit the period's groups are read.
+    As long as the known groups and those that the batch names stay below the limit together, it does not matter which
+    of them are new. Only near the limit the period's groups are read.
     """
 
     def __init__(self, tx: Connection, remembered: Remembered) -> None:
@@ -39,13 +40,13 @@ class GroupLimit:
         self._existing: dict[PeriodKey, set[str]] = {}
 
     def require(self, period: PeriodKey, buckets: Sequence[CountedBucket]) -> None:
-        """Reckon groups to a period.
+        """Count groups towards a period's limit.
 
         Raises:
-            InvalidArgumentError: `TOO_MANY_GROUPS`, it would have too many.
+            InvalidArgumentError: `TOO_MANY_GROUPS`, the period would have too many.
         """
         if len(buckets) == 1:
-            # Only the metric's own.
+            # These are only the metric's own buckets.
             return
         keys = {bucket.key for bucket in buckets if bucket.charge_id}
         named = self._named.setdefault(period, set())
@@ -65,7 +66,7 @@ class GroupLimit:
         return self._remembered[period]
 
     def _fit(self, period: PeriodKey, keys: set[str]) -> bool:
-        """Whether the period's groups and these together are within the limit."""
+        """Whether the period's groups and these together stay within the limit."""
         if period not in self._existing:
             self._existing[period] = aggregates.keys_of_charges(self._tx, period)
         return len(self._existing[period] | keys) <= MAX_GROUPS

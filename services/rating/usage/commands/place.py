@@ -1,9 +1,10 @@
-"""Which billing period an event belongs to, for a batch of entries in one transaction.
+"""The billing period to which an event belongs, for a batch of entries in one transaction.
 
-An event is placed once: where a period row that holds its time is locked FOR SHARE, or in a period that is still to
-come while something is held that keeps that period from coming: the subscription's open period or, where it has none,
-its own row. So no period is opened, closed or cut between the moment an event is placed and the commit that counts it,
-and a change of the subscription that would place it otherwise is announced after what was said of the event.
+An event is placed once: into a period whose row is locked FOR SHARE, or into a period that is still to come. In the
+second case something is locked that keeps that period from being opened: the subscription's open period or, if it has
+none, the subscription's own row. So no period is opened, closed or cut between the moment an event is placed and the
+commit that counts it, and a change of the subscription that would place it differently is announced after what was
+announced about the event.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import periods
 
-# While years of periods are closed one after the other, each look may find the open period gone again.
+# While years of periods are closed one after another, the open period may be gone at each look.
 MAX_LOOKS = 16
 # A period without an instant ends where it starts.
 _INSTANT = timedelta(microseconds=1)
 
 
 class Places:
-    """The billing periods that the entries of one transaction may belong to."""
+    """The billing periods to which the entries of one transaction may belong."""
 
     def __init__(self, tx: Connection, entries: Sequence[UsageEntry]) -> None:
         self._tx = tx
         self._since = _since(entries)
         self._known = periods.share_for_counting(tx, self._since.values())
-        # Subscriptions of which the open period, or their own row, is held, as they are now.
+        # The subscriptions whose open period, or own row, is locked, as they are now.
         self._held: dict[SubscriptionId, Agreement] = {}
 
     def held(self, agreement: Agreement) -> tuple[Agreement, Sequence[BillingPeriod]]:
@@ -51,15 +52,16 @@ class Places:
         return present, self._known.get(subscription, ())
 
     def is_pending(self, subscription: SubscriptionId) -> bool:
-        """Whether a subscription has not begun, although an event may lie in its time: it may still be called off."""
+        """Whether a subscription has not begun, although an event lies in its time: it may still be canceled."""
         agreement = self._held.get(subscription)
         return agreement is not None and agreement.subscription.state is SubscriptionState.PENDING
 
     def find(self, agreement: Agreement, at: datetime) -> BillingPeriod | None:
-        """The period that takes an event: open, closed or still to come; None where there is none.
+        """The period that takes an event: open, closed or still to come; None if there is none.
 
         Raises:
-            UnavailableError: the subscription's periods move too fast to be held; the same entry will be placed later.
+            UnavailableError: the subscription's periods change too fast to be locked; the same entry will be placed
+                later.
         """
         if agreement.ending_at is not None and agreement.ending_at <= at:
             return None
@@ -81,20 +83,20 @@ class Places:
         return cut or _period(agreement, span)
 
     def _kept_at(self, agreement: Agreement, at: datetime) -> BillingPeriod | None:
-        """The period that holds an instant, if it is kept already."""
+        """The period that holds an instant, if it is stored already."""
         known = self._known.get(agreement.subscription_id, [])
         index = bisect_right(known, at, key=lambda period: period.period.start)
         return known[index - 1] if index and at in known[index - 1].period else None
 
     def _to_come(self, agreement: Agreement, at: datetime) -> BillingPeriod | None:
-        """The period after the kept ones that takes an event; None where its subscription ends before."""
+        """The period after the stored ones that takes an event; None if its subscription ends before."""
         present = self._hold(agreement)
         kept = self._kept_at(agreement, at)
         if kept is not None:
             return kept
         known = self._known.get(agreement.subscription_id)
         if known and at < known[-1].period.end:
-            # Before the first period, or in a time that was cut off.
+            # It lies before the first period, or in a time that was cut off.
             return None
         span = present.period_to_come(at)
         return _period(agreement, span) if span else None
@@ -107,14 +109,14 @@ class Places:
         return present
 
     def _look(self, agreement: Agreement) -> Agreement:
-        """Look for the open period until it is held, or the row of a subscription that has none."""
+        """Look for the open period until it is locked, or for the row of a subscription without one."""
         organization, subscription = agreement.organization_id, agreement.subscription_id
         for _ in range(MAX_LOOKS):
             if self._has_open(subscription):
-                # Nobody moves the subscription while its open period is held.
+                # Nobody changes the subscription while its open period is locked.
                 return store.agreement(self._tx, organization, subscription)
             present = store.agreement(self._tx, organization, subscription, share=True)
-            # Asked again: who has waited for a period that was being closed could not see the next one.
+            # Asked again: a transaction that waited for a period while it was being closed could not see the next one.
             self._known.update(periods.share_for_counting(self._tx, [self._since[subscription]]))
             if not present.is_active and not self._has_open(subscription):
                 return present
@@ -131,7 +133,7 @@ def _period(agreement: Agreement, span: Period) -> BillingPeriod:
 
 
 def _since(entries: Iterable[UsageEntry]) -> dict[SubscriptionId, periods.Occurred]:
-    """Since when each subscription's periods are needed."""
+    """The earliest time for which each subscription's periods are needed."""
     since: dict[SubscriptionId, periods.Occurred] = {}
     for entry in entries:
         known = since.get(entry.subscription_id)

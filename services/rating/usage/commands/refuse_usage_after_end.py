@@ -1,8 +1,8 @@
-"""Handing back to the log what was counted for a time after a subscription's end.
+"""Returning to the log what was counted for a time after a subscription's end.
 
-An event may be ahead of its time. When its subscription ends before it, or is called off before it has begun, the event
-is taken out of the aggregates as if it had been voided, and refused: the log quarantines it and counts it for the
-subscription that takes over, if one does.
+An event may be ahead of its time. If its subscription ends before that time, or is canceled before it has begun, the
+event is taken out of the aggregates as if it had been voided, and refused. The log quarantines it and counts it for the
+subscription that takes over, if there is one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from services.rating.usage.store.refused_usage import RefusedUsage
 
 
 def refuse_usage_after_end(deps: Deps, tx: Connection, ended: Agreement, at: datetime) -> None:
-    """Take out and refuse what was counted for `at`, its end, or later.
+    """Take out and refuse what was counted for the subscription's end `at`, or later.
 
-    The caller holds its open period or, where it has not begun, its row, so that nothing follows. Call this before
-    announcing the end: a log that hears of the refusal first resolves the events anew once it hears of the end.
+    The caller has locked the subscription's open period or, if it has not begun, its row, so that nothing can be added.
+    Call this before announcing the end: a log that sees the refusal first resolves the events again once it sees the
+    end.
     """
     entries = future_usage.voids_from(tx, ended.organization_id, ended.subscription_id, at)
     if not entries:

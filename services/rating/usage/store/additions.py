@@ -1,7 +1,7 @@
-"""Writing usage aggregates: what a batch of events adds, in a bounded number of statements whatever its size.
+"""Writing usage aggregates: what a batch of events adds, in a limited number of statements whatever its size.
 
-All writes are of one consumer: a customer's events are in one shard, a shard is applied under its inbox row's lock. The
-rows of billing periods are locked FOR SHARE before (store/periods.py), so that none is closed meanwhile.
+A single consumer does all writing: a customer's events are in one shard, and a shard is applied under its inbox row's
+lock. The rows of billing periods have been locked FOR SHARE before (store/periods.py), so none is closed meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _COLUMNS = {
 }
 _KEY = "organization_id, subscription_id, period_start, metric_code, bucket"
 _LEFT = "kept.event_count + excluded.event_count > 0"
-# Of two readings at one instant the one with the later id counts, compared by bytes as the domain does.
+# Of two readings at the same instant, the one with the later id counts; ids are compared by bytes, as in the domain.
 _NEWER = (
     'kept.latest_at IS NULL OR (excluded.latest_at, excluded.latest_event COLLATE "C") > '
     '(kept.latest_at, kept.latest_event COLLATE "C")'
@@ -81,11 +81,11 @@ class Addition(NamedTuple):
     """What a batch adds to one aggregate.
 
     Attributes:
-        period, metric_code, counted: which aggregate.
+        period, metric_code, counted: the aggregate.
         tally: what is added.
-        shard: where the events come from.
+        shard: the shard from which the events come.
         charge: the charge of the aggregate; None for the metric's own.
-        added, voided: the measurements, for what cannot be summed.
+        added, voided: the measurements, for everything that cannot be summed.
     """
 
     period: PeriodKey
@@ -107,7 +107,7 @@ class Addition(NamedTuple):
 
 
 def add(tx: Connection, additions: Sequence[Addition]) -> list[UsageAggregate]:
-    """Add a batch to its aggregates, which are locked until the transaction ends; each as it is now."""
+    """Add a batch to its aggregates, which stay locked until the transaction ends; returns each as it is now."""
     rows = tx.exec_driver_sql(_UPSERT, (rows_json(_row(addition) for addition in additions),))
     kept = {_identity(aggregate): aggregate for aggregate in map(aggregate_of_row, rows)}
     pairs = [(addition, kept[(addition.period, addition.metric_code, addition.counted.key)]) for addition in additions]

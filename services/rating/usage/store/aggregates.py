@@ -19,7 +19,7 @@ from services.rating.usage.counting import CountedBucket
 from services.rating.usage.store.transactions import stored_transactions
 from services.wire.shards import SHARD_OF_LOG
 
-# Every column that `aggregate_of_row` reads, of a table or a statement that calls its row `kept`.
+# Every column that `aggregate_of_row` reads, from a table or statement that calls its row `kept`.
 AGGREGATE_COLUMNS = """kept.organization_id::text AS organization_id, kept.subscription_id::text AS subscription_id,
     kept.period_start, kept.metric_code, kept.bucket, kept.aggregate_id, kept.charge_id, kept.filter_key,
     kept.group_values, kept.event_count, kept.total, kept.moment, kept.carried, kept.held, kept.largest,
@@ -36,7 +36,7 @@ ORDER BY kept.organization_id, kept.subscription_id, kept.period_start, kept.met
 def of_periods(
     tx: Connection, periods: Iterable[PeriodKey], *, lock: bool = False
 ) -> dict[PeriodKey, list[UsageAggregate]]:
-    """The aggregates of periods; with `lock` no batch adds to them until the transaction ends."""
+    """The aggregates of periods; with `lock`, no batch adds to them until the transaction ends."""
     found: dict[PeriodKey, list[UsageAggregate]] = {period: [] for period in periods}
     if not found:
         return found
@@ -65,7 +65,7 @@ def keys_of_charges(tx: Connection, period: PeriodKey) -> set[str]:
 
 
 def with_days(tx: Connection, kept: Sequence[UsageAggregate]) -> list[UsageAggregate]:
-    """The aggregates of charges with their changes by day; only sums that are prorated have any."""
+    """The aggregates of charges, with their changes by day; only prorated sums have any."""
     of_charges = [aggregate.aggregate_id for aggregate in kept if aggregate.counted.charge_id]
     if not of_charges:
         return list(kept)

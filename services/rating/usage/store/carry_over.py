@@ -1,4 +1,4 @@
-"""Recurring metrics: the running value at a period's end is where the next one begins.
+"""Recurring metrics: the running value at a period's end is where the next period begins.
 
 Carrying is done again whenever a closed period changes, and always gives the same: what is carried is replaced, and
 what the next period has counted itself stays. A filter or group in which nothing is left is not carried on.
@@ -24,7 +24,7 @@ class Step(NamedTuple):
     """From one billing period into the next.
 
     Attributes:
-        organization_id: owner.
+        organization_id: the organization it belongs to.
         from_subscription, from_start: the period that ends.
         to_subscription, to_start: the period that begins; another subscription's after a change of plan.
         metric_code: a recurring metric.
@@ -111,13 +111,13 @@ WHERE a.organization_id = new.organization_id AND a.subscription_id = new.subscr
 
 
 def carry_sums(tx: Connection, steps: Sequence[Step]) -> None:
-    """Carry the running values of recurring sums."""
+    """Carry over the running values of recurring sums."""
     if steps:
         tx.exec_driver_sql(_AGGREGATES, (rows_json(step.row() for step in steps),))
 
 
 def carry_values(tx: Connection, steps: Sequence[Step]) -> None:
-    """Carry the present values of recurring unique counts."""
+    """Carry over the present values of recurring unique counts."""
     if steps:
         rows = (rows_json(step.row() for step in steps),)
         for statement in (_AGGREGATES, _DROP_VALUES, _DELETE_VALUES, _CARRY_VALUES, _COUNT_VALUES):

@@ -1,4 +1,4 @@
-"""What came of events after their period was closed."""
+"""What happened to events after their period was closed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def note(tx: Connection, entries: Iterable[tuple[PeriodKey, UsageEntry]]) -> Non
 def of_metric(
     tx: Connection, organization: OrganizationId, subscriptions: Iterable[SubscriptionId], metric_code: str
 ) -> dict[str, Correction]:
-    """The corrections of one metric of subscriptions, by transaction id, whatever their period."""
+    """The corrections of one metric of subscriptions, by transaction id, for any period."""
     rows = tx.exec_driver_sql(
         "SELECT transaction_id, max(number) FILTER (WHERE NOT is_void), max(number) FILTER (WHERE is_void) "
         "FROM usage_corrections WHERE organization_id = %s AND subscription_id = ANY(%s::uuid[]) "

@@ -1,4 +1,4 @@
-"""The distinct values of unique counts: one row a value, so that a million of them cost a batch nothing."""
+"""The distinct values of unique counts: one row for each value, so that a million of them cost a batch nothing."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ FROM json_to_recordset(%s::json) AS r(organization_id uuid, subscription_id uuid
 WHERE a.organization_id = r.organization_id AND a.subscription_id = r.subscription_id
     AND a.period_start = r.period_start AND a.metric_code = r.metric_code AND a.bucket = r.bucket
 """
-# A carried value precedes every event of its period.
+# A carried-over value comes before every event of its period.
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 def add(tx: Connection, changes: Sequence[tuple[UsageAggregate, Mapping[str, ValueChange]]]) -> list[UsageAggregate]:
-    """Merge what a batch says about distinct values; the aggregates with their new number of present values."""
+    """Merge a batch's changes of distinct values; returns the aggregates with their new number of present values."""
     if not changes:
         return []
     known = _read(tx, changes)
@@ -84,7 +84,7 @@ WHERE organization_id = %s AND aggregate_id = %s
 
 
 def replace_all(tx: Connection, aggregate: UsageAggregate, changes: Mapping[str, ValueChange]) -> UsageAggregate:
-    """Keep exactly these values, and those carried over; the aggregate with its number of present ones."""
+    """Store exactly these values, and the carried-over ones; returns the aggregate with its number of values."""
     key = (aggregate.period.organization_id, aggregate.aggregate_id)
     tx.exec_driver_sql(_FORGET, key)
     carried = tx.exec_driver_sql(_ONLY_CARRIED, key).rowcount
@@ -98,7 +98,7 @@ def _recounted(aggregate: UsageAggregate, change: int, *, stale: bool) -> UsageA
 
 
 def _save_counts(tx: Connection, counted: Sequence[UsageAggregate]) -> None:
-    """Keep the numbers of present values; the rows are locked by the upsert that came before."""
+    """Store the numbers of present values; the preceding upsert has locked the rows."""
     rows = [
         {
             **aggregate.period._asdict(),
@@ -113,7 +113,7 @@ def _save_counts(tx: Connection, counted: Sequence[UsageAggregate]) -> None:
 
 
 def _merge(before: Presence | None, change: ValueChange) -> tuple[Presence | None, bool]:
-    """What is known of a value after a batch; None when no event names it. And whether its last word was voided."""
+    """A value's presence after a batch, None if no event names it; and whether its most recent event was voided."""
     merged = before if change.presence is None else _joined(before, change)
     if merged is None:
         return None, False

@@ -1,8 +1,8 @@
-"""Counted events that their subscription may still lose, one row each until their period is closed.
+"""Counted events that their subscription may still lose, one row for each until their period is closed.
 
-They were ahead of their organization's time when they were counted, or their subscription had not begun. Whoever writes
-or takes rows holds the subscription's open billing period (store/periods.py) or, where it has none, its own row: shared
-to count, alone to end the subscription or to call it off, so that none slips between.
+They were ahead of their organization's time when they were counted, or their subscription had not begun. Every writer
+and reader of these rows has locked the subscription's open billing period (store/periods.py) or, if there is none, its
+own row: shared to count, exclusively to end or cancel the subscription, so that no event slips through.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.rating.shared.bulk import rows_json, upsert_sql
 from services.rating.shared.usage_log import UsageEntry
 from services.rating.usage.aggregate import PeriodKey
 
-# Numbers keep their digits on both ways.
+# Numbers keep their digits in both directions.
 _WRITE = msgspec.json.Encoder(decimal_format="number")
 _READ = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _KEEP = upsert_sql(
@@ -82,7 +82,7 @@ def drop(tx: Connection, voids: Iterable[UsageEntry]) -> None:
 def voids_from(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, at: datetime
 ) -> list[UsageEntry]:
-    """What is remembered of a subscription from an instant on, as entries that take it back."""
+    """The remembered events of a subscription from an instant on, as entries that take them back."""
     rows = tx.exec_driver_sql(
         "SELECT organization_id::text, subscription_id::text, metric_code, transaction_id, event_key, occurred_at, "
         "properties, precise_amount_cents, shard, number FROM usage_ahead "
@@ -93,7 +93,7 @@ def voids_from(
 
 
 def forget(tx: Connection, ended: Mapping[PeriodKey, datetime]) -> None:
-    """Forget what occurs before the ends of periods, which nothing cuts any more."""
+    """Forget events before the ends of these periods, which nothing can cut any more."""
     rows = [
         {"organization_id": key.organization_id, "subscription_id": key.subscription_id, "until": end}
         for key, end in ended.items()

@@ -1,7 +1,7 @@
 """Billing periods in SQL.
 
-Locks: whoever counts events holds its periods FOR SHARE, whoever closes or cuts them FOR UPDATE. So every event is
-either counted before its period's usage is read for the invoice, or it finds the period closed.
+Locks: counting events locks their periods FOR SHARE, closing or cutting periods locks them FOR UPDATE. So every event
+is either counted before its period's usage is read for the invoice, or it finds the period closed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_KEYS = f"JOIN json_to_recordset(%s::json) AS r({_KEY_TYPES}) USING (organiza
 
 
 class Occurred(NamedTuple):
-    """Since when events of a subscription are to be placed."""
+    """The time from which on events of a subscription are to be placed."""
 
     organization_id: OrganizationId
     subscription_id: SubscriptionId
@@ -35,7 +35,7 @@ class Occurred(NamedTuple):
 
 
 def open_periods(tx: Connection, periods: Iterable[BillingPeriod]) -> None:
-    """Open periods; one that is there already stays as it is."""
+    """Open periods; a period that exists already stays as it is."""
     rows = [
         {
             **period.key._asdict(),
@@ -56,8 +56,8 @@ def open_periods(tx: Connection, periods: Iterable[BillingPeriod]) -> None:
 def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[SubscriptionId, list[BillingPeriod]]:
     """The periods that end after the given instants, by subscription and in order; none is closed meanwhile.
 
-    The open one is always among them: also who counts for a time after it must not be overtaken by the end of its
-    subscription.
+    The open period is always among them: even when counting for a time after it, the end of its subscription must not
+    come in between.
     """
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p JOIN json_to_recordset(%s::json) "
@@ -72,7 +72,7 @@ def share_for_counting(tx: Connection, occurred: Iterable[Occurred]) -> dict[Sub
     return found
 
 
-# What could not be done is left out until its next try; a change that could not be made closes the period first.
+# Work that failed is left out until its next try; a change that could not be made closes the period first.
 _IS_SET_ASIDE = waiting_sql([Work.CLOSE, Work.CHANGE], "p.organization_id", "p.subscription_id")
 
 
@@ -85,9 +85,10 @@ def lock_due(
     limit: int,
     skip_locked: bool = True,
 ) -> list[BillingPeriod]:
-    """Open periods that have ended, earliest first, locked; those another replica is closing are passed over.
+    """Open periods that have ended, earliest first, locked; periods that another replica is closing are skipped.
 
-    Without an organization those of all that have no test clock: a test clock's time comes only by its advance.
+    Without an organization: those of all organizations without a test clock, since a test clock's time comes only by
+    its advance.
     """
     own = (
         "p.organization_id = %s"
@@ -106,7 +107,7 @@ def lock_due(
 def next_due_at(
     tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
 ) -> datetime | None:
-    """The earliest end of an open period at or before `as_of`; None when nothing is due."""
+    """The earliest end of an open period at or before `as_of`; None if nothing is due."""
     found: datetime | None = tx.exec_driver_sql(
         "SELECT min(p.period_end) FROM billing_periods p "
         f"WHERE p.organization_id = %s AND p.state = 'open' AND p.period_end <= %s AND NOT {_IS_SET_ASIDE}",
@@ -116,7 +117,7 @@ def next_due_at(
 
 
 def lock_open(tx: Connection, organization: OrganizationId, subscription: SubscriptionId) -> BillingPeriod | None:
-    """The open period of a subscription, locked; None when it has none."""
+    """The open period of a subscription, locked; None if it has none."""
     row = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
         "AND state = 'open' ORDER BY period_start LIMIT 1 FOR UPDATE",
@@ -128,7 +129,7 @@ def lock_open(tx: Connection, organization: OrganizationId, subscription: Subscr
 def find(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, start: datetime, *, lock: bool = False
 ) -> BillingPeriod | None:
-    """The period that starts at an instant; with `lock` no event is counted in it until the transaction ends."""
+    """The period that starts at an instant; with `lock`, no event is counted in it until the transaction ends."""
     row = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
         f"AND period_start = %s {'FOR UPDATE' if lock else ''}",
@@ -140,7 +141,7 @@ def find(
 def holding(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, at: datetime
 ) -> BillingPeriod | None:
-    """The period that holds an instant; None when there is none."""
+    """The period that holds an instant; None if there is none."""
     row = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
         "AND period_start <= %s AND period_end > %s ORDER BY period_start LIMIT 1",
@@ -150,7 +151,7 @@ def holding(
 
 
 def closed_of(tx: Connection, organization: OrganizationId, subscription: SubscriptionId) -> BillingPeriod | None:
-    """The newest closed period of a subscription; None when it has none."""
+    """The newest closed period of a subscription; None if it has none."""
     row = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE organization_id = %s AND subscription_id = %s "
         "AND state = 'closed' ORDER BY period_start DESC LIMIT 1",
@@ -173,7 +174,7 @@ def closed_of_external(
 
 
 def close(tx: Connection, closed: Mapping[PeriodKey, tuple[Period, InvoiceId | None]]) -> None:
-    """Close periods that are locked: each with its span, which may have been cut, and its invoice."""
+    """Close locked periods, each with its span, which may have been cut, and its invoice."""
     rows = [
         {**key._asdict(), "period_end": period.end, "invoice_id": invoice} for key, (period, invoice) in closed.items()
     ]
@@ -189,7 +190,7 @@ def close(tx: Connection, closed: Mapping[PeriodKey, tuple[Period, InvoiceId | N
 def mark(
     tx: Connection, keys: Iterable[PeriodKey], *, dirty: bool | None = None, accrual_due: bool | None = None
 ) -> None:
-    """Say of periods whether their usage is not what was invoiced, and whether their revenue is to be announced."""
+    """Store whether the usage of periods differs from what was invoiced, and whether to announce their revenue."""
     tx.exec_driver_sql(
         "UPDATE billing_periods p SET is_dirty = coalesce(%(dirty)s, p.is_dirty), "
         "is_accrual_due = coalesce(%(due)s, p.is_accrual_due) "
@@ -203,7 +204,7 @@ def mark(
 def mark_accruals(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, *, since: datetime
 ) -> None:
-    """Say that the revenue of a subscription's periods from an instant on is to be announced again."""
+    """Mark a subscription's periods from an instant on, so that their revenue is announced again."""
     tx.exec_driver_sql(
         "UPDATE billing_periods SET is_accrual_due = true WHERE organization_id = %s AND subscription_id = %s "
         "AND period_end > %s AND NOT is_accrual_due",
@@ -249,7 +250,7 @@ def take_accruals(
 
 
 def lock_keys(tx: Connection, keys: Iterable[PeriodKey]) -> list[BillingPeriod]:
-    """Periods by their keys, in which no event is counted until the transaction ends."""
+    """Periods by their keys; no event is counted in them until the transaction ends."""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p {_OF_KEYS} "
         "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR UPDATE OF p",

@@ -1,4 +1,4 @@
-"""Keeping an aggregate that was counted again from the log."""
+"""Storing an aggregate that was counted again from the log."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def digest_before(
 
 
 def save(tx: Connection, exact: UsageAggregate, values: Mapping[str, ValueChange] | None) -> UsageAggregate:
-    """Keep what cannot be summed; the aggregate with its number of present values.
+    """Store what cannot be summed; returns the aggregate with its number of present values.
 
     Args:
         tx: the caller's transaction.
-        exact: the aggregate as its events give it.
-        values: what the events say of each distinct value, for a unique count; None for others.
+        exact: the aggregate according to its events.
+        values: the changes of each distinct value by the events, for a unique count; otherwise None.
     """
     reading = exact.reading
     latest = (reading.at, reading.event_id, reading.value) if reading else (None, None, None)

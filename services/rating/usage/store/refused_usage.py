@@ -1,9 +1,9 @@
 """Events that were refused, until the log has taken them back: one row for each event and subscription.
 
 The log announces an event, rating refuses it, the log quarantines it and announces that it is taken back. Only this row
-tells that such an event was never counted, or not any more; whoever takes an entry back that has no row here takes it
-out of an aggregate (docs/flows-ingest-rating.md). Written and read under the inbox row's lock of the event's shard, or
-under the lock of the subscription that ended.
+shows that such an event was never counted, or no longer is; an entry that takes back an event without a row here is
+taken out of an aggregate (docs/flows-ingest-rating.md). It is written and read under the inbox row's lock of the
+event's shard, or under the lock of the subscription that ended.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def keep(tx: Connection, refused: Iterable[RefusedUsage]) -> None:
 
 
 def take(tx: Connection, refused: Iterable[RefusedUsage]) -> set[RefusedUsage]:
-    """Forget those of these events that are remembered, and return them."""
+    """Forget those of these events that are stored here, and return them."""
     rows = [_row(event) for event in refused]
     if not rows:
         return set()

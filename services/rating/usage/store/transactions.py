@@ -1,4 +1,4 @@
-"""The single transactions that a percentage charge with an allowance or bounds is priced on, at a bounded size."""
+"""The single transactions on which a percentage charge with an allowance or bounds is priced, in bounded size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Paid(NamedTuple):
 
 
 def add(tx: Connection, paid: Sequence[Paid]) -> None:
-    """Merge the transactions of a batch into buckets that this transaction has locked."""
+    """Merge the transactions of a batch into buckets that this database transaction has locked."""
     if paid:
         tx.exec_driver_sql(_WRITE, (rows_json(map(_merged, paid)),))
 
@@ -52,7 +52,7 @@ def _merged(paid: Paid) -> dict[str, Any]:
 
 
 def save(tx: Connection, kept: UsageAggregate) -> None:
-    """Replace what is kept by what an aggregate holds, after its events were counted again from the log."""
+    """Replace the stored transactions by those of an aggregate that was counted again from the log."""
     tx.exec_driver_sql(_WRITE, (rows_json([_row(kept, kept.transactions or StoredTransactions(), stale=False)]),))
 
 
@@ -70,7 +70,7 @@ def transactions_of(kept: UsageAggregate, charge: Charge) -> Transactions:
     """The state of a percentage charge's bucket.
 
     Raises:
-        TypeError: the bucket's price is no percentage, which is a programming error.
+        TypeError: the bucket's price is not a percentage, which is a programming error.
     """
     model = charge.model_for(kept.counted.bucket.filter_key)
     if not isinstance(model, Percentage):
@@ -80,7 +80,7 @@ def transactions_of(kept: UsageAggregate, charge: Charge) -> Transactions:
 
 
 def stored_transactions(document: Mapping[str, Any] | None) -> StoredTransactions | None:
-    """What a row holds; None where it holds none."""
+    """The transactions in a row; None if it has none."""
     if document is None:
         return None
     earliest = tuple(
