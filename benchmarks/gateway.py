@@ -222,7 +222,7 @@ def main() -> None:
         for name in names:
             rows.append(BENCHMARKS[name](bench))
             by_round = bench.milliseconds[name][1:]
-            medians = {share: statistics.median(one[share] for one in by_round) for share in PERCENTILES}
+            medians = {share: statistics.median(figures[share] for figures in by_round) for share in PERCENTILES}
             print(f"{name}: " + ", ".join(f"{share}th percentile {ms:.1f} ms" for share, ms in medians.items()))
     report(rows)
 

@@ -68,7 +68,7 @@ class Checks:
                 self._violations.append(whole)
 
     def _whole(self, field: str) -> str:
-        own = _FIRST_NAME.sub(lambda found: self._names.get(found.group(), found.group()), field)
+        own = _FIRST_NAME.sub(lambda match: self._names.get(match.group(), match.group()), field)
         return f"{self._path}.{own}" if self._path else own
 
     def __enter__(self) -> Self:

@@ -110,7 +110,7 @@ def refusals(connection: psycopg.Connection, statements: list[Statement]) -> lis
 def test_every_statement_is_one_of_the_schema(service: str, settings_for: Callable[[str], Settings]) -> None:
     """PostgreSQL prepares each of them on the migrated database."""
     statements, _ = Collector(sources_of(service)).collect()
-    assert len([one for one in statements if f"services/{service}/" in one.place]) >= 30
+    assert len([statement for statement in statements if f"services/{service}/" in statement.place]) >= 30
     url = settings_for(service).database_url.get_secret_value()
     with psycopg.connect(url, options="-c timezone=UTC") as connection:
         assert "\n\n".join(refusals(connection, statements)) == ""

@@ -176,7 +176,7 @@ def _revenue_sql(wanted: Sequence[str]) -> str:
     return _REVENUE_SQL.format(columns=columns, group="".join(f"{name}, " for name in wanted))
 
 
-_REVENUES = {group_by: _revenue_sql(wanted) for group_by, wanted in _REVENUE_GROUP.items()}
+_REVENUES = {group_by: _revenue_sql(columns) for group_by, columns in _REVENUE_GROUP.items()}
 
 
 def costs(tx: Connection, window: Window, group_by: GroupBy) -> list[CostSum]:

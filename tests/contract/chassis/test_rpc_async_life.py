@@ -124,7 +124,7 @@ def test_a_drain_lets_running_calls_finish(log: Log, make_server: MakeServer) ->
         drained = drainer.submit(server.drain)
         wait_until(lambda: _refuses_calls(server.port), timeout=PATIENCE_SECONDS, what="new calls to be refused")
         assert server.draining.is_set()
-        assert not any(one.done() for one in (drained, held, held_too))
+        assert not any(call.done() for call in (drained, held, held_too))
         gate.open()
         plain_may_end.set()
         assert held.result(PATIENCE_SECONDS) == pb.IngestUsageEventsResponse()

@@ -222,7 +222,7 @@ def test_one_of_each(gateway: Gateway, path: str, root: str, model: Any) -> None
 )
 def test_lists_come_with_meta(gateway: Gateway, path: str, root: str, model: Any) -> None:
     body = gateway.get(f"/api/v1{path}").json()
-    assert [model.parse_obj(each) for each in body[root]]
+    assert [model.parse_obj(thing) for thing in body[root]]
     assert body["meta"]["total_count"] == 1
 
 

@@ -139,7 +139,7 @@ def test_full_queue_asks_to_come_again(wire: Wire) -> None:
 def test_a_batch_of_a_wrong_size_names_the_field(wire: Wire) -> None:
     refusal = wire.refusal(batch())
     assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [one.field for one in field_violations(refusal)] == ["events"]
+    assert [violation.field for violation in field_violations(refusal)] == ["events"]
 
 
 @pytest.mark.parametrize("metadata", [(), ((ORGANIZATION_KEY, "acme"),)])
@@ -153,8 +153,8 @@ def test_call_without_organization_is_refused(wire: Wire, metadata: Any) -> None
             pb.GetUsageEventRequest(transaction_id="a"), metadata=metadata, timeout=PATIENCE_SECONDS
         )
     refusals.append(caught.value)
-    assert [one.code() for one in refusals] == [grpc.StatusCode.UNAUTHENTICATED] * 3
-    assert [error_info(one)[0] for one in refusals] == ["ORGANIZATION_REQUIRED"] * 3
+    assert [refusal.code() for refusal in refusals] == [grpc.StatusCode.UNAUTHENTICATED] * 3
+    assert [error_info(refusal)[0] for refusal in refusals] == ["ORGANIZATION_REQUIRED"] * 3
     assert wire.log.committer.submitted == []
 
 

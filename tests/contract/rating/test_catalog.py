@@ -86,7 +86,9 @@ def call(channel: grpc.Channel, method: MethodDescriptor, request: Any, **fields
     path = f"/{method.containing_service.full_name}/{method.name}"
     answer_type = message_factory.GetMessageClass(method.output_type)
     unary = channel.unary_unary(
-        path, request_serializer=lambda each: each.SerializeToString(), response_deserializer=answer_type.FromString
+        path,
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=answer_type.FromString,
     )
     return unary(request, **{"timeout": PATIENCE_SECONDS, **fields})
 
@@ -107,7 +109,7 @@ def test_every_method_answers_with_a_reason(channel: grpc.Channel, method: Metho
 
 
 @pytest.mark.parametrize(
-    "method", [each for each in METHODS if each.name.startswith(("Get", "List"))], ids=lambda method: method.name
+    "method", [method for method in METHODS if method.name.startswith(("Get", "List"))], ids=lambda method: method.name
 )
 def test_a_call_names_its_organization(channel: grpc.Channel, method: MethodDescriptor) -> None:
     request = message_factory.GetMessageClass(method.input_type)()

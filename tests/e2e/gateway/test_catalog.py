@@ -238,7 +238,9 @@ def test_a_customer_takes_back_what_it_was_given(lago: Client, rest: Rest) -> No
         "Europe/Paris",
         ["1 Road", "75001 Paris"],
     )
-    assert [found.external_id for found in lago.customers.find_all({"countries[]": "FR"})["customers"]] == ["acme"]
+    assert [customer.external_id for customer in lago.customers.find_all({"countries[]": "FR"})["customers"]] == [
+        "acme"
+    ]
     assert lago.customers.find_all({"countries[]": "DE"})["meta"]["total_count"] == 0
 
 

@@ -70,7 +70,7 @@ def test_the_catalog_reads_back(story: Client) -> None:
     plan = story.plans.find("pro")
     assert plan.charges.__root__[0].billable_metric_code == "calls"
     assert plan.charges.__root__[0].properties["graduated_ranges"][0]["per_unit_amount"] == "1"
-    assert [each.code for each in story.plans.find_all({"per_page": 10})["plans"]] == ["pro"]
+    assert [plan.code for plan in story.plans.find_all({"per_page": 10})["plans"]] == ["pro"]
     assert story.plans.find_all()["meta"]["total_count"] == 1
     renamed = story.plans.update(Plan(name="Professional"), "pro")
     assert (renamed.name, renamed.amount_cents) == ("Professional", 1000)
@@ -78,11 +78,11 @@ def test_the_catalog_reads_back(story: Client) -> None:
 
 def test_customers_and_subscriptions_read_back(story: Client) -> None:
     assert story.customers.find("acme").applicable_timezone
-    assert [each.external_id for each in story.customers.find_all()["customers"]] == ["acme"]
+    assert [customer.external_id for customer in story.customers.find_all()["customers"]] == ["acme"]
     held = story.subscriptions.find("acme-pro")
     assert (held.status, held.plan_code, held.billing_time) == ("active", "pro", "calendar")
     listed = story.subscriptions.find_all({"external_customer_id": "acme"})
-    assert [each.external_id for each in listed["subscriptions"]] == ["acme-pro"]
+    assert [subscription.external_id for subscription in listed["subscriptions"]] == ["acme-pro"]
 
 
 def test_events_current_usage_and_the_invoice(story: Client, rest: Rest) -> None:

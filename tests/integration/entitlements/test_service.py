@@ -84,7 +84,7 @@ def test_announcements(running: Running, bus: Bus) -> None:
         for message in messages
         if message.subject == "entitlements.access.changed"
     ]
-    assert [(one.access.feature_code, one.access.used.value) for one in changed] == [
+    assert [(change.access.feature_code, change.access.used.value) for change in changed] == [
         ("calls", "0"),
         ("sso", "0"),
         ("calls", "40"),
@@ -230,7 +230,7 @@ def test_features_and_overrides(running: Running) -> None:
     )
     running.features.CreateFeature(create, metadata=running.metadata)
     listed = running.features.ListFeatures(feature_service_pb2.ListFeaturesRequest(), metadata=running.metadata)
-    assert [one.code for one in listed.features] == ["beta", "calls", "sso"]
+    assert [feature.code for feature in listed.features] == ["beta", "calls", "sso"]
     given = running.features.SetOverride(
         feature_service_pb2.SetOverrideRequest(
             external_customer_id="acme", feature_code="beta", terms=entitlement_pb2.FeatureTerms(enabled=True)

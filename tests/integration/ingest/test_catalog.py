@@ -112,7 +112,7 @@ def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rat
     )
     rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal, refusal]))
     wait_until(lambda: len(ingest.announced()) == 2, timeout=PATIENCE_SECONDS, what="the quarantine")
-    assert [one.kind for one in ingest.announced()] == [KINDS.Value("KIND_ACCEPTED"), KINDS.Value("KIND_VOIDED")]
+    assert [entry.kind for entry in ingest.announced()] == [KINDS.Value("KIND_ACCEPTED"), KINDS.Value("KIND_VOIDED")]
     found = ingest.call("GetUsageEvent", service_pb.GetUsageEventRequest(transaction_id=event.transaction_id)).event
     assert (found.state, found.reason) == (usage_event_pb2.StoredUsageEvent.STATE_QUARANTINED, "PERIOD_CLOSED")
     again = _subscription(ingest.organization, "sub-acme", "acme")
@@ -138,7 +138,7 @@ def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, r
     )
     rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal]))
     wait_until(lambda: len(ingest.announced()) == 3, timeout=PATIENCE_SECONDS, what="the release")
-    assert [(one.kind, one.subscription_id) for one in ingest.announced()[1:]] == [
+    assert [(entry.kind, entry.subscription_id) for entry in ingest.announced()[1:]] == [
         (KINDS.Value("KIND_VOIDED"), old.subscription.id),
         (KINDS.Value("KIND_ACCEPTED"), new.subscription.id),
     ]

@@ -113,7 +113,7 @@ class Site:
         try:
             reader = bus.open_reader(USAGE.name, USAGE.subjects[0], after_sequence=0)
             while messages := reader.fetch(100, 0.5):
-                numbers |= {_shard(one): int(one.headers[LAST_NUMBER_HEADER]) for one in messages}
+                numbers |= {_shard(message): int(message.headers[LAST_NUMBER_HEADER]) for message in messages}
         finally:
             bus.close()
         return numbers
@@ -121,7 +121,7 @@ class Site:
     def newest(self) -> dict[int, int]:
         """The newest number of each shard that has one."""
         answer = self.stub.ListShardPositions(service_pb.ListShardPositionsRequest(), timeout=PATIENCE_SECONDS)
-        return {one.shard: one.last_number for one in answer.positions if one.last_number}
+        return {position.shard: position.last_number for position in answer.positions if position.last_number}
 
     def close(self) -> None:
         self.channel.close()

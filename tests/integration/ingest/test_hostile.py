@@ -85,7 +85,7 @@ QUARANTINED = {
 def test_each_is_answered_by_itself(ingest: Ingest) -> None:
     hostile = [event for event, _, _ in REFUSED.values()]
     hostile += [usage_event(code="llm_tokens", properties=properties) for properties, _ in QUARANTINED.values()]
-    batch = [event for one in hostile for event in (usage_event(), one)]
+    batch = [event for hostile_event in hostile for event in (usage_event(), hostile_event)]
     response = ingest.send(*batch)
     expected = [(field, reason) for _, field, reason in REFUSED.values()]
     expected += [("properties.tokens", reason) for _, reason in QUARANTINED.values()]
@@ -110,7 +110,7 @@ def test_batch_of_a_wrong_size_is_refused_whole(ingest: Ingest, count: int) -> N
     with pytest.raises(grpc.RpcError) as caught:
         ingest.send(*[usage_event() for _ in range(count)])
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [one.field for one in field_violations(caught.value)] == ["events"]
+    assert [violation.field for violation in field_violations(caught.value)] == ["events"]
     assert ingest.stored() == 0
 
 

@@ -41,7 +41,7 @@ def test_ndjson_is_reported_exactly(ingest: Ingest, tmp_path: Path) -> None:
     progress = progress_file.load(file, ingest.organization, restart=False)
     assert progress.outcomes == {"accepted": LINES - 3, "quarantined": 1, "rejected": 1, "duplicate": 1}
     problems = [json.loads(line) for line in progress_file.problems_of(file).read_text().splitlines()]
-    assert [(one["line"], one["outcome"]) for one in problems] == [
+    assert [(problem["line"], problem["outcome"]) for problem in problems] == [
         (4, "rejected"),
         (8, "quarantined"),
         (2001, "duplicate"),

@@ -107,7 +107,7 @@ def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
     stranger = usage_event(external_customer_id="initech")
     assert ingest.outcomes(early, stranger) == ["quarantined", "quarantined"]
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
-    assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
+    assert {event.reason for event in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
     teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), is_deleted=False)])
     teach(ingest.db, [SubscriptionUpdate(name, subscription("sub-initech", "initech"))])
     wait_until(lambda: len(ingest.announced()) == 2, timeout=PATIENCE_SECONDS, what="the release")
@@ -163,7 +163,7 @@ def test_list_pages_by_customer_and_time(ingest: Ingest) -> None:
     seen: list[str] = []
     while True:
         answer = ingest.call("ListUsageEvents", request)
-        seen += [one.event.transaction_id for one in answer.events]
+        seen += [stored.event.transaction_id for stored in answer.events]
         request.page.page_token = answer.page.next_page_token
         if not request.page.page_token:
             break
@@ -179,7 +179,7 @@ def test_an_event_that_cannot_be_released_holds_up_nobody(ingest: Ingest, monkey
             raise ArithmeticError("poison")
         return again(preparer, tx, organization, events, received_us)
 
-    events = [usage_event(one, code="later") for one in ("a", "b", "poison", "c", "d")]
+    events = [usage_event(transaction_id, code="later") for transaction_id in ("a", "b", "poison", "c", "d")]
     assert ingest.outcomes(*events) == ["quarantined"] * 5
     monkeypatch.setattr(Preparer, "prepare_again", fail)
     metric = Metric("later", Needs.NOTHING, "")

@@ -168,7 +168,7 @@ def test_usage_and_cost_events_at_the_same_time_are_not_both_counted(deps: Deps)
         call = replace(GEMINI, cost_event_id=f"ce-{turn}", parent_transaction_id=f"t-{turn}", request_id=f"r-{turn}")
         event = usage(f"t-{turn}", TOKENS)
         work: list[Any] = [lambda call=call: record(deps, call), lambda event=event: take(deps, event)]
-        threads = [Thread(target=send, args=(each,)) for each in work]
+        threads = [Thread(target=send, args=(part,)) for part in work]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -184,7 +184,7 @@ def test_cost_events_before_their_parent_belong_to_nobody_until_it_comes(deps: D
     record(deps, PARTS[2], PARTS[3])
     take(deps, usage("t2", external_customer_id="cust_8"))
     by_customer = {m.group: m.figures for m in margin_queries.by_group(deps, ACME, Span(), GroupBy.CUSTOMER)}
-    assert {group: (found.priced_cost, found.entry_count) for group, found in by_customer.items()} == {
+    assert {group: (figures.priced_cost, figures.entry_count) for group, figures in by_customer.items()} == {
         "cust_9": (WHOLE, 4)
     }
     entries = cost_queries.list_cost_entries(deps, ACME, EntryFilter("cust_9"), Page()).items

@@ -137,12 +137,12 @@ def test_usage_is_projected_listed_and_simulated(billing: Billing) -> None:
     billing.event(subscription, "calls", FEBRUARY)
     whose = {"external_customer_id": "acme", "external_subscription_id": "acme"}
     past = billing.tenant.call(billing.usage.ListPastUsage, usage_service_pb2.ListPastUsageRequest(**whose)).usage
-    assert [(each.amount_cents, len(each.invoice_id)) for each in past] == [(200, 36)]
+    assert [(summary.amount_cents, len(summary.invoice_id)) for summary in past] == [(200, 36)]
     draft = plan("cheap", amount_cents=6200, charges=[standard_charge("calls", "2")])
     request = usage_service_pb2.SimulatePlanRequest(**whose, draft=draft)
     answer = billing.tenant.call(billing.usage.SimulatePlan, request)
-    assert [each.amount_cents for each in answer.simulated] == [6200 + 400]
-    assert [each.amount_cents for each in answer.actual] == [3100 + 200]
+    assert [summary.amount_cents for summary in answer.simulated] == [6200 + 400]
+    assert [summary.amount_cents for summary in answer.actual] == [3100 + 200]
     billing.advance(FEBRUARY.replace(day=15, hour=12))
     projected = billing.tenant.call(
         billing.usage.GetProjectedUsage, usage_service_pb2.GetProjectedUsageRequest(**whose)
@@ -159,13 +159,13 @@ def test_accrued_revenue_is_announced_as_totals_and_ends_with_the_invoice(billin
     billing.advance(FEBRUARY)
     bodies = billing.rating.announced("rating.revenue.accrued")
     accrued = [domain_events_pb2.RevenueAccrued.FromString(body) for body in bodies]
-    january = [each for each in accrued if each.billing_period.start.ToDatetime(tzinfo=UTC) == JANUARY]
-    assert [each.revision for each in january] == sorted({each.revision for each in january})
+    january = [event for event in accrued if event.billing_period.start.ToDatetime(tzinfo=UTC) == JANUARY]
+    assert [event.revision for event in january] == sorted({event.revision for event in january})
 
     def total(event: domain_events_pb2.RevenueAccrued) -> Decimal:
         return sum((Decimal(entry.amount.value) for entry in event.entries), Decimal(0))
 
     # The base price from the start, then usage as well.
-    assert [total(each) for each in january[:2]] == [Decimal(31), Decimal("31.333")]
+    assert [total(event) for event in january[:2]] == [Decimal(31), Decimal("31.333")]
     (invoice,) = billing.invoices()
     assert total(january[-1]) == Decimal(invoice.fees_amount_cents).scaleb(-2)

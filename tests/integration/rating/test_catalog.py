@@ -71,7 +71,7 @@ def test_a_metric_changes_as_versions_and_is_removed(tenant: Tenant) -> None:
         domain_events_pb2.BillableMetricChanged.FromString(body)
         for body in tenant.rating.announced("rating.catalog.metric_changed")
     ]
-    assert [(each.billable_metric.version, each.deleted) for each in events] == [(1, False), (2, False), (2, True)]
+    assert [(event.billable_metric.version, event.deleted) for event in events] == [(1, False), (2, False), (2, True)]
     assert tenant.metric("api_call").version == 1
 
 
@@ -112,7 +112,7 @@ def test_a_sold_plan_makes_the_next_version_and_subscribers_keep_theirs(tenant: 
     changed = update_plan(tenant, code="pro", charges=[standard_charge("api_call", "0.02")])
     assert (changed.version, changed.current, changed.id != made.id) == (2, True, True)
     versions = tenant.call(tenant.rating.catalog.ListPlanVersions, pb.ListPlanVersionsRequest(code="pro")).plans
-    assert [(each.version, each.current, each.active_subscription_count) for each in versions] == [
+    assert [(version.version, version.current, version.active_subscription_count) for version in versions] == [
         (2, True, 0),
         (1, False, 1),
     ]
@@ -152,7 +152,7 @@ def test_plans_are_listed_by_code_in_pages(tenant: Tenant) -> None:
     first = tenant.call(tenant.rating.catalog.ListPlans, request)
     request.page.page_token = first.page.next_page_token
     rest = tenant.call(tenant.rating.catalog.ListPlans, request)
-    assert [each.code for each in (*first.plans, *rest.plans)] == ["a", "b", "c"]
+    assert [plan.code for plan in (*first.plans, *rest.plans)] == ["a", "b", "c"]
 
 
 def test_unknown_references_name_their_field(tenant: Tenant) -> None:
@@ -168,7 +168,7 @@ def test_unknown_references_name_their_field(tenant: Tenant) -> None:
     ):
         with pytest.raises(grpc.RpcError) as refused:
             tenant.plan("pro", **fields)
-        assert [each.field for each in field_violations(refused.value)] == [field]
+        assert [violation.field for violation in field_violations(refused.value)] == [field]
 
 
 def test_migration_promises_the_new_version_from_the_next_period(tenant: Tenant) -> None:
@@ -185,14 +185,14 @@ def test_migration_promises_the_new_version_from_the_next_period(tenant: Tenant)
     request.validate_only = False
     done = tenant.call(tenant.rating.catalog.MigratePlanVersion, request)
     assert preview == done
-    assert [(each.external_subscription_id, each.skip_reason) for each in done.moves] == [
+    assert [(move.external_subscription_id, move.skip_reason) for move in done.moves] == [
         ("sub-1", ""),
         ("sub-2", "CHANGE_ALREADY_PENDING"),
     ]
     assert (done.moves[0].current_amount_cents, done.moves[0].new_amount_cents) == (3000, 4000)
     assert done.moves[0].effective_at.ToJsonString() == "2024-02-01T00:00:00Z"
     again = tenant.call(tenant.rating.catalog.MigratePlanVersion, request)
-    assert [each.external_subscription_id for each in again.moves] == ["sub-2"]
+    assert [move.external_subscription_id for move in again.moves] == ["sub-2"]
 
 
 def test_a_tax_is_kept_by_its_code(tenant: Tenant) -> None:

@@ -60,8 +60,8 @@ def test_a_late_event_is_adjusted_on_the_next_invoice_with_its_explanation(billi
     assert (adjustment.units.value, adjustment.event_count) == ("1", 1)
     assert adjustment.period.start.ToDatetime(tzinfo=UTC) == JANUARY
     assert [line.description for line in adjustment.lines] == ["amount with corrected usage", "amount already invoiced"]
-    assert [each.transaction_id for each in billing.explain(adjustment).events] == ["t2"]
-    assert [each.transaction_id for each in billing.explain(first.fees[1]).events] == ["t1"]
+    assert [event.transaction_id for event in billing.explain(adjustment).events] == ["t2"]
+    assert [event.transaction_id for event in billing.explain(first.fees[1]).events] == ["t1"]
     for invoice in (first, second):
         rebuilt = billing.rebuild(invoice)
         assert rebuilt.equal, rebuilt.differences
@@ -77,7 +77,7 @@ def test_a_void_before_the_close_is_not_billed(billing: Billing) -> None:
     billing.advance(FEBRUARY)
     (invoice,) = billing.invoices()
     assert fees_of(invoice)["calls"] == 100
-    assert [each.transaction_id for each in billing.explain(invoice.fees[1]).events] == [kept.transaction_id]
+    assert [event.transaction_id for event in billing.explain(invoice.fees[1]).events] == [kept.transaction_id]
     assert billing.rebuild(invoice).equal
 
 
@@ -92,9 +92,9 @@ def test_a_void_after_finalization_is_given_back_on_the_next_invoice(billing: Bi
     assert fees_of(first)["calls"] == 200
     (adjustment,) = adjustments(second)
     assert adjustment.amount_cents == -100
-    assert [(each.transaction_id, each.value) for each in billing.explain(adjustment).events] == [("t1", "-1")]
+    assert [(event.transaction_id, event.value) for event in billing.explain(adjustment).events] == [("t1", "-1")]
     explained = billing.explain(first.fees[1])
-    assert [each.transaction_id for each in explained.events] == ["t1", "t2"], "the first invoice had counted both"
+    assert [event.transaction_id for event in explained.events] == ["t1", "t2"], "the first invoice had counted both"
     for invoice in (first, second):
         rebuilt = billing.rebuild(invoice)
         assert rebuilt.equal, rebuilt.differences

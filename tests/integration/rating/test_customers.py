@@ -52,23 +52,23 @@ def test_changing_nothing_announces_nothing(tenant: Tenant) -> None:
 def test_twenty_calls_at_once_make_one_customer(tenant: Tenant) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: upsert(tenant, name="Alice"), range(20)))
-    assert len({each.customer.id for each in answers}) == 1
-    assert [each.created for each in answers].count(True) == 1
+    assert len({answer.customer.id for answer in answers}) == 1
+    assert [answer.created for answer in answers].count(True) == 1
 
 
 def test_customers_are_numbered_without_gaps(tenant: Tenant) -> None:
     """Also when many are created at once, some of them twice."""
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda number: upsert(tenant, f"customer-{number % 10}"), range(20)))
-    assert sorted(each.sequential_id for each in customers(tenant)) == list(range(1, 11))
+    assert sorted(customer.sequential_id for customer in customers(tenant)) == list(range(1, 11))
 
 
 def test_ten_repeats_at_once_of_one_request_have_one_effect(tenant: Tenant) -> None:
     """The repeats wait for the first and get its answer, byte for byte."""
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: upsert(tenant, request_id="once", name="Alice"), range(10)))
-    assert all(each.created for each in answers)
-    assert {each.SerializeToString(deterministic=True) for each in answers} == {
+    assert all(answer.created for answer in answers)
+    assert {answer.SerializeToString(deterministic=True) for answer in answers} == {
         answers[0].SerializeToString(deterministic=True)
     }
 
@@ -107,7 +107,7 @@ def test_a_currency_stays(tenant: Tenant) -> None:
 def test_refusals_name_the_field(tenant: Tenant, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         upsert(tenant, **fields)
-    assert [each.field for each in field_violations(refused.value)] == [field]
+    assert [violation.field for violation in field_violations(refused.value)] == [field]
 
 
 def test_lists_are_newest_first_and_can_be_skipped_through(tenant: Tenant) -> None:
@@ -116,7 +116,7 @@ def test_lists_are_newest_first_and_can_be_skipped_through(tenant: Tenant) -> No
     request = pb.ListCustomersRequest()
     request.page.page_size, request.page.skip = 2, 1
     page = tenant.call(tenant.rating.customers.ListCustomers, request)
-    assert [each.external_id for each in page.customers] == ["c", "b"]
+    assert [customer.external_id for customer in page.customers] == ["c", "b"]
     assert page.page.next_page_token
 
 
@@ -125,4 +125,4 @@ def test_an_invented_token_is_refused(tenant: Tenant) -> None:
     request.page.page_token = "!"
     with pytest.raises(grpc.RpcError) as refused:
         tenant.call(tenant.rating.customers.ListCustomers, request)
-    assert [each.field for each in field_violations(refused.value)] == ["page.page_token"]
+    assert [violation.field for violation in field_violations(refused.value)] == ["page.page_token"]

@@ -55,10 +55,10 @@ def cancel(billing: Billing, **fields: Any) -> subscription_pb2.SubscriptionChan
 def refused(billing: Billing) -> list[bytes]:
     """The events that rating has handed back, by key."""
     bodies = billing.rating.announced("rating.usage.refused")
-    refusals = [each for body in bodies for each in domain_events_pb2.UsageRefused.FromString(body).refusals]
-    own = [each for each in refusals if each.organization_id == billing.tenant.organization_id]
-    assert {each.reason for each in own} <= {"SUBSCRIPTION_NOT_ACTIVE"}
-    return [each.event_key for each in own]
+    refusals = [refusal for body in bodies for refusal in domain_events_pb2.UsageRefused.FromString(body).refusals]
+    own = [refusal for refusal in refusals if refusal.organization_id == billing.tenant.organization_id]
+    assert {refusal.reason for refusal in own} <= {"SUBSCRIPTION_NOT_ACTIVE"}
+    return [refusal.event_key for refusal in own]
 
 
 def counted(billing: Billing, subscription: subscription_pb2.Subscription) -> int:

@@ -203,7 +203,7 @@ def test_lists_are_filtered_and_paged(billing: Billing) -> None:
 
     def listed(**fields: object) -> list[str]:
         request = invoice_service_pb2.ListInvoicesRequest(**fields)
-        return [each.number for each in billing.tenant.call(billing.invoicing.ListInvoices, request).invoices]
+        return [invoice.number for invoice in billing.tenant.call(billing.invoicing.ListInvoices, request).invoices]
 
     assert listed() == ["FBX-000004", "FBX-000003", "FBX-000002", "FBX-000001"]
     assert listed(payment_states=[PAID]) == ["FBX-000001"]

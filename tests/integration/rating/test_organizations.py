@@ -65,7 +65,7 @@ def test_refusals_name_the_field(rating: Rating, fields: dict[str, object], fiel
     with pytest.raises(grpc.RpcError) as refused:
         rating.organizations.CreateOrganization(request, timeout=PATIENCE_SECONDS)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [each.field for each in field_violations(refused.value)] == [field]
+    assert [violation.field for violation in field_violations(refused.value)] == [field]
 
 
 def test_a_repeated_request_makes_one_organization(rating: Rating) -> None:
@@ -116,7 +116,7 @@ def test_keys_are_listed_newest_first_in_pages(tenant: Tenant) -> None:
     first = tenant.call(tenant.rating.organizations.ListApiKeys, request)
     request.page.page_token = first.page.next_page_token
     rest = tenant.call(tenant.rating.organizations.ListApiKeys, request)
-    assert [each.id for each in (*first.api_keys, *rest.api_keys)] == made[::-1]
+    assert [key.id for key in (*first.api_keys, *rest.api_keys)] == made[::-1]
     assert not rest.page.next_page_token
 
 

@@ -49,4 +49,4 @@ def test_a_period_of_usage_becomes_an_invoice(billing: Billing) -> None:
     assert sum(fee.amount_cents for fee in invoice.fees) == invoice.fees_amount_cents
     rebuilt = billing.rebuild(invoice)
     assert rebuilt.equal, rebuilt.differences
-    assert [each.transaction_id for each in billing.explain(invoice.fees[1]).events] == ["t1", "t2", "t3"]
+    assert [event.transaction_id for event in billing.explain(invoice.fees[1]).events] == ["t1", "t2", "t3"]

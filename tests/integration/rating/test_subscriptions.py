@@ -147,7 +147,7 @@ def test_one_currency_a_customer(tenant: Tenant) -> None:
 def test_refusals_name_the_field(tenant: Tenant, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         subscribe(tenant, **fields)
-    assert [each.field for each in field_violations(refused.value)] == [field]
+    assert [violation.field for violation in field_violations(refused.value)] == [field]
 
 
 def test_an_upgrade_happens_now_and_chains(tenant: Tenant) -> None:
@@ -160,7 +160,7 @@ def test_an_upgrade_happens_now_and_chains(tenant: Tenant) -> None:
     assert (done.credit_amount_cents, done.due_amount_cents, len(done.invoice_ids) >= 1) == (548, 1700, True)
     assert get(tenant) == new
     assert get(tenant, id=old.id).terminated_at == timestamp(NOW)
-    assert [each.subscription.id for each in tenant.subscription_events()] == [old.id, old.id, new.id]
+    assert [event.subscription.id for event in tenant.subscription_events()] == [old.id, old.id, new.id]
 
 
 def test_a_downgrade_waits_for_the_period_and_can_be_withdrawn(tenant: Tenant) -> None:
@@ -237,7 +237,9 @@ def test_cancelling_now_credits_the_unused_days(tenant: Tenant) -> None:
     assert (done.subscription.state, done.credit_amount_cents) == (State.STATE_TERMINATED, 516)
     assert not done.subscription.HasField("current_period")
     assert listed(tenant) == []
-    assert [each.id for each in listed(tenant, states=[State.STATE_TERMINATED])] == [done.subscription.id]
+    assert [subscription.id for subscription in listed(tenant, states=[State.STATE_TERMINATED])] == [
+        done.subscription.id
+    ]
     assert refusal(cancel, tenant) == "SUBSCRIPTION_UNKNOWN"
     # The external id is free again.
     assert subscribe(tenant).change.subscription.id != done.subscription.id
@@ -263,9 +265,9 @@ def test_a_preview_equals_the_effect_and_keeps_nothing(tenant: Tenant, plan_code
         assert not preview.invoice_ids
     shown = change(tenant, "pro", timing=timing, validate_only=True)
     done = change(tenant, "pro", timing=timing)
-    for each in (shown, done):
-        each.ClearField("invoice_ids")
-        each.subscription.id = ""
+    for result in (shown, done):
+        result.ClearField("invoice_ids")
+        result.subscription.id = ""
     assert shown == done
 
 
@@ -275,15 +277,17 @@ def test_a_preview_of_a_start_keeps_nothing(tenant: Tenant) -> None:
     done = subscribe(tenant, request_id="try").change
     assert shown.due_amount_cents == done.due_amount_cents == 548
     request = customer_service_pb2.ListCustomersRequest()
-    assert [each.sequential_id for each in tenant.call(tenant.rating.customers.ListCustomers, request).customers] == [1]
+    assert [
+        customer.sequential_id for customer in tenant.call(tenant.rating.customers.ListCustomers, request).customers
+    ] == [1]
 
 
 def test_lists_by_customer_plan_and_state_newest_first(tenant: Tenant) -> None:
     first = subscribe(tenant).change.subscription
     second = subscribe(tenant, external_customer_id="bob", plan_code="pro", external_id="sub-2").change.subscription
-    assert [each.id for each in listed(tenant)] == [second.id, first.id]
-    assert [each.id for each in listed(tenant, external_customer_id="alice")] == [first.id]
-    assert [each.id for each in listed(tenant, plan_code="pro")] == [second.id]
+    assert [subscription.id for subscription in listed(tenant)] == [second.id, first.id]
+    assert [subscription.id for subscription in listed(tenant, external_customer_id="alice")] == [first.id]
+    assert [subscription.id for subscription in listed(tenant, plan_code="pro")] == [second.id]
     assert listed(tenant, states=[State.STATE_PENDING]) == []
 
 
@@ -409,12 +413,12 @@ def test_subscriptions_are_listed_by_id_and_currency(tenant: Tenant) -> None:
     first = subscribe(tenant).change.subscription
     cancel(tenant, timing=pb.CHANGE_TIMING_NOW)
     second = subscribe(tenant, external_customer_id="bob", plan_code="euro", external_id="sub-2").change.subscription
-    assert [each.id for each in listed(tenant, ids=[first.id, second.id])] == [second.id, first.id]
-    assert [each.id for each in listed(tenant, currency="EUR")] == [second.id]
+    assert [subscription.id for subscription in listed(tenant, ids=[first.id, second.id])] == [second.id, first.id]
+    assert [subscription.id for subscription in listed(tenant, currency="EUR")] == [second.id]
     assert listed(tenant, currency="USD") == []
     with pytest.raises(grpc.RpcError) as refused:
         listed(tenant, ids=["sub-1"])
-    assert [each.field for each in field_violations(refused.value)] == ["ids"]
+    assert [violation.field for violation in field_violations(refused.value)] == ["ids"]
 
 
 def test_two_lives_of_one_external_id_do_not_overlap(tenant: Tenant) -> None:
@@ -444,4 +448,4 @@ def test_a_life_that_would_end_before_it_begins_is_refused(tenant: Tenant) -> No
     past = {"started_at": timestamp(NOW - timedelta(days=9)), "ending_at": timestamp(NOW - timedelta(days=1))}
     with pytest.raises(grpc.RpcError) as refused:
         subscribe(tenant, **past)
-    assert [each.field for each in field_violations(refused.value)] == ["ending_at"]
+    assert [violation.field for violation in field_violations(refused.value)] == ["ending_at"]

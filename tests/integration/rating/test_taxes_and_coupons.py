@@ -55,7 +55,7 @@ def apply(tenant: Tenant, code: str = "ten", customer: str = "alice", **terms: A
 def applied(tenant: Tenant, **filters: Any) -> list[str]:
     """Ids of applied coupons in a list."""
     request = customer_pb.ListAppliedCouponsRequest(**filters)
-    return [each.id for each in tenant.call(tenant.rating.customers.ListAppliedCoupons, request).applied_coupons]
+    return [applied.id for applied in tenant.call(tenant.rating.customers.ListAppliedCoupons, request).applied_coupons]
 
 
 def reason(call: Any, *args: Any, **fields: Any) -> str:
@@ -80,7 +80,7 @@ def test_each_of_many_taxes_and_coupons_is_found(tenant: Tenant) -> None:
     assert ([tax.code for tax in taxes.taxes], taxes.page.total_size) == (codes[1200:1202], MANY)
     wanted = [codes[-1], codes[7], "unknown"]
     coupons = tenant.call(catalog.ListCoupons, pb.ListCouponsRequest(codes=wanted, page=PageRequest(with_total=True)))
-    assert ([each.code for each in coupons.coupons], coupons.page.total_size) == ([codes[7], codes[-1]], 2)
+    assert ([coupon.code for coupon in coupons.coupons], coupons.page.total_size) == ([codes[7], codes[-1]], 2)
 
 
 def test_a_list_is_counted_only_where_asked(tenant: Tenant) -> None:

@@ -89,8 +89,8 @@ def test_an_advance_is_announced_with_the_logs_positions(settings_for: Callable[
         assert advance(tenant, START + timedelta(days=1)).now == timestamp(START + timedelta(days=1))
         bodies = rating.announced("rating.test_clock.advanced")
         events = [domain_events_pb2.TestClockAdvanced.FromString(body) for body in bodies]
-    assert [each.revision for each in events] == [1, 2]
-    assert [each.shard for each in events[1].positions] == [0, 1]
+    assert [event.revision for event in events] == [1, 2]
+    assert [position.shard for position in events[1].positions] == [0, 1]
 
 
 def test_time_does_not_go_back(tenant: Tenant) -> None:
@@ -265,6 +265,6 @@ def acknowledge(rating: Rating, tenant: Tenant, service: str, revision: int) -> 
         Message(f"{service}.something.changed", 1, 1, b"not for us"),
         Message(f"{service}.test_clock.reached", 2, 2, body),
     ]
-    (log,) = [each for each in acknowledgement_logs() if each.name == service]
+    (log,) = [log for log in acknowledgement_logs() if log.name == service]
     with rating.deps.db.worker_transaction() as tx:
         log.apply(tx, messages)

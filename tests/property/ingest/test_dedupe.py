@@ -140,7 +140,7 @@ def test_log_is_the_set_of_distinct_ids(
     """However batches are cut, grouped and repeated, the log keeps the first event of each id; the answers say so."""
     log, preparer = FakeLog(), Preparer(None, KnownCatalog())  # type: ignore[arg-type]
     model: Model = {}
-    waiting = [[make_event(*one) for one in batch] for batch in plan]
+    waiting = [[make_event(*parts) for parts in batch] for batch in plan]
     waiting += [batch for batch in waiting if data.draw(st.booleans(), label="retried")]
     received_us = MIDNIGHT_US - HOUR_US
     original = log_store.find_originals, log_store.find_contents

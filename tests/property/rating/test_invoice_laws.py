@@ -123,8 +123,8 @@ def test_credit_notes_of_a_whole_invoice_add_up_to_it(parts: list[Any], currency
         invoice = replace(
             invoice,
             fees=tuple(
-                replace(each, credited_amount=each.credited_amount + amount)
-                for each, amount in zip(invoice.fees, share, strict=True)
+                replace(fee, credited_amount=fee.credited_amount + amount)
+                for fee, amount in zip(invoice.fees, share, strict=True)
             ),
             credited_sub_total_amount_cents=invoice.credited_sub_total_amount_cents + note.sub_total_amount_cents,
             credited_taxes_amount_cents=invoice.credited_taxes_amount_cents + note.taxes_amount_cents,

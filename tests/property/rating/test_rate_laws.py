@@ -157,7 +157,7 @@ def test_graduated_units_are_priced_once(steps: tuple[Tier, ...], units: Decimal
     priced = price(Graduated(steps), Usage(units))
     assert sum((line.units for line in priced.lines), D(0)) == units
     flat = tuple(replace(tier, flat_amount=D(0)) for tier in steps)
-    whole, part = (price(Graduated(flat), Usage(each)).amount for each in (units + more, units))
+    whole, part = (price(Graduated(flat), Usage(quantity)).amount for quantity in (units + more, units))
     cheapest, dearest = min(tier.unit_amount for tier in steps), max(tier.unit_amount for tier in steps)
     assert more * cheapest <= whole - part <= more * dearest
 
@@ -173,11 +173,11 @@ def test_a_bound_that_never_binds_changes_nothing(
     metric = BillableMetric("m", Aggregation.SUM, "n", recurring=True, rounding=rounding)
     bounded = replace(model, per_transaction_min_amount=D(0), per_transaction_max_amount=D(10_000_000))
     amounts_of = []
-    for each in (model, bounded):
-        state = used(metric, each, events)
+    for charge_model in (model, bounded):
+        state = used(metric, charge_model, events)
         assert isinstance(state.aggregate, Sum)
         state = replace(state, aggregate=replace(state.aggregate, carried=carried))
-        amounts_of.append(price(each, state.usage(metric, WINDOW)).amount)
+        amounts_of.append(price(charge_model, state.usage(metric, WINDOW)).amount)
     assert amounts_of[0] == amounts_of[1]
 
 
@@ -201,7 +201,7 @@ def test_transactions_add_up_in_any_order_and_grouping(
 def in_order(model: Percentage, events: Sequence[Measurement]) -> list[Decimal]:
     """Each transaction's amount by the definition, event after event."""
     paid, used, has_ended = [], D(0), model.free_events is None and model.free_amount is None
-    for number, event in enumerate(sorted(events, key=lambda each: (each.at, each.event_id)), 1):
+    for number, event in enumerate(sorted(events, key=lambda measurement: (measurement.at, measurement.event_id)), 1):
         left = D(0) if has_ended else event.number
         if not has_ended and model.free_amount is not None:
             left = min(left, model.free_amount - used)

@@ -80,27 +80,33 @@ class SubscriptionLife(RuleBasedStateMachine):
 
     @rule()
     def activate(self) -> None:
-        self.attempt(lambda each: (activate(each, at=self.now), None))
+        self.attempt(lambda subscription: (activate(subscription, at=self.now), None))
 
     @rule()
     def cancel(self) -> None:
-        self.attempt(lambda each: (cancel(each, at=self.now), None))
+        self.attempt(lambda subscription: (cancel(subscription, at=self.now), None))
 
     @rule()
     def withdraw(self) -> None:
-        self.attempt(lambda each: (withdraw_change(each), None))
+        self.attempt(lambda subscription: (withdraw_change(subscription), None))
 
     @rule()
     def carry_out(self) -> None:
         new_id = SubscriptionId(str(len(self.chain)))
-        self.attempt(lambda each: apply_change(each, new_id=new_id, at=self.now, timezone="Asia/Tokyo"))
+        self.attempt(lambda subscription: apply_change(subscription, new_id=new_id, at=self.now, timezone="Asia/Tokyo"))
 
     @rule(plan=st.sampled_from(PLANS), timing=st.sampled_from(ChangeTiming))
     def change(self, plan: Plan, timing: ChangeTiming) -> None:
-        def verb(each: Subscription) -> tuple[Subscription, Subscription | None]:
+        def verb(subscription: Subscription) -> tuple[Subscription, Subscription | None]:
             new_id = SubscriptionId(str(len(self.chain)))
             effect = request_change(
-                each, BY_CODE[each.plan_code], plan, new_id=new_id, at=self.now, timezone="Asia/Tokyo", timing=timing
+                subscription,
+                BY_CODE[subscription.plan_code],
+                plan,
+                new_id=new_id,
+                at=self.now,
+                timezone="Asia/Tokyo",
+                timing=timing,
             )
             return effect.subscription, effect.successor
 
@@ -108,9 +114,9 @@ class SubscriptionLife(RuleBasedStateMachine):
 
     @rule(timing=st.sampled_from(ChangeTiming))
     def end(self, timing: ChangeTiming) -> None:
-        def verb(each: Subscription) -> tuple[Subscription, None]:
-            plan = BY_CODE[each.plan_code]
-            effect = request_cancellation(each, plan, at=self.now, timezone="Asia/Tokyo", timing=timing)
+        def verb(subscription: Subscription) -> tuple[Subscription, None]:
+            plan = BY_CODE[subscription.plan_code]
+            effect = request_cancellation(subscription, plan, at=self.now, timezone="Asia/Tokyo", timing=timing)
             return effect.subscription, None
 
         self.attempt(verb)
@@ -123,23 +129,23 @@ class SubscriptionLife(RuleBasedStateMachine):
     @invariant()
     def only_an_active_subscription_has_a_change_pending(self) -> None:
         """A subscription that has not begun, or is over, waits for no change."""
-        for each in self.chain:
-            assert each.pending_change is None or each.state is SubscriptionState.ACTIVE
+        for subscription in self.chain:
+            assert subscription.pending_change is None or subscription.state is SubscriptionState.ACTIVE
 
     @invariant()
     def what_has_ended_says_when(self) -> None:
         """The end is there exactly where a subscription is over, and its base price ends with it if it ever ran."""
-        for each in self.chain:
-            assert (each.ended_at is not None) == (
-                each.state in {SubscriptionState.TERMINATED, SubscriptionState.CANCELED}
+        for subscription in self.chain:
+            assert (subscription.ended_at is not None) == (
+                subscription.state in {SubscriptionState.TERMINATED, SubscriptionState.CANCELED}
             )
-            assert (each.base_ends_at is not None) == (each.state is SubscriptionState.TERMINATED)
+            assert (subscription.base_ends_at is not None) == (subscription.state is SubscriptionState.TERMINATED)
 
     @invariant()
     def usage_has_one_owner(self) -> None:
         """At no instant do two subscriptions count usage, and the next begins where the last one ended."""
-        for at in (self.now, *(each.starts_at for each in self.chain)):
-            assert sum(each.covers(at) for each in self.chain) <= 1
+        for at in (self.now, *(subscription.starts_at for subscription in self.chain)):
+            assert sum(subscription.covers(at) for subscription in self.chain) <= 1
         for old, new in zip(self.chain, self.chain[1:], strict=False):
             assert old.ended_at == new.starts_at
 
@@ -171,21 +177,21 @@ class InvoiceLife(RuleBasedStateMachine):
         line = Line("amount", Decimal(1), amount, Decimal(0), amount)
         period = Period(START, START + timedelta(days=1))
         fee = Fee.of(FeeKind.ADD_ON, period, Priced.of((line,), Decimal(1)), EUR)
-        self.attempt(lambda each: invoices.refresh(each, on_invoice([fee]), compute_totals([fee], EUR)))
+        self.attempt(lambda invoice: invoices.refresh(invoice, on_invoice([fee]), compute_totals([fee], EUR)))
 
     @rule()
     def finalize(self) -> None:
         self.attempt(
-            lambda each: invoices.finalize(each, at=START, sequential_id=1, prefix="F", net_payment_term_days=0)
+            lambda invoice: invoices.finalize(invoice, at=START, sequential_id=1, prefix="F", net_payment_term_days=0)
         )
 
     @rule()
     def void(self) -> None:
-        self.attempt(lambda each: invoices.void(each, at=START))
+        self.attempt(lambda invoice: invoices.void(invoice, at=START))
 
     @rule(cents=st.integers(-1, 600))
     def pay(self, cents: int) -> None:
-        self.attempt(lambda each: invoices.record_payment(each, cents))
+        self.attempt(lambda invoice: invoices.record_payment(invoice, cents))
 
     @rule()
     def fail(self) -> None:

@@ -214,7 +214,7 @@ class CommandsAccount:
 
     def credit_notes(self) -> list[CreditNote]:
         given = list_credit_notes(self._deps, self._organization, CreditNotesWanted(), PAGE).items
-        return [credit_note_of(each) for each in reversed(given)]
+        return [credit_note_of(note) for note in reversed(given)]
 
     def usage(self, kind: str = "current") -> Usage:
         whose = Whose(CUSTOMER, SUBSCRIPTION)

@@ -71,8 +71,8 @@ class Ledger:
         proven = [ProvenFee(run.base)] if run.base is not None else []
         proven += usage_fees(run, loaded)
         proven += commitment_fees(run, proven, self._billed_within(run))
-        fees = [InvoiceFee(FeeId(new_id()), each.fee, each.proof) for each in proven]
-        fees += self._corrections().place(run, [each.fee for each in proven], {})
+        fees = [InvoiceFee(FeeId(new_id()), proven_fee.fee, proven_fee.proof) for proven_fee in proven]
+        fees += self._corrections().place(run, [proven_fee.fee for proven_fee in proven], {})
         if fees:
             draft = make._draft(loaded, run, fees, at)
             self.invoices.append(draft)
@@ -234,7 +234,7 @@ class Ledger:
         """Take an invoice back: what it used is there again, and what was given on it is not."""
         notes = self._notes_of(invoice)
         for note in take_back(notes, credit_notes.received_amount_cents(invoice, notes), at=at):
-            self.given[next(index for index, each in enumerate(self.given) if each.number == note.number)] = note
+            self.given[next(index for index, given in enumerate(self.given) if given.number == note.number)] = note
             self._set_balance(note)
         self._keep(verbs.void(invoice, at=at))
         for used in invoice.totals.credit_notes:

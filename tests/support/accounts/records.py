@@ -87,4 +87,6 @@ def usage_of(summary: UsageSummary, issued_on: str = "") -> Usage:
 
 def by_number(invoices: Iterable[invoice.Invoice]) -> list[invoice.Invoice]:
     """Invoices in the order of their numbers, drafts last in the order in which they were made."""
-    return sorted(invoices, key=lambda each: (each.sequential_id is None, each.sequential_id or 0, each.created_at))
+    return sorted(
+        invoices, key=lambda invoice: (invoice.sequential_id is None, invoice.sequential_id or 0, invoice.created_at)
+    )

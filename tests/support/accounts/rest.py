@@ -179,7 +179,7 @@ class RestAccount:
 
     def invoices(self) -> list[Invoice]:
         listed = self._rest.get("/invoices", external_customer_id=CUSTOMER, per_page=_PER_PAGE)["invoices"]
-        whole = [self._rest.get(f"/invoices/{each['lago_id']}")["invoice"] for each in reversed(listed)]
+        whole = [self._rest.get(f"/invoices/{invoice['lago_id']}")["invoice"] for invoice in reversed(listed)]
         return [_invoice(body) for body in sorted(whole, key=_by_number)]
 
     def credit_notes(self) -> list[CreditNote]:

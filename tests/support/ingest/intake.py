@@ -27,14 +27,15 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def batch(*transaction_ids: str) -> service_pb.IngestUsageEventsRequest:
     """A request with one event for each id; an empty id is malformed."""
     events = [
-        pb.UsageEvent(transaction_id=one, external_customer_id="acme", code="api_call") for one in transaction_ids
+        pb.UsageEvent(transaction_id=transaction_id, external_customer_id="acme", code="api_call")
+        for transaction_id in transaction_ids
     ]
     return service_pb.IngestUsageEventsRequest(events=events)
 
 
 def answers_to(submission: Submission) -> list[Answer]:
     """What `FakeCommitter` answers: each event its own id, so that nobody is given another's answer unseen."""
-    return [stored(one) for one in submission.events.transaction_ids]
+    return [stored(transaction_id) for transaction_id in submission.events.transaction_ids]
 
 
 def stored(transaction_id: str) -> Answer:
@@ -90,7 +91,7 @@ class FakeCommitter:
 
     def ids(self) -> list[list[str]]:
         """The transaction ids of every batch so far."""
-        return [list(one.events.transaction_ids) for one in self.submitted]
+        return [list(submission.events.transaction_ids) for submission in self.submitted]
 
 
 class FakePreparer:
@@ -123,10 +124,13 @@ class FakePreparer:
             self._ask(organization, may_ask=may_ask)
         if organization in self.broken:
             raise self.broken[organization]
-        for one in events.transaction_ids:
-            if one in self.poison:
-                raise self.poison[one]
-        targets = [Target(organization, 0, "", f"subscription of {one}", b"", b"") for one in events.transaction_ids]
+        for transaction_id in events.transaction_ids:
+            if transaction_id in self.poison:
+                raise self.poison[transaction_id]
+        targets = [
+            Target(organization, 0, "", f"subscription of {transaction_id}", b"", b"")
+            for transaction_id in events.transaction_ids
+        ]
         prepared = PreparedUsageEvents(events, [], [], [], [], targets, [received_us] * len(events), {})
         return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0, present_us=received_us)
 

@@ -121,7 +121,7 @@ class Ingest:
             if position.last_number:
                 request = service_pb.ReplayUsageEventsRequest(shard=position.shard, from_number=1)
                 for message in self.call("ReplayUsageEvents", request):
-                    entries += [one for one in message.batch.entries if one.organization_id == self.organization]
+                    entries += [entry for entry in message.batch.entries if entry.organization_id == self.organization]
         return entries
 
 

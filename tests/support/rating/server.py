@@ -121,7 +121,7 @@ class Tenant:
         """What was announced of this organization's subscriptions."""
         bodies = self.rating.announced("rating.subscription.changed")
         events = [domain_events_pb2.SubscriptionChanged.FromString(body) for body in bodies]
-        return [each for each in events if each.organization_id == self.organization_id]
+        return [event for event in events if event.organization_id == self.organization_id]
 
 
 @contextmanager

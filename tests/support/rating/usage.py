@@ -20,5 +20,5 @@ def used(metric: BillableMetric, model: ChargeModel, measurements: Sequence[Meas
         empty,
         aggregate=aggregate.add(measurements),
         transactions=empty.transactions.add(measurements) if empty.transactions is not None else None,
-        precise_amount=sum((each.precise_amount for each in measurements), Decimal(0)),
+        precise_amount=sum((measurement.precise_amount for measurement in measurements), Decimal(0)),
     )

@@ -142,7 +142,7 @@ def test_every_line_says_when_how_bad_and_who(stream: io.BytesIO) -> None:
     assert _written(stream) == []
     logger.warning("waits")
     call, waits = _written(stream)
-    times = [one.pop("timestamp") for one in (call, waits)]
+    times = [line.pop("timestamp") for line in (call, waits)]
     assert call == {
         "event": "call",
         "level": "info",

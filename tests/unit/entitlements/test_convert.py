@@ -98,7 +98,7 @@ def test_plan() -> None:
     (plan,) = rating.plan_changed(plan_changed(ORGANIZATION, PLAN, grants, bill_charges_monthly=True)[1])
     assert (plan.id, plan.code, plan.periods.is_charged_monthly) == (PLAN, "pro", True)
     assert plan.periods.interval == Interval(CadenceUnit.MONTH, 1)
-    assert [(one.feature_code, one.type, one.terms.limit, one.terms.reset) for one in plan.terms] == [
+    assert [(terms.feature_code, terms.type, terms.terms.limit, terms.terms.reset) for terms in plan.terms] == [
         ("sso", FeatureType.GATE, None, ResetWindow.BILLING_PERIOD),
         ("region", FeatureType.CONFIGURATION, None, ResetWindow.BILLING_PERIOD),
         ("calls", FeatureType.USAGE_LIMIT, Decimal(5), ResetWindow.WEEK),

@@ -84,7 +84,7 @@ def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone() -> None:
         log = Log()
         folding = Coalescer(log, replace(BOUNDS, batch_bytes=64))
         large = UsageEvent(transaction_id="t0", properties=b"x" * 100)
-        await asyncio.gather(*(folding.ingest("a", each) for each in (large, event(2), event(4))))
+        await asyncio.gather(*(folding.ingest("a", sent) for sent in (large, event(2), event(4))))
         assert sorted(size for _, size in log.batches) == [1, 2]
 
     asyncio.run(story())

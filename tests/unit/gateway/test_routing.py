@@ -69,13 +69,15 @@ def shape(path: str) -> str:
     return re.sub(r"{[^}]*}", "{}", path)
 
 
-SERVED = {(each.method, shape(each.path)): each for each in reversed(NOZLE.operations)}
+SERVED = {(operation.method, shape(operation.path)): operation for operation in reversed(NOZLE.operations)}
 
 
 def test_only_plans_are_open_to_publishable_keys() -> None:
-    open_ones = [(each.method, each.path) for each in NOZLE.operations if each.scope is Scope.PUBLISHABLE]
+    open_ones = [
+        (operation.method, operation.path) for operation in NOZLE.operations if operation.scope is Scope.PUBLISHABLE
+    ]
     assert open_ones == [("GET", "/plans")]
-    assert not [each for each in NOZLE.operations if each.scope is Scope.NONE]
+    assert not [operation for operation in NOZLE.operations if operation.scope is Scope.NONE]
 
 
 @pytest.mark.parametrize("path", ["/plans/%ff", "/plans/a%00b"])

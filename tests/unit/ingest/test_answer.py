@@ -22,8 +22,10 @@ TARGET = Target(ORGANIZATION, 0, "acme", None, b"", b"")
 
 def _submission(*transaction_ids: str) -> Submission:
     """A batch whose keys, hashes and rows are its transaction ids."""
-    events = UsageEvents.of(UsageEvent(one, "acme", "", "code", 1, b"{}", None) for one in transaction_ids)
-    columns = [[one.encode() for one in transaction_ids] for _ in range(4)]
+    events = UsageEvents.of(
+        UsageEvent(transaction_id, "acme", "", "code", 1, b"{}", None) for transaction_id in transaction_ids
+    )
+    columns = [[transaction_id.encode() for transaction_id in transaction_ids] for _ in range(4)]
     prepared = PreparedUsageEvents(events, *columns, [TARGET] * len(events), [1] * len(events), {})
     preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0, present_us=1)
     return Submission(ORGANIZATION, events, 1, preparation)
@@ -45,7 +47,7 @@ def test_a_batch_that_cannot_be_answered_harms_no_other(monkeypatch: pytest.Monk
         commit.add(batch)
     answer.answer_all(commit)
     first, poisoned, last = batches
-    assert [one.outcome for one in first.answers] == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+    assert [answer.outcome for answer in first.answers] == [Outcome.ACCEPTED, Outcome.ACCEPTED]
     assert isinstance(poisoned.error, RecursionError)
-    assert [one.outcome for one in last.answers] == [Outcome.DUPLICATE, Outcome.ACCEPTED]
+    assert [answer.outcome for answer in last.answers] == [Outcome.DUPLICATE, Outcome.ACCEPTED]
     assert (first.error, last.error) == (None, None)

@@ -64,7 +64,9 @@ def test_entries_of_several_places_are_each_its_own(
     heads = [entry_head(organization, *place) for place in places]
     keys = [uuid.uuid4().bytes for _ in drawn]
     ids, occurred, properties, amounts = (list(column) for column in zip(*drawn, strict=True))
-    written = write_entries(0, received_us, heads, keys, [one.encode() for one in ids], occurred, properties, amounts)
+    written = write_entries(
+        0, received_us, heads, keys, [transaction_id.encode() for transaction_id in ids], occurred, properties, amounts
+    )
     # Each by itself is what it is in company, and together they are one message.
     assert written == [
         write_entries(0, received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]

@@ -58,28 +58,28 @@ def test_other_ids_are_hashed(transaction_id: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=255), st.text(min_size=1, max_size=255))
-def test_key_is_the_identity(one: str, other: str) -> None:
-    one, other = (text.encode("utf-8", "replace").decode() for text in (one, other))
-    assert (event_key(ONE, one.encode()) == event_key(ONE, other.encode())) == (one == other)
+def test_key_is_the_identity(first: str, other: str) -> None:
+    first, other = (text.encode("utf-8", "replace").decode() for text in (first, other))
+    assert (event_key(ONE, first.encode()) == event_key(ONE, other.encode())) == (first == other)
 
 
 @given(st.lists(ids))
 def test_keys_of_many_are_the_key_of_each(transaction_ids: list[bytes]) -> None:
-    assert event_keys(ONE, transaction_ids) == [event_key(ONE, one) for one in transaction_ids]
+    assert event_keys(ONE, transaction_ids) == [event_key(ONE, transaction_id) for transaction_id in transaction_ids]
 
 
 @given(st.lists(said))
 def test_hashes_of_many_are_the_hash_of_each(events: list[Said]) -> None:
-    columns = [[one[place] for one in events] for place in range(4)]
-    assert content_hashes(*columns) == [content_hash(*one) for one in events]  # type: ignore[arg-type]
+    columns = [[event[place] for event in events] for place in range(4)]
+    assert content_hashes(*columns) == [content_hash(*event) for event in events]  # type: ignore[arg-type]
 
 
 def test_hash_depends_on_every_part() -> None:
     salt = content_salt("acme", "", "api_call")
     salts = [salt, content_salt("", "acme", "api_call"), content_salt("acme", "", "api_cal")]
-    contents: list[Said] = [(b"id", one, b"{}", None) for one in salts]
+    contents: list[Said] = [(b"id", salt, b"{}", None) for salt in salts]
     contents += [(b"di", salt, b"{}", None), (b"id", salt, b"{ }", None), (b"id", salt, b"{}", Decimal(0))]
-    assert len({content_hash(*one) for one in contents}) == len(contents)
+    assert len({content_hash(*content) for content in contents}) == len(contents)
     # How an amount is written is no content.
     assert content_hash(b"id", salt, b"{}", Decimal("1.0")) == content_hash(b"id", salt, b"{}", Decimal(1))
 

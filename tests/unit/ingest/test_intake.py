@@ -54,7 +54,7 @@ def _take(log: FakeLog, *ids: str, organization: OrganizationId = ONE) -> asynci
 
 
 def _stored(*ids: str) -> Receipt:
-    return Receipt([stored(one) for one in ids], to_us(NOW), to_us(NOW))
+    return Receipt([stored(transaction_id) for transaction_id in ids], to_us(NOW), to_us(NOW))
 
 
 def _outcomes(receipt: Receipt) -> list[str]:
@@ -82,11 +82,11 @@ def test_calls_that_come_during_a_commit_travel_on_together() -> None:
         assert await first == _stored("a")
         # One batch for each organization, with the callers in the order in which they came.
         assert log.committer.ids()[1:] == [["b", "c", "d", "e", "f", "g"], ["a"]]
-        owners = [one.organization for one in log.committer.submitted]
+        owners = [submission.organization for submission in log.committer.submitted]
         assert owners == [ONE, ONE, OTHER]
-        assert not any(one.done() for one in (*later, other))
+        assert not any(call.done() for call in (*later, other))
         log.committer.commit(*log.committer.submitted[1:])
-        assert [await one for one in later] == [_stored("b", "c"), _stored("d"), _stored("e", "f", "g")]
+        assert [await call for call in later] == [_stored("b", "c"), _stored("d"), _stored("e", "f", "g")]
         assert await other == _stored("a")
 
     _run(body)
@@ -100,13 +100,13 @@ def test_every_call_gets_its_own_slice_with_its_refused_events_in_place() -> Non
         await _submitted(log, 2)
         assert log.committer.ids()[1] == ["a", "b", "c", "d"]
         log.committer.commit(log.committer.submitted[1])
-        assert [_outcomes(await one) for one in calls] == [
+        assert [_outcomes(await call) for call in calls] == [
             ["a", "REJECTED", "b"],
             ["REJECTED"],
             ["REJECTED", "REJECTED", "c"],
             ["d"],
         ]
-        assert [one.field for one in calls[0].result().answers] == ["", "transaction_id", ""]
+        assert [answer.field for answer in calls[0].result().answers] == ["", "transaction_id", ""]
 
     _run(body)
 
@@ -132,9 +132,9 @@ def test_a_failed_commit_is_its_organizations_alone() -> None:
         log.committer.give_up(UnavailableError("AWAY", "the log is away"), mine)
         log.committer.commit(others)
         assert await calls[1] == _stored("b")
-        for one in (calls[0], calls[2]):
+        for call in (calls[0], calls[2]):
             with pytest.raises(UnavailableError):
-                await one
+                await call
 
     _run(body)
 
@@ -149,9 +149,9 @@ def test_what_cannot_be_prepared_is_its_organizations_alone(error: Exception) ->
         await first
         log.committer.commit(*log.committer.submitted[1:])
         assert await calls[1] == _stored("b")
-        for one in (calls[0], calls[2]):
+        for call in (calls[0], calls[2]):
             with pytest.raises(type(error)):
-                await one
+                await call
 
     _run(body)
 
@@ -215,12 +215,12 @@ def test_a_caller_that_leaves_does_not_disturb_its_neighbours(during: str, fails
         leaving.cancel()
         if fails:
             log.committer.give_up(UnavailableError("AWAY", "the log is away"), log.committer.submitted[1])
-            for one in (before, after):
+            for call in (before, after):
                 with pytest.raises(UnavailableError):
-                    await one
+                    await call
         else:
             log.committer.commit(log.committer.submitted[1])
-            assert [_outcomes(await one) for one in (before, after)] == [["a", "REJECTED"], ["REJECTED", "d"]]
+            assert [_outcomes(await call) for call in (before, after)] == [["a", "REJECTED"], ["REJECTED", "d"]]
         assert leaving.cancelled()
         # The way is free for the next one.
         _take(log, "z")
@@ -246,12 +246,14 @@ def test_many_small_calls_wait_for_no_commit() -> None:
     async def body(log: FakeLog) -> None:
         _take(log, "first")
         size = BATCH_EVENTS - 1
-        calls = [_take(log, *(f"{number}-{one}" for one in range(size))) for number in range(MAX_EVENTS // size + 1)]
+        calls = [
+            _take(log, *(f"{number}-{event}" for event in range(size))) for number in range(MAX_EVENTS // size + 1)
+        ]
         assert len(log.committer.submitted) == 2
         assert len(log.committer.submitted[1].events) == size * len(calls) >= MAX_EVENTS
         log.committer.commit(log.committer.submitted[1])
-        for number, one in enumerate(calls):
-            assert await one == _stored(*(f"{number}-{event}" for event in range(size)))
+        for number, call in enumerate(calls):
+            assert await call == _stored(*(f"{number}-{event}" for event in range(size)))
 
     _run(body)
 
@@ -261,8 +263,8 @@ def test_many_bytes_wait_for_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         _take(log, "first")
         size = batch("a").ByteSize()
         monkeypatch.setattr(intake_module, "MAX_BATCH_BYTES", 3 * size)
-        for one in "abcd":
-            _take(log, one)
+        for transaction_id in "abcd":
+            _take(log, transaction_id)
         assert log.committer.ids() == [["first"], ["a", "b", "c"]]
 
     _run(body)
@@ -271,16 +273,16 @@ def test_many_bytes_wait_for_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_fewer_than_usual_is_waited_for_a_moment_only() -> None:
     async def body(log: FakeLog) -> None:
         _take(log, "first")
-        for one in "abc":
-            _take(log, one)
+        for transaction_id in "abc":
+            _take(log, transaction_id)
         log.committer.commit(log.committer.submitted[0])
         await _submitted(log, 2)
         log.committer.commit(log.committer.submitted[1])
         await _turn()
         # Three travelled together last, so one waits for two others; as soon as they are there it goes on.
-        for number, one in enumerate("def"):
+        for number, transaction_id in enumerate("def"):
             assert len(log.committer.submitted) == 2, number
-            _take(log, one)
+            _take(log, transaction_id)
         assert log.committer.ids()[2:] == [["d", "e", "f"]]
         log.committer.commit(log.committer.submitted[2])
         await _turn()

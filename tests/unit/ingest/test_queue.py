@@ -57,7 +57,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
 def _take(queue: Queue, **options: Any) -> list[int] | None:
     """The sizes of what a taker gets; None if it would wait."""
     try:
-        return [len(one.events) for one in queue.take(LARGE, LARGE, **options)]
+        return [len(submission.events) for submission in queue.take(LARGE, LARGE, **options)]
     except Waits:
         return None
 
@@ -160,7 +160,7 @@ def test_close_wakes_every_taker() -> None:
     with ThreadPoolExecutor(2) as takers:
         waiting = [takers.submit(queue.take, 10, 10) for _ in range(2)]
         queue.close()
-        assert [one.result(PATIENCE_SECONDS) for one in waiting] == [[], []]
+        assert [future.result(PATIENCE_SECONDS) for future in waiting] == [[], []]
 
 
 def test_two_takers_hand_out_each_batch_once() -> None:
@@ -180,6 +180,6 @@ def test_two_takers_hand_out_each_batch_once() -> None:
         # Nothing is left behind while the queue is open, however little it is.
         wait_until(lambda: len(taken) == len(batches), timeout=PATIENCE_SECONDS, what="every batch to be taken")
         queue.close()
-        for one in ended:
-            one.result(PATIENCE_SECONDS)
+        for future in ended:
+            future.result(PATIENCE_SECONDS)
     assert sorted(taken) == sorted(map(id, batches))

@@ -51,8 +51,8 @@ def test_columns_and_rows_are_the_same_events(events: list[UsageEvent]) -> None:
     columns = UsageEvents.of(iter(events))
     assert len(columns) == len(events)
     assert [columns.event(index) for index in range(len(columns))] == events
-    assert columns.places == [one[1:4] for one in events]
-    assert columns.transaction_ids == [one.transaction_id for one in events]
+    assert columns.places == [event[1:4] for event in events]
+    assert columns.transaction_ids == [event.transaction_id for event in events]
 
 
 @given(sent, st.data())

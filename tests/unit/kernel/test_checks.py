@@ -121,5 +121,5 @@ def test_paths_grow_outwards() -> None:
     """A field is named from the outermost message, with what that message calls it."""
     with pytest.raises(InvalidArgumentError) as refused, inside("plan"), inside("charges[2]", {"a": "b"}):
         raise InvalidArgumentError.of_field("a[1].x", "value_is_invalid", "is wrong")
-    assert [each.field for each in refused.value.violations] == ["plan.charges[2].b[1].x"]
+    assert [violation.field for violation in refused.value.violations] == ["plan.charges[2].b[1].x"]
     assert refused.value.metadata["field"] == "plan.charges[2].b[1].x"

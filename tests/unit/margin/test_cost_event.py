@@ -94,7 +94,7 @@ def test_the_tier_is_chosen_by_all_that_was_sent_in_the_request() -> None:
         Decimal("0.3"),
         Decimal("0.02"),
     ]
-    assert [cost_of_events([each], tiered())[0].amount for each in parts] == [
+    assert [cost_of_events([part], tiered())[0].amount for part in parts] == [
         Decimal("0.15"),
         Decimal("0.03"),
         Decimal("0.002"),

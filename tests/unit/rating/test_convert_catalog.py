@@ -37,7 +37,7 @@ def refusal(call: Any, *args: Any) -> tuple[str, str]:
     return violation.field, violation.reason
 
 
-@pytest.mark.parametrize("aggregation", [each for each in Metric.Aggregation.values() if each])
+@pytest.mark.parametrize("aggregation", [aggregation for aggregation in Metric.Aggregation.values() if aggregation])
 def test_every_aggregation_there_and_back(aggregation: int) -> None:
     again = metric_to_pb(metric_from_pb(metric(aggregation=aggregation, field_name="x")))
     assert (again.aggregation, again.field_name) == (aggregation, "x")

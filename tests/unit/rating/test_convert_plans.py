@@ -84,8 +84,8 @@ def charge(model: str = "standard", **fields: Any) -> charge_pb2.Charge:
 def without_what_farebox_gives(message: plan_pb2.Plan) -> plan_pb2.Plan:
     for name in ("id", "version", "current", "created_at"):
         message.ClearField(name)
-    for each in message.charges:
-        each.ClearField("id")
+    for charge in message.charges:
+        charge.ClearField("id")
     return message
 
 
@@ -247,7 +247,7 @@ NO_CONDITION = charge_pb2.Charge.FilteredPrice(model=MODELS["standard"])
 def test_refusals_name_the_field(fields: dict[str, Any], field: str, reason: str) -> None:
     with pytest.raises(InvalidArgumentError) as refused:
         plan_from_pb(plan(**fields))
-    assert [(each.field, each.reason) for each in refused.value.violations] == [(field, reason)]
+    assert [(violation.field, violation.reason) for violation in refused.value.violations] == [(field, reason)]
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

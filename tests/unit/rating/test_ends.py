@@ -78,7 +78,7 @@ def test_no_period_to_come_holds_what_lies_after_a_promised_end() -> None:
     active = activate(PENDING, at=APRIL)
     promised = agreed(replace(active, pending_change=PendingChange(MAY)))
     agreed_on = agreed(active, ending_at=MAY)
-    for each in (promised, agreed_on):
-        assert each.period_to_come(MAY - DAY) == Period(APRIL, MAY)
-        assert each.period_to_come(MAY) is None
+    for agreement in (promised, agreed_on):
+        assert agreement.period_to_come(MAY - DAY) == Period(APRIL, MAY)
+        assert agreement.period_to_come(MAY) is None
     assert agreed(active).period_to_come(MAY) == Period(MAY, JUNE)

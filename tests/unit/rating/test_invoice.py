@@ -139,7 +139,7 @@ def test_refusals_name_their_field(make: Callable[[], object], field: str) -> No
 def test_taxes_round_once() -> None:
     """On the sum of their bases, each for itself."""
     totals = compute_totals([fee(6833, VAT), fee(6833, VAT, CITY)], EUR)
-    assert [(each.tax.code, each.amount_cents) for each in totals.taxes] == [("city", 171), ("vat", 2733)]
+    assert [(tax.tax.code, tax.amount_cents) for tax in totals.taxes] == [("city", 171), ("vat", 2733)]
 
 
 def test_the_most_specific_taxes_apply() -> None:
@@ -209,7 +209,7 @@ def test_payments() -> None:
 
 def creditable(*cents: int) -> CreditableInvoice:
     """An invoice of these fees with VAT."""
-    fees = tuple(fee(each, VAT) for each in cents)
+    fees = tuple(fee(amount, VAT) for amount in cents)
     totals = compute_totals(fees, EUR)
     return CreditableInvoice(tuple(map(CreditableFee, fees)), totals.sub_total_amount_cents, totals.taxes_amount_cents)
 

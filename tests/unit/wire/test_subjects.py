@@ -41,7 +41,7 @@ def nested(message: Descriptor) -> Iterator[Descriptor]:
 
 def published_of(service: str) -> dict[str, str]:
     """The subjects of a service's domain events by name: what its file defines and no other message is made of."""
-    files = [file for each in SERVICES for file in files_of(each)]
+    files = [file for service in SERVICES for file in files_of(service)]
     messages = [part for file in files for top in file.message_types_by_name.values() for part in nested(top)]
     used = {
         field.message_type.full_name

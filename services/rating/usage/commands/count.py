@@ -327,9 +327,9 @@ def _metrics(tx: Connection, entries: Sequence[UsageEntry]) -> dict[tuple[Organi
     for entry in entries:
         codes.setdefault(entry.organization_id, set()).add(entry.code)
     found: dict[tuple[OrganizationId, str], MetricVersion] = {}
-    for organization, wanted in codes.items():
-        metrics = metrics_by_code(tx, organization, wanted)
-        if missing := wanted - metrics.keys():
+    for organization, named in codes.items():
+        metrics = metrics_by_code(tx, organization, named)
+        if missing := named - metrics.keys():
             metrics = {**removed_metrics(tx, organization, missing), **metrics}
         found |= {(organization, code): metric for code, metric in metrics.items()}
     return found
