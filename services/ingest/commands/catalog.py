@@ -51,7 +51,7 @@ def _save(tx: Connection, update: CatalogUpdate) -> Iterator[Change]:
             store.save_metric(tx, update.organization, update.metric)
         yield Change(update.organization, store.METRIC, update.metric.code)
     elif isinstance(update, OrganizationUpdate):
-        store.save_organization(tx, update.organization, rejects_duplicates=update.rejects_duplicates)
+        store.save_organization(tx, update.organization, are_duplicates_rejected=update.are_duplicates_rejected)
         yield Change(update.organization, store.ORGANIZATION, "")
     else:
         store.save_test_clock(tx, update.organization, update.now, update.revision)

@@ -14,7 +14,7 @@ class OrganizationUpdate(NamedTuple):
     """An organization's policy for repeated events."""
 
     organization: OrganizationId
-    rejects_duplicates: bool
+    are_duplicates_rejected: bool
 
 
 class MetricUpdate(NamedTuple):

@@ -54,7 +54,7 @@ def _first_answers(batch: PreparedUsageEvents) -> list[Answer]:
 
 def _answers(commit: Deduplication, submission: Submission, fresh: PreparedUsageEvents, firsts: Firsts) -> list[Answer]:
     """The answers to a batch of which only `fresh` is new."""
-    duplicate = outcome.DUPLICATE_REJECTED if submission.preparation.rejects_duplicates else outcome.DUPLICATE
+    duplicate = outcome.DUPLICATE_REJECTED if submission.preparation.are_duplicates_rejected else outcome.DUPLICATE
     batch = submission.prepared
     # The batch's own new events, by key. Each is answered as new once, at its first index.
     own = dict(zip(fresh.keys, _first_answers(fresh), strict=True))
@@ -67,7 +67,7 @@ def _answers(commit: Deduplication, submission: Submission, fresh: PreparedUsage
         if original is None:
             answers.append(outcome.EXPIRED)
             continue
-        answer = duplicate if _says_the_same(batch, index, *original) else outcome.CONFLICT
+        answer = duplicate if _is_same_event(batch, index, *original) else outcome.CONFLICT
         stored = original[0]
         answers.append(answer._replace(occurred_us=stored.occurred_us, received_us=stored.received_us))
     return answers
@@ -90,7 +90,7 @@ def _as_stored(submission: Submission, batch: PreparedUsageEvents, index: int) -
     return original, Content(events.properties[index], events.amounts[index])
 
 
-def _says_the_same(batch: PreparedUsageEvents, index: int, original: Original, content: Content | None) -> bool:
+def _is_same_event(batch: PreparedUsageEvents, index: int, original: Original, content: Content | None) -> bool:
     event, digest = batch.events.event(index), batch.content_hashes[index]
     if is_repeat(event, digest, original):
         return True

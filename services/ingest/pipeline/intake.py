@@ -55,12 +55,12 @@ class Call(NamedTuple, Generic[Sent]):
 
     Attributes:
         events: the events it sent.
-        tells_subscriptions: whether the answer says for which subscription each event counts.
+        with_subscriptions: whether the answer says for which subscription each event counts.
         receipt: resolves to the answer.
     """
 
     events: Sequence[Sent]
-    tells_subscriptions: bool
+    with_subscriptions: bool
     receipt: asyncio.Future[Receipt]
 
 
@@ -131,7 +131,7 @@ class Intake(Generic[Sent]):
         events: Sequence[Sent],
         byte_size: int,
         *,
-        tells_subscriptions: bool = False,
+        with_subscriptions: bool = False,
     ) -> asyncio.Future[Receipt]:
         """Store the events of a call; returns the future of its answer, which comes after the commit.
 
@@ -143,9 +143,9 @@ class Intake(Generic[Sent]):
             organization: the calling organization.
             events: at least one, at most as many as a call may bring.
             byte_size: the size of the call.
-            tells_subscriptions: whether the answer says for which subscription each event counts.
+            with_subscriptions: whether the answer says for which subscription each event counts.
         """
-        call = Call(events, tells_subscriptions, self._loop.create_future())
+        call = Call(events, with_subscriptions, self._loop.create_future())
         self._watch(call)
         if len(events) >= BATCH_EVENTS:
             self._launch(organization, [call])
@@ -294,7 +294,7 @@ class Intake(Generic[Sent]):
 def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
     """Answer every call; `answers` are those of the well-formed events."""
     present_us = batch.present_us if batch.submission is None else batch.submission.preparation.present_us
-    is_asked = any(call.tells_subscriptions for call in batch.calls)
+    is_asked = any(call.with_subscriptions for call in batch.calls)
     subscriptions = _subscriptions(batch.submission, answers) if is_asked else []
     if batch.violations:
         rejections = {index: answer_to(violation) for index, violation in batch.violations.items()}
@@ -305,7 +305,7 @@ def _settle(batch: Batch[Sent], answers: Sequence[Answer]) -> None:
         end = start + len(call.events)
         # A caller that hung up no longer waits for the answer.
         if not call.receipt.done():
-            told = subscriptions[start:end] if call.tells_subscriptions else ()
+            told = subscriptions[start:end] if call.with_subscriptions else ()
             call.receipt.set_result(Receipt(answers[start:end], batch.received_us, present_us, told))
         start = end
 

@@ -65,14 +65,14 @@ class Preparation(NamedTuple):
 
     Attributes:
         revision: the revision of the catalog it was resolved against.
-        rejects_duplicates: whether the organization wants duplicates answered as errors.
+        are_duplicates_rejected: whether the organization wants duplicates answered as errors.
         events: the prepared events, in order.
         byte_size: the size of their rows and entries.
         present_us: the organization's time, which was given to events without a time.
     """
 
     revision: int
-    rejects_duplicates: bool
+    are_duplicates_rejected: bool
     events: PreparedUsageEvents
     byte_size: int
     present_us: int
@@ -172,4 +172,4 @@ def _prepare(
         entries[index] = b""
     prepared = PreparedUsageEvents(events, keys, hashes, rows, entries, targets, occurred_us, reasons)
     byte_size = sum(map(len, rows)) + sum(map(len, entries))
-    return Preparation(revision, known.row.rejects_duplicates, prepared, byte_size, now_us)
+    return Preparation(revision, known.row.are_duplicates_rejected, prepared, byte_size, now_us)

@@ -41,7 +41,7 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
             organization_of(context),
             request.events,
             bytes_of_batch(request),
-            tells_subscriptions=request.tells_subscriptions,
+            with_subscriptions=request.tells_subscriptions,
         )
         return receipt_to_pb(receipt, request.events)
 

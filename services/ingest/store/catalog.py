@@ -42,11 +42,11 @@ class Change(NamedTuple):
 class OrganizationRow(NamedTuple):
     """What the log knows of an organization."""
 
-    rejects_duplicates: bool
+    are_duplicates_rejected: bool
     test_clock_us: int | None
 
 
-UNKNOWN_ORGANIZATION = OrganizationRow(rejects_duplicates=False, test_clock_us=None)
+UNKNOWN_ORGANIZATION = OrganizationRow(are_duplicates_rejected=False, test_clock_us=None)
 
 
 def lock(tx: Connection) -> None:
@@ -128,12 +128,12 @@ def save_subscription(tx: Connection, organization: OrganizationId, subscription
     )
 
 
-def save_organization(tx: Connection, organization: OrganizationId, *, rejects_duplicates: bool) -> None:
+def save_organization(tx: Connection, organization: OrganizationId, *, are_duplicates_rejected: bool) -> None:
     """Store an organization's policy."""
     tx.exec_driver_sql(
         "INSERT INTO organizations (organization_id, rejects_duplicates) VALUES (%s, %s) "
         "ON CONFLICT (organization_id) DO UPDATE SET rejects_duplicates = excluded.rejects_duplicates",
-        (organization, rejects_duplicates),
+        (organization, are_duplicates_rejected),
     )
 
 

@@ -50,7 +50,7 @@ class Segment:
         anchor: when the subscription began; trials and anniversaries are counted from there.
         is_anniversary: what its periods follow.
         starts_at: when this plan came into force.
-        follows: whether another plan was in force before.
+        has_predecessor: whether another plan was in force before.
         ended_at: when it ceased to be; None while it is in force.
         free_from: the first day that is no longer this plan's.
         is_followed: whether another plan took over.
@@ -61,7 +61,7 @@ class Segment:
     anchor: datetime
     is_anniversary: bool
     starts_at: datetime
-    follows: bool = False
+    has_predecessor: bool = False
     ended_at: datetime | None = None
     free_from: date | None = None
     is_followed: bool = False
@@ -129,7 +129,7 @@ class Segment:
             counted = Span(free_until, span.end)
             days = self.days_of(nominal, day_of(free_until, self.zone))
         shared = Days(
-            max(nominal.first, day_of(self.starts_at, self.zone)) if self.follows else nominal.first,
+            max(nominal.first, day_of(self.starts_at, self.zone)) if self.has_predecessor else nominal.first,
             min(nominal.end, self.free_from) if self.is_followed and self.free_from else nominal.end,
         )
         return Part(nominal, days, shared, span, counted, whole, self.zone, self.currency)

@@ -112,7 +112,7 @@ class Story:
             anchor=before.anchor if before else at,
             is_anniversary=self.scenario.subscription["billing_time"] == "anniversary",
             starts_at=at,
-            follows=before is not None,
+            has_predecessor=before is not None,
         )
         self.segments.append(segment)
         self._open_at = at

@@ -89,12 +89,12 @@ class FakeLog:
             for key, (batch, index) in found.items()
         }
 
-    def commit(self, submissions: list[Submission], *, looks: bool) -> None:
+    def commit(self, submissions: list[Submission], *, must_look: bool) -> None:
         commit = Deduplication([])
         for submission in submissions:
             commit.add(submission)
         # The unique index objects if one of them is stored, and the committer looks.
-        if looks or not self.rows.keys().isdisjoint(commit.rows):
+        if must_look or not self.rows.keys().isdisjoint(commit.rows):
             commit.remove_stored(None)  # type: ignore[arg-type]
         assert self.rows.keys().isdisjoint(commit.rows)
         # What is written and what is announced of it are the same events, each once.
@@ -134,7 +134,7 @@ def prepare(preparer: Preparer, rows: list[UsageEvent], received_us: int) -> Sub
 def test_log_is_the_set_of_distinct_ids(
     plan: list[list[tuple[Any, ...]]],
     groups: list[int],
-    looks: bool,  # noqa: FBT001 - drawn by hypothesis
+    must_look: bool,  # noqa: FBT001 - drawn by hypothesis
     data: st.DataObject,
 ) -> None:
     """However batches are cut, grouped and repeated, the log keeps the first event of each id; the answers say so."""
@@ -152,7 +152,7 @@ def test_log_is_the_set_of_distinct_ids(
             # Receipt moves across midnight, so that a time that was left out would be another one each time.
             received_us += HOUR_US
             submissions = [prepare(preparer, batch, received_us) for batch in together]
-            log.commit(submissions, looks=looks)
+            log.commit(submissions, must_look=must_look)
             for batch, submission in zip(together, submissions, strict=True):
                 for event, answer in zip(batch, submission.answers, strict=True):
                     assert answer.outcome is _expected(model, event, received_us)

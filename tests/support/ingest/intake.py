@@ -132,7 +132,7 @@ class FakePreparer:
             for transaction_id in events.transaction_ids
         ]
         prepared = PreparedUsageEvents(events, [], [], [], [], targets, [received_us] * len(events), {})
-        return Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0, present_us=received_us)
+        return Preparation(0, are_duplicates_rejected=False, events=prepared, byte_size=0, present_us=received_us)
 
     def _ask(self, organization: OrganizationId, *, may_ask: bool) -> None:
         if not may_ask:
@@ -145,7 +145,7 @@ def take(
 ) -> asyncio.Future[Receipt]:
     """As the servicer does."""
     size = bytes_of_batch(request)
-    return intake.take(organization, request.events, size, tells_subscriptions=request.tells_subscriptions)
+    return intake.take(organization, request.events, size, with_subscriptions=request.tells_subscriptions)
 
 
 class FakeLog:

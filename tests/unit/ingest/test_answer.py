@@ -27,7 +27,7 @@ def _submission(*transaction_ids: str) -> Submission:
     )
     columns = [[transaction_id.encode() for transaction_id in transaction_ids] for _ in range(4)]
     prepared = PreparedUsageEvents(events, *columns, [TARGET] * len(events), [1] * len(events), {})
-    preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=0, present_us=1)
+    preparation = Preparation(0, are_duplicates_rejected=False, events=prepared, byte_size=0, present_us=1)
     return Submission(ORGANIZATION, events, 1, preparation)
 
 

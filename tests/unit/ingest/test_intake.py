@@ -202,8 +202,8 @@ def test_one_call_at_fault_in_a_commit_is_found_too() -> None:
 
 
 @pytest.mark.parametrize("during", ["gathering", "commit"])
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_caller_that_leaves_does_not_disturb_its_neighbours(during: str, fails: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_caller_that_leaves_does_not_disturb_its_neighbours(during: str, is_given_up: bool) -> None:  # noqa: FBT001
     async def body(log: FakeLog) -> None:
         first = _take(log, "first")
         before, leaving, after = _take(log, "a", ""), _take(log, "b", "c"), _take(log, "", "d")
@@ -213,7 +213,7 @@ def test_a_caller_that_leaves_does_not_disturb_its_neighbours(during: str, fails
         await first
         await _submitted(log, 2)
         leaving.cancel()
-        if fails:
+        if is_given_up:
             log.committer.give_up(UnavailableError("AWAY", "the log is away"), log.committer.submitted[1])
             for call in (before, after):
                 with pytest.raises(UnavailableError):

@@ -42,7 +42,7 @@ class Impatient(threading.Condition):
 def _batch(size: int, byte_size: int = 0) -> Submission:
     events = UsageEvents.of([EVENT] * size)
     prepared = PreparedUsageEvents(events, [], [], [], [], [], [], {})
-    preparation = Preparation(0, rejects_duplicates=False, events=prepared, byte_size=byte_size, present_us=0)
+    preparation = Preparation(0, are_duplicates_rejected=False, events=prepared, byte_size=byte_size, present_us=0)
     return Submission(ORGANIZATION, events, 0, preparation)
 
 
