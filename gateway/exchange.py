@@ -1,6 +1,6 @@
 """One HTTP request and its answer as ASGI hands them over: the body, the query, the address, and what is sent back.
 
-Written by hand, since a framework's objects cost more than everything that the gateway does for an event.
+It is written by hand, since a framework's objects cost more than everything else that the gateway does for an event.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gateway.problem import Problem
 
 # Room for a batch of 100 events of 20 kB each, and half of what a gRPC message holds.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-# More than any operation knows; each costs a little before it is refused by its name.
+# More than any operation knows; each parameter costs a little before it is refused by name.
 MAX_QUERY_PARAMETERS = 100
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The body, refused as soon as it grows too large.
+    """The body; it is refused as soon as it is too large.
 
     Raises:
         Problem: 413; 400, the caller hung up before it was whole.
@@ -51,7 +51,7 @@ def raw_path(scope: Scope) -> str:
 
 
 def read_query(raw: bytes) -> Sequence[tuple[str, str]]:
-    """The parameters of a query, refused where they are no text that a service could keep.
+    """The parameters of a query; they are refused if they are not text that a service could store.
 
     Raises:
         Problem: 400.

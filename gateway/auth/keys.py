@@ -1,4 +1,4 @@
-"""Who calls: a Bearer key becomes an organization, asked of rating and remembered for a second."""
+"""Who calls: a Bearer key becomes an organization; rating is asked, and its answer is remembered for a second."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway import clients
 from gateway.problem import unauthorized
 
-# How long an answer is believed: a revoked key stops working within this, which is also what we promise.
+# How long an answer is used: a revoked key stops working within this time, as we promise.
 REMEMBER_SECONDS = 1.0
-# A key in use is asked for again this long after it was, while the answer is still believed: nobody waits for rating.
+# A key in use is checked again after this time, while its answer is still valid, so that nobody waits for rating.
 RENEW_SECONDS = 0.5
-# Keys remembered at a time, wrong ones included: some megabytes at the most, whoever knocks.
+# How many keys are remembered, including wrong ones: some megabytes at most, whatever callers send.
 MAX_REMEMBERED = 10_000
 # Longer than any key we make; a longer text is refused before it costs a call.
 MAX_KEY_LENGTH = 255
@@ -26,10 +26,10 @@ SCHEME = "bearer "
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key was presented.
+    """The owner of a presented key.
 
     Attributes:
-        organization: its owner.
+        organization: the organization that owns it.
         publishable: whether it is a `pk_` key, which may read plans and nothing else.
     """
 
@@ -39,12 +39,12 @@ class Caller:
 
 @dataclass
 class _Known:
-    """What is believed of a key.
+    """What is remembered of a key.
 
     Attributes:
-        asked_at: when it was asked, by the loop's clock.
-        answer: whose key it is; None for nobody's.
-        successor: the next answer, while the present one is still believed.
+        asked_at: when rating was asked, by the loop's clock.
+        answer: whose key it is; None if it is nobody's.
+        successor: the next answer, requested while the present one is still valid.
     """
 
     asked_at: float
@@ -52,20 +52,20 @@ class _Known:
     successor: _Known | None = None
 
     def is_believed(self, now: float) -> bool:
-        """Whether it may still be answered, or waited for."""
+        """Whether the answer may still be used, or waited for."""
         return now - self.asked_at < REMEMBER_SECONDS and not self.is_failed
 
     @property
     def is_failed(self) -> bool:
-        """Whether rating could not say."""
+        """Whether rating could not answer."""
         return self.answer.done() and (self.answer.cancelled() or self.answer.exception() is not None)
 
 
 class Keys:
-    """Authenticates keys; concurrent questions about one key are one call.
+    """Authenticates keys; concurrent requests with the same key make one call.
 
     Attributes:
-        remembered: keys whose answer is known or being asked.
+        remembered: how many keys have an answer or are being asked about.
     """
 
     def __init__(self, organizations: organization_service_pb2_grpc.OrganizationServiceAsyncStub) -> None:
@@ -81,8 +81,8 @@ class Keys:
         """Who presents this `Authorization` header.
 
         Raises:
-            Problem: 401, it is no valid key.
-            grpc.RpcError: rating cannot say.
+            Problem: 401, it is not a valid key.
+            grpc.RpcError: rating cannot answer.
         """
         answer = self._answer(_key(authorization))
         caller = answer.result() if answer.done() else await asyncio.shield(answer)
@@ -116,13 +116,13 @@ class Keys:
             )
         except grpc.RpcError as error:
             if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.NOT_FOUND}:
-                # Remembered too, so that a wrong key costs rating one call a second and not one a request.
+                # Remembered too, so that a wrong key costs rating one call each second, not one for each request.
                 return None
             raise
         return Caller(answer.organization, answer.api_key.kind == ApiKey.KIND_PUBLISHABLE)
 
     def _forget(self, now: float) -> None:
-        """Drop what is no longer believed, and everything if that makes no room."""
+        """Drop answers that are no longer valid, and everything if that makes no room."""
         self._known = {key: known for key, known in self._known.items() if now - known.asked_at < REMEMBER_SECONDS}
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()

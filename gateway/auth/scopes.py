@@ -9,7 +9,7 @@ from gateway.problem import Problem
 
 
 class Scope(StrEnum):
-    """Who may ask an operation.
+    """Who may call an operation.
 
     SECRET: the organization's servers, with a `sk_` key. PUBLISHABLE: its front ends too, with a `pk_` key.
     NONE: anybody, without a key.
@@ -21,7 +21,7 @@ class Scope(StrEnum):
 
 
 def require(caller: Caller, scope: Scope) -> None:
-    """Refuse a publishable key where only a secret one may go.
+    """Refuse a publishable key for what only a secret key may ask.
 
     Raises:
         Problem: 403.

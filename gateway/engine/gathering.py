@@ -1,8 +1,8 @@
-"""Concurrent questions of an organization become one call to a service; each caller hears its own answer.
+"""Concurrent questions of an organization become one call to a service; each caller gets its own answer.
 
-A lone caller's question leaves at once. Those that come while a call is under way gather into the next one, so calls
-grow with the load. Everything is bounded: questions in a call, their bytes, calls under way for an organization, and
-questions waiting in all; beyond the last bound a caller is refused before anything was sent.
+A lone caller's question leaves at once. Questions that come during a call gather into the next one, so calls grow with
+the load. Everything is limited: questions in a call, their bytes, calls in progress for an organization, and waiting
+questions in total; beyond the last limit a caller is refused before anything is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from gateway.problem import overloaded
 
-# Well inside the milliseconds that a call takes anyway; whoever comes beside a call under way waits for company.
+# Well within the milliseconds that a call takes anyway; a question that comes during a call waits this long for others.
 LINGER_SECONDS = 0.001
 
 Question = TypeVar("Question", bound=Message)
@@ -27,14 +27,14 @@ Deliver = Callable[[str, list[Question]], Awaitable[Sequence[Answer | BaseExcept
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is bounded.
+    """The limits.
 
     Attributes:
-        batch: questions in one call.
-        batch_bytes: their bytes; a single larger one still travels, alone.
-        under_way: calls for one organization at a time.
-        waiting: questions that wait in all.
-        things: what they are, for the refusal.
+        batch: how many questions one call has.
+        batch_bytes: how many bytes they have; a larger single question still travels, alone.
+        under_way: how many calls for one organization run at a time.
+        waiting: how many questions wait in total.
+        things: what the questions are called in a refusal.
     """
 
     batch: int
@@ -68,7 +68,7 @@ class Gathering(Generic[Question, Answer]):
         """The answer to one question.
 
         Raises:
-            Problem: 429, too many are waiting.
+            Problem: 429, too many questions are waiting.
             grpc.RpcError: the service refused, or could not be reached.
         """
         if self._waiting >= self._bounds.waiting:
@@ -83,7 +83,7 @@ class Gathering(Generic[Question, Answer]):
         return await answer
 
     async def drain(self) -> None:
-        """Wait until everything taken is answered."""
+        """Wait until every accepted question is answered."""
         while self._tasks or self._waiting:
             await asyncio.gather(*self._tasks)
             await asyncio.sleep(LINGER_SECONDS)
@@ -95,7 +95,7 @@ class Gathering(Generic[Question, Answer]):
             self._send(organization_id, lane)
         elif lane.departure is None:
             loop = asyncio.get_running_loop()
-            # With nothing under way, what came with the same look at the network leaves together, and at once.
+            # If no call is in progress, everything that was read from the network together leaves together, at once.
             lane.departure = (
                 loop.call_later(LINGER_SECONDS, self._send, organization_id, lane)
                 if lane.under_way

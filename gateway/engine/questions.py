@@ -16,9 +16,9 @@ from gateway.engine.gathering import Bounds, Gathering
 BOUNDS = Bounds(
     # A quarter of what one call may hold, as for events.
     batch=250,
-    # Far more than so many codes need.
+    # Far more than this many codes need.
     batch_bytes=1024 * 1024,
-    # One is answered while the next is read; more would only split the batches.
+    # One call is answered while the next is read; more would only split the batches.
     under_way=2,
     # More than a second's worth of answers; callers beyond it would time out in the queue.
     waiting=10_000,
@@ -43,7 +43,7 @@ class Questions:
         return await self._gathering.ask(organization_id, question)
 
     async def drain(self) -> None:
-        """Wait until everything asked is answered."""
+        """Wait until every question is answered."""
         await self._gathering.drain()
 
     async def _deliver(self, organization_id: str, questions: list[CheckRequest]) -> Sequence[Access | BaseException]:
@@ -55,7 +55,8 @@ class Questions:
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
-        # A wrong question refuses the whole batch: asked one by one, it alone is refused, and in its caller's words.
+        # A wrong question makes entitlements refuse the whole batch. Asked one by one, only that one is refused, in its
+        # caller's words.
         alone = (self._one(organization_id, question) for question in questions)
         return await asyncio.gather(*alone, return_exceptions=True)
 

@@ -21,7 +21,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class EndTerms:
-    """What was asked for the end of a subscription, whether it is still to come or has come.
+    """What was requested for the end of a subscription, before or after that end.
 
     Attributes:
         resolution: where the unused part of a base price paid in advance goes.

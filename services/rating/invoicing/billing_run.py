@@ -131,9 +131,9 @@ def unused_share(agreement: Agreement, nominal: Period, billed: Period) -> DaySh
 
 
 def without_unused(agreement: Agreement, nominal: Period, billed: Fee) -> Fee:
-    """A fee that was billed of a full period, without what is given back of it since the subscription ended.
+    """A fee that was billed for a full period, without what was given back because the subscription ended.
 
-    Only a base price that was due in advance is, and nothing where that was asked for (`credit: none`).
+    Only a base price that was due in advance is given back, and not even that if `credit: none` was requested.
     """
     is_kept = agreement.end_terms.resolution is Resolution.NONE or agreement.subscription.ended_at is None
     if is_kept or billed.kind is not FeeKind.SUBSCRIPTION or not agreement.plan.in_advance:

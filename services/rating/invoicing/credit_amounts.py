@@ -186,7 +186,7 @@ def credit_unused(
 
 
 def unused_amount(fee: Fee, unused: DayShare, currency: Currency) -> Decimal:
-    """What a base price that was billed in advance came to for days that will not be used; at most the fee itself."""
+    """What a base price billed in advance came to for the days that will not be used; at most the fee itself."""
     fee_amount = currency.to_major(fee.amount_cents)
     return min(unused.of(fee.full_period_amount or fee_amount), fee_amount)
 

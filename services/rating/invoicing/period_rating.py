@@ -92,10 +92,10 @@ def _rate_charge(
 
 
 def _worth_saying(agreement: Agreement, charge: Charge, fees: Sequence[Fee]) -> Sequence[Fee]:
-    """The fees of a charge that an invoice names: not those of filters that nothing matched.
+    """The fees of a charge that an invoice shows: filters that nothing matched are left out.
 
-    Without any usage the charge's own price says so, as that of a charge without filters does. A subscription that
-    ended where a period of its own began owes the day, but could not use anything in it.
+    Without any usage only the charge's own price is shown, as for a charge without filters. A subscription that ended
+    where one of its periods began owes that day, but could not use anything in it.
     """
     ended_at_once = agreement.subscription.ended_at is not None and not fees[0].period.length
     if not charge.filters and not ended_at_once:
@@ -133,18 +133,18 @@ def _proof(
 def adjust_period(
     invoiced: Sequence[InvoiceFee], rerated: Sequence[ProvenFee], currency: Currency, watermarks: Mapping[int, int]
 ) -> list[ProvenFee]:
-    """The adjustments a closed period needs now, each with the proof of the usage it was rated on.
+    """The adjustments that a closed period needs now, each with the proof of the usage on which it was rated.
 
-    Usage that is gone is called as it was when it was invoiced.
+    Usage that no longer exists keeps the names under which it was invoiced.
     """
-    proofs = {_subject(each.fee): _without_usage(each.proof, watermarks) for each in invoiced}
-    proofs |= {_subject(each.fee): each.proof for each in rerated}
-    fees = adjustment.adjust([each.fee for each in invoiced], [each.fee for each in rerated], currency)
+    proofs = {_subject(billed.fee): _without_usage(billed.proof, watermarks) for billed in invoiced}
+    proofs |= {_subject(proven.fee): proven.proof for proven in rerated}
+    fees = adjustment.adjust([billed.fee for billed in invoiced], [proven.fee for proven in rerated], currency)
     return [ProvenFee(fee, proofs[_subject(fee)]) for fee in fees]
 
 
 def _without_usage(proof: Proof, watermarks: Mapping[int, int]) -> Proof:
-    """The proof of a fee whose usage is all gone by the last counted batch."""
+    """The proof of a fee none of whose usage is left at the last counted batch."""
     watermark = watermarks.get(proof.shard, 0)
     return replace(proof, watermark=watermark, event_count=0, units=ZERO, digest=0)
 

@@ -136,11 +136,11 @@ _AGGREGATES: Mapping[Aggregation, Callable[[UsageAggregate], Aggregate]] = {
 def aggregates_of_charge(
     charge: Charge, metric: MetricVersion, kept: Sequence[UsageAggregate], free_until: datetime | None
 ) -> dict[Bucket, UsageAggregate]:
-    """The aggregates a charge is priced on, by filter and group, out of those of its metric.
+    """The aggregates on which a charge is priced, by filter and group, selected from those of its metric.
 
-    A group whose events were all taken back, or that was left in an earlier period, is not there any more.
+    A group whose events were all taken back, or that has not been used since an earlier period, is left out.
     """
     if has_own_buckets(charge, metric, free_until):
-        own = [each for each in kept if each.counted.charge_id == charge.charge_id]
-        return {each.counted.bucket: each for each in own if not each.is_idle}
-    return {Bucket(): each for each in kept if not each.counted.charge_id}
+        own = [aggregate for aggregate in kept if aggregate.counted.charge_id == charge.charge_id]
+        return {aggregate.counted.bucket: aggregate for aggregate in own if not aggregate.is_idle}
+    return {Bucket(): aggregate for aggregate in kept if not aggregate.counted.charge_id}

@@ -101,21 +101,21 @@ def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
 
 
 def billed_before(tx: Connection, run: BillingRun, but: Collection[FeeId] = ()) -> list[Fee]:
-    """What earlier invoices billed of the plan's period whose commitment is due, without the fees `but`."""
+    """What earlier invoices billed for the plan's period whose commitment is due, except the fees `but`."""
     if run.commitment is None:
         return []
     organization, nominal = run.agreement.organization_id, run.commitment.nominal
     within = store.fees_within(tx, organization, run.subscription_id, nominal)
-    return [each.fee for each in within if each.fee_id not in but]
+    return [invoice_fee.fee for invoice_fee in within if invoice_fee.fee_id not in but]
 
 
 def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequence[Fee]) -> list[ProvenFee]:
-    """What the plan's period lacks to its minimum commitment; with what earlier invoices billed of it."""
+    """What the plan's period lacks to reach its minimum commitment, including what earlier invoices billed."""
     if run.commitment is None:
         return []
     nominal = run.commitment.nominal
     agreement = run.agreement
-    belonging = [each.fee for each in fees if each.fee.period.start in nominal]
+    belonging = [proven.fee for proven in fees if proven.fee.period.start in nominal]
     belonging += [without_unused(agreement, nominal, fee) for fee in earlier]
     fee = commitment_fee(
         agreement.plan, run.subscription_id, run.commitment.part, nominal, belonging, agreement.timezone

@@ -138,7 +138,7 @@ class _Source:
         rated = rate_period(group.agreement, group.period, kept, group.metrics, {}, only=group.metrics)
         if not group.is_adjustment:
             return rated
-        invoiced = [each for each in group.invoiced if each.fee.metric_code in group.metrics]
+        invoiced = [invoice_fee for invoice_fee in group.invoiced if invoice_fee.fee.metric_code in group.metrics]
         return adjust_period(invoiced, rated, group.agreement.plan.currency, {})
 
     def _kept(self, group: _Group, metric: MetricVersion) -> list[UsageAggregate]:
