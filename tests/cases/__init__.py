@@ -1,1 +1,1 @@
-"""Reference cases: worked figures of others, and what is done to arrive at them."""
+"""Reference cases: worked figures of other systems, and the actions that lead to them."""

@@ -13,9 +13,9 @@ Case = Mapping[str, Any]
 Figures = dict[str, object]
 
 FILE = Path(__file__).parent / "rating_cases.json"
-# From so many decimals on, a figure was cut by its source and goes on; it is compared as far as it is given.
+# A figure with this many decimals was cut by its source; it is compared as far as it is given.
 CUT_DECIMALS = 5
-# Names of figures that say themselves how far they are to be compared.
+# Figures whose names say how precisely they are compared.
 _CUT_NAMES = ("_approx", "_5dp")
 # The source rounds each fee's share of each coupon to five decimals of a cent, so two of them are off by as many units.
 _COUPON_SHARES = "precise_coupons"

@@ -1,4 +1,4 @@
-"""The one customer of a reference case, at whatever height: the cases' own shapes of plans, charges and usage."""
+"""The only customer of a reference case, at any height: the cases' own shapes of plans, charges and usage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_AHEAD = timedelta(hours=24)
 
 
 class Customer:
-    """Who a case is about.
+    """The customer of a case.
 
     Args:
         account: that has nothing yet.
@@ -62,7 +62,7 @@ class Customer:
                 "pay_in_advance": given.get("pay_in_advance", False),
                 "trial_period": given.get("trial_period_days", 0),
                 "minimum_commitment": {"amount_cents": given.get("minimum_commitment_cents", 0)},
-                # A case may note beside a charge how its metric counts, which is no term of the charge.
+                # A case may note with a charge how its metric counts, which is not a term of the charge.
                 "charges": [
                     {"billable_metric_id": METRIC, **{name: charge[name] for name in charge if name != "metric"}}
                     for charge in charges
@@ -71,7 +71,7 @@ class Customer:
         )
 
     def coupon(self, body: Json) -> None:
-        """A coupon, in the customer's hand."""
+        """A coupon that the customer holds."""
         self._account.coupon({"amount_currency": CURRENCY, **body})
         self._account.hold(body["code"])
 
@@ -114,7 +114,7 @@ class Customer:
         self._account.use(bodies)
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        """So much of an invoice was paid."""
+        """This much of an invoice was paid."""
         self._account.pay(invoice, cents)
 
     def void(self, invoice: Invoice) -> None:
@@ -172,10 +172,10 @@ def span(fee: Fee) -> dict[str, object]:
 
 
 def at_each(text: str, properties: Json, count: int = 1) -> list[tuple[datetime, Json]]:
-    """So many equal events at one instant."""
+    """This many equal events at one instant."""
     return [(instant(text), properties)] * count
 
 
 def standard(amount: str, **terms: Any) -> Json:
-    """A charge of a price a unit."""
+    """A charge with a price for each unit."""
     return {"charge_model": "standard", "properties": {"amount": amount}, **terms}

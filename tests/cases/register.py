@@ -1,4 +1,7 @@
-"""Which cases are played, and by what. What is not played is named once, with its reason: in docs/deviations.md."""
+"""Which cases are played, and by what.
+
+Cases that are not played are named once, with the reason: in docs/deviations.md.
+"""
 
 from __future__ import annotations
 

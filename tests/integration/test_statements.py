@@ -22,7 +22,7 @@ from services.rating.tables import METADATA
 from tests.support.statements import ROOT, Collector, Source, Statement
 
 SERVICES = ("ingest", "rating", "entitlements", "margin")
-# What speaks to a database that is none of a service yet, or makes its schema.
+# Code for a database that does not belong to a service yet, or that makes its schema.
 NOT_OF_A_SCHEMA = {"migrate.py", "provision.py", "schema.py"}
 # Ingest's commands carry their own identities and keep no answers of requests.
 WITHOUT_REQUESTS = {"ingest"}
@@ -118,7 +118,7 @@ def test_every_statement_is_one_of_the_schema(service: str, settings_for: Callab
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_statement_escapes(service: str) -> None:
-    """What is executed is a constant or made of constants, or stands in a file that says why not."""
+    """Every executed statement is a constant or made of constants, or is in a file that says why not."""
     _, unknown = Collector(sources_of(service)).collect()
     excused = CORE.get(service, set()) | OF_PARTITIONS.get(service, set())
     assert [place for place in unknown if not any(f"services/{service}/{file}:" in place for file in excused)] == []

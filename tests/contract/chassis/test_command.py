@@ -26,7 +26,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["AlertService"]
 
 @dataclass
 class Savepoint:
-    """Stands for a savepoint."""
+    """A pretended savepoint."""
 
     steps: list[str]
 
@@ -36,7 +36,7 @@ class Savepoint:
 
 @dataclass
 class PretendedDatabase:
-    """Stands for a database and for a connection of it; remembers in which order things happened."""
+    """A pretended database and its connection; remembers the order in which things happened."""
 
     steps: list[str] = field(default_factory=list)
 
@@ -122,7 +122,7 @@ def test_a_request_that_is_wrong_in_itself_costs_the_database_nothing(alerts: Al
 
 
 def test_a_call_that_names_no_organization_is_refused_before_anything_is_read(alerts: Alerts) -> None:
-    """Who does not say who he is learns nothing about his request."""
+    """A caller that does not identify itself learns nothing about its request."""
     _, code, _ = call(alerts, "CreateAlert", pb.CreateAlertRequest(), metadata=())
     assert (code, alerts.deps.db.steps) == (grpc.StatusCode.UNAUTHENTICATED, [])
 

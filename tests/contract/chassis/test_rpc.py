@@ -120,7 +120,7 @@ def test_a_call_names_its_organization(clock: Clock, stub: pb_grpc.TestClockServ
 
 
 def test_beyond_its_queue_a_server_refuses(clock: Clock) -> None:
-    """The calls that fit are answered; the others hear RESOURCE_EXHAUSTED at once."""
+    """The calls that fit are answered; the others get RESOURCE_EXHAUSTED at once."""
     server = Server(Settings(grpc_bind="127.0.0.1:0", grpc_workers=1, grpc_queue=1, drain_notice_seconds=0))
     pb_grpc.add_TestClockServiceServicer_to_server(clock, server.grpc)
     # A channel of ours watches the server's health, which may hold one of the two places for a moment.

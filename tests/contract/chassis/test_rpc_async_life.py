@@ -24,7 +24,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 
 def test_beyond_its_queue_a_server_refuses(log: Log, make_server: MakeServer) -> None:
-    """The calls that fit are answered; the others hear RESOURCE_EXHAUSTED at once."""
+    """The calls that fit are answered; the others get RESOURCE_EXHAUSTED at once."""
     server = make_server(grpc_workers=1, grpc_queue=1)
     gate = Gate(server)
     log.coroutine = gate.hold
@@ -133,7 +133,7 @@ def test_a_drain_lets_running_calls_finish(log: Log, make_server: MakeServer) ->
 
 
 def test_a_drain_ends_what_does_not_end_itself(log: Log, make_server: MakeServer) -> None:
-    """After its time a call is cancelled, and its caller hears of it."""
+    """After its time a call is cancelled, and its caller is told."""
     server = make_server(drain_seconds=0)
     gate = Gate(server)
     log.coroutine = gate.hold
@@ -147,7 +147,7 @@ def test_a_drain_ends_what_does_not_end_itself(log: Log, make_server: MakeServer
 
 
 def test_a_plain_stream_whose_caller_leaves_gives_its_thread_back(log: Log, make_server: MakeServer) -> None:
-    """Else as many callers as there are threads stop every plain method, and the drain never ends."""
+    """Otherwise, as many callers as there are threads would stop every plain method, and the drain would never end."""
     server = make_server(grpc_workers=1, drain_seconds=0)
     log.plain_stream = lambda _: (pb.ReplayUsageEventsResponse() for _ in range(1000))
     server.start([])

@@ -35,7 +35,7 @@ from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import SystemClock
 from services.kernel.ids import new_id
 
-# Nothing listens on port 1, so whoever reaches for the database is told that it is away.
+# Nothing listens on port 1, so a call that needs the database finds it unavailable.
 SETTINGS = EntitlementsSettings(
     database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"), drain_notice_seconds=0, drain_seconds=1
 )

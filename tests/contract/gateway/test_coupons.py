@@ -1,4 +1,4 @@
-"""Coupons, and coupons in customers' hands, over REST."""
+"""Coupons and applied coupons over REST."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def refused(gateway: Gateway, **fields: Any) -> Any:
 
 
 def test_a_coupon_of_an_amount_and_one_of_a_percentage(gateway: Gateway) -> None:
-    """What is told tells which it is; it reduces once unless it says otherwise."""
+    """The answer shows which of the two it is; by default its frequency is `once`."""
     coupon, answer = made(gateway, **FIVE)
     assert (coupon.amount, coupon.frequency) == (Money(amount_cents=500, currency="USD"), Coupon.FREQUENCY_ONCE)
     assert (answer["coupon_type"], answer["amount_cents"], answer["percentage_rate"]) == ("fixed_amount", 500, None)
@@ -73,7 +73,7 @@ def test_a_coupon_of_an_amount_and_one_of_a_percentage(gateway: Gateway) -> None
 
 
 def test_a_percentage_has_no_currency(gateway: Gateway) -> None:
-    """Lago's clients may name one beside it, which says nothing."""
+    """Lago's clients may send one with it, which has no meaning."""
     coupon, answer = made(gateway, code="c", percentage_rate=10, amount_currency="USD")
     assert (coupon.HasField("amount"), coupon.rate_percent.value) == (False, "10")
     assert answer["amount_currency"] is None
@@ -126,7 +126,7 @@ def test_a_coupon_is_made_with_all_that_was_sent(gateway: Gateway) -> None:
     ],
 )
 def test_a_coupon_that_contradicts_itself_is_refused(gateway: Gateway, fields: Any, details: Any) -> None:
-    """Of an amount and a percentage one would be dropped in silence."""
+    """If both an amount and a percentage were accepted, one would be dropped in silence."""
     assert refused(gateway, **fields) == details
 
 
@@ -166,7 +166,7 @@ def test_a_coupon_is_given_on_terms_of_its_own(gateway: Gateway) -> None:
 
 
 def test_what_a_customer_holds_is_told_as_it_is(gateway: Gateway) -> None:
-    """Whose it is, what is left and when it ended; nothing is empty that is known."""
+    """Whose it is, what is left and when it ended; nothing that is known is left empty."""
     (held,) = gateway.get("/api/v1/applied_coupons").json()["applied_coupons"]
     assert (held["lago_id"], held["lago_coupon_id"], held["lago_customer_id"]) == ("a1", "c1", "u1")
     assert (held["status"], held["frequency"], held["frequency_duration"]) == ("terminated", "recurring", 3)

@@ -79,7 +79,7 @@ def test_what_was_given_can_be_taken_back(gateway: Gateway, field: str, nothing:
 
 
 def test_a_term_of_no_days_is_not_an_absent_one(gateway: Gateway) -> None:
-    """0 days mean due at once; null means as the organization says."""
+    """0 days means due at once; null means that the organization's term applies."""
     customer, _ = said(gateway, net_payment_term=0, billing_configuration={"invoice_grace_period": 0})
     assert customer.HasField("net_payment_term_days")
     assert customer.HasField("invoice_grace_period_days")
@@ -92,7 +92,7 @@ def test_an_address_is_lines_as_an_envelope_shows_them(gateway: Gateway) -> None
 
 
 def test_one_name_is_kept_and_another_is_never_dropped(gateway: Gateway) -> None:
-    """Of several names the same one may be said in several ways."""
+    """The same name may be given under several keys; different names are refused."""
     assert said(gateway, firstname="Ada", lastname="Byron")[0].name == "Ada Byron"
     assert said(gateway, legal_name="Acme", name="Acme")[0].name == "Acme"
     assert refused(new_gateway(), name="Acme", legal_name="Acme Ltd", firstname="Ada") == {
@@ -145,7 +145,7 @@ def test_a_bare_body_is_answered_bare(gateway: Gateway) -> None:
 
 
 def test_what_a_customer_does_not_say_is_null(gateway: Gateway) -> None:
-    """Terms of the organization are not told as the customer's own; what we do not know is no field."""
+    """Terms of the organization are not shown as the customer's own, and what we do not know is not a field."""
     gateway.services.on("GetCustomer", customer_service_pb2.GetCustomerResponse(customer=ACME))
     customer = gateway.get("/api/v1/customers/acme").json()["customer"]
     assert customer["net_payment_term"] is None
@@ -157,7 +157,10 @@ def test_what_a_customer_does_not_say_is_null(gateway: Gateway) -> None:
 
 
 def test_a_list_is_filtered_by_the_service(gateway: Gateway) -> None:
-    """What is filtered is said to the service; what it cannot filter is refused, since all would come back."""
+    """Filters are passed to the service.
+
+    A filter that it does not have is refused, because all customers would come back.
+    """
     listed = customer_service_pb2.ListCustomersResponse(customers=[ACME], page=PageResponse(total_size=1))
     gateway.services.on("ListCustomers", listed)
     answer = gateway.get("/api/v1/customers?currencies[]=EUR&currencies[]=USD&countries[]=FR&per_page=2").json()
@@ -170,7 +173,7 @@ def test_a_list_is_filtered_by_the_service(gateway: Gateway) -> None:
 
 
 def test_a_length_that_nobody_counted_is_not_told(gateway: Gateway) -> None:
-    """Of a list beyond what a service counts, the page tells whether there is another, and no number."""
+    """For a list longer than a service counts, the page says whether there is another, without a number."""
     page = PageResponse(next_page_token="t")
     gateway.services.on("ListCustomers", customer_service_pb2.ListCustomersResponse(customers=[ACME], page=page))
     meta = gateway.get("/api/v1/customers?page=2&per_page=1").json()["meta"]

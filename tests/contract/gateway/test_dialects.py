@@ -1,4 +1,4 @@
-"""Dialects are data: a further one is a few lines, may share every path, and is told apart by a header or a cookie."""
+"""Dialects are data: another takes a few lines, may share every path, and is distinguished by a header or a cookie."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ask(path: str, **headers: str) -> httpx.Response:
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": SECRET}, {"Cookie": f"a=b; session={SECRET}"}])
 def test_a_path_of_another_is_claimed_by_a_header_or_a_cookie(headers: dict[str, str]) -> None:
-    """The same path, the same method: who asks with the dialect's own credentials gets its answer."""
+    """With the same path and method, a caller with the dialect's own credentials gets that dialect's answer."""
     assert ask("/api/v1/plans", **headers).json() == {"LOUD": "Europe/Paris"}
 
 

@@ -63,7 +63,7 @@ def test_a_checkout_subscribes_and_is_completed() -> None:
 
 
 def test_a_checkout_without_a_subscription_means_the_one_that_the_customer_has() -> None:
-    """A beginner who checks another plan out means a change; rating decides, so that calls at once make one."""
+    """A customer who checks out another plan means a change; rating decides, so simultaneous calls make one."""
     gateway = gateway_with(held())
     answer = gateway.post("/api/v1/checkout", json={"plan_code": "max", "customer_id": "customer_123"}).json()
     assert (answer["type"], answer["plan_code"]) == ("completed", "max")
@@ -88,7 +88,7 @@ def test_an_invented_quote_is_refused() -> None:
 
 
 def test_a_checkout_that_takes_effect_later_is_scheduled() -> None:
-    """The subscription that is answered is still on its old plan."""
+    """The subscription in the answer is still on its old plan."""
     gateway = gateway_with(held())
     change = SubscriptionChange(subscription=held())
     gateway.services.on("CreateSubscription", subscription_service_pb2.CreateSubscriptionResponse(change=change))
@@ -97,7 +97,7 @@ def test_a_checkout_that_takes_effect_later_is_scheduled() -> None:
 
 
 def test_subscribing_again_keeps_the_subscription_and_its_version() -> None:
-    """The plan's subscription is taken, whatever its id; another version of the plan is no silent change."""
+    """The plan's existing subscription is used, whatever its id; its version is never changed in silence."""
     gateway = gateway_with(held())
     body = {"plan_code": "pro", "customer_id": "customer_123"}
     assert gateway.post("/api/v1/subscribe", json=body).json()["status"] == "active"
@@ -109,7 +109,7 @@ def test_subscribing_again_keeps_the_subscription_and_its_version() -> None:
 
 
 def test_lagos_create_asks_to_move_what_is_there() -> None:
-    """One call, in which rating decides whose the external id is; nothing is looked up before."""
+    """It is one call, in which rating decides whose the external id is; nothing is looked up first."""
     gateway = gateway_with(held())
     body = {"external_customer_id": "customer_123", "external_id": "sub_abc", "plan_code": "max"}
     response = gateway.post("/api/v1/subscriptions", json={"subscription": body})
@@ -180,7 +180,7 @@ def test_a_forbidden_state_is_409_on_every_route() -> None:
 
 
 def test_options_are_one_call() -> None:
-    """The plans that one could move to, with direction and time, and what is pending."""
+    """The plans to which one could move, with direction and time, and the pending change."""
     gateway = gateway_with(held())
     option = subscription_service_pb2.ListPlanChangesResponse.Option
     month = BillingInterval(unit=BillingInterval.UNIT_MONTH, count=1)

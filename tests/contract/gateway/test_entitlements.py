@@ -1,4 +1,4 @@
-"""What customers may, over REST: the truth of each type, null where a field says nothing of it."""
+"""What customers may use, over REST: the facts of each type, with null for fields that the type does not have."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_without_a_timestamp_a_duplicate_shows_the_time_of_the_first() -> None:
 
 
 def test_every_wrong_field_of_an_event_is_named() -> None:
-    """All at once, and unknown keys by name; nothing reaches the log."""
+    """All of them at once, including unknown keys; nothing reaches the log."""
     gateway = new_gateway()
     body = {
         "transaction_id": "",
@@ -178,7 +178,7 @@ def test_every_wrong_field_of_an_event_is_named() -> None:
 @pytest.mark.parametrize("field", ["timestamp", "precise_total_amount_cents"])
 @pytest.mark.parametrize("value", [b"[" * 900 + b"]" * 900, b"9" * 6000, b"1e999999999", b"true", b'{"a": 1, "a": 2}'])
 def test_what_is_no_single_value_is_refused(field: str, value: bytes) -> None:
-    """Neither depth nor digits of a value that cannot be one are an accident."""
+    """A value that cannot be a single one causes no accident, however deep or long it is."""
     gateway = new_gateway()
     body = b'{"event": {"transaction_id": "t", "code": "c", "' + field.encode() + b'": ' + value + b"}}"
     response = gateway.send("POST", "/api/v1/events", content=body)

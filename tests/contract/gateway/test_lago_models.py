@@ -278,7 +278,7 @@ def test_a_span_ends_with_its_last_second_as_in_lago(gateway: Gateway) -> None:
 
 
 def test_usage_asks_for_no_metric(gateway: Gateway) -> None:
-    """A fee says itself what it counted, so that a metric that is gone still reads and no call is made a row."""
+    """A fee itself says what it counted, so a removed metric can still be read, and no call is made for each row."""
     path = "/api/v1/customers/acme/current_usage?external_subscription_id=acme-pro"
     assert CustomerUsageResponse.parse_obj(gateway.get(path).json()["customer_usage"])
     assert gateway.services.requests("GetBillableMetric") == []

@@ -29,7 +29,7 @@ def serving() -> Gateway:
 
 
 def test_settings_are_told_as_they_are() -> None:
-    """Whoever may change a setting can read it."""
+    """A caller who may change a setting can also read it."""
     told = serving().get("/api/v1/organizations").json()["organization"]
     assert (told["name"], told["test_mode"], told["net_payment_term"]) == ("Seller", True, 0)
     assert (told["duplicate_events"], told["late_events"]) == ("reject", "adjust")
@@ -37,7 +37,7 @@ def test_settings_are_told_as_they_are() -> None:
 
 
 def test_a_change_names_what_changes() -> None:
-    """A setting of 0 days is one, and the others stay."""
+    """0 days is a valid setting, and the other settings stay."""
     gateway = serving()
     body = {"net_payment_term": 0, "duplicate_events": "accept", "billing_configuration": {"invoice_grace_period": 0}}
     assert gateway.send("PUT", "/api/v1/organizations", json={"organization": body}).is_success

@@ -77,7 +77,7 @@ def test_a_plan_is_made_with_all_that_was_sent(gateway: Gateway) -> None:
 
 
 def test_a_plan_says_what_it_costs(gateway: Gateway) -> None:
-    """Without a price it would cost nothing, and a text is no number of cents."""
+    """Without a price it would cost nothing, and a text is not a number of cents."""
     response = gateway.post("/api/v1/plans", json={"plan": {"name": "Pro"}})
     assert response.json()["error_details"] == {name: ["value_is_mandatory"] for name in TERMS}
     assert refused(gateway, amount_cents="29.00", trial_period=7.5) == {
@@ -141,7 +141,7 @@ def test_a_change_says_only_what_it_names(gateway: Gateway) -> None:
 
 
 def test_two_changes_at_once_do_not_undo_each_other(gateway: Gateway) -> None:
-    """Each says its own fields only, and neither reads the plan first."""
+    """Each sends only its own fields, and neither reads the plan first."""
     put = ("PUT", "/api/v1/plans/pro")
     gateway.together((*put, {"json": {"plan": {"name": "B"}}}), (*put, {"json": {"plan": {"amount_cents": 1}}}))
     said = {tuple(request.update_mask.paths) for request in gateway.services.requests("UpdatePlan")}
@@ -161,12 +161,12 @@ def test_two_changes_at_once_do_not_undo_each_other(gateway: Gateway) -> None:
     ],
 )
 def test_an_entitlement_says_nothing_beside_its_type(gateway: Gateway, body: Any, field: str) -> None:
-    """A gate with a limit would lose its limit in silence."""
+    """Otherwise a gate with a limit would lose its limit in silence."""
     assert refused(gateway, entitlements=[body]) == {f"entitlements[0].{field}": ["value_is_invalid"]}
 
 
 def test_an_entitlement_is_what_its_fields_make_it(gateway: Gateway) -> None:
-    """Gates are on and limits hard unless they say otherwise; what is told may be said again."""
+    """By default gates are on and limits are hard; an answer can be sent back as it is."""
     bodies = [
         {"feature_code": "sso"},
         {"feature_code": "beta", "enabled": False},

@@ -94,7 +94,7 @@ def test_one_is_found(path: str, root: str, thing: Any, body: Any, create: str) 
 @pytest.mark.parametrize("path", [resource[0] for resource in RESOURCES])
 @pytest.mark.parametrize("query", ["?colour=red", "?page=0", "?per_page=1001", "?page=1&page=2", "?page=x", "?a=%ff"])
 def test_a_list_takes_only_what_it_knows(query: str, path: str) -> None:
-    """An unknown filter would give the whole list to somebody who asked for a part."""
+    """If unknown filters were ignored, a caller who asked for a part would get the whole list."""
     assert new_gateway().get(f"/api/v1/{path}{query}").status_code in {400, 422}
 
 
@@ -166,7 +166,7 @@ def test_a_service_names_fields_and_callers_hear_their_own_names() -> None:
 
 
 def test_a_feature_is_what_its_fields_make_it() -> None:
-    """Without a type it is a usage limit where it names a metric, else a gate; both names of the metric are one."""
+    """Without a type it is a usage limit if it names a metric, else a gate; both names of a metric mean the same."""
     gateway = serving(FEATURE, "CreateFeature")
     for body in ({"code": "a", "metric_code": "m"}, {"code": "a", "billable_metric_code": "m"}, {"code": "a"}):
         assert gateway.post("/api/v1/features", json={"feature": body}).is_success

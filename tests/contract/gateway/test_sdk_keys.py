@@ -70,11 +70,11 @@ def known(struct: type[Struct]) -> set[str]:
 
 @pytest.mark.parametrize(("model", "struct"), BODIES, ids=[model.__name__ for model, _ in BODIES])
 def test_every_key_of_a_body_is_known(model: Any, struct: type[Struct]) -> None:
-    """The SDK's user hears of each field what becomes of it."""
+    """For each field, the SDK's user learns what happens to it."""
     assert set(model.__fields__) - known(struct) == set()
 
 
 @pytest.mark.parametrize(("filters", "struct"), QUERIES, ids=[struct.__name__ for _, struct in QUERIES])
 def test_every_filter_of_a_list_is_known(filters: str, struct: type[Struct]) -> None:
-    """A filter that nobody reads would give the whole list back."""
+    """If a filter were ignored, the whole list would come back."""
     assert set(filters.split()) - known(struct) == set()

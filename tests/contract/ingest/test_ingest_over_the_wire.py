@@ -1,4 +1,4 @@
-"""Taking events in over a real server on the loopback interface: what callers and streams hear."""
+"""Taking events in over a real server on the loopback interface: what callers and streams are answered."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Wire:
         )
 
     def refusal(self, request: Any, **options: Any) -> grpc.RpcError:
-        """Send a batch that is refused; how."""
+        """Send a batch that is refused; returns the error."""
         with pytest.raises(grpc.RpcError) as caught:
             self.send(request, **options)
         return caught.value
@@ -89,13 +89,13 @@ class Stream:
         return next(self.answers)
 
     def refusal(self, sequence: int, *transaction_ids: str) -> grpc.RpcError:
-        """Send a batch that ends the stream; how."""
+        """Send a batch that ends the stream; returns the error."""
         with pytest.raises(grpc.RpcError) as caught:
             self.send(sequence, *transaction_ids)
         return caught.value
 
     def end(self) -> grpc.StatusCode:
-        """Send nothing more; how the stream ends."""
+        """Send nothing more; returns how the stream ends."""
         self._fed.put(None)
         assert list(self.answers) == []
         code: grpc.StatusCode = self.answers.code()
@@ -144,7 +144,7 @@ def test_a_batch_of_a_wrong_size_names_the_field(wire: Wire) -> None:
 
 @pytest.mark.parametrize("metadata", [(), ((ORGANIZATION_KEY, "acme"),)])
 def test_call_without_organization_is_refused(wire: Wire, metadata: Any) -> None:
-    """Whatever its method is: a coroutine, a stream, or a plain function in a thread."""
+    """This holds for every kind of method: a coroutine, a stream, or a plain function in a thread."""
     refusals = [wire.refusal(batch("a"), metadata=metadata)]
     with wire.stream(metadata=metadata) as stream:
         refusals.append(stream.refusal(1, "a"))
@@ -180,7 +180,7 @@ def test_an_error_ends_a_stream_after_what_was_acknowledged(wire: Wire) -> None:
 
 
 def test_streams_are_bounded_and_give_their_place_back(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a stream ends well, with an error, or because its caller leaves."""
+    """It does not matter whether a stream ends well, with an error, or because its caller leaves."""
     monkeypatch.setattr(intake_module, "MAX_STREAMS", 1)
     with wire.stream() as first:
         first.send(1, "a")
@@ -220,7 +220,7 @@ def test_a_caller_that_leaves_does_not_disturb_its_neighbours(wire: Wire) -> Non
 
 
 def test_broken_text_harms_nobody_else(wire: Wire) -> None:
-    """Protobuf would refuse the whole message."""
+    """Protobuf itself would refuse the whole message."""
     good = batch("a", "b", "c").SerializeToString()
     broken = good.replace(b"\x0a\x01b", b"\x0a\x01\xff")
     assert broken != good

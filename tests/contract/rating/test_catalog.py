@@ -101,7 +101,7 @@ def refused(channel: grpc.Channel, method: MethodDescriptor, request: Any, **fie
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_method_answers_with_a_reason(channel: grpc.Channel, method: MethodDescriptor) -> None:
-    """An empty request is refused, or finds the database away; it is never unknown and never an accident."""
+    """An empty request is refused, or finds no database; the answer is never unknown and never an accident."""
     request = message_factory.GetMessageClass(method.input_type)()
     error = refused(channel, method, request, metadata=ORGANIZATION)
     assert error.code() in EXPECTED

@@ -100,7 +100,7 @@ def test_the_path_says_which_plan_and_the_body_never(lago: Client, farebox: Fare
 
 
 def test_every_wrong_field_is_named_as_the_caller_wrote_it(lago: Client, farebox: Farebox) -> None:
-    """What the gateway cannot know, the service says, in the caller's words and all at once."""
+    """Faults that the gateway cannot know are named by the service, in the caller's words and all at once."""
     charges = [
         {"billable_metric_id": "calls", "charge_model": "standard", "properties": {}},
         {"billable_metric_id": "nothing", "charge_model": "package", "properties": {"amount": "-1", "package_size": 0}},
@@ -177,7 +177,7 @@ def test_a_coupon_lives_and_is_withdrawn(lago: Client) -> None:
 
 
 def test_coupons_in_customers_hands(lago: Client) -> None:
-    """Given on terms of their own, listed by what is asked for, taken only from who holds them."""
+    """They are given on terms of their own, listed by filters, and taken only from the customer who holds them."""
     for who in ("alice", "bob"):
         lago.customers.create(Customer(external_id=who, currency="USD"))
     lago.coupons.create(Coupon(name="Five", code="five", amount_cents=500, amount_currency="USD", frequency="once"))
@@ -212,7 +212,7 @@ def test_coupons_in_customers_hands(lago: Client) -> None:
 
 
 def test_a_customer_takes_back_what_it_was_given(lago: Client, rest: Rest) -> None:
-    """Null and empty lists empty, what is not named stays."""
+    """Null and empty lists empty a field; what is not named stays."""
     lago.customers.create(
         Customer(
             external_id="acme",

@@ -51,7 +51,7 @@ def test_the_invoice_is_the_same(victim: str, stack: Stack, rest: Rest) -> None:
             comeback.start()
         rest.post("/events/batch", {"events": bodies[start : start + BATCH]})
     comeback.join()
-    # A sender that was not sure sends the last ones again.
+    # A sender that is not sure sends the last events again.
     rest.post("/events/batch", {"events": bodies[-BATCH:]})
     rest.post("/test_clock/advance", {"to": "2024-02-01T00:00:00Z"})
     for customer, usage in usages.items():

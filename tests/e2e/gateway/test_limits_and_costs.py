@@ -48,7 +48,7 @@ def send(rest: Rest, name: str, at: str) -> None:
 
 
 def test_a_limit_counts_usage_in_its_time_and_goes_on_after_an_upgrade(limited: Rest) -> None:
-    """Late usage counts in the window of its time; after an upgrade every limit goes on where it was."""
+    """Late usage counts in the window of its time; after an upgrade every limit continues where it was."""
     send(limited, "today", "2024-05-19T08:00:00Z")
     send(limited, "this week", "2024-05-14T08:00:00Z")
     send(limited, "this month", "2024-05-02T08:00:00Z")

@@ -24,7 +24,7 @@ DOCUMENT = schemathesis.openapi.from_dict(RAW)
 
 
 def _is_offered(context: schemathesis.HookContext) -> bool:
-    """Whether an operation does more than say that it is not offered."""
+    """Whether an operation does more than answer that it is not offered."""
     assert context.operation is not None
     return any(status.startswith("2") for status in context.operation.definition.raw["responses"])
 

@@ -15,7 +15,7 @@ from tests.support.accounts.rest import RestAccount
 
 PLAYED = [case_id for case_id in played() if CASES[case_id]["kind"] not in PRICE_KINDS]
 UNSEEN = frozenset(listed(NOT_OVER_REST))
-# Most of a case is waiting for a clock that every service follows; more at a time gain nothing on two cores.
+# A case mostly waits for a clock that every service follows; playing more at a time gains nothing on two cores.
 PLAYED_AT_A_TIME = 4
 
 

@@ -15,12 +15,12 @@ from tests.support.accounts.rest import RestAccount
 from tests.support.scenarios import read_scenario, scenario_files
 
 PATHS = {path.stem: path for path in scenario_files()}
-# Most of a scenario is waiting for a clock that every service follows; more at a time gain nothing on two cores.
+# A scenario mostly waits for a clock that every service follows; playing more at a time gains nothing on two cores.
 PLAYED_AT_A_TIME = 4
 
 
 def played(path: Path, server: FareboxServer) -> list[str]:
-    """What does not come out as one file says."""
+    """What differs from one file."""
     scenario = read_scenario(path)
     with RestAccount(server) as account:
         play(scenario, account)

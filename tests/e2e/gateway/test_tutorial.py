@@ -19,7 +19,7 @@ RUN_SECONDS = 240
 
 
 def blocks(page: Path, language: str) -> str:
-    """All blocks of a page in one language, in their order, as who copies one after the other has them."""
+    """All blocks of a page in one language, in order, as a reader would copy them one after another."""
     found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert found, f"{page.name} shows no {language}"
     return "".join(found)
@@ -95,6 +95,6 @@ def test_the_tutorial_is_true(reader: Reader, farebox: Farebox, tmp_path: Path) 
 
 
 def test_the_python_of_the_tutorial_stands_alone(reader: Reader, farebox: Farebox) -> None:
-    """It may be run instead of the part with curl: it starts the clock where that part leaves it."""
+    """It can be run instead of the part with curl: it starts the clock where that part leaves it."""
     assert {"prompt-1 1500", "prompt-2 48500", "prompt-3 50000"} <= set(reader.runs_python(TUTORIAL).splitlines())
     assert totals(farebox, "globex") == [("finalized", 1200)]

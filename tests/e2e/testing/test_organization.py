@@ -41,6 +41,6 @@ def test_its_clock_moves_when_told(farebox: Farebox) -> None:
 
 
 def test_an_instant_has_a_timezone(farebox: Farebox) -> None:
-    """A datetime that names no instant is refused, instead of being taken for this machine's time."""
+    """A datetime without a timezone is refused instead of being taken for this machine's time."""
     with pytest.raises(ValueError, match="no timezone"):
         farebox.set_clock(datetime(2024, 1, 1))  # noqa: DTZ001 - the point of the test

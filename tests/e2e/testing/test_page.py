@@ -15,7 +15,7 @@ RUN_SECONDS = 240
 
 
 def test_the_example_passes(tmp_path: Path) -> None:
-    """Who follows the page has a working test: the fixture is found by pytest itself, and the figures are right."""
+    """A reader who follows the page has a working test: pytest itself finds the fixture, and the figures are right."""
     (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (tmp_path / "test_example.py").write_text(example, encoding="utf-8")
     # Neither our import path nor what this run tells its own pytest.

@@ -29,7 +29,7 @@ class Deps:
 
 
 class Access:
-    """A servicer whose effect is a row, so that it is seen how often it happened."""
+    """A servicer whose effect is a row, so that one can see how often it happened."""
 
     def __init__(self, db: Database) -> None:
         self.deps = Deps(db)
@@ -66,7 +66,7 @@ def effects(access: Access) -> int:
 
 
 def test_calls_at_once_with_one_request_id_have_one_effect_and_one_answer(access: Access) -> None:
-    """One of them does it; the others wait for it, get its answer, and are told that it is a repeat."""
+    """One of them has the effect; the others wait for it, get its answer, and are told that they are repeats."""
     organization = new_id()
     with ThreadPoolExecutor(CALLS) as pool:
         answers = list(pool.map(lambda _: call(access, organization, "once")[0], range(CALLS)))
@@ -91,7 +91,7 @@ def test_an_id_that_comes_back_with_another_payload_is_refused(access: Access) -
 
 
 def test_requests_without_an_id_are_all_done(access: Access) -> None:
-    """Who gives no id asks twice for two."""
+    """Without an id, two calls have two effects."""
     organization = new_id()
     assert [call(access, organization, "")[0].replayed for _ in range(2)] == [False, False]
     assert effects(access) == 2

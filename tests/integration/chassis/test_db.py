@@ -174,7 +174,7 @@ def test_an_error_inside_rolls_a_line_back(db: Database, line: WorkerLine) -> No
 
 @pytest.mark.parametrize("opening", ["SELECT nothing FROM nowhere", "SELECT 1"])
 def test_a_wrong_statement_rolls_a_line_back(db: Database, line: WorkerLine, opening: str) -> None:
-    """In the opening or after it; it is no sign that the database is away."""
+    """In the opening or after it; it is not a sign that the database is unavailable."""
     backend = _backend(line)
     with pytest.raises(DATABASE_ERRORS) as wrong:
         _run(line, opening, _insert_and_err)
@@ -207,7 +207,7 @@ def test_a_line_survives_the_death_of_its_connection(
 def test_a_commit_that_does_not_arrive_is_an_error(
     db: Database, line: WorkerLine, postgres_server: PostgresServer
 ) -> None:
-    """The body was done, but nobody may take it for stored."""
+    """The body ran, but must not be taken for stored."""
 
     def insert_and_die(tx: sa.Connection) -> None:
         _insert(tx)
@@ -222,7 +222,7 @@ def test_a_commit_that_does_not_arrive_is_an_error(
 def test_after_a_pause_a_line_asks_whether_its_connection_lives(
     line: WorkerLine, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that died meanwhile is replaced without anybody noticing."""
+    """A connection that died meanwhile is replaced without anybody noticing."""
     backend = _backend(line)
     _terminate(postgres_server, backend)
     monkeypatch.setattr(chassis_db, "LINE_IDLE_SECONDS", -1.0)
@@ -242,7 +242,7 @@ def test_a_line_is_a_worker(db: Database, line: WorkerLine) -> None:
 
 
 def test_a_connection_comes_back_from_a_line_as_it_was(db: Database, line: WorkerLine) -> None:
-    """What takes it from the pool next has real transactions, which roll back."""
+    """Its next user gets real transactions, which roll back."""
     backend = _backend(line)
     line.close()
     used: list[int] = []

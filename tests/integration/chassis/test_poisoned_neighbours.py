@@ -136,7 +136,7 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_relay(
 
 
 def test_a_message_that_somebody_else_wrote_is_passed_over(side: Callable[..., Side]) -> None:
-    """One without numbers, or with a part that is none, is no message of a log."""
+    """A message without numbers, or with a part that is not one, is not a message of a log."""
     consumer = side()
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
     strange = {wire.NUMBER_HEADER: "7", wire.PART_HEADER: "one of two"}
@@ -215,7 +215,7 @@ def test_a_position_never_passes_over_what_came_early(side: Callable[..., Side])
 
 
 def test_a_batch_that_takes_long_does_not_cost_a_replica_its_other_leases(side: Callable[..., Side]) -> None:
-    """A log that is lost while a batch of it runs is left to itself; the leases of the others are renewed meanwhile."""
+    """A log that is lost during a batch finishes on its own; the leases of the other logs are renewed meanwhile."""
     consumer = side()
     consumer.bus.ensure_stream(RATING.name, RATING.subjects)
     begun, go_on = threading.Event(), threading.Event()

@@ -133,7 +133,7 @@ def test_another_grant_keeps_what_was_consumed(sold: Any) -> None:
 
 
 def test_holds(sold: Any) -> None:
-    """Held units are not available to others; what is not used of them returns."""
+    """Held units are not available to others; units that are not used become free again."""
     reserved = reserve(sold, "400")
     assert reserved.hold is not None
     assert (reserved.access.is_allowed, reserved.access.used, reserved.access.remaining) == (

@@ -75,7 +75,7 @@ def test_plans_register_what_they_name(sold: Any) -> None:
 
 
 def test_creating_never_changes(sold: Any) -> None:
-    """A code that is taken stays what it is; that of a removed feature may be given again, and keeps its id."""
+    """A taken code stays as it is; the code of a removed feature may be used again, and the feature keeps its id."""
     known = queries.get_feature(sold.deps, sold.organization, "sso")
     with pytest.raises(AlreadyExistsError) as caught:
         run(sold, create_feature, feature("sso", name="Another"))
@@ -87,14 +87,14 @@ def test_creating_never_changes(sold: Any) -> None:
 
 
 def test_a_usage_limit_names_its_metric(sold: Any) -> None:
-    """A limit that counts nothing would never be reached: it is refused where it is made, with every other fault."""
+    """A limit that counts nothing would never be reached, so it is refused at its creation, with every other fault."""
     with pytest.raises(InvalidArgumentError) as caught:
         run(sold, create_feature, feature("seats", FeatureType.USAGE_LIMIT, name=""))
     assert [violation.field for violation in caught.value.violations] == ["feature.name", "feature.metric_code"]
 
 
 def test_a_feature_changes_and_keeps_its_id_and_type(sold: Any) -> None:
-    """What is changed of a feature is the caller's to say; its identity and what its terms mean are not."""
+    """A caller can change a feature's content, but not its identity or the meaning of its terms."""
     known = queries.get_feature(sold.deps, sold.organization, "sso")
 
     def change(**fields: Any) -> Feature:
@@ -166,7 +166,7 @@ def test_list_entitlements(sold: Any) -> None:
 
 
 def test_batch(sold: Any) -> None:
-    """Many questions are answered in order, at one revision; a state of the future is not there yet."""
+    """Many questions are answered in order, at one revision; a future revision is refused."""
     questions = [
         Question("acme", "sso", "one"),
         Question("nobody", "sso"),

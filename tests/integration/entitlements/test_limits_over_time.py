@@ -85,7 +85,7 @@ def test_only_the_limits_that_changed_are_announced(limited: Any) -> None:
 
 @pytest.mark.parametrize("external_id", ["acme-pro", "another-id"])
 def test_a_limit_goes_on_in_the_next_subscription(limited: Any, external_id: str) -> None:
-    """A change of plan, and subscribing again: what was used and consumed before counts in windows that go on."""
+    """After a change of plan or a new subscription, what was used before counts in windows that continue."""
     count(limited, FIRST, "40", 1, d02="10", d09="20", d10="10")
     for reset in RESETS:
         assert limited.consume(reset.lower(), "3").is_allowed
@@ -102,7 +102,7 @@ def test_a_limit_goes_on_in_the_next_subscription(limited: Any, external_id: str
 
 
 def test_late_usage_of_the_past_alters_the_present(limited: Any) -> None:
-    """An event of the ended subscription that comes late counts for whoever continues it, and is announced."""
+    """A late event of the ended subscription counts for the subscription that continues it, and is announced."""
     succeed(limited)
     limited.changes()
     count(limited, FIRST, "7", 1, d10="7")
@@ -111,7 +111,7 @@ def test_late_usage_of_the_past_alters_the_present(limited: Any) -> None:
 
 
 def test_a_hard_limit_is_not_won_anew_by_moving(limited: Any) -> None:
-    """The customer has used all of it, changes the plan, and is refused as before."""
+    """A customer who has used all of it and changes the plan is refused as before."""
     count(limited, FIRST, "100", 1, d10="100")
     succeed(limited)
     assert not any(limited.check(reset.lower()).is_allowed for reset in RESETS)

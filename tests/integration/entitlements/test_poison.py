@@ -1,4 +1,4 @@
-"""One organization never stops another: whatever is wrong with what rating announces of it, its neighbours go on."""
+"""One organization never stops another: whatever is wrong with an announcement about one, its neighbours continue."""
 
 from __future__ import annotations
 

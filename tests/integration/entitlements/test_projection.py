@@ -130,7 +130,7 @@ def test_only_the_newest_revision_counts(sold: Any) -> None:
 
 
 def test_a_correction_lowers_the_day_it_corrects(sold: Any) -> None:
-    """What is voided is taken from the day it was of, whenever that is told, and no other day gains by it."""
+    """A voided event is taken from its own day, whenever it is announced, and no other day changes."""
     first = {"2026-05-09": "4", "2026-05-10": "9"}
     sold.apply(usage_aggregated(sold.organization, SUBSCRIPTION, "13", 1, days=first))
     assert (sold.check("calls").used, sold.check("daily").used) == (Decimal(13), Decimal(9))

@@ -180,7 +180,7 @@ def test_one_id_is_charged_once(running: Running) -> None:
 
 
 def test_two_partial_changes_at_once_both_take_effect(running: Running) -> None:
-    """Each names one field; whoever comes second changes the feature as the first has left it, under the lock."""
+    """Each names one field; the second changes the feature as the first has left it, under the lock."""
     created = feature_pb2.Feature(code="beta", name="Beta", type=feature_pb2.Feature.TYPE_GATE)
     request = feature_service_pb2.CreateFeatureRequest(feature=created)
     running.features.CreateFeature(request, metadata=running.metadata)

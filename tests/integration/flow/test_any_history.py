@@ -1,8 +1,8 @@
 """Whatever happens to subscriptions and metrics while usage flows, in live time and with two replicas, the sums hold.
 
 A history is drawn from a seed: starts now, in a moment and long ago, ends, changes of plan, metrics that go and come
-back, events of any time, retries, voids, a lost NATS store. Wherever nothing is on its way any more, each event has one
-disposition, and none waits in quarantine that could be counted.
+back, events of any time, retries, voids, a lost NATS store. Whenever nothing is in progress any more, each event has
+one disposition, and no event that could be counted waits in quarantine.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def flow(request: pytest.FixtureRequest, settings_for: Callable[[str], Settings]
 
 
 def test_a_back_dated_subscription_counts_its_past(flow: Flow) -> None:
-    """Whatever order a batch is in, and however many periods are still to be opened, every event is counted."""
+    """Every event is counted, in whatever order a batch is, and however many periods still have to be opened."""
     flow.sell(interval=daily())
     begun = now() - timedelta(days=60, hours=1)
     flow.subscribe("acme", started_at=stamp(begun))
@@ -48,7 +48,7 @@ def test_events_flow_while_a_subscription_starts(flow: Flow) -> None:
         outcomes += flow.send([event(customer) for customer in customers])
     flow.settle()
     assert flow.drift() == {}
-    # What was answered as accepted is counted in the end: it came after the start.
+    # Accepted events are counted in the end, because they came after the start.
     assert outcomes.count("accepted") == flow.counted()
     assert flow.reasons() == {"SUBSCRIPTION_NOT_ACTIVE": outcomes.count("quarantined")}
 

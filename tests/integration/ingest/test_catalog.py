@@ -123,7 +123,7 @@ def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rat
 
 
 def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, rating: Rating) -> None:
-    """Also when the log has heard of the change before it hears of the refusal."""
+    """Also when the log sees the change before it sees the refusal."""
     event = usage_event(external_subscription_id="sub-acme")
     ingest.send(event)
     [entry] = ingest.announced()

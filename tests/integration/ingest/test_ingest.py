@@ -43,7 +43,7 @@ def test_repeat_is_a_duplicate_whatever_its_time(ingest: Ingest) -> None:
 
 
 def test_the_answer_says_when_each_event_occurred(ingest: Ingest) -> None:
-    """Nobody has to ask for an event that was just sent: not for its time, its receipt or its subscription."""
+    """A sender need not ask for an event it has just sent: not for its time, its receipt or its subscription."""
     clock = datetime(2024, 5, 1, 12, tzinfo=UTC)
     teach(ingest.db, [ClockUpdate(OrganizationId(ingest.organization), clock, 1)])
     given, late = usage_event(), usage_event(code="unknown")
@@ -57,7 +57,7 @@ def test_the_answer_says_when_each_event_occurred(ingest: Ingest) -> None:
         request = service_pb.GetUsageEventRequest(transaction_id=transaction_id)
         stored = ingest.call("GetUsageEvent", request).event
         assert (stored.event.occurred_at, stored.received_at) == (occurred_at, first.received_at)
-    # A repeat is told of the first event's times, whatever the organization's time is by now.
+    # A repeat is answered with the first event's times, whatever the organization's time is by now.
     teach(ingest.db, [ClockUpdate(OrganizationId(ingest.organization), clock + timedelta(days=9), 2)])
     again = ingest.send(usage_event("server-time"), given, usage_event("server-time", code="other"))
     assert list(again.outcomes) == [
@@ -186,7 +186,7 @@ def test_an_event_that_cannot_be_released_holds_up_nobody(ingest: Ingest, monkey
     teach(ingest.db, [MetricUpdate(OrganizationId(ingest.organization), metric, is_deleted=False)])
     wait_until(lambda: len(ingest.announced()) == 4, timeout=PATIENCE_SECONDS, what="the neighbours")
     assert {entry.transaction_id for entry in ingest.announced()} == {"a", "b", "c", "d"}
-    # Whoever comes after it in the queue is not held up either.
+    # The organization behind it in the queue is not held up either.
     wait_until(
         lambda: ingest.scalar("SELECT count(*) FROM release_requests") == 0,
         timeout=PATIENCE_SECONDS,

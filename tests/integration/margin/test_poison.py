@@ -1,4 +1,4 @@
-"""One organization never stops another: whatever is wrong with what arrives of it, its neighbours are costed."""
+"""One organization never stops another: whatever is wrong with one's messages, its neighbours are costed."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_poisoned_event_stops_none_of_its_batch(
 def test_an_absurd_event_is_shown_and_unpriced(
     margin: Parts, client: Client, bus: Bus, properties: dict[str, object]
 ) -> None:
-    """What can be said in an event's properties never fails: it lowers the coverage, and costs nobody anything."""
+    """Nothing in an event's properties makes costing fail: it lowers the coverage, and costs nobody anything."""
     client.create_cost_model(per_model={})
     publish_usage(bus, [batch(3, 1, usage_entry("absurd", properties), usage_entry("t", TOKENS))])
     wait_until(lambda: client.summary()[1] == "2.5", timeout=PATIENCE_SECONDS, what="the neighbour")

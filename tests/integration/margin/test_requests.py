@@ -106,7 +106,7 @@ def test_a_late_part_prices_those_before_it_again(deps: Deps) -> None:
 
 
 def test_parts_at_the_same_time_see_each_other(deps: Deps) -> None:
-    """Four senders, each with one part: whoever comes last prices them all, and none of them deadlocks."""
+    """Four senders, each with one part: the last one prices them all, and none of them deadlocks."""
     for turn in range(5):
         barrier = Barrier(len(PARTS))
         before = figures(deps).priced_cost
@@ -156,7 +156,7 @@ def test_one_call_is_costed_once(deps: Deps, *, usage_first: bool, rule: PerUnit
 
 
 def test_usage_and_cost_events_at_the_same_time_are_not_both_counted(deps: Deps) -> None:
-    """Whoever comes second sees the other, since both lock the usage event's row."""
+    """The second one sees the first, since both lock the usage event's row."""
     cost_model(deps)
     for turn in range(10):
         barrier = Barrier(2)
@@ -192,7 +192,7 @@ def test_cost_events_before_their_parent_belong_to_nobody_until_it_comes(deps: D
 
 
 def test_the_same_request_of_another_organization_is_another_request(deps: Deps) -> None:
-    """Requests are told apart by organization: neither price nor customer of one is seen by the other."""
+    """Requests are distinguished by organization: neither sees the other's price or customer."""
     record(deps, PARTS[0])
     with deps.db.transaction(OTHER) as tx:
         cost_event_commands.record_cost_events(deps, tx, OTHER, [PARTS[1], PARTS[2]])
@@ -233,7 +233,7 @@ def test_a_batch_costs_what_a_batch_costs(deps: Deps) -> None:
 
 
 def test_one_cost_in_another_currency_hides_nothing(deps: Deps) -> None:
-    """The organization's own currency comes first and is always there; the others follow, and nothing is converted."""
+    """The organization's own currency comes first and is always there; others follow, and nothing is converted."""
     euros = replace(GEMINI, cost_event_id="e", external_customer_id="c", amount=Decimal("0.01"), currency="EUR")
     record(deps, euros)
     dollars = replace(GEMINI, cost_event_id="u", external_customer_id="c", request_id="r2", amount=Decimal(7))
@@ -261,7 +261,7 @@ def test_the_time_of_a_part_is_its_own(deps: Deps) -> None:
 
 
 def test_a_metric_announced_while_its_usage_begins_to_wait_is_not_missed(deps: Deps) -> None:
-    """Usage that lets itself wait, and the metric it waits for, see each other whoever commits first."""
+    """Usage that begins to wait, and the metric for which it waits, see each other, whichever commits first."""
     cost_model(deps, PerUnit(Decimal(1)))
     for turn in range(10):
         with deps.db.worker_transaction() as tx:

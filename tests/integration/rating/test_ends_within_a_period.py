@@ -53,7 +53,7 @@ def cancel(billing: Billing, **fields: Any) -> subscription_pb2.SubscriptionChan
 
 
 def refused(billing: Billing) -> list[bytes]:
-    """The events that rating has handed back, by key."""
+    """The events that rating has refused, by key."""
     bodies = billing.rating.announced("rating.usage.refused")
     refusals = [refusal for body in bodies for refusal in domain_events_pb2.UsageRefused.FromString(body).refusals]
     own = [refusal for refusal in refusals if refusal.organization_id == billing.tenant.organization_id]
@@ -144,7 +144,7 @@ def test_an_event_ahead_of_a_change_is_handed_back(billing: Billing, at: datetim
 
 
 def test_a_refusal_is_announced_before_the_end_that_caused_it(billing: Billing) -> None:
-    """So the log has quarantined the event when it hears who takes over."""
+    """So the log has quarantined the event when it learns which subscription takes over."""
     old = billing.subscribe("small")
     billing.event(old, "calls", EVENING)
     billing.advance(NOON)
@@ -155,7 +155,7 @@ def test_a_refusal_is_announced_before_the_end_that_caused_it(billing: Billing) 
 
 
 def test_a_change_waits_for_a_batch_that_counts_for_a_period_to_come(billing: Billing) -> None:
-    """Else it would not see what the batch has counted after its end."""
+    """Otherwise it would not see what the batch has counted after its end."""
     old = billing.subscribe("small")
     entry = billing.log.accept(billing.tenant.organization_id, old.id, "calls", EARLY_MAY)
     db, deps = billing.rating.deps.db, billing.rating.deps

@@ -293,7 +293,7 @@ def test_invoices_are_filtered_by_what_people_look_for(billing: Billing) -> None
 
 
 def test_a_list_is_counted_and_may_leave_fees_out(billing: Billing) -> None:
-    """The total is of the whole list, wherever the page stands; fees are most of an invoice's weight."""
+    """The total is that of the whole list, wherever the page is; fees are most of an invoice's weight."""
     customer(billing, currency="USD")
     numbers = [one_off(billing).number for _ in range(3)]
     page = PageRequest(page_size=1, skip=1, with_total=True)
@@ -325,7 +325,7 @@ def test_fees_are_filtered_by_what_people_look_for(billing: Billing) -> None:
 
 
 def test_filters_that_nobody_knows_are_refused_by_name(billing: Billing) -> None:
-    """All at once; nothing is left out in silence, which would give the whole list back."""
+    """All of them at once; a filter that was ignored in silence would give the whole list."""
     invoices = pb.ListInvoicesRequest(
         states=[99], payment_states=[99], kinds=[99], issued_from="2024-13-01", subscription_id="acme"
     )

@@ -77,7 +77,7 @@ def test_a_page_of_large_invoices_is_shorter_than_asked_for(billing: Billing, mo
 def test_a_period_has_so_many_groups_and_no_more(
     billing: Billing, monkeypatch: pytest.MonkeyPatch, sizes: list[int], *, is_remembered: bool
 ) -> None:
-    """However the events are batched, and whether the shard has just been taken over or not."""
+    """This holds however the events are batched, and whether or not the shard has just been taken over."""
     monkeypatch.setattr(group_limit, "MAX_GROUPS", 5)
     subscription, memory = billing.subscribe(), Memory()
     entries = calls(billing, subscription.id, range(7))

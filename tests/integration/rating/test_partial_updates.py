@@ -241,7 +241,7 @@ def test_a_changed_plan_keeps_the_charges_that_it_has_by_code(tenant: Tenant) ->
 
 @pytest.mark.parametrize("mask", [None, FieldMask(paths=["code", "amount_cents"])], ids=["whole", "part"])
 def test_a_request_for_one_plan_does_not_touch_another(tenant: Tenant, mask: FieldMask | None) -> None:
-    """`PUT /plans/a` with `code: b`: which one is said beside the body, and a body that says otherwise is refused."""
+    """`PUT /plans/a` with `code: b`: the plan is named beside the body, and a body with another code is refused."""
     before = [tenant.plan("a"), tenant.plan("b")]
     request = pb.UpdatePlanRequest(code="a", plan=plan("b", amount_cents=1), update_mask=mask)
     assert refused(lambda: tenant.call(tenant.rating.catalog.UpdatePlan, request)) == ["plan.code"]
@@ -276,7 +276,7 @@ def test_paths_that_are_unknown_or_given_are_refused_by_name(tenant: Tenant) -> 
 
 
 def test_a_partial_change_is_checked_as_a_whole(tenant: Tenant) -> None:
-    """What comes of it must be a plan: a mandatory field cannot be emptied, and the rest is not lost."""
+    """The result must be a valid plan: a mandatory field cannot be emptied, and the rest is not lost."""
     before = tenant.plan("pro")
     assert refused(lambda: update_plan(tenant, "pro", Plan(), "amount_cents", "name")) == [
         "plan.name",
@@ -309,7 +309,7 @@ def test_a_customer_can_take_anything_back(tenant: Tenant) -> None:
 
 
 def test_a_customers_currency_is_not_taken_back(tenant: Tenant) -> None:
-    """What it was billed in stays, whoever asks."""
+    """The currency in which it was billed stays, whatever is requested."""
     update_customer(tenant, Customer(currency="EUR"), "currency")
     with pytest.raises(grpc.RpcError) as error:
         update_customer(tenant, Customer(), "currency")

@@ -77,7 +77,7 @@ def billed(billing: Billing) -> dict[str, int]:
 
 
 def test_closing_leaves_out_the_one_that_cannot_be_priced(billing: Billing) -> None:
-    """In live time, with the reason to be read; once its usage is corrected it is invoiced as if nothing had been."""
+    """In live time, with a readable reason; once its usage is corrected it is invoiced as if nothing had happened."""
     poisoned, healthy = subscribe_both(billing)
     event = use(billing, poisoned, healthy)
     report = live(billing, FEBRUARY)
@@ -174,7 +174,7 @@ def test_a_promised_end_leaves_out_the_one_that_cannot_be_priced(billing: Billin
 
 
 def test_accruing_leaves_out_the_one_that_cannot_be_priced(billing: Billing) -> None:
-    """Margin hears of the healthy one's revenue, and the loop ends."""
+    """The healthy one's revenue is announced, and the loop ends."""
     use(billing, *subscribe_both(billing))
     while accrue_due(billing.rating.deps):
         pass

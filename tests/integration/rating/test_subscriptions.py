@@ -95,7 +95,7 @@ def test_the_same_request_is_answered_with_what_is_there(tenant: Tenant) -> None
 
 
 def test_ten_calls_at_once_make_one_subscription(tenant: Tenant) -> None:
-    """The constraint decides; whoever loses is answered with the winner's."""
+    """The constraint decides; the losers are answered with the winner's subscription."""
     with ThreadPoolExecutor(10) as pool:
         made = list(pool.map(lambda _: subscribe(tenant).change.subscription.id, range(10)))
     assert len(set(made)) == 1
@@ -385,7 +385,7 @@ def options(answer: pb.ListPlanChangesResponse) -> dict[str, tuple[str, str, str
 
 
 def test_every_plan_on_sale_says_what_moving_to_it_would_be(tenant: Tenant) -> None:
-    """In one call; what is not possible says why."""
+    """In one call; a move that is not possible has a reason."""
     tenant.plan("euro", currency="EUR", amount_cents=100)
     held = subscribe(tenant, plan_code="pro").change.subscription
     answer = plan_changes(tenant)

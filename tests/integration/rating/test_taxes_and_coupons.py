@@ -18,7 +18,7 @@ from farebox.rating.v1.tax_pb2 import Tax
 from services.chassis.rpc.errors import error_info, field_violations
 from tests.support.rating.server import Tenant, decimal, standard_charge
 
-# More than a page holds, so that who lists and filters does not find them all.
+# More than a page holds, so that code that lists and filters would not find them all.
 MANY = 1500
 
 
@@ -47,7 +47,7 @@ def make_customer(tenant: Tenant, external_id: str = "alice", **fields: Any) -> 
 
 
 def apply(tenant: Tenant, code: str = "ten", customer: str = "alice", **terms: Any) -> AppliedCoupon:
-    """A coupon in a customer's hand."""
+    """A coupon that a customer holds."""
     request = customer_pb.ApplyCouponRequest(external_customer_id=customer, coupon_code=code, **terms)
     return tenant.call(tenant.rating.customers.ApplyCoupon, request).applied_coupon
 

@@ -122,7 +122,7 @@ def test_pending_changes_take_effect_on_the_way(tenant: Tenant) -> None:
 
 
 def test_a_trial_ends_on_the_way(tenant: Tenant) -> None:
-    """Its end is told to everybody."""
+    """Its end is announced."""
     set_clock(tenant)
     tenant.plan("pro", trial_days=10)
     made = subscribe(tenant)
@@ -142,7 +142,7 @@ def test_periods_are_closed_on_the_way(tenant: Tenant) -> None:
 
 
 def test_a_start_in_the_past_is_caught_up_with(tenant: Tenant) -> None:
-    """Nobody else moves an organization whose time stands still."""
+    """Nothing else moves an organization whose time stands still."""
     set_clock(tenant)
     tenant.plan("pro")
     subscribe(tenant, started_at=timestamp(START - timedelta(days=40)))
@@ -197,7 +197,7 @@ def test_a_repeat_joins_the_advance_that_is_on_its_way(settings_for: Callable[[s
 
 
 def test_a_repeat_goes_on_where_the_first_has_failed(settings_for: Callable[[str], Settings]) -> None:
-    """The log was away: the same request_id is no obstacle to trying again."""
+    """The log was unavailable: the same request_id does not prevent another try."""
     failures = iter([True])
 
     def positions() -> dict[int, int]:
@@ -214,7 +214,7 @@ def test_a_repeat_goes_on_where_the_first_has_failed(settings_for: Callable[[str
 def test_only_so_many_clocks_are_moved_at_once(
     settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who moves clocks leaves threads to those who do not; and a clock that was moved gives its place back."""
+    """Calls that move clocks leave threads to other calls; and a clock that was moved gives its place back."""
     monkeypatch.setattr(commands, "SLOT_SECONDS", 0.01)
     long_calls = threading.BoundedSemaphore(1)
     with running_rating(settings_for("rating"), long_calls=long_calls) as rating:
@@ -229,7 +229,7 @@ def test_only_so_many_clocks_are_moved_at_once(
 def test_who_has_not_come_along_is_named(
     settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock stands at its new time; the same call waits again until everybody has said so."""
+    """The clock is at its new time; the same call waits again until every service has reported."""
     monkeypatch.setattr(commands, "FOLLOWERS_SECONDS", 0.01)
     with running_rating(settings_for("rating"), clock_followers=("ingest", "margin")) as rating:
         tenant = rating.tenant()
@@ -257,7 +257,7 @@ def test_the_log_is_waited_for(settings_for: Callable[[str], Settings], monkeypa
 
 
 def acknowledge(rating: Rating, tenant: Tenant, service: str, revision: int) -> None:
-    """Hand rating the word of a service, as its follower does, with another message around it."""
+    """Give rating a service's report, as its follower does, together with another message."""
     body = ingest_pb.TestClockReached(
         organization_id=tenant.organization_id, revision=revision, now=timestamp(NOW)
     ).SerializeToString()

@@ -117,7 +117,7 @@ def test_an_invoice_whose_credit_was_used_stays(billing: Billing) -> None:
 
 @pytest.mark.parametrize(("paid", "credited", "used"), [(1000, 400, 0), (1000, 400, 400), (500, 400, 0), (300, 400, 0)])
 def test_a_customer_gets_back_what_was_paid(billing: Billing, paid: int, credited: int, used: int) -> None:
-    """Whatever was credited before: after voiding, all credits together are what was paid, to the cent."""
+    """Whatever was credited before, after voiding all credits together are what was paid, to the cent."""
     invoice = one_off(billing)
     credit(billing, invoice, credited)
     if used:
