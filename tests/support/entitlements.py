@@ -1,4 +1,4 @@
-"""Entitlements' tests: a database of the service, or its whole process, and how both are asked."""
+"""Entitlements' tests: a database of the service, or its whole process, with callers of both."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class World:
 
     Attributes:
         deps: of the service.
-        clock: stands until moved.
+        clock: stands still until the test moves it.
         organization: the tenant.
         log: rating's.
         announced: every domain event, in order.
@@ -117,7 +117,7 @@ class World:
         return [replace(answer.access, revision=answered.revision) for answer in answered.answers]
 
     def consume(self, feature: str, units: str, *, customer: str = "acme") -> Access:
-        """Count units at once, or be refused."""
+        """Count units, or be refused."""
         with self.deps.db.transaction(self.organization) as tx:
             question = Question(customer, feature, "", Decimal(units))
             return consumption.consume(self.deps, tx, self.organization, question, new_id())

@@ -37,9 +37,9 @@ class Asked:
 
 
 class FakeServices:
-    """Stands for `gateway.clients.Clients`; answer a method by `services.on("GetPlan", response or error)`.
+    """A substitute for `gateway.clients.Clients`. `services.on("GetPlan", response or error)` sets a method's answer.
 
-    A method that nothing answers is one that the service does not know.
+    A method without an answer is one that the service does not know.
     """
 
     def __init__(self, organization: Organization) -> None:
@@ -53,7 +53,7 @@ class FakeServices:
             setattr(self, name, _Stub(self))
 
     def on(self, method: str, answer: Any) -> None:
-        """What a method answers: a message, an error, or a function of the request."""
+        """Set a method's answer: a message, an error, or a function of the request."""
         self._answers[method] = answer
 
     def requests(self, method: str) -> list[Any]:
@@ -116,7 +116,7 @@ class Gateway:
         return self.send("POST", path, **options)
 
     def together(self, *requests: tuple[str, str, Mapping[str, Any]]) -> list[httpx.Response]:
-        """Several requests at once; a fresh application, since it belongs to one event loop."""
+        """Several requests at once, to a fresh application, since an application belongs to one event loop."""
         self.application = app.Gateway(DIALECTS, self.services)  # type: ignore[arg-type]
         return asyncio.run(self._together(requests))
 

@@ -38,7 +38,7 @@ def deps_on(db: Database) -> Deps:
 
 
 def subscription_id(name: str) -> str:
-    """A subscription's id that follows from a name."""
+    """A subscription's id, derived from a name."""
     return str(uuid.uuid5(uuid.UUID(SUBSCRIPTION), name))
 
 
@@ -122,7 +122,7 @@ def accrued(
 def accrued_entry(
     kind: str, amount: str, period: Period, metric: str = "", **group: str
 ) -> rating.RevenueAccrued.Entry:
-    """A part of it; `kind` is usage, base or other."""
+    """A part of what a subscription earned; `kind` is usage, base or other."""
     number = getattr(rating.RevenueAccrued, f"KIND_{kind.upper()}")
     span: PeriodPb = period_to_pb(period)
     return rating.RevenueAccrued.Entry(

@@ -1,4 +1,4 @@
-"""Margin's whole process, with an ingest that can replay, and how both are asked."""
+"""Margin's whole process, with an ingest that can replay, and a client of it."""
 
 from __future__ import annotations
 

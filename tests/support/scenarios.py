@@ -1,4 +1,4 @@
-"""Scenarios: price sheets with what they must come to (tests/scenarios/README.md). Every height reads them here."""
+"""Scenarios: price sheets with the expected invoices (tests/scenarios/README.md). Every height reads them here."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Scenario:
     """One price sheet; see the README beside the files.
 
     Attributes:
-        name: what is shown by it.
+        name: what it shows.
         starts_at, ends_at: the organization's clock.
         organization, customer: fields beyond the usual.
         taxes, coupons, metrics: REST bodies.
-        plans: those that the customer is or will be on, the first one first.
+        plans: the plans that the customer will have; the first one first.
         subscription: REST body without customer and plan.
         steps: what is done, in order of time.
         invoices: what must come of it, as the file says.
@@ -56,12 +56,12 @@ class Scenario:
 
     @property
     def plan(self) -> Body:
-        """The plan that it begins with."""
+        """The plan of the first subscription."""
         return self.plans[0]
 
     @property
     def timezone(self) -> str:
-        """Whose days are counted."""
+        """The timezone in which days are counted."""
         return str(self.customer.get("timezone") or self.organization.get("timezone", "UTC"))
 
 
@@ -101,7 +101,7 @@ def scenario_of(sheet: Body) -> Scenario:
 
 
 def _only_invoice(sheet: Body) -> list[Body]:
-    """The invoice of a file that has one; none of a sheet whose outcome is not known."""
+    """The invoice of a file that has one; empty for a sheet without expected invoices."""
     return [{"fees": sheet["fees"], "total_cents": sheet["total_cents"]}] if "fees" in sheet else []
 
 
@@ -111,7 +111,7 @@ def instant(text: str) -> datetime:
 
 
 def differences(found: Sequence[Body], expected: Iterable[Body]) -> list[str]:
-    """What is on found invoices (or among credit notes) and was not expected, and the reverse; nothing is a match.
+    """What the found invoices (or credit notes) have and was not expected, and the reverse; empty if they match.
 
     A line is compared by the fields that the file gives; fees may be in any order, and those of 0 cents are left out.
     """
@@ -174,7 +174,7 @@ def _event(line: Body, transaction_id: str, sheet: Body) -> dict[str, Any]:
 
 
 def _verb(line: Body, sheet: Body) -> dict[str, Any]:
-    """A change, with the event that takes another's place written out."""
+    """A verb with its terms; an event that replaces another is written out."""
     verb = {name: value for name, value in line.items() if name != "at"}
     if "by" in verb:
         verb["replacement"] = _event(verb.pop("by"), f"{verb['void']}-corrected", sheet)

@@ -1,9 +1,9 @@
 """Every SQL statement that product code can execute, found by reading the code.
 
-A statement is the first argument of a call that executes SQL. What is resolved: constants of the module and texts made
-of them; both branches of a condition; every value of a mapping; each item of a loop; what a local name was assigned;
-and for a parameter, what every caller in the service hands in. Whatever else an argument is made of cannot be known
-without running it, and is a finding: write it as a constant, or as a `chassis.statement.Filtered`.
+A statement is the first argument of a call that executes SQL. The following is resolved: constants of the module and
+texts made of them; both branches of a condition; every value of a mapping; each item of a loop; what a local name was
+assigned; and for a parameter, what every caller in the service hands in. Whatever else an argument is made of cannot be
+known without running it, and is a finding: write it as a constant, or as a `chassis.statement.Filtered`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Source:
         return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
 
     def function_of(self, node: ast.AST) -> Function | None:
-        """The function that a node stands in; None at the top of the file."""
+        """The function that contains a node; None at the top level of the file."""
         while node in self.parents:
             node = self.parents[node]
             if isinstance(node, Function):
@@ -78,10 +78,10 @@ class Source:
         return None
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression is that is made of the module's own names only.
+        """The value of an expression that uses only names of the module.
 
         Raises:
-            UnknownStatementError: it needs others.
+            UnknownStatementError: it uses other names.
         """
         code = compile(ast.Expression(node), self.name, "eval")
         try:
@@ -166,7 +166,7 @@ class Collector:
         raise UnknownStatementError(f"{source.name}:{node.lineno} {ast.unparse(node)[:80]}")
 
     def _name(self, source: Source, node: ast.Name, depth: int) -> list[str]:
-        """What a local name may be: assigned, an item of a loop, or handed in by a caller."""
+        """The texts that a local name may have: assigned, an item of a loop, or passed by a caller."""
         function = source.function_of(node)
         if function is None:
             raise UnknownStatementError(f"{source.name}:{node.lineno} {node.id}")
@@ -186,7 +186,7 @@ class Collector:
         return texts
 
     def _handed_in(self, function: str, place: int, name: str, depth: int) -> list[str]:
-        """What callers hand in; nothing where nobody calls it, as a service need not use all of the chassis."""
+        """What callers pass; nothing if nobody calls the function, since a service need not use all of the chassis."""
         texts: list[str] = []
         for source in self._sources:
             for call in source.calls():

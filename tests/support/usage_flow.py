@@ -1,7 +1,7 @@
-"""Ingest and rating side by side, as processes run them: what one accepts and the other counts, and the sum of it.
+"""Ingest and rating side by side, as processes run them: what one accepts and the other counts, and whether both agree.
 
-Everything is real: PostgreSQL, NATS, followers, relays, jobs, the machine's time. `Flow.settle` waits until nothing is
-on its way any more; then `Flow.drift` must be empty.
+Everything is real: PostgreSQL, NATS, followers, relays, jobs, the machine's time. `Flow.settle` waits until no message
+is on its way; then `Flow.drift` must be empty.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from tests.support.rating.server import metric, plan, standard_charge
 CALL_SECONDS = 60.0
 # Everything on its way arrives within a second; on a busy machine it may take much longer.
 SETTLE_SECONDS = 120.0
-# What looks as if nothing were on its way must look so for this long: jobs turn once a second.
+# Everything must be quiet for this long before it counts as settled: jobs run once a second.
 CALM_SECONDS = 2.5
-# What happens by itself within this time is waited for as well.
+# Scheduled work within this time is waited for as well.
 DUE_SECONDS = 10.0
 METRIC = "api_call"
 
@@ -108,7 +108,7 @@ class Flow:
         self.call(self.catalog.DeleteBillableMetric, request)
 
     def look_again(self) -> None:
-        """Ask for another look at everything in quarantine, as if all of its catalog had changed."""
+        """Request that everything in quarantine is resolved again, as if its whole catalog had changed."""
         with self.log.worker_transaction() as tx:
             tx.exec_driver_sql(
                 "INSERT INTO release_requests (organization_id, kind, key) "
@@ -122,11 +122,11 @@ class Flow:
             return set(rows.scalars())
 
     def refused(self) -> int:
-        """How many refusals wait for the log to take their event back; none at rest."""
+        """How many refusals wait for the log to void their event; none at rest."""
         return int(self._scalar(self.ledger, "SELECT count(*) FROM refused_usage"))
 
     def until_known(self, table: str, count: int) -> None:
-        """Wait until ingest's projection has so many rows of the organization."""
+        """Wait until ingest's projection has this many rows of the organization."""
         question = f"SELECT count(*) FROM {table} WHERE organization_id = %s"
         wait_until(
             lambda: self._scalar(self.log, question, self.organization) >= count,
@@ -146,7 +146,7 @@ class Flow:
         self.call(self.events.VoidUsageEvent, request)
 
     def stored(self) -> dict[str, int]:
-        """How many events the log has, by what it says of them now."""
+        """How many events the log has, by their current state."""
         question = """
         SELECT count(*), count(v.event_key), count(q.event_key) FILTER (WHERE v.event_key IS NULL)
         FROM usage_events e LEFT JOIN voided_usage_events v USING (organization_id, event_key)
@@ -165,7 +165,7 @@ class Flow:
         return int(self._scalar(self.ledger, question, self.organization))
 
     def drift(self) -> dict[str, Any]:
-        """What does not add up, per subscription and metric: empty where every event has one disposition."""
+        """What does not add up, by subscription and metric: empty where every event has one disposition."""
         accepted = self._by_place(
             self.log,
             """
@@ -207,7 +207,7 @@ class Flow:
             return {reason: int(count) for reason, count in rows}
 
     def settle(self) -> None:
-        """Wait until nothing is on its way any more, for long enough to believe it."""
+        """Wait until no message has been on its way for `CALM_SECONDS`."""
         calm_since, seen = time.monotonic(), None
 
         def is_calm() -> bool:
@@ -220,7 +220,7 @@ class Flow:
         wait_until(is_calm, timeout=SETTLE_SECONDS, what="rest")
 
     def _under_way(self) -> tuple[bool, Any]:
-        """Whether everybody has applied what the others announced, and all positions."""
+        """Whether both services have applied what the other announced; and all positions."""
         with self.log.worker_transaction() as tx:
             heads = dict(tuple(row) for row in tx.exec_driver_sql("SELECT shard, last_number FROM shard_heads"))
             heard = tx.exec_driver_sql("SELECT last_number FROM inbox WHERE log = 'rating'").scalar()
@@ -271,7 +271,7 @@ def now() -> datetime:
 
 @contextmanager
 def running(settings_for: Callable[[str], Settings], *, replicas: int = 1) -> Iterator[Flow]:
-    """So many processes of each service in this one, stopped at the end."""
+    """Run `replicas` processes of each service in this process; stop them at the end."""
     ingest, rating = settings_for("ingest"), settings_for("rating")
     with ExitStack() as stack:
         logs = [stack.enter_context(_started(ingest_main.build(ingest))) for _ in range(replicas)]

@@ -1,7 +1,7 @@
-"""An account: one organization with one customer, whatever height it is played at.
+"""An account: one organization with one customer, at any height of the suite.
 
-Scenarios and reference cases are told in these words alone, so that each is one list of data and one story, and every
-height (the pure domain, the services' commands on PostgreSQL, the REST interface) is one implementation of them.
+Scenarios and reference cases use only these verbs, so that each is one list of data and one story, and every height
+(the pure domain, the services' commands on PostgreSQL, the REST interface) is one implementation of them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Fee:
         taxes_cents, taxes_rate: its own taxes, and their percent in all.
         total_aggregated_units: the metric's aggregate.
         subscription: the organization's id for it.
-        identity: what the height knows it by.
+        identity: its identifier at this height.
     """
 
     type: str
@@ -71,7 +71,7 @@ class Fee:
     identity: Any = None
 
     def line(self) -> dict[str, Any]:
-        """The fee as a scenario writes it."""
+        """The fee in the form of a scenario."""
         return {
             "type": self.type,
             "code": self.code,
@@ -93,7 +93,7 @@ class Invoice:
         issued_on: day of issue, ISO 8601.
         fees: its fees.
         fees_cents, coupons_cents, sub_total_cents, taxes_cents, credit_notes_cents, total_cents: in their order.
-        identity: what the height knows it by.
+        identity: its identifier at this height.
     """
 
     state: str
@@ -108,7 +108,7 @@ class Invoice:
     identity: Any = None
 
     def line(self) -> dict[str, Any]:
-        """The invoice as a scenario writes it."""
+        """The invoice in the form of a scenario."""
         return {
             "state": self.state,
             "issued_on": self.issued_on,
@@ -125,12 +125,12 @@ class CreditNote:
     """A credit note.
 
     Attributes:
-        total_cents, sub_total_cents, taxes_cents: what it comes to.
+        total_cents, sub_total_cents, taxes_cents: its amounts.
         credit_cents, refund_cents, offset_cents: where that goes.
-        balance_cents: what invoices have not used of its credit.
+        balance_cents: the part of its credit that no invoice has used.
         item_cents: its items, rounded.
-        item_precise_cents: the same before; empty where the height does not show them.
-        identity: what the height knows it by.
+        item_precise_cents: its items before rounding; empty if the height does not show them.
+        identity: its identifier at this height.
     """
 
     total_cents: int
@@ -145,7 +145,7 @@ class CreditNote:
     identity: Any = None
 
     def line(self) -> dict[str, Any]:
-        """The credit note as a scenario writes it."""
+        """The credit note in the form of a scenario."""
         return {
             "total_cents": self.total_cents,
             "credit_cents": self.credit_cents,
@@ -157,13 +157,13 @@ class CreditNote:
 
 @dataclass(frozen=True)
 class Usage:
-    """Usage of a period: of one that runs, or of one that was invoiced.
+    """Usage of a period that is running or was invoiced.
 
     Attributes:
         first, last: the first and the last second of the period, RFC 3339.
         fees: what it costs.
         amount_cents, total_cents: without and with taxes.
-        issued_on: of its invoice; empty while it runs.
+        issued_on: day of issue of its invoice; empty while the period runs.
     """
 
     first: str
@@ -175,34 +175,34 @@ class Usage:
 
 
 class Account(Protocol):
-    """What can be done and seen. Verbs happen at the clock's time."""
+    """What can be done with an account and read from it. Every verb takes effect at the clock's time."""
 
     def open(self, at: datetime, **organization: Any) -> None:
-        """Start the clock of an organization, before anything else; fields are those of the proto."""
+        """Create the organization and start its clock, before any other call; the fields are those of the proto."""
 
     def tax(self, body: Body) -> None:
-        """A tax is known."""
+        """Create a tax."""
 
     def customer(self, **fields: Any) -> None:
-        """The customer is known; fields are those of the REST body."""
+        """Create the customer; the fields are those of the REST body."""
 
     def metric(self, body: Body) -> None:
-        """A metric is sold by."""
+        """Create a billable metric."""
 
     def plan(self, body: Body) -> None:
-        """A plan is for sale; one that is there already gets a next version."""
+        """Create a plan, or the next version of a plan that exists."""
 
     def coupon(self, body: Body) -> None:
-        """A coupon can be given."""
+        """Create a coupon."""
 
     def hold(self, coupon: str) -> None:
-        """The customer is given a coupon."""
+        """Apply a coupon to the customer."""
 
     def subscribe(self, plan: str, **terms: Any) -> None:
         """Put the customer on a plan; terms are those of the REST body, `external_id` among them."""
 
     def change(self, plan: str, *, when: str = "", credit: str = "credit", external_id: str = SUBSCRIPTION) -> str:
-        """Move to another plan: by the rule, `now` or at the `period_end`; the state of the subscription after it."""
+        """Move to another plan: by the rule, `now` or at the `period_end`; returns the subscription's state."""
 
     def migrate(self, plan: str) -> None:
         """Move the subscribers of a plan's first version to the current one, at their next period."""
@@ -213,40 +213,40 @@ class Account(Protocol):
         """End a subscription, `now` or at the `period_end`."""
 
     def withdraw(self, *, external_id: str = SUBSCRIPTION) -> None:
-        """Take a promised change back."""
+        """Withdraw a scheduled change."""
 
     def use(self, events: Sequence[Body]) -> None:
-        """Send usage, as REST bodies. One that was sent before counts once."""
+        """Send usage events as REST bodies. An event that is sent twice counts once."""
 
     def void(self, transaction_id: str, replacement: Body | None = None) -> None:
-        """Take an event back, or count another in its place."""
+        """Void an event, or replace it with another."""
 
     def advance(self, to: datetime) -> None:
-        """Move the clock; everything due until then has happened afterwards."""
+        """Move the clock; everything that is due by then has happened when the call returns."""
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        """So much of an invoice was paid."""
+        """Record a payment of an invoice."""
 
     def void_invoice(self, invoice: Invoice) -> None:
-        """Take an invoice back."""
+        """Void an invoice."""
 
     def refresh(self, invoice: Invoice) -> Invoice:
-        """Compute a draft again."""
+        """Refresh a draft."""
 
     def sell(self, items: Sequence[Body], currency: str) -> None:
         """Invoice items that are sold once, as REST bodies, at once."""
 
     def credit(self, invoice: Invoice, items: Sequence[tuple[Fee, int]]) -> CreditNote:
-        """Give so many cents of fees back, to the customer's balance."""
+        """Credit these amounts of fees, in cents, to the customer's balance."""
 
     def invoices(self) -> list[Invoice]:
-        """All invoices: by their number, drafts last."""
+        """All invoices by number, drafts last."""
 
     def credit_notes(self) -> list[CreditNote]:
         """All credit notes, oldest first."""
 
     def usage(self, kind: str = "current") -> Usage:
-        """The running period's usage, `current` or `projected` to its end; everything that was sent is in it."""
+        """The running period's usage, `current` or `projected` to its end; it includes every event that was sent."""
 
     def closed_usage(self) -> list[Usage]:
         """The usage of closed periods, newest first."""

@@ -65,8 +65,8 @@ class CommandsAccount:
     """See `Account`.
 
     Args:
-        db: a migrated database of rating's; any number of accounts share it.
-        log: the usage-event log, which those accounts share as well.
+        db: a migrated database of rating's; any number of accounts can share it.
+        log: the usage-event log, shared by the same accounts.
     """
 
     def __init__(self, db: Database, log: MemoryLog) -> None:
@@ -158,7 +158,7 @@ class CommandsAccount:
         for event in events:
             if event["transaction_id"] not in self._sent:
                 at = datetime.fromisoformat(event["timestamp"])
-                # As ingest resolves it: the subscription of this id at the event's time.
+                # Resolved in the same way as by ingest: the subscription with this id at the event's time.
                 (owner,) = [
                     agreement.subscription_id
                     for agreement in known
@@ -233,7 +233,7 @@ class CommandsAccount:
         return usage_of(summary, invoice.issuing_date.isoformat())
 
     def unlike_the_log(self) -> list[str]:
-        """What differs where invoices are rebuilt from the log: nothing, ever."""
+        """Differences between the invoices and their reconstruction from the log; there must be none."""
         return [
             text
             for invoice in self.invoices()

@@ -31,12 +31,12 @@ from services.rating.pricing.plan import Charge, Plan
 from services.rating.pricing.tax import Tax
 
 Body = Mapping[str, Any]
-# Stands in a draft for the instant that the command gives.
+# Placeholder in a draft for the instant that the command sets.
 _LATER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def metric_draft(body: Body) -> MetricVersion:
-    """A metric as it is asked for."""
+    """The draft of a metric."""
     function = body.get("rounding_function")
     definition = BillableMetric(
         code=body["code"],
@@ -50,7 +50,7 @@ def metric_draft(body: Body) -> MetricVersion:
 
 
 def plan_draft(body: Body) -> PlanVersion:
-    """A plan as it is asked for."""
+    """The draft of a plan."""
     currency = CURRENCIES[body["amount_currency"]]
     commitment = body.get("minimum_commitment", {})
     charges = [_charge(given, number, body, currency) for number, given in enumerate(body.get("charges", []))]
@@ -76,7 +76,7 @@ def plan_draft(body: Body) -> PlanVersion:
 
 
 def coupon_draft(body: Body) -> Coupon:
-    """A coupon as it is asked for."""
+    """The draft of a coupon."""
     limits = body.get("applies_to", {})
     is_percentage = body["coupon_type"] == "percentage"
     terms = CouponTerms(
@@ -93,7 +93,7 @@ def coupon_draft(body: Body) -> Coupon:
 
 
 def tax_draft(body: Body) -> CatalogTax:
-    """A tax as it is asked for."""
+    """The draft of a tax."""
     tax = Tax(body["code"], Decimal(body["rate"]), body.get("name", body["code"]))
     return CatalogTax(body["code"], tax, _LATER, "", body.get("applied_to_organization", False))
 

@@ -1,4 +1,4 @@
-"""What a customer was billed, kept in memory: the functions that rating makes invoices with, without the SQL."""
+"""A customer's invoices, kept in memory: made by the functions that rating uses, without the SQL."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Ledger:
 
     Attributes:
         organization, customer: who bills whom.
-        metrics: what is sold by, by code.
-        kept: the aggregates of a period of an agreement, as they are now.
+        metrics: billable metrics, by code.
+        kept: returns the current aggregates of a period of an agreement.
         invoices: in the order in which they were made.
         given: credit notes, oldest first.
         closed: billing periods that were invoiced, with the agreement they were invoiced under.
@@ -60,13 +60,13 @@ class Ledger:
     _numbered: int = 0
 
     def hold(self, coupon: AppliedCoupon) -> None:
-        """The customer is given a coupon."""
+        """Apply a coupon to the customer."""
         self._holdings.coupons.setdefault(self.customer.customer_id, []).append(coupon)
 
     # --- invoices ---------------------------------------------------------------------------------------------------
 
     def bill(self, run: BillingRun, at: datetime) -> None:
-        """Invoice a run, where there is something to invoice; as a draft while there is grace."""
+        """Invoice a run if it has anything to invoice; the invoice is a draft during a grace period."""
         loaded = self._loaded([run])
         proven = [ProvenFee(run.base)] if run.base is not None else []
         proven += usage_fees(run, loaded)
@@ -82,7 +82,7 @@ class Ledger:
                 self._keep(total(draft, self._holdings))
 
     def bill_base(self, run: BillingRun) -> None:
-        """Invoice a run that closes no period, where a base price is due."""
+        """Invoice a run that closes no period, if a base price is due."""
         if run.base is not None:
             self.bill(run, run.at)
 
@@ -104,11 +104,11 @@ class Ledger:
         self._number(replace(draft, fees=tuple(fees)), at)
 
     def drafts(self) -> list[Invoice]:
-        """Those whose grace has not ended."""
+        """The drafts, whose grace period has not ended."""
         return [invoice for invoice in self.invoices if invoice.state is InvoiceState.DRAFT]
 
     def refresh(self, draft: Invoice) -> Invoice:
-        """A draft from the usage known now."""
+        """Compute a draft from the usage known now."""
         return self._keep(total(replace(draft, fees=tuple(self._fees_now(draft))), self._holdings))
 
     def finalize(self, draft: Invoice, at: datetime) -> None:
@@ -129,7 +129,7 @@ class Ledger:
             self._use_note(used.balance_id, used.amount_cents)
 
     def _keep(self, invoice: Invoice) -> Invoice:
-        """The invoice in place of its earlier self."""
+        """Replace the stored invoice with the same id."""
         place = next(index for index, known in enumerate(self.invoices) if known.invoice_id == invoice.invoice_id)
         self.invoices[place] = invoice
         return invoice
@@ -172,7 +172,7 @@ class Ledger:
         ]
 
     def _corrections(self) -> LateCorrections:
-        """Every period that was invoiced for good; those that need no adjustment have none."""
+        """The corrections of all periods with a finalized invoice; a period may need none."""
         if self.organization.late_events is LateUsageEvents.IGNORE:
             return LateCorrections({})
         waiting = {(invoice.terms.subscription_id, invoice.terms.usage_start) for invoice in self.drafts()}
@@ -202,7 +202,7 @@ class Ledger:
     # --- money back -------------------------------------------------------------------------------------------------
 
     def credit_unused(self, ended: Agreement, at: datetime, opened_at: datetime, resolution: Resolution) -> None:
-        """Give back the days of a base price in advance that nobody uses; a draft with them is finalized first."""
+        """Credit the unused days of a base price billed in advance; a draft that bills them is finalized first."""
         nominal = cut_period(ended, at, opened_at)
         if nominal is None:
             return
@@ -222,16 +222,16 @@ class Ledger:
                 return
 
     def credit(self, invoice: Invoice, items: Sequence[CreditItem], at: datetime) -> CreditNote:
-        """Give items of an invoice back, to the customer's balance."""
+        """Credit items of an invoice to the customer's balance."""
         amounts = credit(creditable(invoice, self._notes_of(invoice)), items, invoice.currency)
         return self._give(invoice, replace(amounts, credit_amount_cents=amounts.total_amount_cents), at)
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        """So much of an invoice was paid."""
+        """Record a payment of an invoice."""
         self._keep(verbs.record_payment(invoice, cents))
 
     def void(self, invoice: Invoice, at: datetime) -> None:
-        """Take an invoice back: what it used is there again, and what was given on it is not."""
+        """Void an invoice: credits and coupons that it used are available again, and its credit notes are voided."""
         notes = self._notes_of(invoice)
         for note in take_back(notes, credit_notes.received_amount_cents(invoice, notes), at=at):
             self.given[next(index for index, given in enumerate(self.given) if given.number == note.number)] = note
@@ -247,7 +247,7 @@ class Ledger:
                     held[index] = replace(applied, coupon=replace(applied.coupon, terms=terms))
 
     def _set_balance(self, note: CreditNote) -> None:
-        """Let invoices use what is left of a note, and no more."""
+        """Set the balance of a note to the part that no invoice has used."""
         key = (self.customer.customer_id, note.currency.code)
         self._holdings.balances[key] = [
             replace(balance, amount_cents=note.amounts.balance_amount_cents)
@@ -261,7 +261,7 @@ class Ledger:
         return next(invoice for invoice in self.invoices if invoice.invoice_id == identity)
 
     def _base_within(self, invoice: Invoice, ended: Agreement, nominal: Period) -> int | None:
-        """The place of the base fee of days of a period on a invoice."""
+        """The place of the base fee of days of a period on an invoice."""
         places = [
             index
             for index, billed in enumerate(invoice.fees)

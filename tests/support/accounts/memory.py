@@ -1,6 +1,7 @@
 """An account played by rating's pure domain alone: its calendar, its runs and its prices, over a log in memory.
 
-What rating's commands do in SQL around that is done here by hand: whose an event is, what is due next, what was billed.
+What rating's commands do in SQL around that is done here by hand: the subscription of an event, what is due next, what
+was billed.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Life:
     """One subscription over time.
 
     Attributes:
-        agreement: as it is, or as it ended.
-        open: its open billing period; None before it begins and after it ends.
+        agreement: the current agreement, or the last one if the subscription has ended.
+        open: its open billing period; None before the subscription begins and after it ends.
         earlier: the agreements that it continues, oldest first.
     """
 
@@ -59,12 +60,12 @@ class Life:
     earlier: list[Agreement] = field(default_factory=list)
 
     def next_due(self) -> datetime | None:
-        """When something happens to it by itself."""
+        """When the next scheduled thing is due."""
         due = (self.agreement.due_at, self.open.period.end if self.open else None)
         return min((at for at in due if at is not None), default=None)
 
     def ids(self) -> set[SubscriptionId]:
-        """It, and what it continues."""
+        """The ids of the subscription and of those that it continues."""
         return {agreement.subscription_id for agreement in (*self.earlier, self.agreement)}
 
 
@@ -235,7 +236,7 @@ class MemoryAccount:
         return None if earliest is None or earliest[0] > to else (earliest[0], earliest[2])
 
     def _do_due(self, life: Life, at: datetime) -> None:
-        """As rating's command: a start, a change, an end, a trial's end; a period's end where none of them is due."""
+        """Do as rating's command: a start, a change, an end, a trial's end; if none is due, a period's end."""
         agreement = life.agreement
         change = agreement.subscription.pending_change
         if agreement.due_at is None or agreement.due_at > at:

@@ -70,7 +70,7 @@ def _fee(invoice: Invoice, do: Body) -> Fee:
 
 
 def wrong(scenario: Scenario, account: Account) -> list[str]:
-    """What did not come out as the price sheet says."""
+    """Everything that differs from the price sheet."""
     invoices = [invoice for invoice in account.invoices() if any(fee.amount_cents for fee in invoice.fees)]
     found = differences([invoice.line() for invoice in invoices], scenario.invoices)
     found += [f"an invoice is {invoice.state}" for invoice in invoices if invoice.state == "draft"]

@@ -1,4 +1,4 @@
-"""An account played over REST on a running suite; corrections of events, which REST has no verb for, by gRPC."""
+"""An account played over REST on a running suite. Corrections of events, for which REST has no verb, use gRPC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from farebox.testing import Farebox, FareboxServer, Rest
 from tests.support.accounts.account import CUSTOMER, SUBSCRIPTION, Body, CreditNote, Fee, Invoice, Line, Usage
 
 Json = Mapping[str, Any]
-# The most that one batch takes, and that one page shows.
+# The maximum size of a batch and of a page.
 BATCH = 100
 _PER_PAGE = "100"
 _TIMINGS = {"now": "immediate", "period_end": "end_of_period"}
@@ -38,7 +38,7 @@ class RestAccount:
         self._farebox: Farebox | None = None
         self._now = datetime.min.replace(tzinfo=UTC)
         self._plans: set[str] = set()
-        # Whether every service has heard of all that was done.
+        # Whether every service has applied everything that was done.
         self._is_known = True
 
     def __enter__(self) -> Self:
@@ -144,12 +144,12 @@ class RestAccount:
         self._is_known = False
 
     def advance(self, to: datetime) -> None:
-        """It is a barrier as well: what was done and sent before is known to every service."""
+        """It is also a barrier: every service has applied what was done and sent before."""
         self._rest.post("/test_clock/advance", {"to": to.isoformat()})
         self._now, self._is_known = to, True
 
     def _settle(self) -> None:
-        """Wait until every service has heard of what was done."""
+        """Wait until every service has applied what was done."""
         if not self._is_known:
             self.advance(self._now)
 
@@ -259,7 +259,7 @@ def _credit_note(body: Json) -> CreditNote:
 
 
 def _usage(body: Json, prefix: str = "") -> Usage:
-    """A period's usage; of a projection the figures that have its prefix."""
+    """A period's usage; for a projection, the figures with its prefix."""
     fees = [fee for charge in body["charges_usage"] for fee in _fees_of_charge(charge, prefix)]
     amount_cents = body[f"{prefix}amount_cents"]
     return Usage(
@@ -273,7 +273,7 @@ def _usage(body: Json, prefix: str = "") -> Usage:
 
 
 def _fees_of_charge(charge: Json, prefix: str) -> list[Fee]:
-    """One fee for each filter and group, as far as the charge has any."""
+    """One fee for each filter and group of the charge, if it has any."""
     parts = [
         (part, group["grouped_by"])
         for group in charge["grouped_usage"] or [{**charge, "grouped_by": {}}]

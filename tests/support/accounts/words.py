@@ -1,4 +1,4 @@
-"""What accounts of more than one height read of a scenario in the same way."""
+"""Functions with which accounts of several heights read a scenario."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from services.rating.agreements.change import ChangeTiming
 
 TIMINGS = {"": ChangeTiming.DEFAULT, "now": ChangeTiming.NOW, "period_end": ChangeTiming.PERIOD_END}
-# Numbers never pass through a float, so none is rounded on the way.
+# Numbers never pass through a float, so none of them is rounded.
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -22,5 +22,5 @@ def properties_of(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def instant_or_none(text: str | None) -> datetime | None:
-    """An instant, where there is one."""
+    """The instant of a text; None for None."""
     return None if text is None else datetime.fromisoformat(text)

@@ -44,14 +44,14 @@ class Side:
                 announce(tx, subject, str(number).encode().ljust(size))
 
     def dead_letters(self) -> list[tuple[str, int, str]]:
-        """What was set aside: log, number, error."""
+        """The dead letters: log, number, error."""
         with self.db.worker_transaction() as tx:
             rows = tx.exec_driver_sql("SELECT log, number, error FROM dead_letters ORDER BY log, number")
             return [tuple(row) for row in rows]
 
 
 def make_tables(operations: Operations) -> None:
-    """What both sides have."""
+    """Create the tables that both sides have."""
     schema.publishing_tables(operations)
     schema.following_tables(operations)
     operations.execute("CREATE TABLE seen (n int, size int)")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 
 class Operations:
-    """As much of alembic's operations as chassis.schema uses."""
+    """The operations of alembic that chassis.schema uses."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection

@@ -39,12 +39,12 @@ def answers_to(submission: Submission) -> list[Answer]:
 
 
 def stored(transaction_id: str) -> Answer:
-    """What an event with this id hears."""
+    """The answer to an event with this id."""
     return Answer(Outcome.ACCEPTED, reason=transaction_id)
 
 
 def _nothing(*_: Any) -> None:
-    """Nobody listens."""
+    """Ignore the call."""
 
 
 class FakeCommitter:

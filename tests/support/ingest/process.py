@@ -63,7 +63,7 @@ def standard_catalog(organization: str) -> list[CatalogUpdate]:
 
 
 def teach(db: Database, updates: Iterable[CatalogUpdate]) -> None:
-    """Apply what rating would have told."""
+    """Apply updates as if rating had announced them."""
     with db.worker_transaction() as tx:
         apply_updates(tx, list(updates), main.announce)
 
@@ -87,7 +87,7 @@ class Ingest:
 
     @property
     def metadata(self) -> list[tuple[str, str]]:
-        """Who calls."""
+        """The caller's metadata."""
         return [(ORGANIZATION_KEY, self.organization)]
 
     def call(self, method: str, request: Any) -> Any:
@@ -115,7 +115,7 @@ class Ingest:
             return tx.exec_driver_sql(question, values).scalar_one()
 
     def announced(self) -> list[Any]:
-        """Every entry the shards announced of the organization, in the order of each shard."""
+        """Every entry of the organization that the shards announced, in the order of each shard."""
         entries: list[Any] = []
         for position in self.call("ListShardPositions", service_pb.ListShardPositionsRequest()).positions:
             if position.last_number:

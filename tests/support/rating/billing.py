@@ -33,7 +33,7 @@ SHARD = 3
 
 @dataclass
 class MemoryLog:
-    """A usage-event log: what was accepted and voided, in order; it is counted when a test says so."""
+    """A usage-event log: what was accepted and voided, in order. Entries are counted when a test says so."""
 
     entries: list[UsageEntry] = field(default_factory=list)
     number: int = 0
@@ -99,7 +99,7 @@ class MemoryLog:
 
 
 def count(rating: Rating, entries: Sequence[UsageEntry], *, memory: Memory | None = None) -> None:
-    """Count entries in one transaction, as a shard's follower does, position included."""
+    """Count entries and move the position in one transaction, as a shard's follower does."""
     count_entries(rating.deps, entries, memory or Memory())
 
 
@@ -137,7 +137,7 @@ class Billing:
         return self.tenant.call(self.rating.test_clock.AdvanceTestClock, request)
 
     def subscribe(self, plan: str = "pro", customer: str = "acme", **fields: Any) -> subscription_pb2.Subscription:
-        """Put a customer on a plan; external id is the customer's unless said otherwise."""
+        """Put a customer on a plan; the default external id is the customer's."""
         wanted = {"external_id": customer, "external_customer_id": customer, "plan_code": plan, **fields}
         request = subscription_service_pb2.CreateSubscriptionRequest(**wanted)
         return self.tenant.call(self.rating.subscriptions.CreateSubscription, request).change.subscription
@@ -170,7 +170,7 @@ class Billing:
         return self.tenant.call(self.usage.GetCurrentUsage, request).usage
 
     def rebuild(self, invoice: invoice_pb2.Invoice) -> invoice_service_pb2.RebuildInvoiceResponse:
-        """Compute an invoice anew from the log."""
+        """Compute an invoice again from the log."""
         request = invoice_service_pb2.RebuildInvoiceRequest(id=invoice.id)
         return self.tenant.call(self.invoicing.RebuildInvoice, request)
 
@@ -193,7 +193,7 @@ def fees_of(invoice: invoice_pb2.Invoice) -> dict[str, int]:
 
 
 def split(entries: Iterable[UsageEntry], sizes: Sequence[int]) -> Iterator[list[UsageEntry]]:
-    """Entries in batches of the given sizes, the last of what is left."""
+    """Entries in batches of the given sizes; the last batch has the rest."""
     left = list(entries)
     for size in sizes:
         batch, left = left[:size], left[size:]

@@ -30,7 +30,7 @@ class _NoLog:
 
 
 def main(url: str, as_of: str, batch: str) -> None:
-    """Close everything due until an instant, so many periods a transaction."""
+    """Close everything that is due by an instant, `batch` periods in each transaction."""
     due.BATCH = int(batch)
     at = datetime.fromisoformat(as_of)
     database = Database(Settings(database_url=SecretStr(url), database_pool_size=2))

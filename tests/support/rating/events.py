@@ -141,7 +141,7 @@ def clock_advanced(organization: str, now: datetime, revision: int) -> tuple[str
 
 
 class RatingLog:
-    """Stands in for rating's outbox: numbers events without gaps, and publishes them or hands them over as messages."""
+    """Replaces rating's outbox: numbers events without gaps, and publishes them or hands them over as messages."""
 
     def __init__(self, bus: Bus | None = None) -> None:
         self._bus = bus
@@ -171,5 +171,5 @@ class RatingLog:
 
 
 def fresh_ids(count: int) -> list[str]:
-    """So many new ids."""
+    """This many new ids."""
     return [new_id() for _ in range(count)]

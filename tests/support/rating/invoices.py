@@ -33,5 +33,5 @@ def draft_at(at: datetime) -> Invoice:
 
 
 def on_invoice(fees: Sequence[Fee]) -> tuple[InvoiceFee, ...]:
-    """Fees with an identity each, as an invoice has them."""
+    """Fees, each with an identity, as on an invoice."""
     return tuple(InvoiceFee(FeeId(str(number)), fee) for number, fee in enumerate(fees))

@@ -52,7 +52,7 @@ class EmptyLog:
 
 
 def build_test_deps(db: Database, clock: FrozenClock, **changes: Any) -> Deps:
-    """Dependencies without ingest, and with nobody to wait for."""
+    """Dependencies without ingest and without anybody to wait for."""
     deps = Deps(
         db=db,
         clock=clock,
@@ -140,20 +140,20 @@ def running_rating(settings: Settings, **changes: Any) -> Iterator[Rating]:
 
 
 def metric(code: str = "api_call", **fields: Any) -> billable_metric_pb2.BillableMetric:
-    """A metric message; a count unless said otherwise."""
+    """A metric message; a count by default."""
     defaults = {"name": code, "aggregation": billable_metric_pb2.BillableMetric.AGGREGATION_COUNT}
     return billable_metric_pb2.BillableMetric(code=code, **{**defaults, **fields})
 
 
 def plan(code: str = "pro", **fields: Any) -> plan_pb2.Plan:
-    """A plan message; monthly, 30 USD, in arrears unless said otherwise."""
+    """A plan message; monthly, 30 USD, in arrears by default."""
     month = plan_pb2.BillingInterval(unit=plan_pb2.BillingInterval.UNIT_MONTH, count=1)
     defaults: Mapping[str, Any] = {"name": code, "currency": "USD", "amount_cents": 3000, "interval": month}
     return plan_pb2.Plan(code=code, **{**defaults, **fields})
 
 
 def standard_charge(metric_code: str, unit_amount: str, **fields: Any) -> charge_pb2.Charge:
-    """A charge of one price a unit."""
+    """A charge with one price for each unit."""
     model = charge_pb2.ChargeModel(standard=charge_pb2.ChargeModel.Standard(unit_amount=decimal(unit_amount)))
     return charge_pb2.Charge(metric_code=metric_code, model=model, **fields)
 

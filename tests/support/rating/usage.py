@@ -13,7 +13,7 @@ from services.rating.pricing.metric import BillableMetric, Measurement
 
 
 def used(metric: BillableMetric, model: ChargeModel, measurements: Sequence[Measurement], **how: Any) -> ChargeUsage:
-    """What a charge is priced on after these events; `how` is as for `ChargeUsage.empty`."""
+    """The usage that a charge is priced on after these events; `how` is as for `ChargeUsage.empty`."""
     empty = ChargeUsage.empty(metric, model, **how)
     aggregate: Any = empty.aggregate
     return replace(
