@@ -54,7 +54,7 @@ def test_events_flow_while_a_subscription_starts(flow: Flow) -> None:
 
 
 def test_an_absurd_property_harms_no_neighbour(settings_for: Callable[[str], Settings]) -> None:
-    """A number that nobody counts may be anything: its event and all others of the batch are counted."""
+    """A number that no metric sums may have any size: its event and all others of the batch are counted."""
     with running(settings_for) as flow:
         flow.sell()
         flow.subscribe("acme")

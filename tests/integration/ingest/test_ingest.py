@@ -171,7 +171,7 @@ def test_list_pages_by_customer_and_time(ingest: Ingest) -> None:
 
 
 def test_an_event_that_cannot_be_released_holds_up_nobody(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays in quarantine; its neighbours, and the next organization, are released."""
+    """It stays in quarantine; the other events, and those of the next organization, are released."""
     again = Preparer.prepare_again
 
     def fail(preparer: Preparer, tx: Any, organization: OrganizationId, events: UsageEvents, received_us: int) -> Any:

@@ -188,7 +188,7 @@ def test_failed_start(room: Path) -> None:
 
 
 def test_what_processes_are_told(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service hears of its own database only, and of everybody's address."""
+    """A service is given the URL of its own database only, and the addresses of all services."""
     monkeypatch.setenv("MARGIN_DATABASE_URL", "postgresql://elsewhere/margin")
     record = room / "record"
     record.mkdir()

@@ -201,7 +201,10 @@ def test_the_same_request_of_another_organization_is_another_request(deps: Deps)
 
 
 def test_what_nobody_can_price_has_no_cost_and_no_margin(deps: Deps) -> None:
-    """Unpriced usage is not free: no cost, no margin, no percent, the state says why; a part that is known is told."""
+    """Unpriced usage is not free: it has no cost, margin or percent, and a state with the reason.
+
+    A known part is told.
+    """
     cost_model(deps)
     take(deps, usage("t1", {**TOKENS, "model": "nobody-knows-this"}))
     found = figures(deps)

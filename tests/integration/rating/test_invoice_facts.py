@@ -1,4 +1,4 @@
-"""What invoices, fees and credit notes say of themselves, so that nobody has to ask again; and how they are listed."""
+"""What invoices, fees and credit notes show without a further request; and how they are listed."""
 
 from __future__ import annotations
 

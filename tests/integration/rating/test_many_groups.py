@@ -55,7 +55,7 @@ def test_six_thousand_groups_are_six_thousand_fees(billing: Billing) -> None:
 
 
 def test_a_page_of_large_invoices_is_shorter_than_asked_for(billing: Billing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is left out, and one that is too large for any page is a page by itself."""
+    """No invoice is left out; an invoice that is too large for any page is a page by itself."""
     monkeypatch.setattr(listing, "MAX_FEES_OF_PAGE", 3)
     for customer, users in (("a", 5), ("b", 1), ("c", 1), ("d", 0)):
         count(billing.rating, [*calls(billing, billing.subscribe(customer=customer).id, range(users + 1))])

@@ -230,7 +230,7 @@ def test_a_plan_keeps_what_a_change_does_not_name(tenant: Tenant) -> None:
 
 
 def test_a_changed_plan_keeps_the_charges_that_it_has_by_code(tenant: Tenant) -> None:
-    """A charge is the same one as long as its code is there, whatever becomes of its price."""
+    """A charge stays the same one as long as its code exists, even if its price changes."""
     tenant.metric("calls")
     before = tenant.plan("pro", charges=[standard_charge("calls", "0.5"), standard_charge("calls", "1", code="other")])
     body = Plan(charges=[standard_charge("calls", "2", code="other"), standard_charge("calls", "3", code="new")])

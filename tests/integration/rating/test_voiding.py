@@ -1,4 +1,4 @@
-"""Voiding gives back what an invoice used, and takes back what was given on it: nobody gains by it, nobody loses."""
+"""Voiding returns the credits that an invoice used, and voids the credit notes on it: nobody gains or loses by it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_coupon_that_was_taken_away_is_not_given_back(billing: Billing) -> Non
 
 
 def test_a_credit_on_a_voided_invoice_is_worth_nothing(billing: Billing) -> None:
-    """4.00 given on an invoice that nobody paid would be 4.00 out of nothing."""
+    """A credit of 4.00 on an invoice that nobody paid would be created out of nothing."""
     invoice = one_off(billing)
     credit(billing, invoice, 400)
     void(billing, invoice)

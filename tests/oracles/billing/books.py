@@ -1,6 +1,6 @@
 """The books of a subscription: its invoices, drafts and credit notes, worked out from every event that is known.
 
-Nothing is counted as it comes. Whenever an invoice is made, its usage is worked out from all events. So is every period
+Nothing is counted on arrival. Whenever an invoice is made, its usage is worked out from all events. So is every period
 that was invoiced before: what it would cost now, less what was billed of it, is adjusted on the new invoice.
 """
 

@@ -70,7 +70,7 @@ def first_instant(day: date, zone: str) -> datetime:
 
 
 def same_time_after(at: datetime, days: int, zone: str) -> datetime:
-    """The same time on the wall so many days later."""
+    """The same local time, `days` days later."""
     later = at.astimezone(ZoneInfo(zone)) + DAY * days
     return later.astimezone(UTC)
 

@@ -84,7 +84,7 @@ def total(metric: Mapping[str, Any], events: Sequence[Event]) -> Fraction:
 
 
 def present(metric: Mapping[str, Any], events: Sequence[Event]) -> set[str]:
-    """The distinct values that are there in the end: the last word about a value counts."""
+    """The distinct values that are present at the end: the last event about a value counts."""
     found: set[str] = set()
     for event in events:
         value = text_of(event.properties[metric["field_name"]])

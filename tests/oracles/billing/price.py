@@ -22,7 +22,7 @@ class Tier(NamedTuple):
     flat_amount: Fraction
 
     def holds(self, units: Fraction) -> bool:
-        """Whether this is the tier in which so many units end."""
+        """Whether the last of this many units is in this tier."""
         return self.up_to is None or units <= self.up_to
 
     def part_of(self, units: Fraction) -> Fraction:
@@ -33,7 +33,7 @@ class Tier(NamedTuple):
 
 
 def tiers(ranges: Sequence[Properties]) -> list[Tier]:
-    """The tiers of a price sheet; each goes on where the one before ends. A rate is a hundredth of a price."""
+    """The tiers of a price sheet; each begins where the one before ends. A rate is a hundredth of a price."""
     found, above = [], _NONE
     for given in ranges:
         up_to = None if given["to_value"] is None else exact(given["to_value"])
@@ -70,7 +70,7 @@ def graduated(steps: Sequence[Tier], units: Fraction) -> Fraction:
 
 
 class Percentage(NamedTuple):
-    """What a percentage comes to: the share of a value, and what single transactions add."""
+    """The parts of a percentage charge: the share of a value, and what single transactions add."""
 
     of_value: Fraction
     of_transactions: Fraction

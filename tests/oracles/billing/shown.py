@@ -66,7 +66,7 @@ def text_of(at: datetime) -> str:
 
 
 def decimal_text(number: Fraction, places: int = 20) -> str:
-    """A number as text without trailing zeros, to so many decimals where it has no end."""
+    """A number as text without trailing zeros; a number with endless decimals is cut to `places`."""
     scaled = round(number * 10**places)
     text = f"{'-' if scaled < 0 else ''}{abs(scaled) // 10**places}.{abs(scaled) % 10**places:0{places}}"
     return text.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""What an invoice comes to: fees, less coupons, plus taxes, less credit notes; and what a credit note gives back."""
+"""The total of an invoice: fees, less coupons, plus taxes, less credit notes; and the amounts of a credit note."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ITEM_SCALE = 10**5
 
 @dataclass
 class Coupon:
-    """A coupon in the customer's hand.
+    """A coupon that the customer holds.
 
     Attributes:
         body: the coupon.
@@ -94,7 +94,7 @@ class Invoice:
     Attributes:
         fees: its fees, those of 0 cents as well.
         coupons_cents: what each fee lost to coupons, exactly.
-        taxes: what each tax comes to, by code.
+        taxes: the amount of each tax, by code.
         credits_cents: covered by credit notes.
         paid_cents: what was paid of it.
         credited_cents: what later credit notes gave back of each fee, exactly.

@@ -11,7 +11,7 @@ from services.chassis.outbox import numbered
 
 @given(body=st.binary(max_size=60), part_bytes=st.integers(1, 20), data=st.data())
 def test_what_is_split_is_joined(body: bytes, part_bytes: int, data: st.DataObject) -> None:
-    """However often and in whatever order the parts come, the message is made once all are there, and is the same."""
+    """However often and in any order the parts arrive, the message is the same, and complete once all are there."""
     parts = list(split(numbered("rating.x", "RATING", body, 1, 3), part_bytes))
     order = data.draw(st.permutations([*range(len(parts)), *data.draw(st.lists(st.sampled_from(range(len(parts)))))]))
     joiner = Joiner()

@@ -177,7 +177,7 @@ class HardLimit(RuleBasedStateMachine):
 
     @invariant()
     def never_overspent(self) -> None:
-        """What was consumed and what is held never come to more than the limit, and the balance is the ledger."""
+        """Consumed and held units together never exceed the limit, and the balance equals the ledger."""
         held = sum((hold.units for hold in self.alive()), Decimal(0))
         assert balance(self.standing, self.at).used == self.ledger
         assert self.ledger + held <= self.LIMIT

@@ -134,7 +134,7 @@ class SubscriptionLife(RuleBasedStateMachine):
 
     @invariant()
     def what_has_ended_says_when(self) -> None:
-        """The end is there exactly where a subscription is over, and its base price ends with it if it ever ran."""
+        """A subscription has an end exactly if it is over, and its base price ends with it if it ever ran."""
         for subscription in self.chain:
             assert (subscription.ended_at is not None) == (
                 subscription.state in {SubscriptionState.TERMINATED, SubscriptionState.CANCELED}

@@ -29,7 +29,7 @@ def invoice_of(made: invoice.Invoice) -> Invoice:
 
 
 def fee_of(billed: InvoiceFee, exponent: int = 2) -> Fee:
-    """A billed fee, in a currency with so many decimals."""
+    """A billed fee, in a currency with this many decimals."""
     fee = billed.fee
     first, last = seconds_of(fee.period)
     is_base = fee.kind is FeeKind.SUBSCRIPTION

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60
     "error", [KeyError("a mistake"), UnavailableError("AWAY", "a peer is away"), psycopg.OperationalError("gone")]
 )
 def test_no_error_ends_a_job(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Foreseen or not, the next turn tries; a process does not go on half dead."""
+    """After any error, foreseen or not, the next turn tries again; a process does not go on half dead."""
     monkeypatch.setattr(job, "RETRY_SECONDS", 0.0)
     failures, done = [error] * 3, threading.Event()
 
@@ -38,7 +38,7 @@ def test_no_error_ends_a_job(monkeypatch: pytest.MonkeyPatch, error: Exception) 
 
 
 def test_a_lease_that_cannot_be_taken_up_is_offered_again_and_the_others_are_taken() -> None:
-    """A callback that fails is this name's trouble alone, and not for ever."""
+    """A callback that fails affects only its own name, and only until the next turn."""
     told: list[str] = []
     failures = {"+b", "-a"}
 
@@ -58,5 +58,5 @@ def test_a_lease_that_cannot_be_taken_up_is_offered_again_and_the_others_are_tak
 
 
 def nobody_asked() -> Any:
-    """Leases that nobody starts ask no database."""
+    """Leases that are not started; they use no database."""
     return None

@@ -1,4 +1,4 @@
-"""One broken string in a batch costs its item and not its neighbours, and looking for it costs little."""
+"""One broken string in a batch costs only its own item, and finding it costs little."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_broken_string_reads_as_nul_and_its_neighbours_as_they_are() -> None:
 
 
 def test_a_broken_string_is_marked_however_deep_it_lies() -> None:
-    """What a string belongs to is read from the message's own description."""
+    """The item of a string is found with the message's descriptor."""
     broken = _delimited(1, b"id") + _delimited(7, _delimited(1, b"\xff"))
     [event] = read(_request(broken)).events
     assert (event.transaction_id, event.precise_total_amount_cents.value) == ("id", "\0")
@@ -44,7 +44,7 @@ def test_a_broken_string_is_marked_however_deep_it_lies() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
-    """No bytes do anything else, and what protobuf reads is read as protobuf reads it."""
+    """There is no third outcome, and what protobuf can read is read in the same way."""
     try:
         plain = service_pb.StreamUsageEventsRequest.FromString(data)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""Lines of the log: what went well may wait, what did not is written at once, and a line is never torn."""
+"""Lines of the log: lines of success may wait, lines of failure are written at once, and a line is never torn."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_anything_worse_is_written_at_once_after_what_waits(level: str) -> None:
 def test_lines_reach_the_stream_beneath_a_buffer() -> None:
     """Standard error may be buffered; what is written must not wait in there."""
     beneath = io.BytesIO()
-    # BytesIO is as good as raw here: it takes what it is given.
+    # BytesIO serves as a raw stream here: it accepts any bytes.
     lines = log.Lines(io.BufferedWriter(beneath))
     lines.error(b"one")
     assert beneath.getvalue() == b"one\n"
@@ -159,7 +159,7 @@ def test_every_line_says_when_how_bad_and_who(stream: io.BytesIO) -> None:
 
 
 def test_a_line_carries_the_exception(stream: io.BytesIO) -> None:
-    """On one line, with what led to it; given as an object or as the one at hand."""
+    """On one line, with its causes; given as an object, or as the current exception."""
     logger = log.logger("some.module")
     try:
         raise ValueError("no such plan")  # noqa: TRY301 - a traceback is wanted
@@ -195,5 +195,5 @@ def test_a_stream_that_nobody_reads_harms_nobody() -> None:
     lines = log.Lines(_Broken())
     lines.info(b"one")
     lines.error(b"two")
-    # What could not be written is gone, and does not pile up.
+    # Lines that could not be written are dropped and do not pile up.
     assert not lines._waiting

@@ -1,4 +1,4 @@
-"""Messages in parts: what is split is joined, whatever happens to the parts on their way."""
+"""Messages in parts: a message that is split is joined again, whatever happens to its parts on the way."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def received(part: Outgoing, sequence: int) -> Incoming:
 
 
 def test_a_small_message_travels_as_it_is() -> None:
-    """Up to a part's size there is nothing to split, and an empty body is a message, too."""
+    """A message up to the size of a part is not split, and an empty body is a message, too."""
     for body in (b"", b"12345"):
         message = numbered("rating.x", "RATING", body, 1, 1)
         assert list(split(message, 5)) == [message]
 
 
 def test_parts_are_told_apart_by_the_server() -> None:
-    """Each has an id of its own, or the server would drop all but the first as repeats."""
+    """Each part has an id of its own; otherwise the server would drop all but the first as repeats."""
     parts = list(split(numbered("rating.x", "RATING", b"123456", 1, 1), 5))
     assert [part.body for part in parts] == [b"12345", b"6"]
     assert [part.headers[PART_HEADER] for part in parts] == ["1/2", "2/2"]
@@ -32,7 +32,7 @@ def test_parts_are_told_apart_by_the_server() -> None:
 
 
 def test_two_attempts_with_parts_of_different_size_are_not_mixed() -> None:
-    """A relay that was restarted with another limit splits anew; parts of one attempt make one message."""
+    """A relay that restarts with another limit splits the message again; parts of different attempts are not mixed."""
     message = numbered("rating.x", "RATING", b"123456", 1, 1)
     joiner = Joiner()
     assert joiner.join(received(next(split(message, 5)), 1)) is None
@@ -44,7 +44,7 @@ def test_two_attempts_with_parts_of_different_size_are_not_mixed() -> None:
 
 
 def test_parts_of_what_was_applied_are_forgotten() -> None:
-    """They would take memory and hold the position back for ever."""
+    """They would take memory and hold the position back forever."""
     joiner = Joiner()
     joiner.join(received(next(split(numbered("rating.x", "RATING", b"123456", 7, 7), 5)), 4))
     assert (joiner.begins(6), joiner.begins(7), joiner.held_bytes) == ([4], [], 5)
@@ -58,7 +58,7 @@ def test_parts_of_what_was_applied_are_forgotten() -> None:
     "headers", [{}, {"Farebox-Number": "x"}, {"Farebox-Number": "1", "Farebox-Part": "1"}, {"Farebox-Number": ""}]
 )
 def test_what_is_no_message_of_a_log_is_refused(headers: dict[str, str]) -> None:
-    """Somebody else may write to the stream; that is told apart from every error of ours."""
+    """Others may write to the stream; such a message is distinguished from every error of ours."""
     with pytest.raises(ValueError, match=r"literal|unpack"):
         Joiner().join(Incoming("rating.x", b"", headers, 1, 1))
 

@@ -1,4 +1,4 @@
-"""A page of a list: which rows it keeps, whether another follows, and where that one begins."""
+"""A page of a list: which rows it keeps, whether another page follows, and where that one begins."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def test_one_row_more_than_a_page_holds_tells_that_another_follows() -> None:
 
 @pytest.mark.parametrize("rows", [[], ["a"], ["a", "b"]])
 def test_the_last_page_has_no_next(rows: list[str]) -> None:
-    """A page that is just full is the last one where no more came."""
+    """A page that is exactly full is the last one if there are no more rows."""
     assert Listed.of(rows, Page(size=2), keys) == Listed(tuple(rows))
 
 
 def test_changing_the_items_keeps_the_place() -> None:
-    """Token and total are of the list, not of its items."""
+    """Token and total belong to the list, not to its items."""
     assert Listed(("a",), "token", 3).map(str.upper) == Listed(("A",), "token", 3)
 
 
 @pytest.mark.parametrize("token", ["%", "bm90IGpzb24", "eyJhIjogMX0", "WzFd"])
 def test_a_token_that_is_not_of_a_list_is_refused(token: str) -> None:
-    """What we did not write is the caller's mistake, never an error of ours."""
+    """A token that we did not write is the caller's mistake, never an internal error."""
     with pytest.raises(InvalidArgumentError) as caught:
         read_page(10, token)
     assert caught.value.violations[0].field == "page.page_token"

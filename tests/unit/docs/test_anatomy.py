@@ -1,4 +1,4 @@
-"""The four services have one anatomy (docs/style.md), so that who knows one of them finds his way in the others."""
+"""The four services have one anatomy (docs/style.md), so that a reader of one of them finds the way in the others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def sources_of(room: Path) -> list[Path]:
 
 
 def missing_parts(room: Path) -> Iterator[str]:
-    """What every service has: its description and its five files, each with the name that others look for."""
+    """Missing parts, of those that each service has: its description and five files, each with the expected name."""
     wanted = {
         "deps.py": "Deps",
         "settings.py": f"{camel(room.name)}Settings",
@@ -78,7 +78,7 @@ def misnamed_servicers(room: Path) -> Iterator[str]:
 
 
 def foreign_parameters(room: Path) -> Iterator[str]:
-    """The tenant is called `organization` by everybody who is given one; an `Owner` is a database's."""
+    """Parameters for the tenant that are not called `organization`; `Owner` is a word of databases."""
     for path in sources_of(room):
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.arg):
@@ -139,7 +139,7 @@ def departures(room: Path) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_built_like_the_others(service: str) -> None:
-    """It departs by no more than it says, and says no more than is true: a mended line is taken out of NOT_YET."""
+    """Its departures are exactly those in NOT_YET: a line is removed when its departure is mended."""
     assert departures(ROOT / "services" / service) == NOT_YET[service]
 
 
@@ -150,7 +150,7 @@ def test_no_class_of_another_room_is_named_by_a_word_of_others(room: str) -> Non
 
 
 def test_a_departure_is_noticed(tmp_path: Path) -> None:
-    """The test can fail: a room with everything wrong is told everything."""
+    """The test can fail: in a room with every fault, every fault is reported."""
     (tmp_path / "rpc").mkdir()
     (tmp_path / "rpc" / "alert_service.py").write_text("class AlertService: ...\n")
     (tmp_path / "deps.py").write_text("def f(owner): ...\n")

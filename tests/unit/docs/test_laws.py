@@ -1,4 +1,4 @@
-"""A property or a case without its law in words is a riddle: each says in a sentence what must hold."""
+"""Each property and each case states its law in a sentence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decorators(function: Function) -> set[str]:
 
 
 def without_law(tree: ast.Module | ast.ClassDef, outer: str | None) -> Iterator[str]:
-    """Names of tests and invariants that say nothing; a table of cases may say it once for all, above."""
+    """Names of tests and invariants without a law; a table of cases may state it once, above."""
     said = ast.get_docstring(tree) or outer
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -48,7 +48,7 @@ def test_every_law_is_said(file: Path) -> None:
 
 
 def test_the_laws_are_found() -> None:
-    """The patterns still name files: a tier that is moved must not escape."""
+    """The patterns still match files: a tier that is moved must not escape the check."""
     names = {file.name for file in lawful_files()}
     assert {"test_counting_laws.py", "test_cadence_laws.py", "test_cases.py", "test_margin_cases.py"} <= names
     assert "test_scenarios.py" in names

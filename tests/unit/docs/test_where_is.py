@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-# Below this the table answers too few questions to be worth opening.
+# A shorter table would answer too few questions.
 LEAST_ROWS = 25
 
 
@@ -33,7 +33,7 @@ def test_each_place_exists(rule: str, places: list[str]) -> None:
 
 @pytest.mark.parametrize("page", ["flows.md", "architecture.md"])
 def test_every_path_of_a_page_exists(page: str) -> None:
-    """A page that follows the code through its files is true of the files."""
+    """Every file that a page names exists."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     paths = set(re.findall(r"`((?:services|gateway|protos|tests|docs)/[\w./-]+?)(?::[ \w]+)?`", text))
     assert len(paths) > LEAST_ROWS
@@ -41,7 +41,7 @@ def test_every_path_of_a_page_exists(page: str) -> None:
 
 
 def test_every_link_of_the_index_leads_somewhere() -> None:
-    """The index of the documentation knows only pages that are there."""
+    """The index of the documentation links only to pages that exist."""
     text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)\)", text)
     assert len(links) > LEAST_ROWS // 2

@@ -148,7 +148,7 @@ def test_resets_at(reset: ResetWindow, resets_at: datetime | None) -> None:
 
 
 def test_valid_until_is_the_first_that_ends() -> None:
-    """A hold or the subscription may end before the window does."""
+    """A hold or the subscription may end before the window."""
     held = standing(HARD, held="2")
     assert ask(held).valid_until == NOON + timedelta(minutes=1)
     ending = replace(SUBSCRIPTION, ending_at=NOON + timedelta(seconds=1))

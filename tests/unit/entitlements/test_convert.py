@@ -1,4 +1,4 @@
-"""Protos become domain values and come back the same; what rating announces is understood."""
+"""Protos become domain values and come back the same; rating's announcements are understood."""
 
 from __future__ import annotations
 

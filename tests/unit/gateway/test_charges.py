@@ -78,7 +78,7 @@ def normal(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_read_is_written_back(name: str) -> None:
-    """Every property of every model, and none of another."""
+    """Every property of every model is written back, and no property of another model."""
     message = charge(charge_model=name, properties=MODELS[name])
     assert message.model.WhichOneof("model") == name
     answer = told(message)
@@ -122,7 +122,7 @@ def test_ranges_between_fractions_touch() -> None:
     ],
 )
 def test_ranges_leave_no_gap(starts: list[Any], wrong: int | None) -> None:
-    """A range that begins elsewhere than the one before ends would be priced otherwise than it says."""
+    """A range that does not begin where the one before ends would be priced differently from its text."""
     ranges = [
         {"from_value": start, "to_value": end, "per_unit_amount": "1"}
         for start, end in zip(starts, (10, 20, None), strict=True)

@@ -1,4 +1,4 @@
-"""Single events are folded into batches; everyone hears of their own event."""
+"""Single events are folded into batches; each caller gets the answer to its own event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers send is read exactly, refused by name, all at once, and costs little however it is written."""
+"""Requests are read exactly; wrong fields are refused by name, all at once; and no spelling of a request costs much."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_others_offer_and_we_do_not_is_refused_unless_it_says_nothing() -> 
 
 @pytest.mark.parametrize("value", ["null", "false"])
 def test_a_key_whose_only_value_is_how_things_are_may_say_so(value: str) -> None:
-    """Whoever says that nothing is to be synchronised is right; whoever wants it is told that it is not offered."""
+    """A caller may say that nothing is to be synchronised; a caller that requests it is told that it is not offered."""
     assert read(f'{{"code": "a", "sync": {value}}}').code == "a"
 
 
@@ -101,7 +101,7 @@ def test_a_key_whose_only_value_is_how_things_are_takes_no_other(value: str) -> 
 
 
 def test_null_and_absent_are_two_things() -> None:
-    """Null empties a field, absence leaves it; where there is nothing to empty, null is refused."""
+    """Null empties a field, absence leaves it; null is refused for a field that cannot be empty."""
     assert read('{"code": "a"}').description is UNSET
     assert read('{"code": "a", "description": null}').description is None
     assert refused('{"code": "a", "amount_cents": null}') == {"amount_cents": ["value_is_mandatory"]}
@@ -189,7 +189,7 @@ def test_a_body_that_is_no_object_is_a_400(body: bytes) -> None:
     ],
 )
 def test_a_key_given_twice_is_refused_by_its_name(body: bytes, key: str) -> None:
-    """Which of two values counts would be a guess; about money nobody guesses."""
+    """Choosing one of two values would be a guess, and nobody guesses about money."""
     with pytest.raises(Problem, match=f"gives '{key}' twice in one object") as problem:
         parse(body)
     assert problem.value.status == 400

@@ -1,4 +1,4 @@
-"""Structs and messages say the same, field by field, and a patch names what it says."""
+"""Structs and messages have the same values, field by field, and a patch names the fields that it sets."""
 
 from __future__ import annotations
 

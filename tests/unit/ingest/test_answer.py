@@ -32,7 +32,7 @@ def _submission(*transaction_ids: str) -> Submission:
 
 
 def test_a_batch_that_cannot_be_answered_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its callers hear of the error; those of the other batches of the commit hear what became of their events."""
+    """Its callers get the error; those of the other batches of the commit get the answers to their events."""
     compare = answer.is_repeat
 
     def fail(event: UsageEvent, *others: Any) -> bool:

@@ -67,7 +67,7 @@ def test_entries_of_several_places_are_each_its_own(
     written = write_entries(
         0, received_us, heads, keys, [transaction_id.encode() for transaction_id in ids], occurred, properties, amounts
     )
-    # Each by itself is what it is in company, and together they are one message.
+    # Each entry is the same alone and with others, and together they are one message.
     assert written == [
         write_entries(0, received_us, [head], [key], [text.encode()], [at_us], [raw], [amount])[0]
         for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)

@@ -1,4 +1,4 @@
-"""Callers share the way into the log, and each hears of its own events and of nothing else."""
+"""Callers share the way into the log, and each gets the answers to its own events only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _run(body: Body) -> None:
 
 
 async def _submitted(log: FakeLog, count: int) -> None:
-    """Wait until so many batches are submitted."""
+    """Wait until this many batches are submitted."""
     arrived = asyncio.Event()
     log.committer.on_submit = arrived.set
     while len(log.committer.submitted) < count:
@@ -115,7 +115,7 @@ def test_a_call_without_a_good_event_is_answered_without_a_commit() -> None:
     async def body(log: FakeLog) -> None:
         assert _outcomes(await _take(log, "", "")) == ["REJECTED", "REJECTED"]
         assert log.committer.submitted == []
-        # And is in nobody's way.
+        # It blocks nobody.
         _take(log, "a")
         await _submitted(log, 1)
 
@@ -279,7 +279,7 @@ def test_a_call_fewer_than_usual_is_waited_for_a_moment_only() -> None:
         await _submitted(log, 2)
         log.committer.commit(log.committer.submitted[1])
         await _turn()
-        # Three travelled together last, so one waits for two others; as soon as they are there it goes on.
+        # Three travelled together last, so a call waits for two others; as soon as they are there it goes on.
         for number, transaction_id in enumerate("def"):
             assert len(log.committer.submitted) == 2, number
             _take(log, transaction_id)
@@ -342,7 +342,7 @@ def test_who_asks_hears_for_which_subscription_each_event_counts() -> None:
 
 
 def test_a_batch_that_cannot_be_settled_harms_no_other_of_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its callers hear of the error, and the loop goes on to the next batch."""
+    """Its callers get the error, and the loop goes on to the next batch."""
     settle = intake_module._settle
 
     def fail(done: Any, answers: Any) -> None:
@@ -373,7 +373,7 @@ def test_a_batch_of_a_wrong_size_is_refused_at_once(count: int) -> None:
 
 
 def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a call is committed or only gathered; and what comes later is watched as well."""
+    """Whether a call is being committed or only gathered; and later calls are watched as well."""
     monkeypatch.setattr(intake_module, "MAX_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(intake_module, "SWEEP_SECONDS", 0.005)
 
@@ -382,7 +382,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(UnavailableError) as caught:
                 await call
             assert caught.value.reason == "COMMIT_OUTCOME_UNKNOWN"
-        # Commits that end after all answer nobody, and are in nobody's way.
+        # Commits that end late answer nobody and block nobody.
         log.committer.commit(log.committer.submitted[0])
         await _submitted(log, 2)
         log.committer.commit(log.committer.submitted[1])

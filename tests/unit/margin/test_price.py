@@ -195,7 +195,7 @@ def test_a_service_tier_has_prices_of_its_own() -> None:
 
 @pytest.mark.parametrize("word", ["", " Default", "standard", "auto", "on_demand"])
 def test_words_for_the_standard_tier(word: str) -> None:
-    """What a provider answers where nobody asked for a tier is the standard one."""
+    """The tier that a provider reports for a request without a tier is the standard one."""
     assert service_tier_named(word) == ""
     assert service_tier_named("Batch ") == "batch"
 

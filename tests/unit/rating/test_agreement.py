@@ -90,7 +90,7 @@ def test_whose_a_day_is() -> None:
 
 
 def test_a_running_period_has_the_days_until_today() -> None:
-    """As if it ended with the day that is asked about; before its first instant it has none."""
+    """As if it ended with the given day; before its first instant it has none."""
     now = datetime(2024, 1, 18, 3, tzinfo=UTC)
     assert agreement().usage_days(Period(START, now)) == Period(_midnight(15), _midnight(18))
     assert agreement().usage_days(Period(JANUARY.start, JANUARY.start)) is None

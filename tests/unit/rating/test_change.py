@@ -82,7 +82,7 @@ def test_yearly_prices_decide() -> None:
 
 
 def test_cancel_at_period_end() -> None:
-    """It is promised, and the subscription goes on until then."""
+    """The end is scheduled, and the subscription goes on until then."""
     effect = request_cancellation(ACTIVE, BASIC, at=AT, timezone="UTC")
     assert (effect.kind, effect.effective_at) == (ChangeKind.CANCELLATION, MAY)
     assert effect.subscription.pending_change is not None

@@ -41,7 +41,7 @@ TIERS = (Tier(D(10), D("1.5"), D(2)), Tier(D(20), D(1), D(3)), Tier(None, D("0.5
 
 
 def amount(model: ChargeModel, units: str) -> Decimal:
-    """The amount of so many units."""
+    """The amount of this many units."""
     return price(model, Usage(D(units))).amount
 
 

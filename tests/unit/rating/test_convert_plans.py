@@ -251,7 +251,7 @@ def test_refusals_name_the_field(fields: dict[str, Any], field: str, reason: str
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
-    """Whoever sends a plan with five mistakes hears of five, wherever they stand."""
+    """A caller that sends a plan with five mistakes is told all five, wherever they are."""
     wrong = plan(
         code="",
         currency="EURO",

@@ -40,7 +40,7 @@ CITY = Tax("city", D("2.5"))
 
 
 def fee(cents: int, *taxes: Tax, metric_code: str | None = None, plan_code: str = "p") -> Fee:
-    """A fee of so many minor units; below zero only as an adjustment."""
+    """A fee of this many minor units; negative only as an adjustment."""
     amount = D(cents).scaleb(-2)
     made = Fee.of(FeeKind.CHARGE, PERIOD, Priced((Line("a", D(1), amount, D(0), amount),), D(1), amount), EUR)
     return replace(made, taxes=taxes, metric_code=metric_code, plan_code=plan_code)

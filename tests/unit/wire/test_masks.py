@@ -61,7 +61,7 @@ def test_lists_and_messages_are_replaced_whole() -> None:
 
 @pytest.mark.parametrize("path", ["charges", "interval", "tax_codes", "name", "amount_cents", "bill_usage_in_trial"])
 def test_a_named_field_that_is_not_set_is_emptied(path: str) -> None:
-    """This is how `tax_codes: []` and null reach what is there; presence goes too."""
+    """This is how `tax_codes: []` and null empty a field; its presence goes, too."""
     after = changed(Plan(), path)
     assert path not in {field.name for field, _ in after.ListFields()}
     assert {field.name for field, _ in after.ListFields()} == {field.name for field, _ in PLAN.ListFields()} - {path}
@@ -103,7 +103,7 @@ def test_the_code_beside_the_body_decides() -> None:
 
 
 def test_an_empty_mask_changes_nothing() -> None:
-    """A mask that is there and names nothing is not the absence of a mask."""
+    """A mask that names no field is not the same as no mask."""
     assert changed(Plan(name="Other", code="other")) == PLAN
 
 

@@ -1,4 +1,4 @@
-"""Properties are read exactly, and whatever number a sender writes costs nothing and harms nobody."""
+"""Properties are read exactly, and no number that a sender writes costs much or harms others."""
 
 from __future__ import annotations
 

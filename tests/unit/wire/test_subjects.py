@@ -1,4 +1,4 @@
-"""Every domain event says in its proto where it is announced, and nothing else in the house does."""
+"""Every domain event names its subject in its proto, and only there."""
 
 from __future__ import annotations
 

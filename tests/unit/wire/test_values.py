@@ -76,7 +76,7 @@ def test_what_is_absent_stays_absent() -> None:
 
 
 def test_a_page_says_its_total_only_where_it_is_known() -> None:
-    """Zero entries and an unknown number of them are told apart."""
+    """Zero entries and an unknown number of entries are distinguished."""
     assert not values.page_to_pb(Listed(())).HasField("total_size")
     assert values.page_to_pb(Listed((), "next", 0)).HasField("total_size")
     assert refusal(lambda: values.page_from_pb(PageRequest(page_size=1001)))[0] == "page.page_size"
