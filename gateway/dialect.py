@@ -73,8 +73,8 @@ class Dialect:
         problem_media_type: the media type of a refusal.
         claims: whether a request is its own; asked in the order of the dialects.
         authenticate: finds the caller.
-        statuses: the statuses of refusals that this API tells otherwise: `{422: 400}`.
-        prefixes: further beginnings of paths, each with the operations that answer under it: `{"/v1": FIRST}`.
+        statuses: the statuses of refusals that differ in this API: `{422: 400}`.
+        prefixes: further bases, each with the operations that answer under it: `{"/v1": FIRST}`.
     """
 
     name: str

@@ -26,7 +26,7 @@ REFERENCE = "#/components/schemas/{name}"
 WAITING = frozenset({429, 503})
 # JSON of whatever kind its schema says.
 Json = dict[str, Any]
-# The status by which a dialect tells one of ours, and what the document says of it.
+# The status that a dialect gives for one of ours, and its description in the document.
 Refusal = Callable[[int], tuple[int, Json]]
 NO_CONTENT = 204
 T = TypeVar("T")
@@ -46,7 +46,10 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def document(dialects: Sequence[Dialect]) -> Json:
-    """The OpenAPI document of dialects; the last one takes what nobody claims, and says the servers of most paths."""
+    """The OpenAPI document of dialects.
+
+    The last one takes all requests that no other claims; its servers are those of most paths.
+    """
     main = dialects[-1]
     typed = [entry for dialect in dialects for entry in dialect.operations if isinstance(entry, Operation)]
     schemas = _schemas(typed, dialects)
@@ -65,7 +68,7 @@ def document(dialects: Sequence[Dialect]) -> Json:
 
 
 def _paths(dialects: Sequence[Dialect], main: Dialect) -> Json:
-    """What each path answers, first by the operations that are offered, the main dialect's before the others'."""
+    """The operations of each path; offered ones first, the main dialect's before the others'."""
     paths: Json = {}
     for kind in (Operation, NotOffered):
         for dialect in reversed(dialects):
@@ -92,7 +95,7 @@ def _described_by(dialect: Dialect, operation: AnyOperation | NotOffered, main: 
 
 
 def _add(described: Json, further: Json) -> None:
-    """Add what another dialect takes and answers at the same path: bodies by their media types, and statuses."""
+    """Add the bodies, by their media types, and the statuses of another dialect's operation at the same path."""
     if described is further or described["operationId"] != further["operationId"]:
         return
     if "requestBody" in further and "requestBody" in described:
@@ -105,7 +108,7 @@ def _add(described: Json, further: Json) -> None:
 
 
 def _schemas(operations: Sequence[AnyOperation], dialects: Iterable[Dialect]) -> Json:
-    """The schemas by name; a caller's object takes no keys other than those listed."""
+    """The schemas by name; a caller's object may have only the listed keys."""
     answers = _components(
         [PageMeta, *map(_problem_body, dialects), *(operation.answer_type for operation in operations)]
     )
@@ -154,7 +157,7 @@ def _reached(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
 
 
 def _refused(struct: type[Struct]) -> str:
-    """What a Struct says about keys that other systems know, in words for people."""
+    """A sentence about the keys that other systems know and a Struct does not offer."""
     not_offered, fixed = getattr(struct, "NOT_OFFERED", ()), getattr(struct, "FIXED", {})
     sentences = []
     if not_offered:
@@ -296,7 +299,7 @@ def _wrapped(schema: Json, root: str, *, is_closed: bool) -> Json:
 
 
 def _refusal_of(dialect: Dialect, main: Dialect) -> Refusal:
-    """How a dialect tells a status: by which status, and by which of the components."""
+    """The status that a dialect gives for one of ours, and the component that describes it."""
     prefix = "" if _problem_body(dialect) is _problem_body(main) else f"{dialect.name}_"
 
     def refusal(status: int) -> tuple[int, Json]:
@@ -307,7 +310,7 @@ def _refusal_of(dialect: Dialect, main: Dialect) -> Refusal:
 
 
 def _refusals(dialects: Sequence[Dialect], main: Dialect) -> Json:
-    """Every refusal once in the words of each dialect; operations refer to them by their status."""
+    """Every refusal once in the form of each dialect; operations refer to them by their status."""
     found: Json = {}
     for dialect in reversed(dialects):
         for status in TITLES:

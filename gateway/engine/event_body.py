@@ -54,7 +54,7 @@ class _Many(Struct, forbid_unknown_fields=True):
 _ONE = msgspec.json.Decoder(_One)
 _MANY = msgspec.json.Decoder(_Many)
 _KNOWN = frozenset(UsageEventBody.__struct_fields__)
-# The caller's name of each field, for a dialect that calls them as the message does.
+# The caller's name of each field, for a dialect with the same names as the message.
 OWN_NAMES: Mapping[str, str] = {name: name for name in UsageEventBody.__struct_fields__}
 
 
@@ -107,11 +107,11 @@ def by_place(problems: Mapping[int, Problem]) -> Problem:
 
 
 def read_event(body: UsageEventBody, refusals: Refusals, names: Mapping[str, str] = OWN_NAMES) -> UsageEvent:
-    """The event for the wire; what is wrong with it is added to the refusals.
+    """The event for the wire; its faults are added to the refusals.
 
     Args:
         body: as it was sent.
-        refusals: collects what is wrong.
+        refusals: collects the faults.
         names: the caller's name of each field, which refusals use.
     """
     event = UsageEvent(
@@ -158,12 +158,12 @@ def _name_faults(value: object, root: str, refusals: Refusals) -> None:
 
 
 def read_id(name: str, value: object, refusals: Refusals, *, is_mandatory: bool = False) -> str:
-    """An id or a code: a text, or a whole number, which stands for its digits; empty where there is none."""
+    """An id or a code: a text, or a whole number, which is read as its digits; empty if there is none."""
     if value is None or value == "":
         if is_mandatory:
             refusals.add(name, "value_is_mandatory", "is missing")
         return ""
-    # A whole number is taken as its digits: ids of rows are often sent that way.
+    # The ids of rows are often sent as numbers.
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not is_storable(text):
         refusals.add(name, "invalid_format", "must be a text")

@@ -1,4 +1,4 @@
-"""What the log made of an event, as a refusal or a success for the caller."""
+"""The log's outcome for an event, as a refusal or a success for the caller."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gateway.problem import Problem, invalid
 
 # Looked up once: a name of an enum costs as much as a field of a message.
 _ACCEPTED = IngestOutcome.INGEST_OUTCOME_ACCEPTED
-# Where the log names a field of the message; everything else has the same name in both.
+# The fields that the log names as in the message; all others have the same name in both.
 _FIELDS = {"event.occurred_at": "timestamp", "occurred_at": "timestamp", "event": ""}
 
 
 def refusal(outcome: Outcome, organization: Organization, names: Mapping[str, str] = OWN_NAMES) -> Problem | None:
-    """The refusal that an outcome is for the caller; None where it is a success.
+    """The refusal of an event by its outcome; None for a success.
 
     Args:
-        outcome: what became of the event.
+        outcome: the outcome of the event.
         organization: says whether a repeat is a success.
         names: the caller's name of each field of an event.
     """

@@ -1,4 +1,4 @@
-"""Kinds of revenue: what rating announces of an accrual, and margin sets against cost."""
+"""Kinds of revenue, which rating announces with an accrual and margin compares with cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CloudEvents on the path of usage events, told apart by the content type or by `ce-` headers."""
+"""CloudEvents on the path of usage events, recognized by the content type or by `ce-` headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CloudEvents become usage events: structured, a batch of them, or binary, where headers carry the attributes.
+"""CloudEvents become usage events: structured, as a batch, or binary, in which headers carry the attributes.
 
 `id` is the transaction id, so an event is the same event in whichever dialect it is repeated; `type` is the metric's
 code, `subject` the customer, `time` when it occurred, `data` its properties. `source` must be there, as the standard
@@ -30,9 +30,9 @@ STRUCTURED = "application/cloudevents"
 ONE, MANY = f"{STRUCTURED}+json", f"{STRUCTURED}-batch+json"
 VERSION_HEADER = "ce-specversion"
 VERSION = "1.0"
-# As many as one call to the log may hold.
+# The largest batch of one call to the log.
 MAX_EVENTS = 1_000
-# Says what became of the events, since 204 has no body: `accepted=98, quarantined=2`.
+# Shows the outcomes of the events, since 204 has no body: `accepted=98, quarantined=2`.
 OUTCOMES_HEADER = "Farebox-Outcomes"
 _ATTRIBUTE = "ce-"
 _JSON_ENDINGS = ("/json", "+json")
@@ -52,18 +52,18 @@ T = TypeVar("T")
 class CloudEvent(Struct, kw_only=True):
     """A CloudEvent 1.0 that reports usage; the same `id` again is the same event.
 
-    `traceparent` and `tracestate` are taken and not kept, since they differ in each retry of one event.
+    `traceparent` and `tracestate` are accepted but not stored, since they differ in each retry of one event.
     """
 
     NOT_OFFERED: ClassVar = frozenset({"data_base64"})
 
     specversion: Annotated[str, Meta(pattern=r"^1\.0$")]
     id: Code
-    source: Annotated[Code, Meta(description="Where it comes from; does not tell events apart.")]
+    source: Annotated[Code, Meta(description="The origin of the event; not part of its identity.")]
     type: Annotated[Code, Meta(description="The code of a metric.")]
     subject: Annotated[Code, Meta(description="The organization's id of the customer.")]
     time: InstantInput | UnsetType = UNSET
-    datacontenttype: Annotated[str, Meta(description="JSON, if anything.")] | UnsetType = UNSET
+    datacontenttype: Annotated[str, Meta(description="If given, a type of JSON.")] | UnsetType = UNSET
     dataschema: str | UnsetType = UNSET
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
@@ -71,7 +71,7 @@ class CloudEvent(Struct, kw_only=True):
 
 
 class _Sent(Struct, forbid_unknown_fields=True):
-    """A CloudEvent as it is sent; numbers stay the text that they were written as."""
+    """A CloudEvent as it is sent; numbers are kept as the text in which they were written."""
 
     specversion: object = None
     id: object = None
@@ -94,8 +94,8 @@ _KNOWN = frozenset(_Sent.__struct_fields__)
 async def create(request: Request[Nothing, Nothing, bytes]) -> Reply:
     """Store one CloudEvent, or up to 1,000 of them.
 
-    Answered once they are stored for good. Nothing is stored where one cannot be read; what cannot be billed yet is
-    quarantined and counted in the header `Farebox-Outcomes`.
+    The answer comes once the events are durably stored. Nothing is stored if one of them cannot be read. Events that
+    cannot be billed yet are quarantined, and counted in the header `Farebox-Outcomes`.
     """
     call = request.call
     media_type = call.headers.get("content-type", "").lower()
@@ -148,7 +148,7 @@ def _read_many(raw: bytes) -> list[UsageEvent]:
 
 
 def _usage_event(sent: _Sent, refusals: Refusals) -> UsageEvent:
-    """The usage event of a CloudEvent; what is wrong with it is added to the refusals."""
+    """The usage event of a CloudEvent; its faults are added to the refusals."""
     if sent.specversion != VERSION:
         refusals.add("specversion", "value_is_invalid", f"must be {VERSION}")
     read_id("source", sent.source, refusals, is_mandatory=True)
@@ -174,7 +174,7 @@ def _of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> _Se
     """The CloudEvent of a request in binary mode: its attributes are `ce-` headers, its data is the body.
 
     Raises:
-        Problem: 422, names the headers that nobody knows or that cannot be read.
+        Problem: 422, names the headers that are unknown or cannot be read.
     """
     refusals, values = Refusals(), dict[str, str]()
     for name, value in headers.items():
@@ -188,7 +188,7 @@ def _of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> _Se
             values[attribute] = unquote(value, errors="strict")
         except UnicodeDecodeError:
             refusals.add(name, "invalid_format", "is not UTF-8, percent-encoded")
-    # Clients leave the type out where the event has no datacontenttype; then the body itself must prove to be JSON.
+    # Clients omit the type if the event has no datacontenttype; then the body itself must be JSON.
     if media_type and not _is_json(media_type):
         refusals.add("Content-Type", "value_is_invalid", "must be application/json: data is a JSON object")
     if body:
@@ -210,7 +210,7 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     """The CloudEvents of a body.
 
     Raises:
-        Problem: 400, it is no JSON or of another form; 422, names the attributes that nobody knows.
+        Problem: 400, it is not JSON or has another form; 422, names the unknown attributes.
     """
     try:
         return decoder.decode(raw)
@@ -221,7 +221,7 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
                 raise Problem(400, "bad_request", "a CloudEvent must be a JSON object") from None
             place = f"[{index}]." if isinstance(value, list) else ""
             for name in event.keys() - _KNOWN:
-                refusals.add(f"{place}{name[:100]}", "unknown_field", "is no attribute that is known here")
+                refusals.add(f"{place}{name[:100]}", "unknown_field", "is not a known attribute")
         refusals.raise_any()
         raise Problem(400, "bad_request", f"send {ONE} as an object and {MANY} as a list") from None
 

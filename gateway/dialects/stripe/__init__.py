@@ -1,1 +1,1 @@
-"""Stripe's meter events, so that what reports usage to Stripe reports it here by another base address."""
+"""Stripe's meter events: a program that reports usage to Stripe reports it here after a change of the base URL."""

@@ -1,4 +1,4 @@
-"""Stripe's meter events: told apart by their paths, which no other dialect has."""
+"""Stripe's meter events, recognized by their paths, which no other dialect has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BEGINNINGS = ("/v1/billing/meter", "/v2/billing/meter")
 
 
 def claims(head: Head) -> bool:
-    """Whether a request asks for meters or their events."""
+    """Whether a request is for meters or their events."""
     return head.path.startswith(_BEGINNINGS)
 
 

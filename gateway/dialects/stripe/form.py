@@ -1,4 +1,4 @@
-"""Bodies as Stripe's clients write them: forms whose names nest, `payload[value]=25`."""
+"""Bodies in the form of Stripe's clients: forms with nested names, `payload[value]=25`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gateway.decode import structs
 from gateway.decode.refusals import Refusals
 from gateway.problem import Problem
 
-# More than a meter event and its dimensions need; each costs a little before it is refused by its name.
+# More than a meter event and its dimensions need; each field costs a little before it is refused by its name.
 MAX_FIELDS = 100
-# As deep as Stripe's own parameters for these routes go, and one more.
+# One level more than Stripe's own parameters for these routes.
 MAX_DEPTH = 3
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _INNER = re.compile(r"\[([^\[\]]*)\]")
@@ -22,10 +22,10 @@ S = TypeVar("S", bound=Struct)
 
 
 def read_form(struct: type[S], raw: bytes) -> S:
-    """The Struct that a form says.
+    """The Struct that a form describes.
 
     Raises:
-        Problem: 400, it is no form; 422, names every field that is wrong.
+        Problem: 400, it is not a form; 422, names every field that is wrong.
     """
     refusals = Refusals()
     values = _nested(raw, refusals)
@@ -42,14 +42,14 @@ def _nested(raw: bytes, refusals: Refusals) -> dict[str, object]:
         match = _NAME.fullmatch(name)
         keys = [match[1], *_INNER.findall(match[2])] if match else []
         if not 0 < len(keys) <= MAX_DEPTH:
-            refusals.add(name[:100], "invalid_format", "is no name such as `event_name` or `payload[value]`")
+            refusals.add(name[:100], "invalid_format", "is not a name such as `event_name` or `payload[value]`")
         elif not _put(values, keys, value):
             refusals.add(name[:100], "invalid_format", "is given twice, or as a value and as an object")
     return values
 
 
 def _put(values: dict[str, object], keys: list[str], value: str) -> bool:
-    """Put a value at its place; False where something else is there already."""
+    """Put a value at its place; False if something else is already there."""
     for key in keys[:-1]:
         inner = values.setdefault(key, {})
         if not isinstance(inner, dict):

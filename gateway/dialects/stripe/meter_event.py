@@ -1,8 +1,8 @@
-"""Meter events become usage events, in both versions of Stripe's API; an adjustment takes one back.
+"""Meter events become usage events, in both versions of Stripe's API; an adjustment voids one.
 
-`event_name` is the metric's code, `payload[stripe_customer_id]` the organization's id of the customer, what else the
-payload holds are the properties, `identifier` is the transaction id. Without an identifier the Idempotency-Key, which
-Stripe's clients send with each retry, is the identity, so that a retry never counts twice.
+`event_name` is the metric's code, `payload[stripe_customer_id]` the organization's id of the customer, the rest of the
+payload the properties, and `identifier` the transaction id. Without an identifier, the Idempotency-Key, which Stripe's
+clients send with each retry, is the transaction id, so that a retry never counts twice.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class MeterEvent(Struct, kw_only=True):
 
 
 class MeterEventV2(Struct, kw_only=True):
-    """A stored meter event, as version 2 tells it."""
+    """A stored meter event, in the form of version 2."""
 
     object: Literal["v2.billing.meter_event"] = "v2.billing.meter_event"
     created: Instant
@@ -77,13 +77,13 @@ class MeterEventV2(Struct, kw_only=True):
 
 
 class Canceled(Struct):
-    """Which event to take back."""
+    """The event to void."""
 
     identifier: Code
 
 
 class NewAdjustment(Struct, kw_only=True):
-    """What takes an event back."""
+    """A request to void an event."""
 
     NOT_OFFERED: ClassVar = frozenset({"expand"})
 
@@ -93,7 +93,7 @@ class NewAdjustment(Struct, kw_only=True):
 
 
 class Adjustment(Struct, kw_only=True):
-    """An event that was taken back; what it had counted for is corrected."""
+    """A voided event; everything that it counted for is corrected."""
 
     object: Annotated[str, Meta(description="`billing.meter_event_adjustment`, in version 2 with `v2.` before it.")]
     cancel: Canceled
@@ -106,7 +106,8 @@ class Adjustment(Struct, kw_only=True):
 async def create(request: Request[Nothing, Nothing, bytes]) -> MeterEvent:
     """Store a meter event.
 
-    It is answered once it is stored for good; what cannot be billed yet is quarantined, and billed when it can be.
+    The answer comes once the event is durably stored. An event that cannot be billed yet is quarantined, and billed as
+    soon as it can be.
     """
     sent = read_form(NewMeterEvent, request.body)
     event, created, occurred = await _store(request.call, sent)
@@ -121,7 +122,7 @@ async def create(request: Request[Nothing, Nothing, bytes]) -> MeterEvent:
 
 
 async def create_v2(request: Request[Nothing, Nothing, NewMeterEvent]) -> MeterEventV2:
-    """Store a meter event, by version 2."""
+    """Store a meter event, in version 2."""
     sent = request.body
     event, created, occurred = await _store(request.call, sent)
     return MeterEventV2(
@@ -135,17 +136,17 @@ async def create_v2(request: Request[Nothing, Nothing, NewMeterEvent]) -> MeterE
 
 
 async def adjust(request: Request[Nothing, Nothing, bytes]) -> Adjustment:
-    """Take an event back; an invoiced period is corrected on the next invoice."""
+    """Void an event. An invoiced period is corrected on the next invoice."""
     return await _cancel(request.call, read_form(NewAdjustment, request.body), "billing.meter_event_adjustment")
 
 
 async def adjust_v2(request: Request[Nothing, Nothing, NewAdjustment]) -> Adjustment:
-    """Take an event back, by version 2."""
+    """Void an event, in version 2."""
     return await _cancel(request.call, request.body, "v2.billing.meter_event_adjustment")
 
 
 async def _store(call: Call, sent: NewMeterEvent) -> tuple[UsageEvent, datetime, datetime]:
-    """The event, when the log received it, and when it occurred.
+    """Store an event; returns it, when the log received it, and when it occurred.
 
     Raises:
         Problem: 422, it names no customer; 409, the identifier is another event's.
@@ -181,10 +182,10 @@ def _instants(event: UsageEvent, outcome: Outcome) -> tuple[Timestamp, Timestamp
 
 
 async def _cancel(call: Call, sent: NewAdjustment, kind: str) -> Adjustment:
-    """Take an event back that was sent with this name.
+    """Void an event that was sent with this name.
 
     Raises:
-        Problem: 404, there is no such event of this name.
+        Problem: 404, there is no such event with this name.
     """
     identifier = sent.cancel.identifier
     asked = rpc.GetUsageEventRequest(transaction_id=identifier)
@@ -203,7 +204,7 @@ def _seconds(instant: datetime) -> int:
     return int(instant.timestamp())
 
 
-_NO_METERS = "a meter is a metric; make and read it by /api/v1/billable_metrics, its usage by …/current_usage"
+_NO_METERS = "a meter is a billable metric; use /api/v1/billable_metrics, and …/current_usage for its usage"
 _NO_SESSIONS = "there are no session tokens; send events to /v2/billing/meter_events"
 OPERATIONS: tuple[Endpoint, ...] = (
     operation("POST", "/v1/billing/meter_events", create, bodies={FORM: NewMeterEvent}),

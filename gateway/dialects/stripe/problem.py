@@ -1,4 +1,4 @@
-"""How a refusal looks to Stripe's clients, which tell its kind by the status and the type."""
+"""Refusals in the form of Stripe's clients, which recognize the kind by the status and the type."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from gateway.problem import Problem
 
 MEDIA_TYPE = "application/json"
-# Stripe has neither 422 nor 409 for what a caller must mend: its clients try a 409 again by themselves.
+# Stripe has neither 422 nor 409 for faults that the caller must mend: its clients retry a 409 automatically.
 STATUSES = {422: 400, 409: 400}
 _REUSED = "idempotency_conflict"
 _SERVER_ERROR = 500
 
 
 class StripeError(Struct):
-    """What is wrong."""
+    """The fault of a request."""
 
     type: Annotated[str, Meta(description="`invalid_request_error`, `idempotency_error` or `api_error`.")]
     message: str

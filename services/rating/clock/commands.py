@@ -130,8 +130,8 @@ def alone(deps: Deps, organization: OrganizationId, *, is_patient: bool) -> Iter
 def _locked(session: Connection, organization: OrganizationId, patience_seconds: float) -> Iterator[None]:
     """Hold the organization's advance lock.
 
-    It is given back before anybody is answered: PostgreSQL lets go of the locks of a closed session only some time
-    later, and who has its answer may ask for the next advance at once.
+    It is released before the caller is answered: PostgreSQL releases the locks of a closed session only some time
+    later, and a caller with an answer may request the next advance at once.
     """
     key = (f"farebox.test_clock.{organization}",)
 
