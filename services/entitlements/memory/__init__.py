@@ -1,7 +1,7 @@
 """What a replica remembers, so that a check is answered without the database (docs/adr/0011).
 
     memory      answers questions: out of what is known, or by one query whose result is then known
-     │  └─ changes     learns from the database whose answers were altered, by whichever replica
+     │  └─ changes     learns from the database whose answers were altered, by any replica
      ▼
     known       the standings that were loaded, by organization and customer, bounded; no I/O
 

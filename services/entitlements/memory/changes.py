@@ -1,4 +1,4 @@
-"""Learns from the database whose answers were altered, by whichever replica; one small query a look."""
+"""Learns from the database whose answers were altered, by any replica, with one small query each time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from services.chassis.db import DATABASE_ERRORS, Database
 from services.entitlements.store import access_change as store
 from services.entitlements.store.access_change import AccessChange
 
-# Who has not looked for so long begins anew, instead of reading all that happened since.
+# After a longer pause a reader starts again, instead of reading everything that has happened since.
 MAX_PAUSE_SECONDS = 30.0
 
 
 class MissedChangesError(Exception):
-    """Whatever is known is worth nothing: changes may have been missed."""
+    """Changes may have been missed, so nothing that is known can be used."""
 
 
 class ChangeReader:
-    """Reads what changed since it last looked, on a connection of its own; for one thread at a time."""
+    """Reads what has changed since its last query, on a connection of its own; for one thread at a time."""
 
     def __init__(self, db: Database, ticks: Callable[[], float]) -> None:
         self._db = db
@@ -31,18 +31,18 @@ class ChangeReader:
         self._looked_at = 0.0
 
     def begin(self) -> None:
-        """Begin to look, from now on."""
+        """Begin to watch: the next `read` returns the changes since now."""
         self.close()
         self._connection = self._opened.enter_context(self._db.worker_session())
         self._seen = store.snapshot(self._connection)
         self._looked_at = self._ticks()
 
     def read(self) -> Sequence[AccessChange]:
-        """What changed since the look before.
+        """The changes since the last query.
 
         Raises:
-            MissedChangesError: nobody has looked for too long, or the connection to what was looked at is lost:
-                another server may answer now.
+            MissedChangesError: the last query is too long ago, or the connection is lost, after which another server
+                may answer.
         """
         now = self._ticks()
         if self._connection is None or now - self._looked_at > MAX_PAUSE_SECONDS:
@@ -56,6 +56,6 @@ class ChangeReader:
         return changes
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._connection = None
         self._opened.close()

@@ -1,4 +1,4 @@
-"""What is known of organizations: standings by customer and question, as they were loaded. No I/O, no threads."""
+"""The standings that are known, by organization, customer and question, as they were loaded. No I/O, no threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.kernel.ids import OrganizationId
 
 # Questions remembered at once, each with the standings that answer it: some 5 kB, so 100 MB in all.
 MAX_REMEMBERED = 20_000
-# Different numbers of units for which the answer to a question is kept; almost everybody asks for one.
+# Different numbers of units for which the answer to a question is kept; almost every caller asks for one.
 MAX_ANSWERS = 4
 
 
@@ -27,7 +27,7 @@ class Answer:
 
     Attributes:
         access: the answer, without a revision.
-        packed: the same as the wire has it, kept here by whoever packs it first.
+        packed: the same in the form of the wire, stored here by the first caller that packs it.
     """
 
     __slots__ = ("access", "packed")
@@ -43,7 +43,7 @@ class Remembered:
 
     Attributes:
         standings: as they were loaded.
-        since, until: in between, time alone alters nothing of them; None for no end.
+        since, until: the span in which time alone does not alter them; None for no end.
         answers: by units.
     """
 
@@ -54,16 +54,16 @@ class Remembered:
 
     @classmethod
     def of(cls, standings: Sequence[Standing], at: datetime) -> Remembered:
-        """Standings as they were loaded at a time."""
+        """Standings that were loaded at this time."""
         ends = [stands_until(standing, at) for standing in standings]
         return cls(standings, at, min((end for end in ends if end is not None), default=None))
 
     def is_true_at(self, at: datetime) -> bool:
-        """Whether nothing of it is different at this time."""
+        """Whether all of it still holds at this time."""
         return self.since <= at and (self.until is None or at < self.until)
 
     def answer(self, question: Question, at: datetime) -> Answer:
-        """What a question is answered; `at` must be a time at which this is true."""
+        """The answer to a question; `at` must be a time for which `is_true_at` holds."""
         found = self.answers.get(question.units)
         if found is None:
             if len(self.answers) >= MAX_ANSWERS:
@@ -78,8 +78,8 @@ class KnownOrganization:
     """What is known of one organization.
 
     Attributes:
-        test_clock: where its test clock stands; None where its time is the machine's.
-        revision: everything up to it is known, and nothing after it.
+        test_clock: the time of its test clock; None if its time is the machine's.
+        revision: everything up to this revision is known, and nothing after it.
         number: when it became known, in the order of loads.
         customers: what is remembered of each, by feature and named subscription.
     """
@@ -92,14 +92,14 @@ class KnownOrganization:
 
 @dataclass(slots=True, eq=False)
 class Load:
-    """A query for one organization that is on its way.
+    """A query for one organization that is in progress.
 
     Attributes:
         organization: whose.
         number: when it began, in the order of loads.
-        outdated: customers whose answers were altered since, by transactions that it may not see.
+        outdated: customers whose answers were altered since, by transactions that the query may not see.
         newest: the newest revision of those alterations.
-        is_void: whether nobody has watched since, so that nothing of it may be kept.
+        is_void: whether changes may have been missed since, so that its result must not be stored.
     """
 
     organization: OrganizationId
@@ -110,12 +110,12 @@ class Load:
 
 
 class Known:
-    """What is known of all organizations, at most `limit` questions; the customers asked about longest ago go first."""
+    """Everything that is known, for at most `limit` questions; the least recently asked customers are dropped first."""
 
     def __init__(self, limit: int = MAX_REMEMBERED) -> None:
         self._limit = limit
         self._organizations: dict[OrganizationId, KnownOrganization] = {}
-        # How many questions of each customer are remembered, the one asked about last at the end.
+        # How many questions of each customer are remembered, the most recently asked customer last.
         self._asked: OrderedDict[tuple[OrganizationId, str], int] = OrderedDict()
         self._count = 0
         self._loads: set[Load] = set()
@@ -130,7 +130,7 @@ class Known:
         return self._organizations.get(organization)
 
     def find(self, organization: OrganizationId, question: Question) -> Remembered | None:
-        """What answers a question."""
+        """The standings that answer a question, if they are known."""
         known = self._organizations.get(organization)
         of_customer = known.customers.get(question.external_customer_id) if known else None
         if of_customer is None:
@@ -139,20 +139,20 @@ class Known:
         return of_customer.get((question.feature_code, question.external_subscription_id))
 
     def begin_load(self, organization: OrganizationId) -> Load:
-        """Begin to load; what is altered from now on will not be kept."""
+        """Begin to load; answers that are altered from now on will not be stored."""
         load = Load(organization, next(self._numbers))
         self._loads.add(load)
         return load
 
     def end_load(self, load: Load) -> None:
-        """Whatever became of it."""
+        """End a load, also one that failed."""
         self._loads.discard(load)
 
     def keep(self, load: Load, seen: Seen, questions: Sequence[Question], remembered: Sequence[Remembered]) -> None:
-        """Remember what was loaded, but for what was altered meanwhile.
+        """Remember what was loaded, except for customers whose answers were altered meanwhile.
 
-        Nothing is kept of an organization that became known since the load began: whose answers were altered between
-        the load's state and the one that is known was told to nobody. Nor of a state that is not reached here.
+        Nothing is stored if the organization became known after the load began, since changes between the state of the
+        load and the known one were not recorded in the load. Nor is a state stored that is newer than the known one.
         """
         if load.is_void or EVERYBODY in load.outdated:
             return
@@ -161,10 +161,10 @@ class Known:
             known = KnownOrganization(seen.test_clock, max(seen.revision, load.newest), next(self._numbers))
         elif known.number > load.number or seen.revision > known.revision:
             return
-        for question, one in zip(questions, remembered, strict=True):
+        for question, loaded in zip(questions, remembered, strict=True):
             if question.external_customer_id not in load.outdated:
                 self._organizations[load.organization] = known
-                self._keep(known, load.organization, question, one)
+                self._keep(known, load.organization, question, loaded)
         while self._count > self._limit:
             self._forget(*next(iter(self._asked)))
 
@@ -180,7 +180,7 @@ class Known:
         self._asked.move_to_end((organization, customer))
 
     def alter(self, changes: Iterable[AccessChange]) -> None:
-        """Forget those whose answers were altered, and know what there is up to the new revisions."""
+        """Forget customers whose answers were altered; everything up to the new revisions is known afterwards."""
         for organization, customer, revision in changes:
             for load in self._loads:
                 if load.organization == organization:
@@ -194,7 +194,7 @@ class Known:
                 self._forget(organization, altered)
 
     def clear(self) -> None:
-        """Forget everything, and keep nothing of what is on its way."""
+        """Forget everything, and store no result of a load that is in progress."""
         self._organizations.clear()
         self._asked.clear()
         self._count = 0

@@ -1,4 +1,4 @@
-"""Answers questions out of what this replica knows, and asks the database once for what it does not know."""
+"""Answers questions from what this replica knows, and asks the database once for what it does not know."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from services.kernel.ids import OrganizationId
 
 log = logger(__name__)
 
-# No answer is made of a state that is older than this: whoever would give one looks for changes first. So what another
-# replica has committed is in every answer after this time, and what this one has committed at once.
+# No answer is made from a state that is older than this: a caller with an older state looks for changes first. So every
+# answer includes what other replicas committed until this long ago, and everything that this one has committed.
 MAX_BEHIND_SECONDS = 0.1
-# How often changes are looked for while questions are asked: often enough that no caller has to wait for it.
+# Interval of the search for changes while questions are asked: short enough that no caller has to wait for it.
 LOOK_SECONDS = 0.03
-# Without questions for so long, nothing is looked for until the next one.
+# After this time without questions, the search for changes pauses until the next one.
 IDLE_SECONDS = 2.0
 
 
@@ -33,7 +33,7 @@ class Answered(NamedTuple):
     """Answers to questions of one organization.
 
     Attributes:
-        revision: the state they were made of.
+        revision: the revision of the state that they were made from.
         answers: one for each question, in order.
     """
 
@@ -55,10 +55,10 @@ class Memory:
         """Remember nothing yet.
 
         Args:
-            db: what is asked for what is not known.
+            db: answers what is not known.
             clock: the machine's time.
-            limit: most questions remembered at once.
-            ticks: seconds that pass whatever is done to the machine's clock.
+            limit: the most questions that are remembered at once.
+            ticks: a monotonic clock, in seconds.
         """
         self._db = db
         self._clock = clock
@@ -67,9 +67,9 @@ class Memory:
         self._guard = threading.Lock()
         self._reader = ChangeReader(db, ticks)
         self._looking = threading.Lock()
-        # When the last look began that everybody has the results of.
+        # When the last search began whose results are known.
         self._current_at = float("-inf")
-        # When the last look failed: who waited for it is told, and does not try once more by himself.
+        # When the last search failed: callers that waited for it get its failure and do not try again themselves.
         self._failed_at = float("-inf")
         self._asked_at = float("-inf")
         self.wanted = threading.Event()
@@ -80,7 +80,7 @@ class Memory:
         return len(self._known)
 
     def recall(self, organization: OrganizationId, questions: Sequence[Question]) -> Answered | None:
-        """Answers at one revision without waiting for anything; None where the database has to be asked."""
+        """Answers at one revision without waiting for anything; None if the database has to be asked."""
         now = self._ticks()
         self._asked_at = now
         if not self.wanted.is_set():
@@ -99,10 +99,10 @@ class Memory:
             return Answered(known.revision, answers)
 
     def ask(self, organization: OrganizationId, questions: Sequence[Question]) -> Answered:
-        """Answers at one revision; the database is asked for what is not known, and then it is.
+        """Answers at one revision; what is not known is loaded from the database and remembered.
 
         Raises:
-            UnavailableError: `REVISION_NOT_REACHED`, the state asked for is not known to the database either.
+            UnavailableError: `REVISION_NOT_REACHED`, the database has not reached the requested revision either.
         """
         at_least = max(question.at_least_revision for question in questions)
         if self._is_behind(organization, at_least):
@@ -138,7 +138,7 @@ class Memory:
         )
 
     def _keep(self, load: Load, questions: Sequence[Question], seen: Seen) -> None:
-        """Remember what was loaded, once everything else is known up to the same revision."""
+        """Remember what was loaded, as soon as everything else is known up to the same revision."""
         remembered = [Remembered.of(standings, seen.at) for standings in seen.standings]
         with self._guard:
             known = self._known.organization(load.organization)
@@ -150,7 +150,7 @@ class Memory:
             self._known.keep(load, seen, questions, remembered)
 
     def catch_up(self) -> None:
-        """Know everything that was committed before now, by whichever replica; many who want it share one look."""
+        """Learn everything that any replica has committed before now; concurrent callers share one search."""
         wanted_at = self._ticks()
         with self._looking:
             if self._current_at >= wanted_at:
@@ -175,18 +175,18 @@ class Memory:
             self._current_at = began
 
     def _begin_anew(self) -> None:
-        """Forget everything, and look from now on; what is loaded after the first look misses nothing."""
+        """Forget everything, and watch from now on; what is loaded after that misses nothing."""
         with self._guard:
             self._known.clear()
             self._current_at = float("-inf")
         self._reader.begin()
         with self._guard:
-            # Once more: what was kept while the look began may have missed a change.
+            # Again: what was stored while the reader began may have missed a change.
             self._known.clear()
             self._current_at = self._ticks()
 
     def catch_up_if_it_can(self) -> None:
-        """As `catch_up`, for one who has committed: where it fails, memory answers nobody before it succeeds."""
+        """`catch_up` after a commit: if it fails, memory answers nobody until a later one succeeds."""
         try:
             self.catch_up()
         except Exception:
@@ -204,6 +204,6 @@ class Memory:
         return True
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Return the connection."""
         with self._looking:
             self._reader.close()

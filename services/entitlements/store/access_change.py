@@ -1,7 +1,7 @@
 """Whose answers were altered: written in the transaction that alters them, read by every replica.
 
-A reader is told each change once, in whatever order the transactions that made them commit: it keeps the snapshot of
-its last look, and asks for what that snapshot could not see.
+A reader gets each change once, in any order of the commits: it stores the snapshot of its last query, and asks for the
+changes that were not visible in it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from sqlalchemy.engine import Connection
 
 from services.kernel.ids import OrganizationId
 
-# Stands for every customer of the organization.
+# Means every customer of the organization.
 EVERYBODY = ""
-# Rows forgotten at a time, so that forgetting never holds a long transaction.
+# Rows deleted at a time, so that no transaction becomes long.
 FORGET_BATCH = 5000
 
 
 class AccessChange(NamedTuple):
-    """Somebody's answers were altered.
+    """The answers of a customer were altered.
 
     Attributes:
-        organization: whose customer.
+        organization: the organization of the customer.
         customer: the customer by the organization's id, or `EVERYBODY`.
-        revision: the newest revision that the alteration was given; 0 where it was given none.
+        revision: the newest revision of the alteration; 0 if it has none.
     """
 
     organization: OrganizationId
@@ -37,7 +37,7 @@ class AccessChange(NamedTuple):
 def add(
     tx: Connection, customers: Mapping[OrganizationId, Collection[str]], revisions: Mapping[OrganizationId, int]
 ) -> None:
-    """Write down whose answers a transaction has altered.
+    """Record whose answers a transaction has altered.
 
     Args:
         tx: the transaction.
@@ -58,13 +58,13 @@ def add(
 
 
 def snapshot(tx: Connection) -> str:
-    """What can be seen now."""
+    """The snapshot of what is visible now."""
     seen: str = tx.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one()
     return seen
 
 
 def since(tx: Connection, seen: str) -> tuple[str, Sequence[AccessChange]]:
-    """The snapshot of this look, and the changes that an earlier one could not see."""
+    """The snapshot of this query, and the changes that were not visible in an earlier one."""
     rows = tx.exec_driver_sql(
         "SELECT pg_current_snapshot()::text, c.organization_id::text, c.external_customer_id, c.revision "
         "FROM (SELECT) AS once LEFT JOIN access_changes c ON c.xid >= pg_snapshot_xmin(%(seen)s::pg_snapshot) "
@@ -75,7 +75,7 @@ def since(tx: Connection, seen: str) -> tuple[str, Sequence[AccessChange]]:
 
 
 def forget(tx: Connection, before: datetime) -> int:
-    """Forget the oldest changes made before an instant, at most `FORGET_BATCH`; how many they were."""
+    """Delete the oldest changes made before an instant, at most `FORGET_BATCH`; returns how many."""
     return tx.exec_driver_sql(
         "DELETE FROM access_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM access_changes ORDER BY xid LIMIT %s)) "
         "AND changed_at < %s",
