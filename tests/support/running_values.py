@@ -186,7 +186,7 @@ def scenario(cell: Cell) -> Scenario:
             "plan": first,
             "further_plans": [] if cell.change == "version" else [second],
             "subscription": {"external_id": cell.name, "billing_time": "calendar"},
-            "events": [_event(cell.aggregation, *each) for each in used],
+            "events": [_event(cell.aggregation, *use) for use in used],
             "changes": [*changes, *voided],
             "invoices": [],
         }

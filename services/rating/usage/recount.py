@@ -59,11 +59,15 @@ def recount(
         UnavailableError: the log is unavailable, or rating has not applied everything it lists yet; try again.
     """
     key = PeriodKey(agreement.organization_id, agreement.subscription_id, period.start)
-    uncarried = [each for each in aggregates if each.needs_carry and each.metric_code in metrics]
+    uncarried = [aggregate for aggregate in aggregates if aggregate.needs_carry and aggregate.metric_code in metrics]
     for total in uncarried:
         code = total.metric_code
         counter, before = _events_before(deps.usage_log, tx, agreement, period.start, metrics[code])
-        known = [each.counted for each in aggregates if each.metric_code == code and each.counted.charge_id]
+        known = [
+            aggregate.counted
+            for aggregate in aggregates
+            if aggregate.metric_code == code and aggregate.counted.charge_id
+        ]
         carry_over.set_carried(tx, key, code, total.shard, _carried(counter, before, known))
     if uncarried:
         aggregates = of_periods(tx, [key])[key]
@@ -93,12 +97,12 @@ def preview_recount(
     Raises:
         UnavailableError: as `recount`.
     """
-    for total in [each for each in aggregates if each.needs_carry and each.metric_code in metrics]:
+    for total in [aggregate for aggregate in aggregates if aggregate.needs_carry and aggregate.metric_code in metrics]:
         code = total.metric_code
         counter, before = _events_before(log, tx, agreement, period.start, metrics[code])
         wanted = UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, period)
         anew = aggregates_from_log(total.period, counter, _living(listed_events(log, wanted)), before)
-        aggregates = [*(each for each in aggregates if each.metric_code != code), *anew]
+        aggregates = [*(aggregate for aggregate in aggregates if aggregate.metric_code != code), *anew]
     exact = {}
     for code in _unsure(aggregates, metrics):
         counter, counted = _count_again(log, agreement, period, aggregates, metrics[code])
@@ -112,9 +116,9 @@ def _events_before(
 ) -> tuple[Counter, list[ListedUsageEvent]]:
     """The events that a running value has come from by a period's start; refused unless they are the counted ones."""
     code, chain = metric.definition.code, lineage(tx, agreement)
-    listed = [each for wanted in wanted_before(chain, code, start) for each in _living(listed_events(log, wanted))]
-    counted = store.digest_before(tx, [each.subscription_id for each in chain], agreement, start, code)
-    if sum(event_digest(each.transaction_id) for each in listed) % DIGEST_MODULUS != counted:
+    listed = [event for query in wanted_before(chain, code, start) for event in _living(listed_events(log, query))]
+    counted = store.digest_before(tx, [agreement.subscription_id for agreement in chain], agreement, start, code)
+    if sum(event_digest(event.transaction_id) for event in listed) % DIGEST_MODULUS != counted:
         raise UnavailableError("USAGE_LOG_AHEAD", "the log lists other events than were counted so far")
     return Counter.of(agreement, metric), listed
 
@@ -122,11 +126,11 @@ def _events_before(
 def wanted_before(chain: Iterable[Agreement], code: str, start: datetime) -> list[UsageEventsWanted]:
     """The events of a metric before an instant: of a subscription and of those it continues, which the chain holds."""
     found = []
-    for each in chain:
-        since, until = each.subscription.starts_at, min(start, each.subscription.ended_at or start)
+    for agreement in chain:
+        since, until = agreement.subscription.starts_at, min(start, agreement.subscription.ended_at or start)
         if since < until:
             span = Period(since, until)
-            found.append(UsageEventsWanted(each.organization_id, each.subscription_id, code, span))
+            found.append(UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, span))
     return found
 
 
@@ -181,7 +185,9 @@ def _count_again(
     code, counter = metric.definition.code, Counter.of(agreement, metric)
     wanted = UsageEventsWanted(agreement.organization_id, agreement.subscription_id, code, period)
     counted = gather(counter, _living(listed_events(log, wanted)))
-    total = next(each for each in aggregates if each.metric_code == code and each.counted == METRIC_TOTAL)
+    total = next(
+        aggregate for aggregate in aggregates if aggregate.metric_code == code and aggregate.counted == METRIC_TOTAL
+    )
     if tally(counted[METRIC_TOTAL], counter, None).digest != total.digest:
         raise UnavailableError("USAGE_LOG_AHEAD", "the log lists other events than were counted so far")
     return counter, counted

@@ -78,7 +78,7 @@ def test_true_up() -> None:
     assert true_up.taxes == CHARGE.taxes
     half_days = Period(START, START + timedelta(days=15))
     half = replace(FOR, window=Window(half_days, APRIL, "UTC", half_days, APRIL))
-    assert [each.amount_cents for each in rate_charge(charge, SUM, {Bucket(): usage("12.5")}, half)] == [1250, 250]
+    assert [fee.amount_cents for fee in rate_charge(charge, SUM, {Bucket(): usage("12.5")}, half)] == [1250, 250]
     assert len(rate_charge(charge, SUM, {Bucket(): usage("30")}, FOR)) == 1
 
 

@@ -163,8 +163,12 @@ def _running(
         raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the subscription is in no billing period now")
     codes = {charge.metric_code for charge in agreement.plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
-    kept = [each for each in aggregates.of_periods(tx, [period.key])[period.key] if each.metric_code in metrics]
-    if any(each.is_unsure for each in kept):
+    kept = [
+        aggregate
+        for aggregate in aggregates.of_periods(tx, [period.key])[period.key]
+        if aggregate.metric_code in metrics
+    ]
+    if any(aggregate.is_unsure for aggregate in kept):
         kept = preview_recount(deps.usage_log, tx, agreement, period.period, kept, metrics)
     return _Running(agreement, period, kept, metrics, now)
 

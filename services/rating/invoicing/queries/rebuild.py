@@ -58,7 +58,7 @@ def rebuild_invoice(deps: Deps, organization: OrganizationId, invoice_id: str) -
         source = _Source.of(deps, tx, original)
     rated = source.rated()
     waiting = _waiting(original, rated.values())
-    fees = tuple(_anew(each, source, rated) for each in original.fees)
+    fees = tuple(_anew(invoice_fee, source, rated) for invoice_fee in original.fees)
     totals = original.totals
     coupons = [credit.coupon for credit in totals.coupons]
     anew = compute_totals(
@@ -156,7 +156,7 @@ class _Source:
     def _before(self, group: _Group, metric: MetricVersion, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         """The events before the period, of the subscription and of those it continues."""
         wanted = wanted_before(group.chain, metric.definition.code, group.period.start)
-        return [event for each in wanted for event in self._counted(each, of_fee)]
+        return [event for query in wanted for event in self._counted(query, of_fee)]
 
     def _counted(self, wanted: UsageEventsWanted, of_fee: UsageEventsOfFee) -> list[ListedUsageEvent]:
         listed = listed_events(self.deps.usage_log, wanted)
@@ -173,9 +173,9 @@ def _group(
         metrics[invoice_fee.fee.metric_code or ""] = metric_version(
             tx, organization, BillableMetricId(proof.metric_id), proof.metric_version
         )
-    first = min(each.fee_id for each in fees)
+    first = min(invoice_fee.fee_id for invoice_fee in fees)
     chain = lineage(tx, agreement)
-    ids = [each.subscription_id for each in chain]
+    ids = [agreement.subscription_id for agreement in chain]
     usage_fees = store.fees_of_usage(tx, organization, [(agreement.subscription_id, start)])
     return _Group(
         key,
@@ -184,14 +184,14 @@ def _group(
         fees,
         metrics,
         {code: corrections.of_metric(tx, organization, ids, code) for code in metrics},
-        [each for each in usage_fees[(agreement.subscription_id, start)] if each.fee_id < first],
+        [invoice_fee for invoice_fee in usage_fees[(agreement.subscription_id, start)] if invoice_fee.fee_id < first],
         chain,
     )
 
 
 def _waiting(original: Invoice, rated: Iterable[Fee]) -> set[tuple[str, ...]]:
     """What of the adjustments that the log gives did not fit on the invoice, and is on a later one."""
-    others = [each.fee for each in original.fees if each.fee.kind is not FeeKind.ADJUSTMENT]
+    others = [invoice_fee.fee for invoice_fee in original.fees if invoice_fee.fee.kind is not FeeKind.ADJUSTMENT]
     _, waiting = settle([fee for fee in rated if fee.kind is FeeKind.ADJUSTMENT], others)
     return {fee.subject for fee in waiting}
 

@@ -65,16 +65,18 @@ def simulate_plan(
         fees = fees_of_usage(tx, organization, [(period.subscription_id, period.period.start) for period in closed])
         codes = {charge.metric_code for charge in draft.plan.charges}
         metrics = metrics_by_code(tx, organization, codes) if codes else {}
-        lives = agreements(tx, organization, {each.subscription_id for each in closed})
-        chains = {each.subscription_id: lineage(tx, each) for each in lives.values()}
+        lives = agreements(tx, organization, {period.subscription_id for period in closed})
+        chains = {agreement.subscription_id: lineage(tx, agreement) for agreement in lives.values()}
     for code in sorted(codes - set(metrics)):
         raise NotFoundError("BILLABLE_METRIC_UNKNOWN", f"no billable metric has the code {code!r}", code=code)
     other = _with_charge_ids(draft)
-    simulated = [_simulate(deps, other, chains[each.subscription_id], each, metrics) for each in closed]
+    simulated = [_simulate(deps, other, chains[period.subscription_id], period, metrics) for period in closed]
     actual = [
-        _with_base(lives[each.subscription_id], each.period, [ProvenFee(billed.fee, billed.proof) for billed in own])
-        for each in closed
-        for own in (fees[(each.subscription_id, each.period.start)],)
+        _with_base(
+            lives[period.subscription_id], period.period, [ProvenFee(billed.fee, billed.proof) for billed in own]
+        )
+        for period in closed
+        for own in (fees[(period.subscription_id, period.period.start)],)
     ]
     return Simulation(tuple(simulated), tuple(actual))
 
@@ -101,7 +103,7 @@ def _simulate(
     for code, metric in metrics.items():
         wanted = UsageEventsWanted(period.organization_id, period.subscription_id, code, period.period)
         before = wanted_before(chain, code, period.period.start) if metric.definition.recurring else ()
-        earlier = [event for each in before for event in _living(deps, each)]
+        earlier = [event for query in before for event in _living(deps, query)]
         kept += aggregates_from_log(period.key, Counter.of(agreement, metric), _living(deps, wanted), earlier)
     return _with_base(agreement, period.period, rate_period(agreement, period.period, kept, metrics, {}))
 

@@ -34,7 +34,7 @@ def carry_into_following(
 ) -> None:
     """Begin the periods that follow on closed ones of an organization's subscriptions: agreement, closed, following."""
     codes = store.metrics_of(tx, [_key(agreement, ended) for agreement, ended, _ in closed])
-    metrics = _recurring(tx, organization, {code for each in codes.values() for code in each})
+    metrics = _recurring(tx, organization, {code for of_period in codes.values() for code in of_period})
     if not metrics:
         return
     steps = [
@@ -69,7 +69,7 @@ def carry_late(
     """After late events in a closed period: carry through all that follow, of later plans too; which these are."""
     metrics = {metric.definition.code: metric}
     present, known = places.held(agreement)
-    before, touched = changed, [each for each in known if each.period.start >= changed.end]
+    before, touched = changed, [period for period in known if period.period.start >= changed.end]
     _carry_through(tx, present, before, touched, metrics)
     last = touched[-1].period if touched else changed
     is_unsure = False
@@ -82,7 +82,7 @@ def carry_late(
         _carry_through(tx, successor, first, known[1:], metrics)
         is_unsure = is_unsure or bool(unsure)
         if is_unsure and _own_charges(successor, metric):
-            store.need_carry(tx, [each.key for each in known], metrics)
+            store.need_carry(tx, [period.key for period in known], metrics)
         touched += known
         present, last = successor, known[-1].period
     return touched
@@ -96,9 +96,9 @@ def _carry_through(
     metrics: Mapping[str, MetricVersion],
 ) -> None:
     """Carry metrics from a period through those that follow it, one after the other."""
-    for each in later:
-        _carry(tx, [_next_step(agreement, before, each.period, code) for code in metrics], metrics)
-        before = each.period
+    for period in later:
+        _carry(tx, [_next_step(agreement, before, period.period, code) for code in metrics], metrics)
+        before = period.period
 
 
 def _carry_over_change(
@@ -135,12 +135,12 @@ def _pairs(
     keys = charge.group_keys(metric.definition)
     if not charge.filters and not keys:
         return [(METRIC_TOTAL, CountedBucket(charge.charge_id))]
-    split = [(each.key, each.conditions) for each in charge.filters]
+    split = [(charge_filter.key, charge_filter.conditions) for charge_filter in charge.filters]
     for known in _own_charges(before, metric):
-        is_alike = [(each.key, each.conditions) for each in known.filters] == split
+        is_alike = [(charge_filter.key, charge_filter.conditions) for charge_filter in known.filters] == split
         if is_alike and known.group_keys(metric.definition) == keys:
-            own = [each for each in buckets if each.charge_id == known.charge_id]
-            return [(each, CountedBucket(charge.charge_id, each.bucket)) for each in own]
+            own = [bucket for bucket in buckets if bucket.charge_id == known.charge_id]
+            return [(bucket, CountedBucket(charge.charge_id, bucket.bucket)) for bucket in own]
     return None
 
 
@@ -168,6 +168,6 @@ def _next_step(agreement: Agreement, ended: Period, following: Period, code: str
 
 def _carry(tx: Connection, steps: Sequence[Step], metrics: Mapping[str, MetricVersion]) -> None:
     """Take the steps: distinct values are carried one by one, everything else as its running total."""
-    distinct = {code for code, each in metrics.items() if each.definition.aggregation is Aggregation.UNIQUE_COUNT}
+    distinct = {code for code, metric in metrics.items() if metric.definition.aggregation is Aggregation.UNIQUE_COUNT}
     store.carry_sums(tx, [step for step in steps if step.metric_code not in distinct])
     store.carry_values(tx, [step for step in steps if step.metric_code in distinct])

@@ -208,17 +208,17 @@ def set_carried(tx: Connection, period: PeriodKey, metric_code: str, shard: int,
         {
             **period._asdict(),
             "metric_code": metric_code,
-            "bucket": each.bucket.key,
-            "charge_id": each.bucket.charge_id,
-            "filter_key": each.bucket.bucket.filter_key,
-            "group_values": each.bucket.bucket.group,
-            "carried": each.running,
+            "bucket": carry.bucket.key,
+            "charge_id": carry.bucket.charge_id,
+            "filter_key": carry.bucket.bucket.filter_key,
+            "group_values": carry.bucket.bucket.group,
+            "carried": carry.running,
             "shard": shard,
         }
-        for each in carried
+        for carry in carried
     ]
     ids = {row.bucket: row.aggregate_id for row in tx.exec_driver_sql(_SET, (rows_json(rows),))}
-    distinct = {ids[each.bucket.key]: each.values for each in carried if each.values is not None}
+    distinct = {ids[carry.bucket.key]: carry.values for carry in carried if carry.values is not None}
     if distinct:
         _set_values(tx, period.organization_id, distinct)
     tx.exec_driver_sql(
