@@ -118,7 +118,7 @@ class Agreement:
         return clip(days, end=start_of_next_day(period.end - _INSTANT, self.timezone))
 
     def window(self, period: Period) -> Window:
-        """What the usage of a billing period, which may be cut short, is priced for."""
+        """The window for which the usage of a billing period is priced; the period may be cut short."""
         nominal = self.nominal_period_at(period.start)
         return Window(
             period,

@@ -172,7 +172,7 @@ def first_started_at(
 
 
 def last_ended_at(tx: Connection, organization: OrganizationId, external_id: str) -> datetime | None:
-    """When the latest subscription under this external id ended, whoever had it; None if there was none."""
+    """When the latest subscription under this external id ended, of any customer; None if there was none."""
     own = SUBSCRIPTIONS.c.organization_id == organization, SUBSCRIPTIONS.c.external_id == external_id
     lived = SUBSCRIPTIONS.c.state == SubscriptionState.TERMINATED
     found: datetime | None = tx.execute(

@@ -109,8 +109,8 @@ class Subscription:
     def days_between_changes(self, nominal: Period, timezone: str) -> Period | None:
         """The days of a full period that belong to no other plan of the customer; None if there are none.
 
-        What a running value costs is shared by these days. A first start and a final end share nothing, because no
-        other plan bills the remaining days.
+        The cost of a running value is prorated by these days. A first start and a final end cause no proration, because
+        no other plan bills the remaining days.
         """
         start = start_of_day(self.starts_at, timezone) if self.previous_id is not None else None
         return clip(nominal, start=start, end=self.base_ends_at if self.next_id is not None else None)

@@ -47,7 +47,7 @@ class Window:
 
     @property
     def running_share(self) -> DayShare:
-        """The share of what a running value costs over the full period; the rest is paid for under other plans."""
+        """The share of the full period's cost of a running value; the rest is billed under other plans."""
         return day_share(self.between_changes, self.nominal, self.timezone)
 
     @property

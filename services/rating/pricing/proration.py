@@ -51,7 +51,7 @@ class DayShare:
         return self._due_before(self.end_day, amount) - self._due_before(self.first_day, amount)
 
     def exact(self, amount: Decimal) -> Fraction:
-        """This share of a full period's amount, with all of its digits: what is rounded to minor units."""
+        """This share of a full period's amount with all of its digits, to be rounded to minor units."""
         return Fraction(amount) * self.days / self.days_in_period
 
     def _due_before(self, day: int, amount: Decimal) -> Decimal:

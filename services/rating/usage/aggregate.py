@@ -58,7 +58,7 @@ class UsageAggregate:
         shard: the shard of the log from which its events come.
         revision: grows with each change.
         needs_recount: what is kept is not exact until it was counted again from the log.
-        needs_carry: of a metric's own: what its charges carry over is to be counted from the log.
+        needs_carry: for a metric's own aggregate: whether its charges' carried values must be counted from the log.
         days: net change by local day, for a charge by days.
         transactions: for a percentage that needs them.
     """
@@ -86,7 +86,7 @@ class UsageAggregate:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether the log has to be asked before anything is priced on it."""
+        """Whether the log has to be asked before anything is priced on this aggregate."""
         return self.needs_recount or self.needs_carry
 
     @property

@@ -117,7 +117,7 @@ class Counter:
         )
 
     def buckets(self, at: datetime, properties: Mapping[str, object]) -> list[CountedBucket]:
-        """Where an event counts, or is held."""
+        """The buckets in which an event counts or is held."""
         found = [METRIC_TOTAL]
         if self.charges and (self.metric.definition.recurring or not self._is_free(at)):
             for charge in self.charges:
@@ -126,7 +126,7 @@ class Counter:
         return found
 
     def is_held(self, bucket: CountedBucket, at: datetime) -> bool:
-        """Whether an event of a bucket is not billed, but what it leaves is: it lies in a trial free of usage."""
+        """Whether an event of a bucket is only held: in a trial free of usage, only its running value is billed."""
         return bool(bucket.charge_id) and self._is_free(at)
 
     def _is_free(self, at: datetime) -> bool:
@@ -150,7 +150,7 @@ class Counted:
 
     Attributes:
         added, voided: measurements to count and to take back.
-        held, unheld: the same of a trial free of usage: what they leave runs on, but they are not events of the charge.
+        held, unheld: the same of a trial free of usage: their values run on, but they are not events of the charge.
         digest: sum of the counted events' digests, less those taken back.
     """
 

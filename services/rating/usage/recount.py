@@ -92,7 +92,7 @@ def preview_recount(
 ) -> list[UsageAggregate]:
     """Like `recount`, for a query: what is counted again is not stored.
 
-    What is not known to be carried over is known with everything else from all events up to now.
+    Carried values that are not known are computed, with everything else, from all events up to now.
 
     Raises:
         UnavailableError: as `recount`.
@@ -114,7 +114,7 @@ def preview_recount(
 def _events_before(
     log: UsageLog, tx: Connection, agreement: Agreement, start: datetime, metric: MetricVersion
 ) -> tuple[Counter, list[ListedUsageEvent]]:
-    """The events that a running value has come from by a period's start; refused unless they are the counted ones."""
+    """The events that make a running value at a period's start; refused unless they are the counted ones."""
     code, chain = metric.definition.code, lineage(tx, agreement)
     listed = [event for query in wanted_before(chain, code, start) for event in _living(listed_events(log, query))]
     counted = store.digest_before(tx, [agreement.subscription_id for agreement in chain], agreement, start, code)
@@ -124,7 +124,7 @@ def _events_before(
 
 
 def wanted_before(chain: Iterable[Agreement], code: str, start: datetime) -> list[UsageEventsWanted]:
-    """The events of a metric before an instant: of a subscription and of those it continues, which the chain holds."""
+    """Queries for a metric's events before an instant, of a subscription and those that it continues (the chain)."""
     found = []
     for agreement in chain:
         since, until = agreement.subscription.starts_at, min(start, agreement.subscription.ended_at or start)
@@ -137,7 +137,7 @@ def wanted_before(chain: Iterable[Agreement], code: str, start: datetime) -> lis
 def _carried(
     counter: Counter, before: Iterable[ListedUsageEvent], known: Iterable[CountedBucket]
 ) -> list[carry_over.Carried]:
-    """What each filter and group of the charges begins with; those that are known begin with nothing where none is."""
+    """The values with which each filter and group of the charges begins; known ones without events begin with zero."""
     gathered = gather(counter, before)
     return [
         _begins_with(counter, bucket, gathered.get(bucket, Counted()))
@@ -147,7 +147,7 @@ def _carried(
 
 
 def _begins_with(counter: Counter, bucket: CountedBucket, before: Counted) -> carry_over.Carried:
-    """What a filter and group carries over of the events that fell into it before."""
+    """The value that a filter and group carries over from the earlier events that fell into it."""
     events = [*before.added, *before.held]
     if counter.metric.definition.aggregation is Aggregation.UNIQUE_COUNT:
         present = UniqueCount().add(events).carry().values
@@ -160,7 +160,7 @@ def _living(events: Iterable[ListedUsageEvent]) -> Iterator[ListedUsageEvent]:
 
 
 def _unsure(aggregates: Iterable[UsageAggregate], metrics: Mapping[str, MetricVersion]) -> list[str]:
-    """The codes of the metrics of which an aggregate is unsure, of those that something is priced on."""
+    """The codes of the priced metrics that have an unsure aggregate."""
     codes = {aggregate.metric_code for aggregate in aggregates if aggregate.needs_recount}
     return sorted(codes & metrics.keys())
 

@@ -190,7 +190,7 @@ def _group(
 
 
 def _waiting(original: Invoice, rated: Iterable[Fee]) -> set[tuple[str, ...]]:
-    """What of the adjustments that the log gives did not fit on the invoice, and is on a later one."""
+    """The subjects of those adjustments by the log that did not fit on the invoice and are on a later one."""
     others = [invoice_fee.fee for invoice_fee in original.fees if invoice_fee.fee.kind is not FeeKind.ADJUSTMENT]
     _, waiting = settle([fee for fee in rated if fee.kind is FeeKind.ADJUSTMENT], others)
     return {fee.subject for fee in waiting}

@@ -109,7 +109,7 @@ def _simulate(
 
 
 def _living(deps: Deps, wanted: UsageEventsWanted) -> Iterator[ListedUsageEvent]:
-    """The events that count."""
+    """The events that are not voided."""
     return (event for event in listed_events(deps.usage_log, wanted) if not event.is_voided)
 
 

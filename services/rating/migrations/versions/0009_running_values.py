@@ -1,4 +1,4 @@
-"""Aggregates keep what runs on from a trial free of usage, and know what they still have to carry over."""
+"""Aggregates store what runs on from a trial free of usage, and whether they still have to carry something over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add the columns, find successors, and have open periods after a change count again what they carry over."""
+    """Add the columns, find successors, and let open periods after a change count again what they carry over."""
     op.execute(
         """
         ALTER TABLE usage_aggregates
@@ -41,6 +41,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the columns away again."""
+    """Remove the columns."""
     op.execute("ALTER TABLE subscriptions DROP COLUMN next_id")
     op.execute("ALTER TABLE usage_aggregates DROP COLUMN held, DROP COLUMN needs_carry")

@@ -38,7 +38,7 @@ class Priced:
         lines: the steps, in order.
         units: the units that were priced.
         amount: sum of the lines' amounts, in major currency units, never below zero.
-        exact: the same if a quotient without end is in it, which no decimal holds; None if the amount is exact.
+        exact: the exact amount if it contains a quotient that no decimal can represent; None if `amount` is exact.
     """
 
     lines: tuple[Line, ...]
@@ -59,7 +59,7 @@ class Priced:
 
     @property
     def to_round(self) -> Decimal | Fraction:
-        """What is rounded to minor units: with all of its digits, so that a half is seen as one."""
+        """The amount that is rounded to minor units, with all digits, so that a half is recognized."""
         return self.amount if self.exact is None else self.exact
 
     @property
@@ -69,7 +69,7 @@ class Priced:
 
 
 class Lines(NamedTuple):
-    """Lines, and their exact sum if a quotient without end is in it."""
+    """Lines, and their exact sum if it contains a quotient that no decimal can represent."""
 
     lines: tuple[Line, ...]
     exact: Fraction | None = None
@@ -78,15 +78,15 @@ class Lines(NamedTuple):
 def fraction_line(
     description: str, units: Fraction, unit_amount: Decimal, flat_amount: Decimal = ZERO
 ) -> tuple[Line, Fraction]:
-    """A line of units that no decimal may hold, and what it comes to exactly."""
+    """A line of units that a decimal may not represent, and its exact amount."""
     exact = units * Fraction(unit_amount) + Fraction(flat_amount)
     return Line(description, decimal_of(units), unit_amount, flat_amount, decimal_of(exact)), exact
 
 
 def shared(lines: tuple[Line, ...], share: DayShare) -> Lines:
-    """The lines of a full period and, where a running value is billed for some of its days, one that takes off others.
+    """The lines of a full period; if a running value is billed for some of its days, a last line subtracts the others.
 
-    What other plans of the period have of it is priced there, so that before and after a change never mix.
+    The other days are priced under the other plans of the period, so that usage before and after a change never mixes.
     """
     if share.is_whole:
         return Lines(lines)

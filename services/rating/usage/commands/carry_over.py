@@ -1,9 +1,9 @@
 """Carrying the running values of recurring metrics from one billing period into the next, also over a change of plan.
 
-A metric's own running value always goes on, and so do the filters and groups of a charge from period to period. After a
-change of plan they begin with what falls into them of all that was used before: with the metric's running value where
-the charge is not split, with those of the plan before where it splits alike. Otherwise only the usage-event log knows,
-which is asked when the period is next priced (`usage/recount.py`).
+A metric's own running value always goes on, and so do those of a charge's filters and groups from period to period.
+After a change of plan they begin with the part of all earlier usage that falls into them: with the metric's running
+value if the charge is not split, with the values of the plan before if both split in the same way. Otherwise only the
+usage-event log knows this part; it is read when the period is next priced (`usage/recount.py`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def carry_from_predecessor(tx: Connection, agreement: Agreement, first: Period) 
 def carry_late(
     tx: Connection, places: Places, agreement: Agreement, changed: Period, metric: MetricVersion
 ) -> list[BillingPeriod]:
-    """After late events in a closed period: carry through all that follow, of later plans too; which these are."""
+    """After late events in a closed period, carry through all following ones, of later plans too; returns these."""
     metrics = {metric.definition.code: metric}
     present, known = places.held(agreement)
     before, touched = changed, [period for period in known if period.period.start >= changed.end]
@@ -131,7 +131,7 @@ def _carry_over_change(
 def _pairs(
     charge: Charge, before: Agreement, metric: MetricVersion, buckets: Iterable[CountedBucket]
 ) -> list[tuple[CountedBucket, CountedBucket]] | None:
-    """Which aggregates of the plan before a charge's filters and groups begin with; None where none of them does."""
+    """The aggregates of the plan before with which a charge's filters and groups begin; None if only the log knows."""
     keys = charge.group_keys(metric.definition)
     if not charge.filters and not keys:
         return [(METRIC_TOTAL, CountedBucket(charge.charge_id))]
@@ -150,7 +150,7 @@ def _own_charges(agreement: Agreement, metric: MetricVersion) -> Sequence[Charge
 
 
 def _recurring(tx: Connection, organization: OrganizationId, codes: Iterable[str]) -> dict[str, MetricVersion]:
-    """The metrics among these whose values run on."""
+    """The recurring metrics among these."""
     wanted = set(codes)
     metrics = metrics_by_code(tx, organization, wanted) if wanted else {}
     return {code: metric for code, metric in metrics.items() if metric.definition.recurring}
@@ -161,7 +161,7 @@ def _key(agreement: Agreement, period: Period) -> PeriodKey:
 
 
 def _next_step(agreement: Agreement, ended: Period, following: Period, code: str) -> Step:
-    """What carries one metric from a subscription's ended period into the one that follows."""
+    """The step that carries one metric from a subscription's ended period into the following one."""
     subscription = agreement.subscription_id
     return Step(agreement.organization_id, subscription, ended.start, subscription, following.start, code)
 

@@ -27,7 +27,7 @@ from services.rating.usage.store import periods
 
 # While years of periods are closed one after another, the open period may be gone at each look.
 MAX_LOOKS = 16
-# A period without an instant ends where it starts.
+# An empty period ends where it starts.
 _INSTANT = timedelta(microseconds=1)
 
 

@@ -29,7 +29,7 @@ class Step(NamedTuple):
         to_subscription, to_start: the period that begins; another subscription's after a change of plan.
         metric_code: a recurring metric.
         from_bucket: the aggregate that is carried; None for all, each to its own.
-        to_bucket: where it is carried to.
+        to_bucket: the aggregate into which it is carried.
     """
 
     organization_id: OrganizationId
@@ -156,7 +156,7 @@ def buckets_of_charges(tx: Connection, period: PeriodKey) -> dict[str, list[Coun
 
 
 def need_carry(tx: Connection, periods: Iterable[PeriodKey], codes: Iterable[str]) -> None:
-    """Say that what the charges on metrics carry into billing periods is to be counted from the log."""
+    """Record that the values which charges on metrics carry into billing periods must be counted from the log."""
     tx.exec_driver_sql(
         "UPDATE usage_aggregates a SET needs_carry = true, revision = a.revision + 1 "
         f"FROM {_KEYS} WHERE a.organization_id = r.organization_id AND a.subscription_id = r.subscription_id "
@@ -166,12 +166,12 @@ def need_carry(tx: Connection, periods: Iterable[PeriodKey], codes: Iterable[str
 
 
 class Carried(NamedTuple):
-    """What one filter and group of a charge carries into a billing period, as the log says.
+    """The value that one filter and group of a charge carries into a billing period, by the log.
 
     Attributes:
         bucket: the charge's filter and group.
         running: the running value; 0 for a unique count.
-        values: keys of the values that are present, of a unique count; None for others.
+        values: for a unique count, the keys of the present values; None for other metrics.
     """
 
     bucket: CountedBucket
@@ -203,7 +203,7 @@ WHERE a.organization_id = %s AND a.aggregate_id = ANY(%s)
 
 
 def set_carried(tx: Connection, period: PeriodKey, metric_code: str, shard: int, carried: Sequence[Carried]) -> None:
-    """Keep what the charges on a metric carry into a period, which is known from the log, and that it is known."""
+    """Store the values that the charges on a metric carry into a period, found in the log, and that they are known."""
     rows = [
         {
             **period._asdict(),
@@ -229,7 +229,7 @@ def set_carried(tx: Connection, period: PeriodKey, metric_code: str, shard: int,
 
 
 def _set_values(tx: Connection, organization: OrganizationId, distinct: Mapping[int, frozenset[str]]) -> None:
-    """Make exactly these values of aggregates the ones that are carried."""
+    """Replace the carried values of aggregates by exactly these."""
     aggregates = list(distinct)
     rows = [{"aggregate_id": number, "value_key": key} for number, keys in distinct.items() for key in sorted(keys)]
     tx.exec_driver_sql(

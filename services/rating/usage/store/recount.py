@@ -23,7 +23,7 @@ WHERE organization_id = %s AND subscription_id = %s AND period_start = %s AND me
 def digest_before(
     tx: Connection, chain: Iterable[SubscriptionId], own: Agreement, start: datetime, metric_code: str
 ) -> int:
-    """The digest of what was counted of a metric for a subscription before an instant, and for those it continues."""
+    """The digest of a metric's events counted before an instant, for a subscription and those that it continues."""
     found = tx.exec_driver_sql(
         "SELECT coalesce(sum(digest), 0) FROM usage_aggregates WHERE organization_id = %s "
         "AND subscription_id = ANY(%s::uuid[]) AND (subscription_id <> %s OR period_start < %s) "
