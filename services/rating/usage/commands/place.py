@@ -42,7 +42,7 @@ class Places:
         self._held: dict[SubscriptionId, Agreement] = {}
 
     def held(self, agreement: Agreement) -> tuple[Agreement, Sequence[BillingPeriod]]:
-        """A subscription as it is now and all its periods, in order; they stay so until the transaction ends."""
+        """A subscription's current state and all its periods, in order; both stay so until the transaction ends."""
         subscription = agreement.subscription_id
         since = agreement.subscription.starts_at - _INSTANT
         if subscription not in self._since or since < self._since[subscription].since:
