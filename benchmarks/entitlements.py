@@ -33,7 +33,7 @@ BATCH = 100
 CONSUME_CALLERS = 64
 # Customers of one organization that are consumed for side by side.
 SPREAD = 40
-# What updates one row by itself, a transaction each.
+# The connections that update one row, in a transaction each time.
 RAW_CONNECTIONS = 32
 # A second or two a round: long enough for many commits, short enough that the machine's mood is shared.
 LONE_CALLS = 1500
@@ -137,7 +137,7 @@ def batch_check_100(bench: Bench) -> Row:
 
 
 def consume(bench: Bench, name: str, customers: int, reach: float) -> Row:
-    """Units consumed of so many customers against one raw transaction a call on one row."""
+    """Units consumed by this many customers, compared with one raw transaction on one row for each call."""
     counted_before = bench.consumed()
     calls = 0
 
@@ -162,7 +162,7 @@ def consume(bench: Bench, name: str, customers: int, reach: float) -> Row:
 
 @contextmanager
 def raw_row(url: str) -> Iterator[Callable[[], None]]:
-    """One durable transaction that counts on one row, on a free one of so many connections."""
+    """One durable transaction that counts on one row, on a free one of this many connections."""
     connections = [psycopg.connect(url, autocommit=True, prepare_threshold=1) for _ in range(RAW_CONNECTIONS)]
     connections[0].execute("CREATE TABLE IF NOT EXISTS raw_row (id integer PRIMARY KEY, units numeric NOT NULL)")
     connections[0].execute("INSERT INTO raw_row VALUES (1, 0) ON CONFLICT DO NOTHING")

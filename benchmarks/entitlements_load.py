@@ -54,7 +54,7 @@ class Load:
         return [pb.BatchCheckRequest(checks=self._questions(size)).SerializeToString() for _ in range(count)]
 
     def consumptions(self, count: int, customers: int) -> list[bytes]:
-        """Units to count, one a call, for so many customers in turn."""
+        """Units to count, one in each call, for this many customers in turn."""
         return [
             pb.ConsumeRequest(
                 request_id=new_id(), external_customer_id=f"customer-{n % customers}", feature_code="limit-0", units=ONE

@@ -45,7 +45,7 @@ class Figures:
 
 
 def run(address: tuple[str, int], connections: int, requests: Iterable[bytes]) -> Figures:
-    """Send requests over so many connections, in a process of its own.
+    """Send requests over this many connections, in a process of its own.
 
     Raises:
         subprocess.CalledProcessError: a request was refused; the process has written its answer.

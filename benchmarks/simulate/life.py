@@ -53,7 +53,7 @@ class Life:
         first_started_at: from which trials count.
         segments: one for each plan it had.
         promise: a pending change.
-        ending_at: when it is agreed to end by itself.
+        ending_at: when it is agreed to end.
         called_off: whether it ended before it began.
     """
 

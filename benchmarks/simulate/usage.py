@@ -15,7 +15,7 @@ from benchmarks.simulate.world import World
 from services.kernel.ids import SubscriptionId
 
 INSTANT = timedelta(microseconds=1)
-# One life in so many uses something each time.
+# One life in this many uses something each time.
 SHARE = 30
 RECENT_DAYS = 3.0
 LATE_DAYS = 60.0

@@ -43,7 +43,7 @@ class _Known:
 
     Attributes:
         asked_at: when rating was asked, by the loop's clock.
-        answer: whose key it is; None if it is nobody's.
+        answer: the owner of the key; None for an unknown key.
         successor: the next answer, requested while the present one is still valid.
     """
 

@@ -1,4 +1,4 @@
-"""Work that a process does by itself, turn after turn, beside its server. Every loop of the chassis is a Job."""
+"""Background work that a process does, turn after turn, beside its server. Every loop of the chassis is a Job."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Job:
         Args:
             name: the name of the thread, for logs.
             turn: one turn; the event tells it to stop early, and it returns whether another turn should follow.
-            pause_seconds: the pause between two turns; none for a turn that waits by itself if there is nothing to do.
+            pause_seconds: the pause between two turns; none for a turn that itself waits if there is nothing to do.
             wake: the event on which a turn waits, so that a stop is noticed at once.
         """
         self._name = name
@@ -91,7 +91,7 @@ class Job:
                 log.warning("job_waits", job=self._name, error=repr(error))
                 pause = max(pause, RETRY_SECONDS)
             except Exception:
-                # A bug of ours. It must not end what this process does for everybody until its next start.
+                # A bug of ours. It must not end this job until the next start of the process.
                 log.exception("job_failed", job=self._name)
                 metrics.JOB_FAILURES.labels(self._name).inc()
                 pause = max(pause, RETRY_SECONDS)

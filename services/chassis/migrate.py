@@ -43,7 +43,7 @@ ADVISORY_LOCK = 0x6D69_6772
 LOCK_SECONDS = 330.0
 # A migration that cannot lock a table soon must not queue: every later query of the table would queue behind it.
 TABLE_LOCK_TIMEOUT = "5s"
-# Filling a new column or building an index on a large table takes minutes, but not for ever.
+# Filling a new column or building an index on a large table takes minutes, but not forever.
 STATEMENT_TIMEOUT = "300s"
 CONNECT_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""What the process does by itself: looks for what others have changed, and forgets what nobody needs any more.
+"""Background jobs: read what other replicas have changed, and delete what is no longer needed.
 
 Windows, holds and scheduled ends need no job: every read evaluates them at the organization's time.
 """
@@ -14,7 +14,8 @@ from services.entitlements.deps import Deps
 from services.entitlements.memory.memory import LOOK_SECONDS
 from services.entitlements.store import access_change as change_store
 
-# Far longer than any replica pauses before it begins anew (memory.changes.MAX_PAUSE_SECONDS) and than any transaction.
+# Far longer than any transaction, and than a replica's longest pause before it starts again
+# (memory.changes.MAX_PAUSE_SECONDS).
 KEEP_CHANGES = timedelta(minutes=10)
 FORGET_SECONDS = 60.0
 

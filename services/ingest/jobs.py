@@ -1,4 +1,4 @@
-"""What the log does by itself: publish its shards, release quarantined events, create partitions in advance."""
+"""The log's background jobs: publish its shards, release quarantined events, create partitions in advance."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def die_with_parent(parent: int, signal_number: int) -> None:
 
 
 def drop_root(uid: int, gid: int) -> None:
-    """Become the user `uid` for good, with no group but `gid`."""
+    """Become the user `uid` irrevocably, with no group but `gid`."""
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

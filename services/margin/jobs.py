@@ -1,4 +1,4 @@
-"""What margin does by itself: import the catalog at start, and reach test clocks."""
+"""Margin's background jobs: import the catalog at start, and reach test clocks."""
 
 from __future__ import annotations
 

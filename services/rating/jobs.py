@@ -1,4 +1,4 @@
-"""What rating does by itself: do in real time what is due, and announce accrued revenue."""
+"""Rating's background jobs: do what is due in real time, and announce accrued revenue."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Fixed when a deployment is created: a customer's events are in one shard for ever (architecture, decision 9).
+# Fixed when a deployment is created: a customer's events are in one shard forever (architecture, decision 9).
 SHARD_COUNT = 16
 
 

@@ -131,7 +131,7 @@ class EstimatedItem(Struct, kw_only=True):
 
 
 class EstimatedCreditNote(Struct, kw_only=True):
-    """What the items come to, and how much of it may go where."""
+    """The amounts of the items, and how much of them may go where."""
 
     lago_invoice_id: Annotated[str, of("invoice_id")]
     invoice_number: str
@@ -155,7 +155,7 @@ async def create(request: Request[Nothing, Nothing, NewCreditNote]) -> CreditNot
 
 
 async def estimate(request: Request[Nothing, Nothing, CreditNoteDraft]) -> EstimatedCreditNote:
-    """Estimate what items would come to; nothing is stored."""
+    """Estimate the amounts of items; nothing is stored."""
     call = request.call
     asked, _ = patch(rpc.CreateCreditNoteRequest(request_id=call.mutation_id, validate_only=True), request.body)
     answer = await call.ask(call.clients.invoices.CreateCreditNote, asked)

@@ -105,7 +105,7 @@ class ByTransaction(Struct):
 
 
 class TakenBack(Struct):
-    """Why an event is taken back, in a sentence for people."""
+    """Why an event is voided, in a sentence for people."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=255)]
 

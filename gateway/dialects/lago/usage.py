@@ -44,7 +44,7 @@ class PastUsageQuery(Struct, kw_only=True):
 
 
 class UsageFigures(Struct, kw_only=True):
-    """Units and what they come to; projected figures only if a projection was requested."""
+    """Units and their amounts; projected figures only if a projection was requested."""
 
     units: DecimalText
     total_aggregated_units: DecimalText
@@ -139,7 +139,7 @@ async def past(request: Request[ByCustomer, PastUsageQuery, Nothing]) -> PastUsa
 
 
 async def projected(request: Request[ByCustomer, UsageQuery, Nothing]) -> PeriodUsage:
-    """Show the usage of the running period, and what it will come to if it continues like this."""
+    """Show the usage of the running period, and its projection to the end of the period at the same rate."""
     call, query = request.call, request.query
     asked = rpc.GetProjectedUsageRequest(
         external_customer_id=request.path.external_customer_id,

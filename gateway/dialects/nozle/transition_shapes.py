@@ -45,7 +45,7 @@ class Transition(WhichSubscription, kw_only=True):
 
 
 class Withdrawal(WhichSubscription, kw_only=True):
-    """The pending change to take back; its id, if given, is the subscription's own."""
+    """The pending change to withdraw; its id, if given, is the subscription's own."""
 
     pending_subscription_id: Code | UnsetType = UNSET
 
@@ -156,7 +156,7 @@ class WithdrawnSubscription(Struct, kw_only=True):
 
 
 class WithdrawnChange(Struct, kw_only=True):
-    """The subscription, and the id of the change that was taken back."""
+    """The subscription, and the id of the withdrawn change."""
 
     subscription: WithdrawnSubscription
     withdrawn_pending_subscription_id: str

@@ -1,4 +1,4 @@
-"""A hold: units set aside for work whose size is known only afterwards. It ends by itself, without a job."""
+"""A hold: units set aside for work whose size is known only afterwards. It expires without a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.kernel.errors import FailedPreconditionError, InvalidArgumentError
 
 
 class HoldState(StrEnum):
-    """The state of a hold; HELD ends by itself at `expires_at`."""
+    """The state of a hold; HELD ends automatically at `expires_at`."""
 
     HELD = "held"
     COMMITTED = "committed"
@@ -28,7 +28,7 @@ class Hold:
         feature_code: the feature.
         units: how many units may be committed at most.
         state: held, committed or released.
-        expires_at: when it ends by itself.
+        expires_at: when it ends automatically.
     """
 
     id: str
@@ -54,7 +54,7 @@ def commit(hold: Hold, units: Decimal, *, at: datetime) -> Hold:
 
 
 def release(hold: Hold, *, at: datetime) -> Hold:
-    """The hold after it has been given back.
+    """The hold after it was released.
 
     Raises:
         FailedPreconditionError: it was settled before, or it has expired.

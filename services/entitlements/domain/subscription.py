@@ -64,7 +64,7 @@ class Subscription:
         started_at: when it starts or started.
         anchored_at: the instant from which anniversaries are counted; earlier than its start if it continues another.
         ended_at: when it ended; None if it has not.
-        ending_at: when it is agreed to end by itself; None for never.
+        ending_at: when it is agreed to end; None for never.
         current_period: the billing period that rating announced last; None before the first.
     """
 

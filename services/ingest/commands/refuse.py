@@ -42,7 +42,7 @@ def quarantine_refused(tx: Connection, refusals: Sequence[Refusal], at: datetime
     for organization, own in sorted(by_organization.items()):
         voids.lock_events(tx, [key.bytes for key in own])
         by_key = stored_usage_events.by_keys(tx, organization, list(own))
-        # An event that its sender has voided meanwhile was taken back then.
+        # An event that its sender has voided meanwhile needs no second void.
         events = [event for event in by_key.values() if event.state is State.ACCEPTED]
         quarantine.add(tx, [_quarantined(organization, event, own) for event in events], at)
         _request_release(tx, organization, events, own)

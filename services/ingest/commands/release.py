@@ -62,7 +62,7 @@ def _release_possible(deps: Deps, tx: Connection, request: Request, keys: Sequen
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether the error passes by itself.
+    """Whether the error is temporary.
 
     A statement that took too long counts as such, because nothing would check the events again if they were left in
     quarantine.

@@ -31,7 +31,7 @@ class Voiding(NamedTuple):
 
     Attributes:
         transaction_id: the event's id.
-        reason: why it is taken back.
+        reason: why it is voided.
         actor: who asks for it.
         replacement: the event to count in its place, if any.
     """

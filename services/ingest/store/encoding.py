@@ -93,7 +93,7 @@ def write_entries(
     """The entries of events that were received together.
 
     Args:
-        revision: the revision of the catalog at which they were found billable; below 1 for events that are taken back.
+        revision: the revision of the catalog at which they were found billable; below 1 for events that are voided.
         received_us: when the log received them.
         heads: the results of `entry_head` for their places.
         keys: their identities in the log.

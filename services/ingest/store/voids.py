@@ -1,4 +1,4 @@
-"""Events that were taken back."""
+"""Voided events."""
 
 from __future__ import annotations
 

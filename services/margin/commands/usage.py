@@ -83,7 +83,7 @@ def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
 
 
 def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) -> Mapping[MetricKey, Metric]:
-    """The metrics of cost models; an unknown metric is looked for again under the lock of its announcement."""
+    """The metrics of cost models; an unknown metric is read again under the lock of its announcement."""
     known = projection_store.metrics(tx, models)
     missing = models.keys() - known.keys()
     if missing:

@@ -44,7 +44,7 @@ class Agreement:
         timezone: the IANA zone in which the customer's days are counted.
         name: for people.
         created_at: when it was agreed.
-        ending_at: when it is agreed to end by itself; None for never.
+        ending_at: when it is agreed to end; None for never.
         trial_end_due_at: the future end of its trial; None if there is none.
         end_terms: what was asked for with a pending cancellation or change, or for the end that has come.
     """
@@ -154,7 +154,7 @@ class Agreement:
 
     @property
     def due_at(self) -> datetime | None:
-        """The first instant at which something happens by itself: a start, a change, a trial's end, its own end."""
+        """The first instant at which something scheduled is due: a start, a change, a trial's end, its own end."""
         if self.subscription.state is SubscriptionState.PENDING:
             return self.subscription.starts_at
         if not self.is_active:

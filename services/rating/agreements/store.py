@@ -206,7 +206,7 @@ def movable_agreements(
 def due_agreements(
     tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime, limit: int
 ) -> list[Agreement]:
-    """Subscriptions for which something is due by itself at or before an instant, in order of time, locked.
+    """Subscriptions for which something scheduled is due at or before an instant, in order of time, locked.
 
     A subscription that failed is left out until its next try (`shared/set_aside.py`).
     """
@@ -227,7 +227,7 @@ def due_agreements(
 def next_due_at(
     tx: Connection, organization: OrganizationId, as_of: datetime, machine_now: datetime
 ) -> datetime | None:
-    """The first instant, at or before `as_of`, at which something is due by itself; None if nothing is due."""
+    """The first instant, at or before `as_of`, at which something scheduled is due; None if nothing is due."""
     due = SUBSCRIPTIONS.c.due_at
     own = SUBSCRIPTIONS.c.organization_id == organization, due <= as_of, _is_not_set_aside(machine_now)
     found: datetime | None = tx.execute(sa.select(sa.func.min(due)).where(*own)).scalar_one()

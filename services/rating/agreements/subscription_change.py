@@ -35,7 +35,7 @@ class NewSubscription:
         name: for people.
         alignment: what its billing periods follow.
         starts_at: when it starts: past or future; None for now.
-        ending_at: when it ends by itself; None for never.
+        ending_at: when it is agreed to end; None for never.
         change_existing: whether the customer's subscription with this external id is moved to the plan; otherwise the
             request is refused.
         reuse: which existing subscription of the customer is used instead of making another one.

@@ -1,4 +1,4 @@
-"""Everything that becomes due by itself: changes of subscriptions, ends of periods, ends of grace periods.
+"""Scheduled work that becomes due: changes of subscriptions, ends of periods, ends of grace periods.
 
 For one organization (a test clock's advance) this goes instant by instant. For all others it goes up to the present, in
 batches that any number of replicas share: a batch is one transaction, and rows that another replica holds are skipped.

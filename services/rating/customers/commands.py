@@ -123,7 +123,7 @@ def change_customer(
 def fix_currency(
     deps: Deps, tx: Connection, organization: OrganizationId, customer: Customer, currency: str, now: datetime
 ) -> Customer:
-    """Fix the currency of a locked customer for good, if it has none; returns the customer.
+    """Fix the currency of a locked customer permanently, if it has none; returns the customer.
 
     Raises:
         FailedPreconditionError: `CURRENCY_MISMATCH`, it is billed in another one.

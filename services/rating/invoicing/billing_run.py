@@ -1,4 +1,4 @@
-"""Billing runs: what is invoiced when a subscription starts, comes to a period's end, or ends.
+"""Billing runs: what is invoiced when a subscription starts, reaches a period's end, or ends.
 
 The calendar alone decides a run; what usage costs is added to it afterwards (`period_rating`).
 """

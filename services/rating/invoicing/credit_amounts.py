@@ -211,7 +211,7 @@ def use(note: CreditAmounts, amount_cents: int) -> CreditAmounts:
 
 
 def void(note: CreditAmounts) -> CreditAmounts:
-    """The credit note after what is left of it was taken back.
+    """The credit note after it was voided, without its unused rest.
 
     Raises:
         FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` if nothing is left.

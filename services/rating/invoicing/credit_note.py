@@ -54,7 +54,7 @@ class CreditNote:
         amounts: how much, and where it goes.
         fee_ids: the credited fees, in the order of the amounts' items.
         created_at: when it was given.
-        voided_at: when what was left of it was taken back.
+        voided_at: when it was voided: the unused rest is no longer available.
         timezone: the zone in which the invoice's days are counted.
     """
 
@@ -108,7 +108,7 @@ class CreditNote:
 
     @property
     def given_amount_cents(self) -> int:
-        """What it gave to the customer's balance and has not taken back, in minor units."""
+        """The amount that it gave to the customer's balance, without a voided rest, in minor units."""
         return self.amounts.used_amount_cents + self.amounts.balance_amount_cents
 
     @property
@@ -118,7 +118,7 @@ class CreditNote:
 
 
 def void(note: CreditNote, *, at: datetime) -> CreditNote:
-    """The credit note after what is left of it was taken back.
+    """The credit note after it was voided, without its unused rest.
 
     Raises:
         FailedPreconditionError: `CREDIT_NOTE_VOIDED`, or `CREDIT_NOTE_USED_UP` if nothing is left.

@@ -76,7 +76,7 @@ class Invoice:
         grace_ends_at: until when it stays a draft; late events count until it is finalized.
         issuing_date, payment_due_date: days in `timezone`; on a draft, the expected ones.
         fees: its lines.
-        totals: what they come to.
+        totals: the totals of the fees.
         period: the span whose closing made it; None for one-off invoices.
         terms: what is needed to compute a draft again.
         state: see the module.

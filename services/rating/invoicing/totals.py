@@ -1,4 +1,4 @@
-"""What an invoice comes to, computed in a fixed order: fees, coupons, taxes, credit notes, prepaid credits.
+"""The totals of an invoice, computed in a fixed order: fees, coupons, taxes, credit notes, prepaid credits.
 
 A fee is rounded when it is made, and a tax once for the whole invoice; nothing else is rounded.
 """
@@ -30,7 +30,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What an invoice comes to, in minor units unless said otherwise.
+    """The totals of an invoice, in minor units by default.
 
     Attributes:
         fees_amount_cents: sum of the fees.

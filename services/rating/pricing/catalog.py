@@ -32,7 +32,7 @@ MAX_CHARGE_FILTERS = 100
 # How many prices a plan has, including those of filters: each is a fee on every one of its invoices, which people read.
 MAX_PLAN_PRICES = 1000
 MAX_GROUP_KEYS = 5
-# Ten years of months; a coupon that lasts longer may as well last for ever.
+# Ten years of months; a coupon that lasts longer may as well last forever.
 MAX_COUPON_DURATION = 120
 MAX_COUPON_LIMITS = 100
 

@@ -16,7 +16,7 @@ _SMALLEST_SHARE = Decimal("1e-12")
 
 
 class CouponFrequency(StrEnum):
-    """How long an applied coupon lasts: until its amount is used up, for a number of invoices, or for ever."""
+    """How long an applied coupon lasts: until its amount is used up, for a number of invoices, or forever."""
 
     ONCE = "once"
     RECURRING = "recurring"

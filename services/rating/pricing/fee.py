@@ -14,7 +14,7 @@ from services.rating.pricing.charges import Line, Priced
 from services.rating.pricing.tax import Tax
 
 # Ten billion thousands in major units: more than anybody is billed, and ten thousand such amounts still sum up within
-# 64 bits. Usage that would come to more is a mistake of the sender; the period waits until it is corrected.
+# 64 bits. Usage with a larger amount is a mistake of the sender; the period waits until it is corrected.
 MAX_AMOUNT_CENTS = 10**15
 
 

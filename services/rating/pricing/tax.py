@@ -1,4 +1,4 @@
-"""Taxes: which taxes apply to a fee, and what they come to."""
+"""Taxes: which taxes apply to a fee, and their amounts."""
 
 from __future__ import annotations
 

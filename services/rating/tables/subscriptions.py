@@ -93,7 +93,7 @@ SUBSCRIPTIONS = sa.Table(
     sa.Column("change_plan_version", sa.Integer),
     sa.Column("end_resolution", sa.Text, nullable=False),
     sa.Column("end_skips_invoice", sa.Boolean, nullable=False),
-    # The first instant at which something is due by itself: its start, change, trial's end or own end.
+    # The first instant at which something scheduled is due: its start, change, trial's end or own end.
     instant("due_at", nullable=True),
     sa.Column("previous_id", ID),
     sa.Column("previous_plan_code", sa.Text),

@@ -18,7 +18,7 @@ class Correction(NamedTuple):
 
     Attributes:
         accepted_number: the batch that brought it; None if it was there before.
-        voided_number: the batch that took it back; None if none did, or if it had been taken back before.
+        voided_number: the batch that voided it; None if none did, or if it had been voided before.
     """
 
     accepted_number: int | None = None

@@ -227,7 +227,7 @@ def upgrade() -> None:
     for statements in (PRICES, COSTS, REVENUE, PROJECTIONS, ALERTS):
         for statement in statements.split(";"):
             op.execute(statement)
-    # What anybody may pay for a model is no tenant's; whoever asks sees it, and only the import writes it.
+    # Price lists belong to no tenant: every tenant may read them, and only the import writes them.
     for table in ("catalog_imports", "catalog_prices"):
         grant(op, table, request=READ_ONLY, worker=APPEND_ONLY)
     # The ledger and the prices only grow: neither role may change or remove a row.

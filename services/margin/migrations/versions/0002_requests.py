@@ -74,7 +74,7 @@ def upgrade() -> None:
     tenant_table(op, "waiting_usage", request="SELECT")
     for table in ("organizations", "waiting_clocks"):
         tenant_table(op, table, request="SELECT")
-    # Whoever records a cost event says that its parent has one.
+    # The transaction that records a cost event also records that its parent has one.
     grant(op, "usage_parents", request="INSERT, UPDATE", worker="SELECT, INSERT, UPDATE")
 
 

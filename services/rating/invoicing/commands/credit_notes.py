@@ -31,14 +31,14 @@ MAX_ITEMS = 1000
 
 @dataclass(frozen=True, slots=True)
 class CreditWanted:
-    """What to give back.
+    """The request for a credit note.
 
     Attributes:
         invoice_id: the invoice.
         items: fees and amounts without taxes, in minor units.
         reason, description: why it is given back.
         credit_amount_cents, refund_amount_cents, offset_amount_cents: where the total with taxes goes.
-        is_estimate: whether this only previews what the items come to; the three amounts may then be 0.
+        is_estimate: whether this only previews the amounts of the items; the three amounts may then be 0.
     """
 
     invoice_id: str
@@ -57,7 +57,7 @@ class CreditWanted:
 
 
 def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, wanted: CreditWanted) -> CreditNote:
-    """Give money back on a finalized invoice, or preview what the items come to.
+    """Give money back on a finalized invoice, or preview the amounts of the items.
 
     Raises:
         NotFoundError: `INVOICE_UNKNOWN`.

@@ -1,4 +1,4 @@
-"""Totalling: what an invoice's fees come to with everything that its customer holds."""
+"""Totalling: the totals of an invoice's fees with the coupons and credits that its customer holds."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _CREDIT_STATES_FROM: Mapping[int, CreditState] = {message: state for state, mess
 
 
 def credit_wanted_from_pb(request: service_pb2.CreateCreditNoteRequest) -> CreditWanted:
-    """What to give back."""
+    """The parts of fees to credit."""
     return CreditWanted(
         invoice_id=request.invoice_id,
         items=tuple((FeeId(item.fee_id), item.amount_cents) for item in request.items),

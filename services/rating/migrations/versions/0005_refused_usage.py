@@ -1,4 +1,4 @@
-"""Which events were refused and not yet taken back by the log."""
+"""Events that were refused and not yet voided by the log."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove it; what the log takes back is then taken for counted."""
+    """Remove the table; events that the log voids afterwards are then assumed to be counted."""
     op.execute("DROP TABLE refused_usage")

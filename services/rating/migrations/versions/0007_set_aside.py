@@ -1,4 +1,4 @@
-"""What could not be done by itself, alone and with its next try (`shared/set_aside.py`)."""
+"""Scheduled work that failed, each piece with its next try (`shared/set_aside.py`)."""
 
 from __future__ import annotations
 

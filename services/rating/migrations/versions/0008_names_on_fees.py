@@ -11,7 +11,7 @@ down_revision = "0007"
 
 INDEXES = {
     "invoices_by_issue": "invoices (organization_id, issuing_date)",
-    # What is open is asked for every day, and is little beside what is paid.
+    # Open invoices are queried every day, and are few compared with paid ones.
     "invoices_open": "invoices (organization_id, payment_due_date) "
     "WHERE state = 'finalized' AND total_amount_cents > paid_amount_cents",
     "fees_of_metric": "fees (organization_id, metric_code, fee_id)",

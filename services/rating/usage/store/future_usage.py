@@ -73,7 +73,7 @@ def keep(tx: Connection, entries: Iterable[UsageEntry]) -> None:
 
 
 def drop(tx: Connection, voids: Iterable[UsageEntry]) -> None:
-    """Forget events that are taken back."""
+    """Forget events that are voided."""
     rows = [_identity(entry) for entry in voids]
     if rows:
         tx.exec_driver_sql(_DROP, (rows_json(rows),))
