@@ -1,8 +1,8 @@
-"""Apply what waits in several logs in one transaction, which also moves all of their positions.
+"""Apply the waiting messages of several logs in one transaction, which also moves all of their positions.
 
-A transaction costs the same whatever it holds, so what is in line of all logs of a process shares one. Where the
-content of a message fails, each log is applied by itself, then each message; the culprit is set aside as a dead letter
-after a few attempts, and reported.
+A transaction has a fixed cost, so the next messages of all logs of a process share one. If the content of a message
+fails, each log is applied alone, then each message; the culprit is set aside as a dead letter after a few attempts, and
+reported.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from services.kernel.errors import UnavailableError
 
 log = logger(__name__)
 
-# A message that fails this often in a row for its own content is set aside. Few attempts with short pauses: whoever
-# can make one such message can make a thousand, and everybody's messages stand behind them.
+# A message that fails this often in a row for its own content is set aside. Few attempts with short pauses: a sender of
+# one such message can send a thousand, and the messages of all others wait behind them.
 MAX_ATTEMPTS = 3
 ATTEMPT_PAUSE_SECONDS = 0.02
-# A message whose statements are given up for taking too long may suffer from a busy database: it gets some minutes.
+# If the statements of a message take too long, the database may just be busy: the message gets some minutes.
 MAX_SLOW_ATTEMPTS = 10
-# What is kept of an error: enough to know it by.
+# Characters of an error that are stored: enough to recognize it.
 _MAX_ERROR = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be applied of one log.
+    """The messages of one log that can be applied now.
 
     Attributes:
-        log: which.
-        messages: in line; none where only its place in the stream is to be stored.
-        resume_after: where reading goes on in the stream, once a number is applied.
+        log: the log.
+        messages: the next messages; empty if only the log's place in the stream is to be stored.
+        resume_after: returns the place in the stream where reading continues after a number is applied.
     """
 
     log: Log
@@ -48,11 +48,11 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a log is applied.
+    """The position up to which a log is applied.
 
     Attributes:
-        number: the last one that was applied.
-        sequence: where reading goes on in the stream.
+        number: the last number that was applied.
+        sequence: the place in the stream where reading continues.
     """
 
     number: int
@@ -69,7 +69,7 @@ FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS moved(log, number, sequen
 
 
 def hold_positions(tx: Connection, names: Sequence[str]) -> dict[str, Position]:
-    """The positions of logs, whose rows stay locked until the transaction ends; of a log never followed, its start."""
+    """The positions of logs, whose rows stay locked until the transaction ends; a new log is at its start."""
     rows = {
         row.log: Position(row.last_number, row.stream_sequence) for row in tx.exec_driver_sql(_HOLD, (list(names),))
     }
@@ -86,31 +86,32 @@ class Applier:
         self._db = db
 
     def apply(self, due: Sequence[Due], stopping: threading.Event) -> Mapping[str, Position]:
-        """Apply what is in line of some logs; their positions after it.
+        """Apply the next messages of some logs; returns their positions afterwards.
 
         Raises:
-            UnavailableError: a message waits for something else; everything that does not stand behind it is applied.
-            Exception: one that passes by itself; some of it may be applied.
+            UnavailableError: a message waits for something else; everything that is not behind it in its log is
+                applied.
+            Exception: a temporary error; some of the messages may be applied.
         """
         try:
             return self._commit(due)
         except Exception as error:
             # A message that waits for something else must not hold back those before it: what it waits for may depend
             # on them (margin's test clock waits for costs, which wait for an earlier message's metric).
-            waits = isinstance(error, UnavailableError) and sum(len(each.messages) for each in due) > 1
+            waits = isinstance(error, UnavailableError) and sum(len(log_due.messages) for log_due in due) > 1
             if is_passing(error) and not waits:
                 raise
             if not waits:
-                log.exception("log_batch_failed", logs=[each.log.name for each in due])
+                log.exception("log_batch_failed", logs=[log_due.log.name for log_due in due])
         return self._apply_apart(due, stopping)
 
     def _apply_apart(self, due: Sequence[Due], stopping: threading.Event) -> Mapping[str, Position]:
-        """Each log by itself; one that waits for something else holds up no other."""
+        """Apply each log alone, so that one that waits for something else delays no other."""
         moved: dict[str, Position] = {}
         waiting: UnavailableError | None = None
-        for each in due:
+        for log_due in due:
             try:
-                moved |= self._apply_log(each, stopping, is_alone=len(due) == 1)
+                moved |= self._apply_log(log_due, stopping, is_alone=len(due) == 1)
             except UnavailableError as error:
                 waiting = waiting or error
         if waiting is not None:
@@ -118,7 +119,7 @@ class Applier:
         return moved
 
     def _apply_log(self, due: Due, stopping: threading.Event, *, is_alone: bool) -> Mapping[str, Position]:
-        """A log's messages together, or one by one where that fails, or has failed before because it is alone."""
+        """Apply a log's messages together, or one by one if that fails; it has failed already if the log was alone."""
         if not is_alone:
             try:
                 return self._commit([due])
@@ -145,13 +146,15 @@ class Applier:
             attempt += 1
 
     def _commit(self, due: Sequence[Due]) -> Mapping[str, Position]:
-        """One transaction: what is fresh of each log has its effect, and all positions move."""
+        """One transaction: the new messages of each log have their effect, and all positions move."""
         with self._db.worker_transaction() as tx:
-            held = hold_positions(tx, [each.log.name for each in due])
-            fresh = [(each, _beyond(each.log, each.messages, held[each.log.name].number)) for each in due]
+            held = hold_positions(tx, [log_due.log.name for log_due in due])
+            fresh = [
+                (log_due, _beyond(log_due.log, log_due.messages, held[log_due.log.name].number)) for log_due in due
+            ]
             for apply, messages in _by_effect(fresh):
                 apply(tx, messages)
-            moved = {each.log.name: _moved(each, messages, held[each.log.name]) for each, messages in fresh}
+            moved = {log_due.log.name: _moved(log_due, messages, held[log_due.log.name]) for log_due, messages in fresh}
             tx.exec_driver_sql(
                 _MOVE,
                 (
@@ -160,13 +163,13 @@ class Applier:
                     [position.sequence for position in moved.values()],
                 ),
             )
-        for each, messages in fresh:
-            metrics.APPLIED.labels(each.log.name).inc(len(messages))
-            metrics.LOG_POSITION.labels(each.log.name).set(moved[each.log.name].number)
+        for log_due, messages in fresh:
+            metrics.APPLIED.labels(log_due.log.name).inc(len(messages))
+            metrics.LOG_POSITION.labels(log_due.log.name).set(moved[log_due.log.name].number)
         return moved
 
     def _set_aside(self, due: Due, error: Exception) -> Mapping[str, Position]:
-        """Pass over a message that cannot be applied, and keep it for a person to look at."""
+        """Skip a message that cannot be applied, and store it as a dead letter for a person."""
         (message,) = due.messages
         with self._db.worker_transaction() as tx:
             held = hold_positions(tx, [due.log.name])[due.log.name]
@@ -188,10 +191,10 @@ def _moved(due: Due, messages: Sequence[Message], held: Position) -> Position:
 
 
 def _beyond(log_: Log, messages: Sequence[Message], number: int) -> list[Message]:
-    """What of messages lies beyond a position. Another reader may have moved it meanwhile; a message may straddle it.
+    """The messages, or parts of them, beyond a position. Another reader may have moved it; a message may straddle it.
 
     Raises:
-        UnavailableError: `LOG_POSITION_MOVED`, the position is before all of them, so that it was moved back.
+        UnavailableError: `LOG_POSITION_MOVED`, the position lies further back than the messages, so it was moved back.
     """
     fresh: list[Message] = []
     for message in messages:
@@ -205,7 +208,7 @@ def _beyond(log_: Log, messages: Sequence[Message], number: int) -> list[Message
 
 
 def _by_effect(fresh: Sequence[tuple[Due, Sequence[Message]]]) -> list[tuple[Apply, list[Message]]]:
-    """The messages of all logs, gathered for each effect that is to be taken; of one log in their order."""
+    """The messages of all logs by the function that applies them; those of one log in their order."""
     gathered: dict[Apply, list[Message]] = {}
     for due, messages in fresh:
         if messages:

@@ -1,4 +1,4 @@
-"""A numbered log as whoever follows it sees it: its messages, where they come from, and what they do."""
+"""A numbered log from the side of its followers: its messages, their source, and their effect."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Message:
         subject: where it was published.
         first, last: its consecutive numbers; equal for a domain event.
         body: serialized protobuf.
-        sequence: its place in the stream, or that of its last part; 0 where it came from the source.
-        begins: the place of its first part in the stream; 0 where it came from the source.
+        sequence: its place in the stream, or that of its last part; 0 if it came from the source.
+        begins: the place of its first part in the stream; 0 if it came from the source.
         log: name of its log.
     """
 
@@ -38,12 +38,12 @@ Apply = Callable[[Connection, Sequence[Message]], None]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a log's messages can be had again.
+    """A source from which a log's messages can be fetched again.
 
     Attributes:
         replay: fetches the messages from the first to the last number.
         published: the last number that the source has sent to the bus.
-        beyond: of a message of several numbers, what lies beyond one of them.
+        beyond: the part of a message with several numbers that lies beyond one of them.
     """
 
     replay: Callable[[int, int], Iterable[Message]]
@@ -61,7 +61,7 @@ class Log:
         subject: subject filter within the stream.
         apply: takes the effect of messages. Logs of one stream that share it are applied by one call, each log's
             messages in their order.
-        source: where its messages can be had again; None where there is none, so that missing ones are waited for.
+        source: where its messages can be fetched again; without a source, the log waits for missing ones.
     """
 
     name: str

@@ -4,13 +4,13 @@ A log is a subject whose messages carry consecutive numbers (chassis.outbox, or 
 position of a log is a row of the consumer's own database, locked and moved in the same transaction as the effect
 (chassis.applier):
 
-- a number at or below the position was applied before: passed over;
+- a number at or below the position was applied before: skipped;
 - the next number: applied;
-- a later number: something is missing. The bus may still bring it; where it does not, it is fetched from the log's
+- a later number: something is missing. The bus may still bring it; if it does not, it is fetched from the log's
   source, if there is one.
 
-So at-least-once delivery, reordering, two readers at once, a killed process and a wiped NATS store all end in the same
-place. One that is no message of a log at all is passed over, and reported. Messages that came in parts are joined first
+So at-least-once delivery, reordering, two readers at once, a killed process and a wiped NATS store all have the same
+result. Anything that is not a message of a log is skipped and reported. Messages that came in parts are joined first
 (chassis.messages).
 
     bus ──▶ Reader ──▶ Ordering, one a log ──▶ Applier: one transaction for what is in line of all logs of a stream
@@ -44,15 +44,15 @@ log = logger(__name__)
 BATCH = 256
 # Bytes applied in one transaction, a larger message by itself: some 8,000 usage events, a third of a second.
 BATCH_BYTES = 2 * 1024 * 1024
-# Longest wait for a message before the reader looks after what is missing.
+# Longest wait for a message before the follower checks for missing ones.
 FETCH_SECONDS = 1.0
 # A number that is missing this long, while later ones are here, is fetched from the source. A relay that died between
-# two messages, or sends some again, closes the gap by itself within this.
+# two messages, or sends some again, closes the gap itself within this time.
 GAP_SECONDS = 0.5
-# How often the sources of the logs are asked whether the bus has lost their newest messages.
+# Interval of the question to the sources of the logs whether the bus has lost their newest messages.
 TAIL_CHECK_SECONDS = 2.0
-# A log's place in the stream is stored with its position. One that was not touched while the others went on by so many
-# messages is stored anew, or its next reader would read all of those again.
+# A log's place in the stream is stored with its position. If it was not touched while the others went on by this many
+# messages, it is stored again; otherwise the log's next reader would read all of those again.
 SEQUENCE_LAG = 1_000
 
 
@@ -70,7 +70,7 @@ class _StreamFollower:
         self._is_changed = threading.Event()
         self._orderings: dict[str, Ordering] = {}
         self._of_subject: dict[str, Ordering | None] = {}
-        # Numbers up to which the source sends again what the bus has lost.
+        # The numbers up to which the source repeats messages that the bus has lost.
         self._lost: dict[str, int] = {}
         self._gaps: dict[str, tuple[int, float]] = {}
         self._read_up_to = 0
@@ -79,32 +79,32 @@ class _StreamFollower:
         self.job = Job(f"follow-{stream.name}", self._follow, wake=self._is_changed)
 
     def hold(self, log_: Log) -> None:
-        """Follow a log, too."""
+        """Begin to follow a log."""
         with self._guard:
             self._held[log_.name] = log_
         self._is_changed.set()
 
     def let_go(self, name: str) -> None:
-        """Follow a log no more, once the batch at hand is done."""
+        """Stop following a log after the present batch."""
         with self._guard:
             self._held.pop(name, None)
         self._is_changed.set()
 
     def check_tails(self) -> None:
-        """Learn how far the sources of the logs have published; one that cannot be asked is alone with that."""
+        """Ask the sources of the logs how far they have published; one that does not answer affects no other."""
         with self._guard:
             held = list(self._held.values())
-        for each in held:
-            if each.source is None:
+        for log_ in held:
+            if log_.source is None:
                 continue
             try:
-                published = each.source.published()
+                published = log_.source.published()
             except FareboxError as error:
-                log.warning("log_source_waits", log=each.name, error=repr(error))
+                log.warning("log_source_waits", log=log_.name, error=repr(error))
             except Exception:
-                log.exception("log_source_failed", log=each.name)
+                log.exception("log_source_failed", log=log_.name)
             else:
-                self._published[each.name] = published
+                self._published[log_.name] = published
 
     def _follow(self, stopping: threading.Event) -> bool:
         """Read from the positions on until asked to stop or to follow other logs; always again."""
@@ -140,13 +140,13 @@ class _StreamFollower:
         return self._bus.open_reader(self._stream.name, *(log_.subject for log_ in held.values()), after_sequence=after)
 
     def _turn(self, reader: Reader, stopping: threading.Event) -> None:
-        """Take in what came, and apply what is in line."""
+        """Take the messages that have arrived, and apply the next ones."""
         due = self._due()
         if not due:
             patience = GAP_SECONDS / 2 if self._gaps or self._lost else FETCH_SECONDS
             self._take(reader.fetch(BATCH, patience))
             due = self._due()
-        elif sum(len(each.messages) for each in due) < BATCH:
+        elif sum(len(log_due.messages) for log_due in due) < BATCH:
             self._take(reader.fetch(BATCH, 0))
             due = self._due()
         if due:
@@ -172,16 +172,16 @@ class _StreamFollower:
 
     def _ordering_of(self, subject: str) -> Ordering | None:
         if subject not in self._of_subject:
-            found = (each for each in self._orderings.values() if matches(each.log.subject, subject))
+            found = (ordering for ordering in self._orderings.values() if matches(ordering.log.subject, subject))
             self._of_subject[subject] = next(found, None)
         return self._of_subject[subject]
 
     def _due(self) -> list[Due]:
-        """What is in line, as much as one transaction should hold, and places in the stream that are long past."""
+        """The next messages, as many as one transaction should hold, and the logs whose stored place is far behind."""
         due: list[Due] = []
         count, size = BATCH, BATCH_BYTES
-        # Who had to wait is first the next time.
-        for ordering in sorted(self._orderings.values(), key=lambda each: each.sequence):
+        # A log that had to wait is first the next time.
+        for ordering in sorted(self._orderings.values(), key=lambda ordering: ordering.sequence):
             messages = ordering.next_in_line(count, size) if count > 0 and size > 0 else []
             count -= len(messages)
             size -= sum(len(message.body) for message in messages)
@@ -191,7 +191,7 @@ class _StreamFollower:
         return due
 
     def _find_lost(self, reader: Reader) -> None:
-        """Find what the bus has lost: it is missing for a while, and everything that the bus has was taken in."""
+        """Find messages that the bus has lost: missing for a while, although everything on the bus was read."""
         suspected: dict[str, int] = {}
         now = time.monotonic()
         for name, ordering in self._orderings.items():
@@ -211,7 +211,7 @@ class _StreamFollower:
             self._lost |= suspected
 
     def _replay_lost(self) -> None:
-        """Fetch what the bus has lost from its source, a batch of each log at a time."""
+        """Fetch messages that the bus has lost from their source, a batch of each log at a time."""
         for name, last in list(self._lost.items()):
             ordering = self._orderings[name]
             if ordering.number >= last or ordering.log.source is None:
@@ -221,20 +221,20 @@ class _StreamFollower:
 
 
 class _Progress:
-    """Makes sure that a reader brings what its stream holds: it is opened anew where it does not for two looks."""
+    """Makes sure that a reader brings what its stream holds: after two checks without progress it is opened again."""
 
     def __init__(self) -> None:
         self._next_look = time.monotonic() + TAIL_CHECK_SECONDS
         self._stood_at: tuple[int, int] | None = None
 
     def require(self, reader: Reader, read_up_to: int, turns: int, *, is_waiting: bool) -> None:
-        """Look from time to time.
+        """Check from time to time.
 
         Args:
-            reader: who reads.
-            read_up_to: the place in the stream up to which everything was taken in.
-            turns: how often something was applied.
-            is_waiting: whether something came whose turn has not come.
+            reader: the reader.
+            read_up_to: the place in the stream up to which everything was read.
+            turns: how many batches were applied.
+            is_waiting: whether a message waits for its turn.
 
         Raises:
             UnavailableError: `LOG_STALLED`.
@@ -250,7 +250,7 @@ class _Progress:
 
 
 def _replayed(log_: Log, first: int, last: int) -> list[Message]:
-    """A batch of what a source has from the first to the last number."""
+    """A batch of a source's messages from the first to the last number."""
     messages: list[Message] = []
     size = 0
     if log_.source is None:
@@ -268,7 +268,7 @@ def _replayed(log_: Log, first: int, last: int) -> list[Message]:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject is one of those that a pattern names, in NATS's way of writing them."""
+    """Whether a subject matches a pattern of NATS."""
     wanted, words = pattern.split("."), subject.split(".")
     for place, word in enumerate(wanted):
         if word == ">":

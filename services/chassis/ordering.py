@@ -1,4 +1,4 @@
-"""The messages of one log, whole and in the order of their numbers, however the bus brought them."""
+"""The messages of one log, whole and in the order of their numbers, in whatever order the bus delivers them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAX_EARLY_BYTES = 256 * 1024 * 1024
 
 
 class Ordering:
-    """Holds what came of one log until its turn.
+    """Holds the messages of one log until their turn.
 
     Attributes:
-        log: whose messages.
-        number: the last one that was applied.
+        log: the log of the messages.
+        number: the last number that was applied.
         sequence: the place in the stream that is stored with the position.
     """
 
@@ -31,15 +31,15 @@ class Ordering:
         self._early: dict[int, Message] = {}
         self._bytes = 0
         self._joiner = Joiner()
-        # The position when the source was last asked how far it has published, and its answer.
+        # The position at the last question how far the source has published, and the answer.
         self._stood_at = -1
         self._published = 0
 
     def take(self, incoming: Incoming) -> None:
-        """Take in what the bus brought.
+        """Take a message, or a part of one, from the bus.
 
         Raises:
-            ValueError: it is no message of a log.
+            ValueError: it is not a message of a log.
             UnavailableError: `LOG_GAP`, too much waits for a missing message.
         """
         whole = self._joiner.join(incoming)
@@ -50,7 +50,7 @@ class Ordering:
             raise UnavailableError("LOG_GAP", f"{self.log.name}: number {self.number + 1} is missing")
 
     def take_replayed(self, messages: Iterable[Message]) -> None:
-        """Take in what the source sent again."""
+        """Take messages that the source sent again."""
         for message in messages:
             self._keep(message)
 
@@ -62,7 +62,7 @@ class Ordering:
         self._early[message.first] = replace(message, log=self.log.name)
 
     def next_in_line(self, count: int, size: int) -> list[Message]:
-        """What may be applied now, at most `count` messages of together `size` bytes, a larger one by itself."""
+        """The messages that may be applied now: at most `count`, together at most `size` bytes, a larger one alone."""
         ready: list[Message] = []
         number, total = self.number, 0
         for first in sorted(self._early) if self._early else ():
@@ -76,7 +76,7 @@ class Ordering:
         return ready
 
     def applied(self, number: int, sequence: int) -> None:
-        """Note what was applied, and the place in the stream that was stored with it."""
+        """Record the number that was applied, and the place in the stream that was stored with it."""
         self.number, self.sequence = number, sequence
         passed = [first for first, message in self._early.items() if message.last <= number]
         for first in passed:
@@ -84,10 +84,10 @@ class Ordering:
         self._joiner.forget(number)
 
     def resume_after(self, number: int, read_up_to: int) -> int:
-        """Where in the stream reading goes on once a number is applied: before all that waits.
+        """The place in the stream where reading continues after a number is applied: before every message that waits.
 
         Args:
-            number: what is applied.
+            number: the number that is applied.
             read_up_to: the place up to which everything in the stream was taken in.
         """
         waiting = [message.begins for message in self._early.values() if message.last > number and message.begins]
@@ -96,18 +96,18 @@ class Ordering:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something came that cannot be applied yet, or parts of it are still to come."""
+        """Whether a message waits that cannot be applied yet, or of which parts are missing."""
         return bool(self._early) or bool(self._joiner.held_bytes)
 
     def missing(self) -> tuple[int, int] | None:
-        """The first and the last number that are missing before what came; None where nothing is."""
+        """The first and the last number that are missing before the waiting messages; None if none are."""
         upcoming = min(self._early, default=0)
         return (self.number + 1, upcoming - 1) if upcoming > self.number + 1 else None
 
     def suspect_after(self, published: int) -> int:
-        """The last number that the bus may have lost, now that the source says up to where it published; 0 for none.
+        """The last number that the bus may have lost, given the last number that the source has published; 0 for none.
 
-        That is what the source had published when it was asked before, where the position stands where it stood then.
+        This is the number that the source had published at the question before, if the position has not moved since.
         """
         suspect = self._published if self._stood_at == self.number and self._published > self.number else 0
         self._stood_at, self._published = self.number, published

@@ -1,8 +1,8 @@
-"""Read a stream in order from a place on: what NATS brings to whoever follows a log.
+"""Read a stream in order from a place on, for the followers of logs.
 
-A reader is a throw-away consumer of the server without acknowledgements. It asks for a bounded number of messages, and
-for more as soon as those have come and were mostly taken: so the next ones are here when the present ones are applied,
-a single message is handed out when it comes, and who is slow is not flooded.
+A reader is a throw-away consumer of the server without acknowledgements. It requests a bounded number of messages, and
+more as soon as those have arrived and most were taken. So the next ones are here when the present ones are applied, a
+single message is handed out on arrival, and a slow reader is not flooded.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
     from services.chassis.bus import Bus
 
-# Messages asked for at a time, and at most kept beside what is being applied.
+# Messages that are requested at a time, and the most that are kept besides those being applied.
 ASK_MESSAGES = 256
-# Bytes asked for at a time; more than the largest message that any server takes.
+# Bytes that are requested at a time; more than the largest message that any server takes.
 ASK_BYTES = 16 * 1024 * 1024
-# With more waiting here, no more is asked for.
+# With more bytes waiting here, nothing is requested.
 KEPT_BYTES = 8 * 1024 * 1024
-# An unanswered request ends after this, and is made again. Whether the server still knows us is seen by that.
+# An unanswered request ends after this and is repeated, which shows whether the server still knows the reader.
 ASK_SECONDS = 2.0
-# Not heard of for so long, a reader is lost: the server was restarted, or its store is gone.
+# After this long without a sign of the server, a reader is lost: the server was restarted, or its store is gone.
 SILENCE_SECONDS = 3.0
 # Room for the outcome of a call into the bus's loop.
 CLOSE_SECONDS = 5.0
 _STATUS = "Status"
-# What ends a request and nothing else: nothing to send, its time or its bytes are over.
+# Statuses that only end a request: nothing to send, or its time or its bytes are used up.
 _NO_MESSAGES, _TIME_IS_OVER, _CONFLICT = "404", "408", "409"
 _BYTES_ARE_OVER = "MaxBytes"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server stands with a reader.
+    """The server's progress with a reader.
 
     Attributes:
         delivered: the place of the last message that was sent to it.
@@ -65,7 +65,7 @@ class Reader:
     """Reads subjects of a stream in order; nothing is acknowledged, the inbox is the position."""
 
     def __init__(self, bus: Bus, client: Client, stream: str, consumer: str) -> None:
-        """Use a consumer that was made for this reader; `start` begins to read."""
+        """Use a consumer that was created for this reader; `start` begins to read."""
         self._bus = bus
         self._client = client
         self._stream = stream
@@ -75,18 +75,18 @@ class Reader:
         self._arrived = threading.Condition()
         self._kept: deque[Incoming] = deque()
         self._kept_bytes = 0
-        # Messages that the present request still may bring; the loop's thread alone asks and counts.
+        # Messages that the present request may still bring; only the loop's thread requests and counts.
         self._asked = 0
         self._heard_at = time.monotonic()
         self._lost = ""
 
     async def start(self) -> None:
-        """Ask for the first messages; in the bus's loop."""
+        """Request the first messages; in the bus's loop."""
         self._subscription = await self._client.subscribe(self._inbox, cb=self._receive)
         await self._ask()
 
     def fetch(self, count: int, timeout: float) -> list[Incoming]:
-        """Up to `count` next messages, waiting at most `timeout` seconds for the first. Empty when there is none.
+        """Up to `count` next messages, waiting at most `timeout` seconds for the first. Empty if there is none.
 
         Raises:
             UnavailableError: the reader is gone (server restarted, stream lost); open a new one from the position.
@@ -105,7 +105,7 @@ class Reader:
         return taken
 
     def place(self) -> Place:
-        """Where the server stands with this reader.
+        """The server's progress with this reader.
 
         Raises:
             UnavailableError: the reader is gone.
@@ -134,7 +134,7 @@ class Reader:
         await self._ask()
 
     async def _ask(self) -> None:
-        """Ask for more where the present request is over and there is room."""
+        """Request more if the present request is over and there is room."""
         if self._asked > 0 or self._lost or len(self._kept) >= ASK_MESSAGES or self._kept_bytes >= KEPT_BYTES:
             return
         self._asked = ASK_MESSAGES
@@ -143,7 +143,7 @@ class Reader:
         await self._client.publish(subject, json.dumps(request).encode(), self._inbox)
 
     def close(self) -> None:
-        """Stop reading; the server forgets the reader by itself."""
+        """Stop reading; the server removes the reader automatically."""
         if self._subscription is not None:
             with contextlib.suppress(UnavailableError):
                 self._bus.call(self._subscription.unsubscribe(), CLOSE_SECONDS)

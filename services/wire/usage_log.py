@@ -72,17 +72,17 @@ class UsageLogClient:
         """The newest batch of each shard that ingest had sent to the bus, at most a second ago."""
         with self._guard:
             if time.monotonic() > self._known_until:
-                self._known = {each.shard: each.published_number for each in self._positions()}
+                self._known = {position.shard: position.published_number for position in self._positions()}
                 self._known_until = time.monotonic() + POSITIONS_KEPT_SECONDS
             return self._known
 
     def newest_positions(self) -> dict[int, int]:
-        """The newest batch of each shard, asked for now.
+        """The newest batch of each shard, requested now.
 
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.
         """
-        return {each.shard: each.last_number for each in self._positions()}
+        return {position.shard: position.last_number for position in self._positions()}
 
     def _positions(self) -> Iterable[ShardPosition]:
         try:
@@ -92,9 +92,9 @@ class UsageLogClient:
         return response.positions
 
     def beyond(self, message: Message, number: int) -> Iterable[Message]:
-        """What of a message of several batches lies beyond one of them.
+        """The part of a message of several batches that lies beyond one of them.
 
-        Its body says how many entries each batch has; one of an older ingest does not, and is asked for again.
+        Its body says how many entries each batch has. A message of an older ingest does not, and is requested again.
 
         Raises:
             UnavailableError: `USAGE_LOG_UNAVAILABLE`.

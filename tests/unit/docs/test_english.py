@@ -20,12 +20,9 @@ NOT_YET = (
     "benchmarks/gateway.py",
     "benchmarks/simulate/",
     "gateway/dialects/nozle/set_aside.py",
-    "services/chassis/applier.py",
-    "services/chassis/follower.py",
     "services/entitlements/",
     "services/margin/store/accrual.py",
     "services/rating/",
-    "services/wire/usage_log.py",
     "tests/",
 )
 Named = tuple[int, str]

@@ -73,14 +73,16 @@ def test_entries_of_several_places_are_each_its_own(
         for head, key, (text, at_us, raw, amount) in zip(heads, keys, drawn, strict=True)
     ]
     entries = pb.UsageEventsAccepted.FromString(announcement([Batch(0, 1, len(written), b"".join(written))])).entries
-    assert [(one.external_customer_id, one.subscription_id, one.code) for one in entries] == places
-    assert [one.event_key for one in entries] == keys
-    assert [one.transaction_id for one in entries] == ids
-    assert [one.occurred_at.ToMicroseconds() for one in entries] == occurred
-    assert {one.received_at.ToMicroseconds() for one in entries} == {received_us}
-    assert [one.properties for one in entries] == properties
-    assert [one.HasField("precise_total_amount_cents") for one in entries] == [one is not None for one in amounts]
-    assert {one.kind for one in entries} == {pb.UsageEventEntry.KIND_ACCEPTED}
+    assert [(entry.external_customer_id, entry.subscription_id, entry.code) for entry in entries] == places
+    assert [entry.event_key for entry in entries] == keys
+    assert [entry.transaction_id for entry in entries] == ids
+    assert [entry.occurred_at.ToMicroseconds() for entry in entries] == occurred
+    assert {entry.received_at.ToMicroseconds() for entry in entries} == {received_us}
+    assert [entry.properties for entry in entries] == properties
+    assert [entry.HasField("precise_total_amount_cents") for entry in entries] == [
+        amount is not None for amount in amounts
+    ]
+    assert {entry.kind for entry in entries} == {pb.UsageEventEntry.KIND_ACCEPTED}
 
 
 def test_no_events_have_no_entries() -> None:
