@@ -5,7 +5,6 @@ python -m services.ingest.main
 
 from __future__ import annotations
 
-import gc
 import threading
 
 from sqlalchemy.engine import Connection
@@ -89,13 +88,5 @@ def build(settings: Settings) -> Parts[Deps]:
     return Parts(server, [SERVICE_NAME], workers, close, deps)
 
 
-def tune_memory() -> None:
-    """Look for garbage cycles rarely: batches make many objects and no cycles, and looking costs 15 % of the rate."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-
-
 if __name__ == "__main__":
-    tune_memory()
     process.run("ingest", IngestSettings, build)

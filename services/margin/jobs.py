@@ -1,4 +1,4 @@
-"""Margin's background jobs: import the catalog at start, and reach test clocks."""
+"""Margin's background jobs: import the catalog at start, reach test clocks, and settle named usage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from services.chassis.job import Job, forget_old_requests
 from services.chassis.log import logger
 from services.margin.commands import price as price_commands
 from services.margin.commands import projection as projection_commands
+from services.margin.commands.cost_event import settle_named
 from services.margin.deps import Deps
 
 log = logger(__name__)
@@ -17,6 +18,8 @@ log = logger(__name__)
 IMPORT_RETRY_SECONDS = 0.5
 # How long a test clock may wait for usage that has just been costed.
 CLOCK_SECONDS = 0.05
+# How soon usage that was costed while a cost event named it is reversed: rare, and seen by who looks within it.
+SETTLE_SECONDS = 0.5
 
 
 def catalog_import(deps: Deps) -> Job:
@@ -42,8 +45,19 @@ def waiting_clocks(deps: Deps) -> Job:
     return Job("waiting-clocks", turn, pause_seconds=CLOCK_SECONDS)
 
 
+def named_usage(deps: Deps) -> Job:
+    """Looks again at usage that cost events named while it may have been costed; replicas share the work."""
+
+    def turn(_: threading.Event) -> bool:
+        with deps.db.worker_transaction(quiet=True) as tx:
+            settle_named(tx)
+        return True
+
+    return Job("named-usage", turn, pause_seconds=SETTLE_SECONDS)
+
+
 def _old_requests(deps: Deps) -> Job:
     return forget_old_requests(deps.db, deps.clock.now)
 
 
-JOBS: tuple[Callable[[Deps], Job], ...] = (catalog_import, waiting_clocks, _old_requests)
+JOBS: tuple[Callable[[Deps], Job], ...] = (catalog_import, waiting_clocks, named_usage, _old_requests)

@@ -2,8 +2,9 @@
 
 One rule decides which of several sources says what a call cost: **cost events that name a usage event take precedence
 over the cost model of its metric**. So the first cost event that names a usage event reverses what the cost model had
-booked, and a usage event that arrives later is not costed by its cost model at all (commands/usage.py). Both lock the
-row of the usage event in `usage_parents`, so one of them always sees the other.
+booked, and a usage event that arrives later is not costed by its cost model at all (commands/usage.py). If both are
+under way at once, neither may see the other; so what was named is looked at again when all that ran then has ended
+(`settle_named`, a job).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from services.margin.store import cost_event as store
 from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
 from services.margin.store import projection as projection_store
-from services.margin.store.cost_event import Owner, ParentKey
+from services.margin.store import usage_parent as usage_parent_store
+from services.margin.store.usage_parent import Owner, ParentKey
 
 _NOBODY = Owner("", None)
 
@@ -59,7 +61,7 @@ def record_cost_events(
     dated = [replace(event, occurred_at=event.occurred_at or now) for event in events]
     # Locks come first, so that a transaction that waits for identities below holds none that the other one needs.
     parents = {event.parent_transaction_id for event in dated if event.parent_transaction_id}
-    owners = _owners(tx, organization, dated, store.name_parents(tx, organization, parents), now)
+    owners = _owners(tx, organization, dated, usage_parent_store.name(tx, organization, parents), now)
     store.lock_requests(tx, organization, by_request(dated))
     added = store.add_once(tx, organization, dated, [owner.external_customer_id for owner in owners])
     lines = _book(deps, tx, organization, _added(dated, owners, added))
@@ -80,6 +82,24 @@ def claim_waiting(tx: Connection, parents: Sequence[ParentKey]) -> None:
             ledger.owned_by(entry, owner.external_customer_id, owner.subscription_id, new_id),
         ]
     ledger_store.add(tx, moved)
+
+
+def settle_named(tx: Connection) -> int:
+    """Look again at usage events that cost events named while they may have been costed; how many they were.
+
+    Usage that was costed meanwhile is reversed, and the cost events are booked to its customers.
+    """
+    settled = usage_parent_store.take_settled(tx, MAX_BATCH)
+    by_organization: dict[str, set[str]] = {}
+    for organization, transaction_id in settled:
+        by_organization.setdefault(organization, set()).add(transaction_id)
+    for organization, parents in by_organization.items():
+        found = usage_parent_store.owners(tx, organization, parents)
+        usage_parent_store.keep_owners(tx, organization, found)
+        _supersede(tx, organization, parents)
+    if settled:
+        claim_waiting(tx, settled)
+    return len(settled)
 
 
 def _owners(
@@ -180,7 +200,7 @@ def _origin(organization: OrganizationId, event: CostEvent, owner: Owner) -> Ori
     )
 
 
-def _supersede(tx: Connection, organization: OrganizationId, parents: set[str]) -> None:
+def _supersede(tx: Connection, organization: str, parents: set[str]) -> None:
     """Reverse what cost models had booked for usage events that cost events now name."""
     standing = ledger_store.standing(tx, Source.USAGE_EVENT, [(organization, parent) for parent in parents])
     ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy.engine import Connection
 
-from services.kernel.ids import new_id
+from services.kernel.ids import id_maker
 from services.margin.commands.cost_event import claim_waiting
 from services.margin.deps import Deps
 from services.margin.domain import ledger
@@ -16,12 +16,13 @@ from services.margin.domain.costing import cost_of_usage, signed_number_of
 from services.margin.domain.ledger import CostEntry, Origin, Source
 from services.margin.domain.price import Prices
 from services.margin.domain.projection import Metric, UsageEvent
-from services.margin.store import cost_event as cost_event_store
 from services.margin.store import cost_model as cost_model_store
 from services.margin.store import ledger as ledger_store
 from services.margin.store import price as price_store
 from services.margin.store import projection as projection_store
+from services.margin.store import usage_parent as usage_parent_store
 from services.margin.store import waiting_usage as waiting_usage_store
+from services.margin.store.usage_parent import ParentKey
 from services.wire.properties import read_properties
 
 # An organization and the code of one of its metrics.
@@ -39,14 +40,20 @@ def cost_usage(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None
     """
     accepted = [event for event in events if not event.is_voided]
     if accepted:
-        named = cost_event_store.add_parents(tx, accepted)
+        named = usage_parent_store.meet(tx, accepted)
         if named:
             claim_waiting(tx, sorted(named))
-        _cost(deps, tx, [event for event in accepted if (event.organization_id, event.transaction_id) not in named])
+        costed = [event for event in accepted if (event.organization_id, event.transaction_id) not in named]
+        booked = _cost(deps, tx, costed)
+        # Of the others the ledger knows whose they are.
+        usage_parent_store.add(
+            tx, [event for event in costed if (event.organization_id, event.transaction_id) not in booked]
+        )
     voided = [(event.organization_id, event.transaction_id) for event in events if event.is_voided]
     if voided:
         waiting_usage_store.remove(tx, voided)
         standing = ledger_store.standing(tx, Source.USAGE_EVENT, voided)
+        new_id = id_maker()
         ledger_store.add(tx, [ledger.reverse(entry, new_id) for entry in standing])
 
 
@@ -59,15 +66,21 @@ def save_metric(deps: Deps, tx: Connection, metric: Metric) -> None:
         cost_usage(deps, tx, waiting)
 
 
-def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
+def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> set[ParentKey]:
+    """Book what events cost by the cost models of their metrics; those that left an entry."""
     models = cost_model_store.holding(tx, [(event.organization_id, event.code) for event in events])
     costed = [event for event in events if (event.organization_id, event.code) in models]
     if not costed:
-        return
+        return set()
     metrics = _metrics(tx, models)
     overrides = price_store.overrides(tx, [event.organization_id for event in costed])
     entries: list[CostEntry] = []
     waiting: list[UsageEvent] = []
+    prices = {
+        organization: Prices(deps.prices, overrides.get(organization, ()))
+        for organization in {event.organization_id for event in costed}
+    }
+    new_id = id_maker()
     for event in costed:
         key = (event.organization_id, event.code)
         model, metric = model_at(models[key], event.occurred_at), metrics.get(key)
@@ -76,10 +89,14 @@ def _cost(deps: Deps, tx: Connection, events: Sequence[UsageEvent]) -> None:
         if isinstance(model.rule, PerUnit) and metric is None:
             waiting.append(event)
             continue
-        prices = Prices(deps.prices, overrides.get(event.organization_id, ()))
-        entries += _entries(event, model, metric, prices)
+        origin = _origin(event)
+        properties = read_properties(event.properties)
+        units = _units(metric, properties)
+        lines = cost_of_usage(model, prices[event.organization_id], properties, units, at=event.occurred_at)
+        entries += ledger.book(origin, lines, new_id)
     ledger_store.add(tx, entries)
     waiting_usage_store.add(tx, waiting)
+    return {(entry.origin.organization_id, entry.origin.source_id) for entry in entries}
 
 
 def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) -> Mapping[MetricKey, Metric]:
@@ -92,10 +109,8 @@ def _metrics(tx: Connection, models: Mapping[MetricKey, Sequence[CostModel]]) ->
     return known
 
 
-def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices: Prices) -> list[CostEntry]:
-    properties = read_properties(event.properties)
-    units = _units(metric, properties)
-    origin = Origin(
+def _origin(event: UsageEvent) -> Origin:
+    return Origin(
         event.organization_id,
         Source.USAGE_EVENT,
         event.transaction_id,
@@ -104,7 +119,6 @@ def _entries(event: UsageEvent, model: CostModel, metric: Metric | None, prices:
         event.code,
         event.occurred_at,
     )
-    return ledger.book(origin, cost_of_usage(model, prices, properties, units, at=event.occurred_at), new_id)
 
 
 def _units(metric: Metric | None, properties: Mapping[str, object]) -> Decimal | None:

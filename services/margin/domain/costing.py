@@ -7,10 +7,9 @@ token is a request by itself; cost events that name the same request are joined 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.kernel.money import ZERO, decimal_or_none
 from services.margin.domain.cost_model import CostModel, PerModel, PerUnit, Rates
@@ -23,11 +22,11 @@ INPUT_TOTAL, OUTPUT_TOTAL = "input_tokens", "output_tokens"
 CACHED_PART, WRITTEN_PART, REASONING_PART = "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"
 # How senders say that a request was served as a batch, apart from naming the service tier.
 PROCESSING, BATCH = "processing", "batch"
+_WHOLE = int(MAX_UNITS)
 _RECEIVED = frozenset({TokenType.OUTPUT, TokenType.REASONING})
 
 
-@dataclass(frozen=True, slots=True)
-class CostLine:
+class CostLine(NamedTuple):
     """One costed part of a request, which a person can recalculate by hand.
 
     Attributes:
@@ -165,6 +164,9 @@ def number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
 def signed_number_of(properties: Mapping[str, Any], name: str) -> Decimal | None:
     """A property as an exact number from -`MAX_UNITS` to `MAX_UNITS`; None if it is absent or not such a number."""
     value = properties.get(name)
+    if type(value) is int and -_WHOLE <= value <= _WHOLE:
+        # What nearly every event carries.
+        return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         return None
     number = decimal_or_none(str(value))

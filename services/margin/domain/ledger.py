@@ -7,9 +7,9 @@ existed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from services.margin.domain.costing import CostLine
 
@@ -28,8 +28,7 @@ class EntryKind(StrEnum):
     REVERSAL = "reversal"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What all entries of one event have in common.
 
     Attributes:
@@ -57,8 +56,7 @@ class Origin:
     operation_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CostEntry:
+class CostEntry(NamedTuple):
     """One row of the ledger.
 
     Attributes:
@@ -81,7 +79,7 @@ class CostEntry:
         return self.line.amount is not None
 
     @property
-    def count(self) -> int:
+    def entry_count(self) -> int:
         """What it adds to the number of entries: a reversal takes its original out of the count."""
         return -1 if self.kind is EntryKind.REVERSAL else 1
 
@@ -94,11 +92,11 @@ def book(origin: Origin, lines: Iterable[CostLine], new_id: Callable[[], str]) -
 def reverse(entry: CostEntry, new_id: Callable[[], str]) -> CostEntry:
     """The entry that reverses another."""
     amount = None if entry.line.amount is None else -entry.line.amount
-    line = replace(entry.line, units=-entry.line.units, amount=amount)
+    line = entry.line._replace(units=-entry.line.units, amount=amount)
     return CostEntry(new_id(), EntryKind.REVERSAL, entry.origin, line, entry.id)
 
 
 def owned_by(entry: CostEntry, customer: str, subscription_id: str | None, new_id: Callable[[], str]) -> CostEntry:
     """The same cost for a customer who was unknown when it was first booked."""
-    origin = replace(entry.origin, external_customer_id=customer, subscription_id=subscription_id)
+    origin = entry.origin._replace(external_customer_id=customer, subscription_id=subscription_id)
     return CostEntry(new_id(), EntryKind.ORIGINAL, origin, entry.line)

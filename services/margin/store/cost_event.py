@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,8 @@ from sqlalchemy.engine import Connection, Row
 
 from services.kernel.ids import OrganizationId
 from services.margin.domain.cost_event import CostEvent, RequestKey
-from services.margin.domain.projection import UsageEvent
 from services.margin.domain.token import TokenType
-
-# A usage event of one organization.
-ParentKey = tuple[str, str]
+from services.margin.store.usage_parent import Owner, ParentKey
 
 _COLUMNS = (
     "cost_event_id, natural_key, content_hash, external_customer_id, parent_transaction_id, request_id, occurred_at, "
@@ -24,19 +21,6 @@ _TYPES = (
     *("text", "bytea", "bytea", "text", "text", "text", "timestamptz"),
     *("text", "text", "text", "text", "text", "text", "bigint", "numeric", "text"),
 )
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The owner of an event.
-
-    Attributes:
-        external_customer_id: the organization's id of the customer; empty while unknown.
-        subscription_id: UUID as text; None if unknown.
-    """
-
-    external_customer_id: str
-    subscription_id: str | None
 
 
 @dataclass(frozen=True)
@@ -134,45 +118,6 @@ def claim_waiting(tx: Connection, parents: Iterable[ParentKey]) -> list[Claimed]
         Claimed(row.organization_id, row.cost_event_id, Owner(row.external_customer_id, row.subscription_id))
         for row in rows
     ]
-
-
-def add_parents(tx: Connection, events: Sequence[UsageEvent]) -> set[ParentKey]:
-    """Store the owners of these usage events; returns those that cost events name. Locks their rows, in one order."""
-    by_key = {(event.organization_id, event.transaction_id): event for event in events}
-    ordered = [by_key[key] for key in sorted(by_key)]
-    rows = tx.exec_driver_sql(
-        "INSERT INTO usage_parents AS p (organization_id, transaction_id, external_customer_id, subscription_id, "
-        "has_cost_events) SELECT *, false FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[]) "
-        "ON CONFLICT (organization_id, transaction_id) DO UPDATE SET "
-        "external_customer_id = excluded.external_customer_id, subscription_id = excluded.subscription_id "
-        "RETURNING p.organization_id::text, p.transaction_id, p.has_cost_events",
-        (
-            [event.organization_id for event in ordered],
-            [event.transaction_id for event in ordered],
-            [event.external_customer_id for event in ordered],
-            [event.subscription_id for event in ordered],
-        ),
-    )
-    return {(row.organization_id, row.transaction_id) for row in rows if row.has_cost_events}
-
-
-def name_parents(tx: Connection, organization: OrganizationId, transaction_ids: Iterable[str]) -> Mapping[str, Owner]:
-    """Note that cost events name these usage events; returns the owners of those that have arrived.
-
-    Locks their rows, in one order.
-    """
-    rows = tx.exec_driver_sql(
-        "INSERT INTO usage_parents AS p (organization_id, transaction_id, external_customer_id, has_cost_events) "
-        "SELECT %s::uuid, named, '', true FROM unnest(%s::text[]) AS named "
-        "ON CONFLICT (organization_id, transaction_id) DO UPDATE SET has_cost_events = true "
-        "RETURNING p.transaction_id, p.external_customer_id, p.subscription_id::text",
-        (organization, sorted(set(transaction_ids))),
-    )
-    return {
-        row.transaction_id: Owner(row.external_customer_id, row.subscription_id)
-        for row in rows
-        if row.external_customer_id
-    }
 
 
 def _values(event: CostEvent, customer: str) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.columns import texts, times, words
 from services.kernel.money import ZERO
 from services.margin.domain.ledger import CostEntry
 
@@ -41,11 +42,15 @@ def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
         sums[key] = (
             units + entry.line.units,
             amount + (entry.line.amount or ZERO),
-            count + entry.count,
-            unpriced + (0 if entry.is_priced else entry.count),
+            count + entry.entry_count,
+            unpriced + (0 if entry.is_priced else entry.entry_count),
         )
-    rows = [(*key, *sums[key]) for key in sorted(sums)]
-    tx.exec_driver_sql(_ADD, tuple(list(column) for column in zip(*rows, strict=True)))
+    ordered = sorted(sums)
+    owners, hours, customers, subscriptions, *names = zip(*ordered, strict=True)
+    units_, amounts, counts, unpriced_counts = zip(*(sums[key] for key in ordered), strict=True)
+    numbers = (units_, amounts, counts, unpriced_counts)
+    columns = (words(owners), times(hours), texts(customers), words(subscriptions), *map(texts, names))
+    tx.exec_driver_sql(_ADD, (*columns, *map(words, numbers)))
 
 
 def _key(entry: CostEntry) -> Key:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, Row
 
+from services.chassis.columns import texts, times, words
 from services.chassis.page import Page
 from services.margin.domain.costing import CostLine
 from services.margin.domain.ledger import CostEntry, EntryKind, Origin, Source
@@ -19,11 +20,11 @@ _COLUMNS = (
     "model, token_type, units, unit_amount, amount, currency, price_id, entry_count, occurred_at, "
     "parent_transaction_id, request_id, operation_key"
 )
-_TYPES = (
-    *("uuid", "uuid", "text", "text", "text", "uuid", "text", "uuid", "text", "text"),
-    *("text", "text", "numeric", "numeric", "numeric", "text", "uuid", "smallint", "timestamptz"),
-    *("text", "text", "text"),
-)
+_ADD = f"""
+INSERT INTO cost_entries ({_COLUMNS}) SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[],
+    %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[],
+    %s::numeric[], %s::text[], %s::uuid[], %s::smallint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[])
+"""
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,14 @@ class EntryFilter:
     is_unpriced_only: bool = False
 
 
+COPY_SQL = f"COPY cost_entries ({_COLUMNS}) FROM STDIN"
+
+
 def add(tx: Connection, entries: Sequence[CostEntry]) -> None:
     """Add entries, also to the sums of their hours."""
     if not entries:
         return
-    arrays = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
-    tx.exec_driver_sql(
-        f"INSERT INTO cost_entries ({_COLUMNS}) SELECT * FROM unnest({arrays})",
-        tuple(list(column) for column in zip(*map(_values, entries), strict=True)),
-    )
+    tx.exec_driver_sql(_ADD, _columns(entries))
     cost_hour.add(tx, entries)
 
 
@@ -96,31 +96,36 @@ def _selected(alias: str) -> str:
     return ", ".join(f"{alias}.{c}::text" if c in ids else f"{alias}.{c}" for c in _COLUMNS.split(", "))
 
 
-def _values(entry: CostEntry) -> tuple[object, ...]:
-    origin, line = entry.origin, entry.line
+def _columns(entries: Sequence[CostEntry]) -> tuple[str, ...]:
+    """The columns of the ledger, each as an array."""
+    ids, kinds, origins, lines, reversed_ids = zip(*entries, strict=True)
+    owners, sources, source_ids, customers, subscriptions, codes, instants, parents, requests, operations = zip(
+        *origins, strict=True
+    )
+    providers, models, token_types, units, unit_amounts, amounts, currencies, prices = zip(*lines, strict=True)
     return (
-        origin.organization_id,
-        entry.id,
-        entry.kind.value,
-        origin.source.value,
-        origin.source_id,
-        entry.reverses_id,
-        origin.external_customer_id,
-        origin.subscription_id,
-        origin.code,
-        line.provider,
-        line.model,
-        line.token_type.value if line.token_type else "",
-        line.units,
-        line.unit_amount,
-        line.amount,
-        line.currency,
-        line.price_id,
-        entry.count,
-        origin.occurred_at,
-        origin.parent_transaction_id,
-        origin.request_id,
-        origin.operation_key,
+        words(owners),
+        words(ids),
+        words(kinds),
+        words(sources),
+        texts(source_ids),
+        words(reversed_ids),
+        texts(customers),
+        words(subscriptions),
+        texts(codes),
+        texts(providers),
+        texts(models),
+        texts([kind.value if kind else "" for kind in token_types]),
+        words(units),
+        words(unit_amounts),
+        words(amounts),
+        texts(currencies),
+        words(prices),
+        words([entry.entry_count for entry in entries]),
+        times(instants),
+        texts(parents),
+        texts(requests),
+        texts(operations),
     )
 
 

@@ -60,6 +60,13 @@ def record(deps: Deps, *events: CostEvent) -> Sequence[Outcome]:
         return cost_event_commands.record_cost_events(deps, tx, ACME, events)
 
 
+def settle(deps: Deps) -> None:
+    """What the job does: one turn stamps what cost events named, the next settles it where all others have ended."""
+    for _ in range(2):
+        with deps.db.worker_transaction() as tx:
+            cost_event_commands.settle_named(tx)
+
+
 def figures(deps: Deps) -> Figures:
     return margin_queries.summary(deps, ACME, Span())[0].figures
 
@@ -156,7 +163,7 @@ def test_one_call_is_costed_once(deps: Deps, *, usage_first: bool, rule: PerUnit
 
 
 def test_usage_and_cost_events_at_the_same_time_are_not_both_counted(deps: Deps) -> None:
-    """The second one sees the first, since both lock the usage event's row."""
+    """The second one sees the first, or what was named is checked again when both have ended."""
     cost_model(deps)
     for turn in range(10):
         barrier = Barrier(2)
@@ -173,7 +180,36 @@ def test_usage_and_cost_events_at_the_same_time_are_not_both_counted(deps: Deps)
             thread.start()
         for thread in threads:
             thread.join()
+    settle(deps)
     assert sorted(standing_lines(deps)) == sorted(f"ce-{turn}" for turn in range(10))
+
+
+def test_usage_that_was_being_costed_while_a_cost_event_named_it_is_settled(deps: Deps) -> None:
+    """Neither sees the other; once both have ended, the usage is reversed and the cost is its customer's."""
+    cost_model(deps)
+    call = replace(PARTS[0], cost_event_id="ce", amount=Decimal(5), parent_transaction_id="t1")
+    with deps.db.worker_transaction() as tx:
+        cost_usage(deps, tx, [usage("t1", TOKENS, external_customer_id="cust_9")])
+        record(deps, call)
+        settle(deps)
+        assert set(standing_lines(deps)) == {"ce"}, "the usage is not committed yet"
+    assert set(standing_lines(deps)) == {"ce", "t1"}
+    settle(deps)
+    assert set(standing_lines(deps)) == {"ce"}
+    entries = cost_queries.list_cost_entries(deps, ACME, EntryFilter(external_customer_id="cust_9"), Page()).items
+    assert {entry.origin.source_id for entry in entries} == {"ce", "t1"}
+    settle(deps)
+    assert set(standing_lines(deps)) == {"ce"}
+
+
+def test_usage_that_is_booked_leaves_no_second_row(deps: Deps) -> None:
+    """The ledger says whose it is; only usage without an entry, and usage that cost events name, has a row."""
+    cost_model(deps)
+    take(deps, usage("booked", TOKENS), usage("free", code="other"))
+    record(deps, replace(PARTS[0], cost_event_id="ce", parent_transaction_id="named"))
+    with deps.db.worker_transaction() as tx:
+        rows = tx.exec_driver_sql("SELECT transaction_id FROM usage_parents ORDER BY 1").scalars().all()
+    assert rows == ["free", "named"]
 
 
 def test_cost_events_before_their_parent_belong_to_nobody_until_it_comes(deps: Deps) -> None:

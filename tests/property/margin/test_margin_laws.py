@@ -84,4 +84,4 @@ def test_a_reversal_leaves_nothing(costs: list[tuple[Decimal, Decimal | None]]) 
     everything = booked + [reverse(entry, lambda: "id") for entry in booked]
     assert sum((entry.line.units for entry in everything), Decimal(0)) == 0
     assert sum((entry.line.amount or Decimal(0) for entry in everything), Decimal(0)) == 0
-    assert sum(entry.count for entry in everything) == 0
+    assert sum(entry.entry_count for entry in everything) == 0
