@@ -52,7 +52,7 @@ def rating_log(deps: Deps) -> Log:
             if handler is not None:
                 handler.apply(deps, tx, handler.read(message.body))
 
-    return Log("rating", RATING, "rating.>", apply)
+    return Log("rating", RATING, "rating.>", applying_apart(apply, convert.split_announcement))
 
 
 def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:

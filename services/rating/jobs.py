@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from services.chassis.job import Job, forget_old_requests
@@ -17,6 +18,9 @@ log = logger(__name__)
 CLOSE_SECONDS = 1.0
 # Margin shows revenue this much later than usage; announcing more often would repeat the same totals.
 ACCRUE_SECONDS = 1.0
+# After each turn the job pauses for this many times its duration. With thousands of periods with constant new usage it
+# announces less often, only the newest totals: the load grows with the events and not with customers and time.
+ACCRUE_PAUSES = 9.0
 
 
 def close_periods(deps: Deps) -> Job:
@@ -32,11 +36,13 @@ def close_periods(deps: Deps) -> Job:
 
 
 def accrue_revenue(deps: Deps) -> Job:
-    """Announces accrued revenue, about once a second, for every period with new usage."""
+    """Announces accrued revenue for every period with new usage: about once a second if they are few."""
 
     def turn(stopping: threading.Event) -> bool:
+        began = time.monotonic()
         while not stopping.is_set() and accrue_due(deps):
             pass
+        stopping.wait(ACCRUE_PAUSES * (time.monotonic() - began))
         return True
 
     return Job("revenue", turn, pause_seconds=ACCRUE_SECONDS)

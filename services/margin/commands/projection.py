@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy.engine import Connection
@@ -24,12 +25,15 @@ def save_subscription(_: Deps, tx: Connection, subscription: Subscription) -> No
     projection_store.save_subscription(tx, subscription)
 
 
-def accrue(deps: Deps, tx: Connection, accrual: Accrual) -> None:
-    """Store what a subscription earned in a billing period; an earlier revision changes nothing.
+def accrue(deps: Deps, tx: Connection, accruals: Sequence[Accrual]) -> None:
+    """Store what subscriptions earned, each in a billing period; an earlier revision changes nothing.
 
     Models are stored under the catalog's names, so that revenue and cost of a model come together.
     """
-    accrual_store.replace(tx, replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)))
+    accrual_store.replace(
+        tx,
+        [replace(accrual, entries=tuple(_named(deps, entry) for entry in accrual.entries)) for accrual in accruals],
+    )
 
 
 def _named(deps: Deps, entry: AccrualEntry) -> AccrualEntry:

@@ -22,6 +22,7 @@ from services.margin.domain.projection import (
     UsageEvent,
 )
 from services.margin.domain.revenue import Accrual, AccrualEntry
+from services.wire.subjects import subject_of
 from services.wire.values import computed_of, instant_of, instant_or_none_of, instant_to_pb, period_from_pb
 
 _SUMS = {
@@ -96,9 +97,23 @@ def subscription_changed(body: bytes) -> Subscription:
     )
 
 
-def revenue_accrued(body: bytes) -> Accrual:
-    """What a subscription earned in a billing period."""
+def revenue_accrued(body: bytes) -> list[Accrual]:
+    """What subscriptions earned, each in a billing period."""
     message = rating_pb.RevenueAccrued.FromString(body)
+    return [_accrual(message), *map(_accrual, message.others)]
+
+
+def split_announcement(message: LogMessage) -> list[bytes]:
+    """The subscriptions of accrued revenue one by one; everything else as it is."""
+    if message.subject != subject_of(rating_pb.RevenueAccrued):
+        return [message.body]
+    first = rating_pb.RevenueAccrued.FromString(message.body)
+    others = [other.SerializeToString() for other in first.others]
+    del first.others[:]
+    return [first.SerializeToString(), *others]
+
+
+def _accrual(message: rating_pb.RevenueAccrued) -> Accrual:
     return Accrual(
         message.organization_id,
         message.subscription_id,

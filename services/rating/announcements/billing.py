@@ -8,7 +8,7 @@ from typing import Any
 from farebox.rating.v1 import domain_events_pb2 as pb
 from services.kernel.revenue import RevenueKind
 from services.rating.invoicing.convert.invoices import invoice_to_pb
-from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued
+from services.rating.invoicing.events import InvoiceChanged, RevenueAccrued, RevenuesAccrued
 from services.rating.usage.events import UsageAggregated, UsageRefused
 from services.wire.subjects import announcement
 from services.wire.values import decimal_to_pb, period_to_pb
@@ -67,8 +67,14 @@ def _usage_refused(event: UsageRefused) -> Encoded:
     return announcement(body)
 
 
-def _revenue_accrued(event: RevenueAccrued) -> Encoded:
-    body = pb.RevenueAccrued(
+def _revenues_accrued(event: RevenuesAccrued) -> Encoded:
+    first, *others = map(_revenue_accrued, event.accruals)
+    first.others.extend(others)
+    return announcement(first)
+
+
+def _revenue_accrued(event: RevenueAccrued) -> pb.RevenueAccrued:
+    return pb.RevenueAccrued(
         organization_id=event.organization_id,
         external_customer_id=event.external_customer_id,
         subscription_id=event.subscription_id,
@@ -87,12 +93,11 @@ def _revenue_accrued(event: RevenueAccrued) -> Encoded:
             for entry in event.entries
         ],
     )
-    return announcement(body)
 
 
 ENCODERS: dict[type, Callable[[Any], Encoded]] = {
     InvoiceChanged: _invoice_changed,
     UsageAggregated: _usage_aggregated,
     UsageRefused: _usage_refused,
-    RevenueAccrued: _revenue_accrued,
+    RevenuesAccrued: _revenues_accrued,
 }

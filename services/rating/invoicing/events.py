@@ -54,6 +54,13 @@ class RevenueAccrued:
 
 
 @dataclass(frozen=True, slots=True)
+class RevenuesAccrued:
+    """What some subscriptions have earned, at least one, in one message."""
+
+    accruals: tuple[RevenueAccrued, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceChanged:
     """An invoice was made, refreshed, finalized, voided or paid."""
 

@@ -70,7 +70,8 @@ def test_windows_are_as_the_domain_defines_them(deps: Deps) -> None:
     bounds = [MONTH.start - timedelta(days=1), MONTH.start, NOW - timedelta(hours=7, microseconds=1), NOW, MONTH.end]
     for start, end in itertools.combinations(bounds, 2):
         expected = sum(
-            earned_in(entry, Period(start, end), NOW) for entry in revenue_accrued(message.SerializeToString()).entries
+            earned_in(entry, Period(start, end), NOW)
+            for entry in revenue_accrued(message.SerializeToString())[0].entries
         )
         assert revenue(deps, Span(start, end)) == expected
 
@@ -83,7 +84,7 @@ def test_any_window_of_any_accrual_is_as_the_oracle_says(database_for: Callable[
         deps = replace(deps_on(db), clock=FrozenClock(now))
         message = accrued(MONTH, *(_random_entry(random) for _ in range(4)), revision=number + 1)
         accrue(deps, message)
-        entries = revenue_accrued(message.SerializeToString()).entries
+        entries = revenue_accrued(message.SerializeToString())[0].entries
         for _ in range(20):
             first, last = sorted(MONTH.start + timedelta(microseconds=random.randrange(6 * 10**12)) for _ in range(2))
             expected = sum(earned_in(entry, Period(first, last), now) for entry in entries)
@@ -105,10 +106,25 @@ def test_without_an_end_it_is_everything_so_far(database_for: Callable[[str], Da
     message = accrued(MONTH, *ENTRIES, accrued_entry("other", "1", Period(MONTH.end, MONTH.end)))
     accrue(deps, message)
     assert revenue(deps) == sum(
-        earned_so_far(entry, now) for entry in revenue_accrued(message.SerializeToString()).entries
+        earned_so_far(entry, now) for entry in revenue_accrued(message.SerializeToString())[0].entries
     )
     points = margins.trend(deps, ACME, Span(MONTH.start - timedelta(days=1)), Granularity.WEEK)
     assert sum(point.figures.revenue for point in points) == revenue(deps)
+
+
+def test_many_subscriptions_come_in_one_message(deps: Deps) -> None:
+    """Each is stored as if it had come alone; of one that comes twice, the newest revision counts."""
+    message = accrued(MONTH, accrued_entry("usage", "1", MONTH, "m"), revision=2)
+    for number in range(3):
+        entry = accrued_entry("usage", "10", MONTH, "m")
+        message.others.append(accrued(MONTH, entry, subscription=subscription_id(f"s{number}")))
+    message.others.append(accrued(MONTH, accrued_entry("usage", "100", MONTH, "m"), revision=1))
+    accrue(deps, message)
+    assert revenue(deps) == 31
+    accrue(deps, accrued(MONTH, accrued_entry("usage", "1000", MONTH, "m"), revision=1))
+    assert revenue(deps) == 31, "an earlier revision changes nothing"
+    accrue(deps, accrued(MONTH, revision=3))
+    assert revenue(deps) == 30, "a revision without entries replaces those of the one before"
 
 
 def test_hours_sum_to_the_month(deps: Deps) -> None:

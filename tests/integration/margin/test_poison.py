@@ -30,6 +30,7 @@ from tests.support.margin import (
     clock_advanced,
     metric_changed,
     subscription_changed,
+    subscription_id,
     usage_entry,
 )
 from tests.support.margin_process import TOKENS, Client, publish_rating, publish_usage, reached
@@ -86,7 +87,21 @@ def test_poisoned_announcements_stop_nobody(margin: Parts, client: Client, bus: 
     poison = [(subject, make()) for subject, make in POISON.items()]
     publish_rating(bus, [*poison, ("rating.revenue.accrued", revenue)])
     wait_until(lambda: client.summary()[0] == "40", timeout=PATIENCE_SECONDS, what="the revenue behind the poison")
-    assert dead_letters(margin) == [("rating", number) for number in range(1, 1 + len(POISON))]
+    set_aside = [(log.partition("/")[0], number) for log, number in dead_letters(margin)]
+    assert set_aside == [("rating", number) for number in range(1, 1 + len(POISON))]
+
+
+def test_a_poisoned_accrual_stops_none_of_its_message(margin: Parts, client: Client, bus: Bus) -> None:
+    """One message tells of many subscriptions: only the one that cannot be stored is set aside."""
+    revenue = accrued(MONTH, accrued_entry("usage", "1", MONTH, "llm_tokens"))
+    revenue.others.append(poisoned_revenue())
+    revenue.others.append(
+        accrued(MONTH, accrued_entry("usage", "40", MONTH, "llm_tokens"), subscription=subscription_id("other"))
+    )
+    publish_rating(bus, [("rating.revenue.accrued", revenue)])
+    wait_until(lambda: client.summary()[0] == "41", timeout=PATIENCE_SECONDS, what="the revenue around the poison")
+    ((log, number),) = dead_letters(margin)
+    assert (log.partition("/")[0], number) == ("rating", 1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ is announced as of now and, once the period is closed, as invoiced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy.engine import Connection
@@ -20,7 +20,7 @@ from services.rating.agreements.store import agreements
 from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.deps import Deps
 from services.rating.invoicing.billing_run import base_begun_in
-from services.rating.invoicing.events import RevenueAccrued, RevenueEntry
+from services.rating.invoicing.events import RevenueAccrued, RevenueEntry, RevenuesAccrued
 from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store.invoices import invoices_by_id
@@ -31,9 +31,12 @@ from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import aggregates, periods
 
-# How many periods are announced in one transaction; limited, since while usage flows each of them may be touched every
-# second.
-BATCH = 500
+# How many periods are announced in one transaction. No usage is counted in them while they are priced, so they are few;
+# they share a message, since a message for each would cost all readers of rating's log more than its content.
+BATCH = 100
+# How many entries a message has at most, unless a single subscription has more. At about 150 bytes each, a message
+# stays far below the largest that may be announced.
+MAX_ENTRIES = 10_000
 
 _KINDS = {FeeKind.CHARGE: RevenueKind.USAGE, FeeKind.SUBSCRIPTION: RevenueKind.BASE}
 
@@ -73,7 +76,21 @@ def _accrue(deps: Deps, tx: Connection, organization: OrganizationId, due: Seque
         is_closed = period.state is PeriodState.CLOSED
         parts = _invoiced(period, invoices) if is_closed else _so_far(period, agreement, counted[period.key], metrics)
         announced.append(_announced(period, agreement, parts))
-    deps.announce_all(tx, announced)
+    deps.announce_all(tx, list(in_messages(announced)))
+
+
+def in_messages(accruals: Iterable[RevenueAccrued]) -> Iterator[RevenuesAccrued]:
+    """Accruals as they travel together: in order, and one of very many entries by itself."""
+    together: list[RevenueAccrued] = []
+    entries = 0
+    for accrual in accruals:
+        if together and entries + len(accrual.entries) > MAX_ENTRIES:
+            yield RevenuesAccrued(tuple(together))
+            together, entries = [], 0
+        together.append(accrual)
+        entries += len(accrual.entries)
+    if together:
+        yield RevenuesAccrued(tuple(together))
 
 
 def _so_far(
