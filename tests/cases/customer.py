@@ -62,6 +62,7 @@ class Customer:
                 "pay_in_advance": given.get("pay_in_advance", False),
                 "trial_period": given.get("trial_period_days", 0),
                 "minimum_commitment": {"amount_cents": given.get("minimum_commitment_cents", 0)},
+                **({"tax_codes": given["tax_codes"]} if "tax_codes" in given else {}),
                 # A case may note with a charge how its metric counts, which is not a term of the charge.
                 "charges": [
                     {"billable_metric_id": METRIC, **{name: charge[name] for name in charge if name != "metric"}}
@@ -69,6 +70,12 @@ class Customer:
                 ],
             }
         )
+
+    def tax(self, rate: int) -> str:
+        """A tax of so many percent, that only what names it bears; its code."""
+        code = f"tax-{rate}"
+        self._account.tax({"code": code, "rate": str(rate)})
+        return code
 
     def coupon(self, body: Json) -> None:
         """A coupon that the customer holds."""

@@ -162,6 +162,10 @@ def _coupon_distribution(case: Case, customer: Customer) -> Figures:
     for number in range(len(others)):
         customer.use([(_APRIL, {})], code=f"{METRIC}-{number}")
     customer.advance(_MAY)
+    return _figures_of_invoice(customer)
+
+
+def _figures_of_invoice(customer: Customer) -> Figures:
     (invoice,) = customer.invoices()
     return {
         "fee_coupons": [fee.coupons_cents for fee in invoice.fees],
@@ -187,6 +191,27 @@ def _invoice_taxes(case: Case, customer: Customer) -> Figures:
     return _coupon_distribution({**case, "given": told}, customer)
 
 
+def _taxes_of_charges(case: Case, customer: Customer) -> Figures:
+    """A plan and two charges, each with a tax of its own; one of the charges stays below its minimum."""
+    given = case["given"]
+    base, fx, cards, true_up = given["fees"]
+    customer.open(_APRIL)
+    codes = {rate: customer.tax(rate) for rate in sorted({fee["rate"] for fee in given["fees"]})}
+    charges = []
+    for number, fee in enumerate((fx, cards)):
+        customer.metric(COUNT, code=f"{METRIC}-{number}")
+        price = standard(f"{fee['cents'] / 100:.2f}", tax_codes=[codes[fee["rate"]]])
+        charges.append({**price, "billable_metric_id": f"{METRIC}-{number}"})
+    charges[-1]["min_amount_cents"] = cards["cents"] + true_up["cents"]
+    customer.plan({"amount_cents": base["cents"], "tax_codes": [codes[base["rate"]]]}, *charges)
+    customer.subscribe()
+    customer.coupon(_fixed("coupon", given["coupon_cents"]))
+    for number in range(len(charges)):
+        customer.use([(_APRIL, {})], code=f"{METRIC}-{number}")
+    customer.advance(_MAY)
+    return _figures_of_invoice(customer)
+
+
 # By kind, or by the id of a case.
 LINKS: Mapping[str, Link] = {
     "credit_note_termination": _credit_note_termination,
@@ -195,4 +220,5 @@ LINKS: Mapping[str, Link] = {
     "coupon_amount": _coupon_amount,
     "coupon_distribution": _coupon_distribution,
     "invoice_taxes": _invoice_taxes,
+    "taxes-1": _taxes_of_charges,
 }

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from tests.cases.cases import Case, Figures, instant
 from tests.cases.customer import (
     COUNT,
+    METRIC,
+    RECURRING_SUM,
     Customer,
     Json,
     at_each,
@@ -69,6 +71,27 @@ def _minimum_commitment(case: Case, customer: Customer) -> Figures:
     customer.subscribe(billing_time=given["billing_time"])
     customer.advance(instant(given["bill_at"]))
     return {"commitment_fee_cents": cents_of(customer.invoices(), "commitment")}
+
+
+def _commitment_with_usage(case: Case, customer: Customer) -> Figures:
+    """Its title says when it began, and that 10.00 was used of each of three charges, of which one goes on."""
+    begun, ten = instant("2024-02-28T10:00:00Z"), standard("10")
+    customer.open(begun)
+    metrics = {METRIC: COUNT, f"{METRIC}-advance": COUNT, f"{METRIC}-recurring": RECURRING_SUM}
+    charges = []
+    for code, metric in metrics.items():
+        customer.metric(metric, code=code)
+        charges.append({**ten, "billable_metric_id": code, "pay_in_advance": code != METRIC})
+    customer.plan(case["given"]["plan"], *charges)
+    customer.subscribe()
+    for code in metrics:
+        customer.use([(begun, {"amount": 1})], code=code)
+    customer.advance(instant("2024-04-01"))
+    first, second = customer.invoices()
+    return {
+        "first_period_commitment_cents": cents_of([first], "commitment"),
+        "second_period_commitment_cents": cents_of([second], "commitment"),
+    }
 
 
 def _commitment_of_a_downgrade(case: Case, customer: Customer) -> Figures:
@@ -205,6 +228,7 @@ LINKS: Mapping[str, Link] = {
     "billing_boundaries": _billing_boundaries,
     "minimum_commitment": _minimum_commitment,
     "commit-downgrade": _commitment_of_a_downgrade,
+    "commit-usage-1": _commitment_with_usage,
     "tz-Denver": _first_weeks,
     "tz-Paris": _first_weeks,
     "leap-feb": _leap_february,
