@@ -13,7 +13,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help install gen format lint types openapi walls protos-check k8s-check test test-fast check demo run bench fuzz simulate clean
+.PHONY: help install gen format lint types openapi walls protos-check k8s-check test test-fast check demo run bench fuzz simulate model-check clean
 
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ fuzz: gen ## Throw a million hostile inputs at the ingest decoder
 
 simulate: gen ## Five years of 1,000 subscriptions: no gap, no overlap, no double-billed second
 	$(BIN)/python -m benchmarks.simulate $(SIMULATE_FLAGS)
+
+model-check: gen ## Bill 20,000 random histories, prices and calendars, and compare each with the independent oracle
+	$(BIN)/python -m tests.oracles.model_check $(MODEL_FLAGS)
 
 clean: ## Remove what the other commands made, the demo's data included
 	rm -rf $(VENV) gen .farebox .mypy_cache .ruff_cache .hypothesis .import_linter_cache

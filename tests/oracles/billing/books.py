@@ -124,7 +124,7 @@ class Books:
         return found
 
     def _commitment(self, draft: Draft, own: Sequence[Fee]) -> list[Fee]:
-        """What the plan's period lacks to its commitment. What was credited of a base price does not count."""
+        """What the plan's period lacks to its commitment. A base price counts for the days that were used."""
         segment, committed_at = draft.segment, draft.committed_at
         assert committed_at is not None
         span = segment.calendar.span_at(committed_at)
@@ -135,10 +135,10 @@ class Books:
                 billed += [(fee, 0) for fee in (*other.others, *usage)]
         for invoice in self.invoices:
             for number, fee in enumerate(invoice.fees):
-                billed.append((fee, nearest(invoice.credited_cents.get(number, Fraction(0)))))
+                billed.append((fee, invoice.unused_cents.get(number, 0)))
         missing = segment.commitment_cents(committed_at) - sum(
-            fee.cents - credited_cents
-            for fee, credited_cents in billed
+            fee.cents - unused_cents
+            for fee, unused_cents in billed
             if fee.kind in _COMMITTED and fee.subject[:1] == (id(segment),) and span.start <= fee.span.start < span.end
         )
         if missing <= 0:
@@ -229,6 +229,7 @@ class Books:
             invoice, number = billed[-1]
             unused = Days(max(free_from, segment.base_days(nominal).first), nominal.end)
             worth = Fraction(segment.plan["amount_cents"]) * Fraction(unused.count(), nominal.count())
+            invoice.unused_cents[number] = nearest(totals.cut(min(worth, Fraction(invoice.fees[number].cents))))
             note = totals.credit(invoice, number, worth, self._rates, resolution)
             self.notes += [note] if note is not None else []
 

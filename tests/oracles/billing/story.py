@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from tests.oracles.billing.books import Books, Draft
@@ -164,7 +165,9 @@ class Story:
         self, segment: Segment, opened_at: datetime, base: Fee | None, committed_at: datetime | None, at: datetime
     ) -> None:
         """Invoice the usage period that was open."""
-        grace = timedelta(days=self.scenario.organization.get("invoice_grace_period_days", 0))
+        usual = self.scenario.organization.get("invoice_grace_period_days", 0)
+        own = self.scenario.customer.get("billing_configuration", {})
+        grace = timedelta(days=own.get("invoice_grace_period", usual))
         others = [base] if base is not None else []
         self.books.make(Draft(segment, segment.part_of(opened_at), others, committed_at, at + grace), at)
 
@@ -179,6 +182,7 @@ class Story:
             "plan": self._can_change,
             "version": self._can_migrate,
             "cancel": lambda do, _: self._is_running and (do["cancel"] == "now" or self._pending is None),
+            "give_back": self._can_give_back,
             "withdraw": lambda _do, _at: self._is_running and self._pending is not None,
         }
         verbs = [may for verb, may in allowed.items() if verb in step.do]
@@ -199,6 +203,21 @@ class Story:
             return False
         invoice = self.books.invoices[do["pay"] - 1]
         return 0 < do.get("amount_cents", invoice.total_cents) <= invoice.total_cents - invoice.paid_cents
+
+    def _can_give_back(self, do: Body, _at: datetime) -> bool:
+        """Whether so much is left of the one fee that is meant, and coupons had not covered all of it."""
+        if do["give_back"] > len(self.books.invoices):
+            return False
+        invoice = self.books.invoices[do["give_back"] - 1]
+        meant = [
+            number
+            for number, fee in enumerate(invoice.fees)
+            if (fee.kind, fee.code) == (do["type"], do.get("code", ""))
+        ]
+        if len(meant) != 1:
+            return False
+        left = invoice.fees[meant[0]].cents - invoice.credited_cents.get(meant[0], Fraction(0))
+        return do["amount_cents"] <= left and not any(invoice.coupons_cents)
 
     def _can_hold(self, do: Body, _at: datetime) -> bool:
         """Whether a coupon is not in the customer's hand already."""
@@ -292,7 +311,7 @@ def play(scenario: Any) -> Books:
 
 
 def _by_code(bodies: Any, code: str) -> Body:
-    found: Body = next(body for body in bodies if body["code"] == code)
+    found: Body = {body["code"]: body for body in bodies}[code]
     return found
 
 

@@ -99,6 +99,7 @@ class Invoice:
         paid_cents: what was paid of it.
         credited_cents: what later credit notes gave back of each fee, exactly.
         credited_sub_total_cents, credited_taxes_cents: what they came to, rounded.
+        unused_cents: what each base price came to for days that nobody used, where that was to be given back.
     """
 
     fees: list[Fee]
@@ -109,6 +110,7 @@ class Invoice:
     credited_cents: dict[int, Fraction] = field(default_factory=dict)
     credited_sub_total_cents: int = 0
     credited_taxes_cents: int = 0
+    unused_cents: dict[int, int] = field(default_factory=dict)
 
     @property
     def sub_total_cents(self) -> int:
@@ -180,22 +182,24 @@ def credit(
     left = given - invoice.credited_cents.get(number, _NONE)
     if left <= 0:
         return None
-    item = _cut(left)
-    invoice.credited_cents[number] = invoice.credited_cents.get(number, _NONE) + item
-    is_last = all(invoice.credited_cents.get(index, _NONE) == fee.cents for index, fee in enumerate(invoice.fees))
+    item = cut(left)
+    credited = {**invoice.credited_cents, number: invoice.credited_cents.get(number, _NONE) + item}
+    is_last = all(credited.get(index, _NONE) == fee.cents for index, fee in enumerate(invoice.fees))
     sub_total, taxes = invoice.worth(number, item, rates)
     sub_total_left = invoice.sub_total_cents - invoice.credited_sub_total_cents
     taxes_left = invoice.taxes_cents - invoice.credited_taxes_cents
     sub_total = sub_total_left if is_last else min(sub_total, sub_total_left)
     taxes = taxes_left if is_last else min(taxes, taxes_left)
-    invoice.credited_sub_total_cents += sub_total
-    invoice.credited_taxes_cents += taxes
     note = Note(sub_total + taxes)
     if not note.total_cents:
+        # Coupons had covered it.
         return None
+    invoice.credited_cents = credited
+    invoice.credited_sub_total_cents += sub_total
+    invoice.credited_taxes_cents += taxes
     if resolution != "credit":
         used = sum(invoice.worth(number, Fraction(invoice.fees[number].cents), rates)) - sum(
-            invoice.worth(number, _cut(given), rates)
+            invoice.worth(number, cut(given), rates)
         )
         _resolve(note, invoice, number, used, rates, resolution)
     note.left_cents = note.credit_cents
@@ -218,6 +222,6 @@ def _resolve(
         invoice.paid_cents += note.offset_cents
 
 
-def _cut(cents: Fraction) -> Fraction:
+def cut(cents: Fraction) -> Fraction:
     """An amount to five decimals of a minor unit, the rest cut off."""
     return Fraction(floor(cents * _ITEM_SCALE), _ITEM_SCALE)
