@@ -91,6 +91,8 @@ class ChargeUsage:
         elif isinstance(aggregate, DailySum):
             first_day = local_date(window.nominal.start, window.timezone)
             steps = aggregate.steps(window.share, first_day, metric.round_units)
+        # Levels that are weighted by their time are not shared again.
+        knows_its_time = isinstance(aggregate, WeightedSum | DailySum)
         rounded = metric.round_units(units)
         return Usage(
             units=rounded,
@@ -101,5 +103,5 @@ class ChargeUsage:
             steps=steps,
             precise_amount=self.precise_amount,
             rest=None if exact is None or metric.rounding is not None else exact - Fraction(units),
-            share=window.running_share if metric.recurring and isinstance(aggregate, Sum) else WHOLE,
+            share=WHOLE if knows_its_time or not metric.recurring else window.running_share,
         )

@@ -227,12 +227,12 @@ class Story:
         """Whether the subscription runs on another plan; a second promise is refused, a change at once is not."""
         plan = self._plans[do["plan"]]
         is_other = self._is_running and plan is not self._now.plan
-        return is_other and (self._is_at_once(do, plan) or self._pending is None)
+        return is_other and (self._is_at_once(do, plan) or self._pending is None or self._is_asked_again(do, plan))
 
     def _can_migrate(self, do: Body, at: datetime) -> bool:
         """Whether the subscription is on the first version of a plan, and is still when its period ends."""
         first = _by_code(self.scenario.plans, do["version"]["code"])
-        if not self._is_running or self._now.plan is not first:
+        if not self._is_running or self._now.plan is not first or do["version"] == first:
             return False
         is_over_before = self._ending_at is not None and self._ending_at <= self._now.calendar.span_at(at).end
         return self._pending is None and not is_over_before
@@ -283,10 +283,16 @@ class Story:
     def _change(self, given: Body, at: datetime) -> None:
         """Another plan: a dearer one now, a cheaper one when the plan's period ends, or as asked."""
         plan = self._plans[given["plan"]]
+        if self._is_asked_again(given, plan):
+            return
         if self._is_at_once(given, plan):
             self._end(at, plan, given.get("credit", "credit"))
         else:
             self._pending = Pending(self._now.calendar.span_at(at).end, plan, given.get("credit", "credit"))
+
+    def _is_asked_again(self, given: Body, plan: Body) -> bool:
+        """Whether a plan is promised already: asking for it once more changes nothing, unless it is wanted now."""
+        return self._pending is not None and self._pending.plan is plan and given.get("when") != "now"
 
     def _is_at_once(self, given: Body, plan: Body) -> bool:
         if "when" in given:

@@ -91,17 +91,6 @@ def _grace(chance: Chance) -> Body:
     return {"billing_configuration": {"invoice_grace_period": days}} if chance.happens(0.1) else {}
 
 
-def is_left_out(sheet: Body) -> bool:
-    """Whether a running value meets a change of plan or a trial free of usage, which rating is just learning."""
-    running = {metric["code"] for metric in sheet["metrics"] if metric.get("recurring")}
-    versions = [change["version"] for change in sheet["changes"] if "version" in change]
-    plans = [sheet["plan"], *sheet["further_plans"], *versions]
-    if not any(charge["billable_metric_id"] in running for plan in plans for charge in plan["charges"]):
-        return False
-    is_changed = any("plan" in change or "version" in change for change in sheet["changes"])
-    return is_changed or any(plan.get("bill_usage_in_trial") is False for plan in plans)
-
-
 def _organization(chance: Chance, zone: str) -> Body:
     body: Body = {"timezone": zone if chance.happens(0.2) else "UTC"}
     if chance.happens(0.3):

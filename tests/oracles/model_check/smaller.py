@@ -90,7 +90,8 @@ def _less_sold(sheet: Body) -> Iterator[Body]:
         edited = deepcopy(sheet)
         edited["metrics"] = [other for other in edited["metrics"] if other["code"] != code]
         edited["events"] = [event for event in edited["events"] if event["code"] != code]
-        for plan in (edited["plan"], *edited["further_plans"]):
+        versions = [change["version"] for change in edited["changes"] if "version" in change]
+        for plan in (edited["plan"], *edited["further_plans"], *versions):
             plan["charges"] = [charge for charge in plan["charges"] if charge["billable_metric_id"] != code]
         yield edited
 

@@ -172,6 +172,9 @@ class MemoryAccount:
     def change(self, plan: str, *, when: str = "", credit: str = "credit", external_id: str = SUBSCRIPTION) -> str:
         life, version = self._lives[external_id], self._plans[plan]
         agreement = life.agreement
+        promised = agreement.subscription.pending_change
+        if promised is not None and promised.target == (plan, version.plan.version) and when != "now":
+            return str(agreement.subscription.state)
         effect = request_change(
             agreement.subscription,
             agreement.plan,
