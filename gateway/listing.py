@@ -1,4 +1,4 @@
-"""A page of a list, whatever is listed: asked for by its query, and answered with where it stands."""
+"""Pages of lists of any kind: requested by a query, and answered with their place in the list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METHODS: dict[str, RpcMethod] = {}
 
 
 def _method_of(request: type[Message]) -> RpcMethod:
-    """The method that takes a request message; it is looked for once."""
+    """The method that takes a request message; found once, then remembered."""
     name = request.DESCRIPTOR.full_name
     if name not in _METHODS:
         _METHODS[name] = RpcMethod.of(request)
@@ -36,11 +36,11 @@ async def listed(
     """A page of the things that a request lists.
 
     Args:
-        call: the caller's.
+        call: the caller's call.
         request: the request message, with a `page` and the filters of `query` under their own names or `of(…)`.
         query: the page, and further filters.
-        to_api: a thing as it is answered.
-        fields: of the request, which the query does not say, or does not say so.
+        to_api: converts a thing into its answer.
+        fields: fields of the request that the query does not have, or has in another form.
     """
     method = _method_of(request)
     asked, _ = patch(request(page=page_request(query), **fields), query, skip=("page", "per_page", *fields))

@@ -132,7 +132,10 @@ def test_the_narrower_override_wins(sold: Any) -> None:
     run(sold, set_override, Override("acme", "two", "calls", narrow))
     assert [c.access.limit for c in sold.changes()] == [Decimal(200), Decimal(200), None]
     found, _ = queries.list_entitlements(sold.deps, sold.organization, "acme", "")
-    rights = {(one.subscription.external_id, one.entitlement.feature_code): one.entitlement.right for one in found}
+    rights = {
+        (in_force.subscription.external_id, in_force.entitlement.feature_code): in_force.entitlement.right
+        for in_force in found
+    }
     assert (rights["one", "calls"].terms, rights["two", "calls"].terms) == (wide, narrow)
     assert rights["one", "sso"].source is Source.PLAN
     # The metric is the plan's: what was used still counts.
@@ -160,7 +163,7 @@ def test_override_before_the_first_subscription(sold: Any) -> None:
 
 def test_list_entitlements(sold: Any) -> None:
     by_subscription, _ = queries.list_entitlements(sold.deps, sold.organization, "", "two")
-    assert [one.entitlement.feature_code for one in by_subscription] == ["calls", "sso"]
+    assert [in_force.entitlement.feature_code for in_force in by_subscription] == ["calls", "sso"]
     with pytest.raises(InvalidArgumentError):
         queries.list_entitlements(sold.deps, sold.organization, "", "")
 
@@ -173,12 +176,12 @@ def test_batch(sold: Any) -> None:
         Question("acme", "calls", "two", Decimal(101)),
     ]
     answers = sold.ask(*questions)
-    assert [(one.is_allowed, one.reason) for one in answers] == [
+    assert [(access.is_allowed, access.reason) for access in answers] == [
         (True, Reason.WITHIN_LIMIT),
         (False, Reason.NO_SUBSCRIPTION),
         (False, Reason.LIMIT_EXCEEDED),
     ]
-    assert len({one.revision for one in answers}) == 1
+    assert len({access.revision for access in answers}) == 1
     revision = answers[0].revision
     sold.ask(Question("acme", "sso", "one", at_least_revision=revision))
     with pytest.raises(UnavailableError):

@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("services", "gateway", "farebox")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-# Where protobuf and msgspec themselves know no type: what is read by descriptor, and JSON schemas.
+# For values that have no type in protobuf and msgspec either: fields read by descriptor, and JSON schemas.
 MAX_ANY_IN_GATEWAY = 20
-# All lines of the dialects by all operations that they declare, those included that they only refuse.
+# All lines of the dialects for each declared operation, including those that are only refused.
 MAX_LINES_AN_OPERATION = 30
-# Their lines of code by what is offered: each field of other people's shapes is a line of its own, with its type.
+# Lines of code for each offered operation: each field of a foreign shape is a line of its own, with its type.
 MAX_CODE_LINES_AN_OFFERED_OPERATION = 36
 
 
@@ -47,10 +47,14 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 
 def test_an_operation_costs_few_lines() -> None:
-    """All lines of the dialects by all that can be asked; and lines of code alone by what is offered."""
+    """All lines of the dialects for each declared operation, and lines of code for each offered one, are bounded."""
     texts = [text for path, text in _sources() if path.is_relative_to(ROOT / "gateway" / "dialects")]
-    declared = {(dialect.name, each.method, each.path): each for dialect in DIALECTS for each in dialect.operations}
-    offered = [each for each in declared.values() if not isinstance(each, NotOffered)]
+    declared = {
+        (dialect.name, operation.method, operation.path): operation
+        for dialect in DIALECTS
+        for operation in dialect.operations
+    }
+    offered = [operation for operation in declared.values() if not isinstance(operation, NotOffered)]
     assert sum(text.count("\n") for text in texts) <= MAX_LINES_AN_OPERATION * len(declared)
     assert sum(map(_code_lines, texts)) <= MAX_CODE_LINES_AN_OFFERED_OPERATION * len(offered)
 
@@ -67,7 +71,7 @@ def _code_lines(text: str) -> int:
 
 
 def test_the_gateway_is_typed() -> None:
-    """`Any` stands where no type exists, and nowhere else."""
+    """`Any` is used only where no type exists."""
     found = [
         match.group()
         for path, text in _sources()
