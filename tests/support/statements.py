@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from services.chassis.statement import Filtered
+from tests.support.source import tree_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Methods of connections and cursors that take SQL as their first argument.
@@ -55,7 +56,7 @@ class Source:
 
     @cached_property
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"))
+        return tree_of(self.path)
 
     @cached_property
     def module(self) -> ModuleType:

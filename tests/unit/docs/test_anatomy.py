@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.support.source import tree_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("ingest", "rating", "entitlements", "margin")
@@ -21,12 +22,6 @@ NOT_YET: dict[str, set[str]] = {
     "margin": set(),
     "gateway": set(),
 }
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """A file, parsed."""
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def classes_of(path: Path) -> list[str]:

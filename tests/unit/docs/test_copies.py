@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source import parsed
+
 ROOT = Path(__file__).parents[3]
 # Whoever is deployed on its own; each may use the rooms that all share, and none another's.
 DEPLOYED = {name: ROOT / "services" / name for name in ("ingest", "rating", "entitlements", "margin")} | {
@@ -36,7 +38,7 @@ def code_lines(source: str) -> list[tuple[int, str]]:
     """Lines with their numbers, without imports, comments, blank ones and lone brackets, their white space folded."""
     imported = {
         number
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }

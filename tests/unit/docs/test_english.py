@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.source import tree_of
+
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("services", "gateway", "farebox", "benchmarks", "examples", "tests")
 # Words for the role that a thing has in a sentence; they do not say what it is.
@@ -53,7 +55,7 @@ def _is_bool(annotation: ast.expr | None) -> bool:
 def _trees() -> Iterator[tuple[Path, ast.AST]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+            yield path.relative_to(ROOT), tree_of(path)
 
 
 def test_the_variable_of_a_loop_is_the_things_name() -> None:

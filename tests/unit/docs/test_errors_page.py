@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.source import tree_of
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def _reasons_raised() -> Iterator[str]:
     """First arguments in UPPER_SNAKE of everything that is called …Error or Reason."""
     for file in (ROOT / "services").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(file)):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = ast.unparse(node.func).rpartition(".")[2]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source import parsed, tree_of
+
 TESTS = Path(__file__).resolve().parents[2]
 # Tests of laws, and runners of worked cases and scenarios, wherever they are.
 LAWFUL = ("property/**/test_*.py", "**/test_*cases*.py", "**/test_*scenarios*.py")
@@ -44,7 +46,7 @@ def without_law(tree: ast.Module | ast.ClassDef, outer: str | None) -> Iterator[
 @pytest.mark.parametrize("file", lawful_files(), ids=lambda file: str(file.relative_to(TESTS)))
 def test_every_law_is_said(file: Path) -> None:
     """Properties, invariants and cases carry their law as a docstring; a table of cases, the one above it."""
-    assert list(without_law(ast.parse(file.read_text(encoding="utf-8")), None)) == []
+    assert list(without_law(tree_of(file), None)) == []
 
 
 def test_the_laws_are_found() -> None:
@@ -71,4 +73,4 @@ def test_silent(): ...
 def test_table_without_a_word(): ...
 def helper(): ...
 '''
-    assert list(without_law(ast.parse(text), None)) == ["silent_invariant", "test_silent", "test_table_without_a_word"]
+    assert list(without_law(parsed(text), None)) == ["silent_invariant", "test_silent", "test_table_without_a_word"]

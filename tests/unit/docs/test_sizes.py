@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.dialects import DIALECTS
 from gateway.operation import NotOffered
+from tests.support.source import parsed
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("services", "gateway", "farebox")
@@ -39,7 +40,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path, text in _sources()
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
@@ -62,7 +63,7 @@ def test_an_operation_costs_few_lines() -> None:
 def _code_lines(text: str) -> int:
     """Lines that are neither blank nor comments, docstrings or imports."""
     passed: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         is_prose = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_prose or isinstance(node, ast.Import | ast.ImportFrom):
             passed |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))

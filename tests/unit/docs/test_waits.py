@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.source import parsed, tree_of
+
 TESTS = Path(__file__).resolve().parents[2]
 
 
@@ -29,7 +31,7 @@ def test_no_test_guesses_how_long_something_takes() -> None:
     guesses = [
         f"{file.relative_to(TESTS)}:{line}"
         for file in sorted(TESTS.rglob("*.py"))
-        for line in waits_that_are_guesses(ast.parse(file.read_text(encoding="utf-8")))
+        for line in waits_that_are_guesses(tree_of(file))
     ]
     assert guesses == []
 
@@ -45,4 +47,4 @@ time.sleep(1)
 async def step():
     await asyncio.sleep(0)
 """
-    assert list(waits_that_are_guesses(ast.parse(text))) == [3, 6]
+    assert list(waits_that_are_guesses(parsed(text))) == [3, 6]

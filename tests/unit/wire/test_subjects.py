@@ -17,6 +17,7 @@ from farebox.ingest.v1.domain_events_pb2 import TestClockReached as IngestTestCl
 from services.chassis.outbox import subject_pattern
 from services.wire import streams
 from services.wire.subjects import announcement, subject_of
+from tests.support.source import tree_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("ingest", "rating", "entitlements", "margin")
@@ -87,7 +88,7 @@ def test_no_subject_is_written_outside_the_protos() -> None:
         f"{path.relative_to(ROOT)}: {node.value}"
         for room in ("services", "gateway", "examples")
         for path in (ROOT / room).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and literal.fullmatch(node.value)
     ]
     assert found == []
