@@ -15,7 +15,7 @@ from services.chassis.log import logger
 from services.chassis.outbox import numbered
 from services.ingest.commands.release import release_next
 from services.ingest.deps import Deps
-from services.ingest.store import partitions, shards
+from services.ingest.store import commits, partitions, shards
 from services.ingest.store.encoding import announcement
 from services.wire.streams import USAGE, shard_subject
 
@@ -39,6 +39,8 @@ MONTHS_AHEAD = 2
 PARTITION_CHECK_SECONDS = 6 * 3600.0
 # Splitting waits for running commits, and later commits wait behind it; so it gives up soon and tries again.
 PARTITION_RETRY_SECONDS = 30.0
+# How long what is stored waits to be noted for lists, which look through what is not: a second's events.
+NOTE_SECONDS = 1.0
 _MONTHS_A_YEAR = 12
 
 
@@ -104,6 +106,19 @@ def release_quarantined(deps: Deps) -> Job:
     return Job("releaser", turn)
 
 
+def note_commits(deps: Deps) -> Job:
+    """Notes which customers and metrics the commits hold, so that lists need not look through the log for them."""
+
+    def turn(stopping: threading.Event) -> bool:
+        with deps.db.worker_transaction() as tx:
+            passed = commits.note_next(tx)
+        if not passed:
+            stopping.wait(NOTE_SECONDS)
+        return True
+
+    return Job("commit-notes", turn)
+
+
 def keep_partitions(deps: Deps) -> Job:
     """Creates the partitions of the coming months. Nothing fails without them, but retention becomes coarser."""
 
@@ -138,4 +153,4 @@ def month_after(instant: datetime, months: int) -> datetime:
     return datetime(index // _MONTHS_A_YEAR, index % _MONTHS_A_YEAR + 1, 1, tzinfo=UTC)
 
 
-JOBS: tuple[Callable[[Deps], Job], ...] = (keep_partitions, publish_shards, release_quarantined)
+JOBS: tuple[Callable[[Deps], Job], ...] = (keep_partitions, note_commits, publish_shards, release_quarantined)

@@ -143,7 +143,7 @@ async def find(request: Request[ByTransaction, Nothing, Nothing]) -> LoggedUsage
 
 
 async def find_all(request: Request[Nothing, UsageEventQuery, Nothing]) -> Listed[LoggedUsageEvent]:
-    """List events, newest first."""
+    """List events in the order of their receipt."""
     call, query = request.call, request.query
     names = ("external_customer_id", "external_subscription_id", "code")
     given = {name: getattr(query, name) for name in names if getattr(query, name) is not UNSET}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
@@ -12,7 +13,9 @@ from services.chassis.page import Listed, Page
 from services.ingest.domain import identity
 from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
+from services.ingest.store import commits as commits_store
 from services.ingest.store import stored_usage_events as store
+from services.ingest.store.commits import Commit, Places
 from services.ingest.store.stored_usage_events import Filter, Position
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, uuid_or_none
@@ -42,20 +45,28 @@ def list_usage_events(
     db: Database, organization: OrganizationId, wanted: Filter, page: Page
 ) -> Listed[StoredUsageEvent]:
     """A page of the events that match the filter, in the order of receipt."""
-    after = _position(page)
-    count = page.skip + page.size + 1
+    after, skip = _position(page), page.skip
     events: list[StoredUsageEvent] = []
     with db.transaction(organization) as tx:
-        shards = _shards(tx, organization, wanted)
-        span = (_instant(wanted.from_us), _instant(wanted.until_us))
-        step, begin = FIRST_STEP, after.commit_id
-        while len(events) < count:
-            commits = store.commits_after(tx, organization, begin, shards=shards, occurred=span, limit=step)
+        places, noted = _places(tx, organization, wanted), commits_store.noted_until(tx)
+        step, begin = LARGEST_STEP if places.is_counted else FIRST_STEP, after.commit_id
+        while (missing := page.size + 1 - len(events)) > 0:
+            commits = commits_store.next_commits(tx, organization, places, begin, noted, step)
             if not commits:
                 break
-            events += store.in_commits(tx, organization, commits, after, wanted, count - len(events))
-            begin, step = commits[-1] + 1, min(2 * step, LARGEST_STEP)
-    return Listed.of(events[page.skip :], page, lambda event: (str(event.commit_id), str(uuid.UUID(bytes=event.key))))
+            step = min(2 * step, LARGEST_STEP)
+            read, skip = _worth_reading(commits, after, skip, missing)
+            begin = (read or commits)[-1].commit_id + 1
+            numbers = [commit.commit_id for commit in read]
+            if skip and read:
+                held = store.count_in_commits(tx, organization, numbers, after, wanted)
+                if held <= skip:
+                    skip -= held
+                    continue
+            if read:
+                events += store.in_commits(tx, organization, numbers, after, wanted, skip=skip, limit=missing)
+                skip = 0
+    return Listed.of(events, page, lambda event: (str(event.commit_id), str(uuid.UUID(bytes=event.key))))
 
 
 def list_quarantined(db: Database, organization: OrganizationId, reason: str, page: Page) -> Listed[StoredUsageEvent]:
@@ -68,20 +79,46 @@ def list_quarantined(db: Database, organization: OrganizationId, reason: str, pa
     return Listed(tuple(by_key[key.bytes] for _, key in listed.items if key.bytes in by_key), listed.next_token)
 
 
-def _shards(tx: Connection, organization: OrganizationId, wanted: Filter) -> list[int]:
-    """The shards that may hold matching events: a customer's events are all in one shard."""
-    customers = [wanted.customer] if wanted.customer else []
-    if not customers and (wanted.external_subscription_id or wanted.subscription_id):
+def _worth_reading(commits: Sequence[Commit], after: Position, skip: int, missing: int) -> tuple[Sequence[Commit], int]:
+    """The commits to read, and how many events in them are to be skipped: whole commits are passed by their counts."""
+    first, ahead = 0, 0
+    for place, commit in enumerate(commits):
+        # Of the commit in which the page before ended, a part is read.
+        if commit.event_count is None or commit.commit_id == after.commit_id:
+            return commits[first:], skip
+        if commit.event_count <= skip and first == place:
+            first, skip = place + 1, skip - commit.event_count
+            continue
+        ahead += commit.event_count
+        if ahead >= skip + missing:
+            return commits[first : place + 1], skip
+    return commits[first:], skip
+
+
+def _places(tx: Connection, organization: OrganizationId, wanted: Filter) -> Places:
+    """Where what is wanted may be."""
+    customers = _customers(tx, organization, wanted)
+    shards = {identity.shard_of(organization, customer, SHARD_COUNT) for customer in customers}
+    span = (_instant(wanted.from_us), _instant(wanted.until_us))
+    is_whole = wanted != Filter() and wanted in {Filter(customer=wanted.customer), Filter(code=wanted.code)}
+    return Places(sorted(shards or range(SHARD_COUNT)), sorted(customers), wanted.code, *span, is_whole)
+
+
+def _customers(tx: Connection, organization: OrganizationId, wanted: Filter) -> set[str]:
+    """The customers whose events may be wanted; none means all."""
+    if wanted.customer:
+        customers = {wanted.customer}
+    elif wanted.external_subscription_id or wanted.subscription_id:
         customers = store.customers_of(
             tx,
             organization,
             external_id=wanted.external_subscription_id,
             subscription_id=wanted.subscription_id,
         )
-    if not customers:
-        return list(range(SHARD_COUNT))
-    # Events that name no customer and could not be assigned to one are filed under the empty customer.
-    return sorted({identity.shard_of(organization, customer, SHARD_COUNT) for customer in [*customers, ""]})
+    else:
+        return set()
+    # Events that name no customer and could not be placed are filed under the empty one.
+    return {*customers, ""}
 
 
 def _position(page: Page) -> Position:

@@ -6,7 +6,7 @@ Every condition names the organization, although the database also hides the row
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -103,54 +103,58 @@ def by_keys(tx: Connection, organization: OrganizationId, keys: Sequence[uuid.UU
     return {event.key: event for event in map(_stored_usage_event, rows)}
 
 
-def commits_after(
-    tx: Connection,
-    organization: OrganizationId,
-    commit_id: int,
-    *,
-    shards: Collection[int],
-    occurred: tuple[datetime | None, datetime | None],
-    limit: int,
-) -> list[int]:
-    """The next commits from `commit_id` on that hold events of these shards and this span."""
-    rows = tx.exec_driver_sql(
-        "SELECT DISTINCT commit_id FROM usage_event_commits WHERE organization_id = %s AND shard = ANY(%s) "
-        "AND commit_id >= %s AND (%s::timestamptz IS NULL OR last_occurred_at >= %s) "
-        "AND (%s::timestamptz IS NULL OR first_occurred_at < %s) ORDER BY commit_id LIMIT %s",
-        (organization, list(shards), commit_id, occurred[0], occurred[0], occurred[1], occurred[1], limit),
-    )
-    return list(rows.scalars())
+_WANTED = f"""
+FROM ({_SELECT} WHERE e.organization_id = %(organization)s AND e.commit_id = ANY(%(commits)s)) AS e
+WHERE (commit_id, event_key) > (%(commit)s, %(key)s)
+    AND (%(customer)s = '' OR external_customer_id = %(customer)s)
+    AND (%(named)s = '' OR external_subscription_id = %(named)s)
+    AND (%(subscription)s::uuid IS NULL OR subscription_id = %(subscription)s)
+    AND (%(code)s = '' OR code = %(code)s)
+    AND (%(from)s::timestamptz IS NULL OR occurred_at >= %(from)s)
+    AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+"""
 
 
 def in_commits(
-    tx: Connection, organization: OrganizationId, commits: Sequence[int], after: Position, wanted: Filter, limit: int
+    tx: Connection,
+    organization: OrganizationId,
+    commits: Sequence[int],
+    after: Position,
+    wanted: Filter,
+    *,
+    skip: int,
+    limit: int,
 ) -> list[StoredUsageEvent]:
-    """The events of these commits that match the filter, in the order of receipt, after a position."""
+    """The events of these commits that are wanted, in the order of receipt, after a position and `skip` more."""
+    values = _values(organization, commits, after, wanted) | {"skip": skip, "limit": limit}
     rows = tx.exec_driver_sql(
-        f"SELECT * FROM ({_SELECT} WHERE e.organization_id = %(organization)s AND e.commit_id = ANY(%(commits)s)) AS e "
-        "WHERE (commit_id, event_key) > (%(commit)s, %(key)s) "
-        "AND (%(customer)s = '' OR external_customer_id = %(customer)s) "
-        "AND (%(named)s = '' OR external_subscription_id = %(named)s) "
-        "AND (%(subscription)s::uuid IS NULL OR subscription_id = %(subscription)s) "
-        "AND (%(code)s = '' OR code = %(code)s) "
-        "AND (%(from)s::timestamptz IS NULL OR occurred_at >= %(from)s) "
-        "AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s) "
-        "ORDER BY commit_id, event_key LIMIT %(limit)s",
-        {
-            "organization": organization,
-            "commits": list(commits),
-            "commit": after.commit_id,
-            "key": after.key,
-            "customer": wanted.customer,
-            "named": wanted.external_subscription_id,
-            "subscription": wanted.subscription_id,
-            "code": wanted.code,
-            "from": _instant(wanted.from_us),
-            "until": _instant(wanted.until_us),
-            "limit": limit,
-        },
+        f"SELECT * {_WANTED} ORDER BY commit_id, event_key LIMIT %(limit)s OFFSET %(skip)s", values
     )
     return [_stored_usage_event(row) for row in rows]
+
+
+def count_in_commits(
+    tx: Connection, organization: OrganizationId, commits: Sequence[int], after: Position, wanted: Filter
+) -> int:
+    """How many events of these commits are wanted, after a position: a fiftieth of what reading them costs."""
+    values = _values(organization, commits, after, wanted)
+    count: int = tx.exec_driver_sql(f"SELECT count(*) {_WANTED}", values).scalar_one()
+    return count
+
+
+def _values(organization: OrganizationId, commits: Sequence[int], after: Position, wanted: Filter) -> dict[str, object]:
+    return {
+        "organization": organization,
+        "commits": list(commits),
+        "commit": after.commit_id,
+        "key": after.key,
+        "customer": wanted.customer,
+        "named": wanted.external_subscription_id,
+        "subscription": wanted.subscription_id,
+        "code": wanted.code,
+        "from": _instant(wanted.from_us),
+        "until": _instant(wanted.until_us),
+    }
 
 
 def quarantined_after(
@@ -168,14 +172,19 @@ def quarantined_after(
 
 def customers_of(
     tx: Connection, organization: OrganizationId, *, external_id: str, subscription_id: uuid.UUID | None
-) -> list[str]:
-    """The customers of a subscription, by its external id (which several customers may have used) or its Farebox id."""
+) -> set[str]:
+    """The customers of a subscription, by its external id (several may have had it) or its Farebox id.
+
+    Events that name a subscription which their customer has not are in quarantine, and count by whom they name.
+    """
     rows = tx.exec_driver_sql(
-        "SELECT DISTINCT external_customer_id FROM subscriptions WHERE organization_id = %s "
-        "AND (external_id = %s OR subscription_id = %s)",
-        (organization, external_id, subscription_id),
+        "SELECT external_customer_id FROM subscriptions WHERE organization_id = %(organization)s "
+        "AND (external_id = %(named)s OR subscription_id = %(id)s) "
+        "UNION SELECT external_customer_id FROM quarantined_usage_events WHERE organization_id = %(organization)s "
+        "AND external_subscription_id = %(named)s AND %(named)s <> '' AND released_at IS NULL",
+        {"organization": organization, "named": external_id, "id": subscription_id},
     )
-    return list(rows.scalars())
+    return set(rows.scalars())
 
 
 def _instant(microseconds: int | None) -> datetime | None:
