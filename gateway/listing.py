@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from farebox.common.v1.page_pb2 import PageResponse
 from gateway.call import Call
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PAGING, PageQuery, page_meta, page_request
 from gateway.engine.rpc_method import RpcMethod
 from gateway.operation import Listed
 from gateway.projection import patch
@@ -43,7 +43,7 @@ async def listed(
         fields: fields of the request that the query does not have, or has in another form.
     """
     method = _method_of(request)
-    asked, _ = patch(request(page=page_request(query), **fields), query, skip=("page", "per_page", *fields))
+    asked, _ = patch(request(page=page_request(query), **fields), query, skip=(*PAGING, *fields))
     answer = await method.ask(call, asked)
     things = [to_api(thing) for thing in cast("Iterable[ThingT]", getattr(answer, method.thing))]
     return Listed(things, page_meta(query, cast("PageResponse", getattr(answer, "page")), len(things)))  # noqa: B009

@@ -48,6 +48,8 @@ AnswerT = TypeVar("AnswerT")
 EntryT = TypeVar("EntryT")
 
 ENCODER = msgspec.json.Encoder(decimal_format="string")
+# What every list's caller calls the fields of its page.
+_OF_PAGES = {"page.page_token": "page_token", "page.page_size": "per_page", "page.skip": "page"}
 _INDEX = re.compile(r"\[(\w+)\]")
 # Verbs that change something, so that an Idempotency-Key may clash.
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -78,13 +80,17 @@ class ByCustomer(Struct):
 
 
 class PageMeta(Struct):
-    """Where a page is in its list; the totals of a list of more than 100,000 entries are left out."""
+    """Where a page is in its list.
+
+    The totals are left out of a list of more than 100,000 entries, and of a page that begins at a token.
+    """
 
     current_page: int
     next_page: int | None
     prev_page: int | None
     total_pages: int | UnsetType = UNSET
     total_count: int | UnsetType = UNSET
+    next_page_token: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
 
     def callers_field(self, field: str) -> str:
         """The caller's name for a message's field: the longest known part is replaced, and the indexes are put back."""
-        return callers_field(self.names, field)
+        return callers_field({**_OF_PAGES, **self.names}, field)
 
     @property
     def statuses(self) -> list[int]:

@@ -1,4 +1,8 @@
-"""Numbered pages over keyset pages: `page` and `per_page` in, `meta` out."""
+"""Numbered pages over keyset pages: `page` and `per_page` in, `meta` out.
+
+A numbered page passes over all before it. Whoever walks far takes `meta.next_page_token` along as `page_token`: each
+page then costs what the first one does.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,14 @@ from gateway.operation import PageMeta
 DEFAULT_PER_PAGE = 100
 # The most that a service answers at a time.
 MAX_PER_PAGE = 1000
-# The `skip` of a PageRequest is limited too (1,000,000); a longer list is read with filters, not by pages.
+# The `skip` of a PageRequest is limited too (1,000,000); a longer list is read by tokens or with filters.
 MAX_PAGE = 1000
+# As long as the services' own.
+MAX_TOKEN = 2048
+_BEGINS = "Where the page begins, from `meta.next_page_token` of the page before; `page` then only numbers it."
+
+# Fields of a query that say the page, and nothing of what is listed.
+PAGING = ("page", "per_page", "page_token")
 
 
 class PageQuery(Struct, kw_only=True):
@@ -21,10 +31,13 @@ class PageQuery(Struct, kw_only=True):
 
     page: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Number of the page, from 1 on.")] = 1
     per_page: Annotated[int, Meta(ge=1, le=MAX_PER_PAGE, description="Entries on a page.")] = DEFAULT_PER_PAGE
+    page_token: Annotated[str, Meta(max_length=MAX_TOKEN, description=_BEGINS)] = ""
 
 
 def page_request(query: PageQuery) -> PageRequest:
-    """The requested page, and a request for the length of the list."""
+    """The requested page, and a request for the length of the list; a page that begins at a token counts nothing."""
+    if query.page_token:
+        return PageRequest(page_size=query.per_page, page_token=query.page_token)
     return PageRequest(page_size=query.per_page, skip=(query.page - 1) * query.per_page, with_total=True)
 
 
@@ -48,6 +61,7 @@ def page_meta(query: PageQuery, page: PageResponse, count: int) -> PageMeta:
         current_page=0 if total == 0 else query.page,
         next_page=query.page + 1 if has_more else None,
         prev_page=query.page - 1 if query.page > 1 else None,
+        next_page_token=page.next_page_token or UNSET,
         total_pages=UNSET if total is None else -(-total // query.per_page),
         total_count=UNSET if total is None else total,
     )
@@ -57,5 +71,7 @@ def _total(query: PageQuery, page: PageResponse, count: int) -> int | None:
     """The length of the list: as it was counted, or as its last page shows; None if neither is known."""
     if page.HasField("total_size"):
         return page.total_size
+    if query.page_token:
+        return None
     is_last = not page.next_page_token and (count > 0 or query.page == 1)
     return (query.page - 1) * query.per_page + count if is_last else None

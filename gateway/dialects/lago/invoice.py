@@ -21,7 +21,7 @@ from gateway.dialects.lago.invoice_shapes import (
     listed_invoice,
     whole_invoice_to_api,
 )
-from gateway.engine.paging import PageQuery, page_request
+from gateway.engine.paging import PAGING, PageQuery, page_request
 from gateway.listing import listed
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
 from gateway.problem import invalid, refuse_both_names
@@ -201,7 +201,7 @@ async def _list(call: Call, query: InvoiceFilters, external_customer_id: str) ->
     asked, _ = patch(
         rpc.ListInvoicesRequest(page=page_request(query), external_customer_id=external_customer_id, without_fees=True),
         query,
-        skip=("page", "per_page", "external_customer_id", "customer_id"),
+        skip=(*PAGING, "external_customer_id", "customer_id"),
     )
     return await call.ask(call.clients.invoices.ListInvoices, asked)
 

@@ -15,7 +15,8 @@ from farebox.margin.v1 import margin_service_pb2 as rpc
 from farebox.margin.v1.margin_pb2 import Margin as MarginMessage
 from gateway.decode.refusals import Refusals
 from gateway.decode.scalars import instant_of
-from gateway.operation import AnyOperation, Nothing, Request, operation
+from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.operation import AnyOperation, Nothing, PageMeta, Request, operation
 from gateway.projection import aware, exact, patch, project
 from gateway.schema import Cents, Code, DecimalText, ExactNumber, Instant, Words, of
 from services.kernel.instant import from_date
@@ -36,6 +37,16 @@ To = Annotated[str, Meta(max_length=64, description=_TO)]
 class MarginQuery(Struct, kw_only=True, rename={"from_": "from"}):
     """The requested span; without an end, everything there is."""
 
+    from_: From | UnsetType = UNSET
+    to: To | UnsetType = UNSET
+    from_date: From | UnsetType = UNSET
+    to_date: To | UnsetType = UNSET
+
+
+class MarginsQuery(PageQuery, kw_only=True, rename={"from_": "from"}):
+    """The span that is asked about, and which page of the groups: the lowest margin first, the unknown ones last."""
+
+    # As MarginQuery's: a Struct has one base.
     from_: From | UnsetType = UNSET
     to: To | UnsetType = UNSET
     from_date: From | UnsetType = UNSET
@@ -110,24 +121,28 @@ class CustomerMargins(Struct):
     """The margins by customer: one entry for each customer and currency."""
 
     customers: list[CustomerMargin]
+    meta: PageMeta
 
 
 class MetricMargins(Struct):
     """The margins by metric: one entry for each metric and currency."""
 
     metrics: list[MetricMargin]
+    meta: PageMeta
 
 
 class PlanMargins(Struct):
     """The margins by plan: one entry for each plan and currency."""
 
     plans: list[PlanMargin]
+    meta: PageMeta
 
 
 class ModelMargins(Struct):
     """The margins by provider's model: one entry for each model and currency."""
 
     models: list[ModelMargin]
+    meta: PageMeta
 
 
 class Trend(Struct):
@@ -162,11 +177,12 @@ async def trend(request: Request[Nothing, TrendQuery, Nothing]) -> Trend:
 def _listing(entry: type[M], answer: type[L], group_by: rpc.ListMarginsRequest.GroupBy, path: str) -> AnyOperation:
     """`GET /margin/<path>`: one entry for each group and currency."""
 
-    async def find_all(request: Request[Nothing, MarginQuery, Nothing]) -> L:
-        call = request.call
-        asked = rpc.ListMarginsRequest(group_by=group_by, period=_period(request.query))
-        margins = (await call.ask(call.clients.margins.ListMargins, asked)).margins
-        return answer([margin_to_api(entry, margin) for margin in margins])
+    async def find_all(request: Request[Nothing, MarginsQuery, Nothing]) -> L:
+        call, query = request.call, request.query
+        asked = rpc.ListMarginsRequest(group_by=group_by, period=_period(query), page=page_request(query))
+        listed = await call.ask(call.clients.margins.ListMargins, asked)
+        margins = [margin_to_api(entry, margin) for margin in listed.margins]
+        return answer(margins, page_meta(query, listed.page, len(margins)))
 
     find_all.__doc__ = answer.__doc__
     find_all.__annotations__["return"] = answer
@@ -197,7 +213,7 @@ def _customer(query: CustomerMarginQuery) -> str:
     return "" if query.customer_id is UNSET else query.customer_id
 
 
-def _period(query: MarginQuery) -> Period | None:
+def _period(query: MarginQuery | MarginsQuery) -> Period | None:
     refusals = Refusals()
     start = _instant("from", query.from_, refusals) or _instant("from_date", query.from_date, refusals)
     end = _end("to", query.to, refusals) or _end("to_date", query.to_date, refusals)

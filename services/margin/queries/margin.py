@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.page import Listed, Page
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId
-from services.kernel.money import ZERO
+from services.kernel.money import ZERO, plain
 from services.kernel.period import Period
 from services.margin.deps import Deps
 from services.margin.domain.margin import Figures, Margin, attribute
@@ -20,8 +21,6 @@ from services.margin.store import figure as store
 from services.margin.store import projection as projection_store
 from services.margin.store.figure import GroupBy, Window
 
-# Nobody reads a list of more groups, and it would not fit into a message.
-MAX_GROUPS = 10_000
 # The beginning of everything, if a caller names no span.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # The currency of an organization that rating has not announced: the same as the catalog's.
@@ -29,6 +28,8 @@ DEFAULT_CURRENCY = "USD"
 
 Sums = dict[tuple[int, str, str], Figures]
 """Figures by step, group and currency."""
+Rank = tuple[bool, Decimal, str, str]
+"""Whether a margin is unknown, the margin, the group, the currency: as lists are ordered."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,48 @@ def summary(deps: Deps, organization: OrganizationId, span: Span, customer: str 
     return sorted(margins, key=lambda margin: (margin.currency != own, margin.currency))
 
 
-def by_group(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy) -> list[Margin]:
-    """The margin of every group in each currency, at most `MAX_GROUPS`: the lowest first, unknown margins last."""
+def by_group(deps: Deps, organization: OrganizationId, span: Span, group_by: GroupBy, page: Page) -> Listed[Margin]:
+    """A page of the margins of every group in each currency: the lowest first, the unknown ones last.
+
+    Which margins are the lowest is known once all are; a page bounds what is told, and not what is summed.
+    """
+    after = _rank_of_token(page)
     with deps.db.transaction(organization) as tx:
         now = _now(deps, tx, organization)
         period = _period(span.start or BEGINNING, span.end or now)
         sums = _sums(tx, Window(organization, [period], now, span.end is None), group_by)
     margins = [Margin(group, period, currency, figures) for (_, group, currency), figures in sums.items()]
-    return sorted(margins, key=_worst_first)[:MAX_GROUPS]
+    ranked = sorted((margin for margin in margins if after is None or _rank(margin) > after), key=_rank)
+    rows = ranked[page.skip : page.skip + page.size + 1]
+    return Listed.of(rows, page, _token_keys, total=len(margins) if page.with_total else None)
 
 
-def _worst_first(margin: Margin) -> tuple[bool, Decimal, str, str]:
+def _rank(margin: Margin) -> Rank:
     amount = margin.figures.margin
     return amount is None, ZERO if amount is None else amount, margin.group, margin.currency
+
+
+def _token_keys(margin: Margin) -> tuple[str, str, str]:
+    amount = margin.figures.margin
+    return "" if amount is None else plain(amount), margin.group, margin.currency
+
+
+def _rank_of_token(page: Page) -> Rank | None:
+    """The rank of the last margin of the page before; None for the first page."""
+    if not page.after:
+        return None
+    try:
+        text, group, currency = page.after
+        amount = Decimal(text or "0")
+    except (ValueError, InvalidOperation) as error:
+        raise _foreign_token() from error
+    if not amount.is_finite():
+        raise _foreign_token()
+    return not text, amount, group, currency
+
+
+def _foreign_token() -> InvalidArgumentError:
+    return InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
 
 
 def trend(

@@ -9,6 +9,7 @@ from services.chassis.rpc.calls import Context, organization_of
 from services.margin.convert.margin import granularity_from_pb, group_by_from_pb, margin_to_pb, span_from_pb
 from services.margin.deps import Deps
 from services.margin.queries import margin as queries
+from services.wire.values import page_from_pb, page_to_pb
 
 
 class MarginServicer(pb_grpc.MarginServiceServicer):
@@ -28,8 +29,8 @@ class MarginServicer(pb_grpc.MarginServiceServicer):
     def ListMargins(self, request: pb.ListMarginsRequest, context: Context) -> pb.ListMarginsResponse:
         """The figures by customer, metric, plan, model or provider."""
         span, group_by = span_from_pb(request.period), group_by_from_pb(request.group_by)
-        margins = queries.by_group(self.deps, organization_of(context), span, group_by)
-        return pb.ListMarginsResponse(margins=map(margin_to_pb, margins))
+        listed = queries.by_group(self.deps, organization_of(context), span, group_by, page_from_pb(request.page))
+        return pb.ListMarginsResponse(margins=map(margin_to_pb, listed.items), page=page_to_pb(listed))
 
     @answers
     def GetMarginTrend(self, request: pb.GetMarginTrendRequest, context: Context) -> pb.GetMarginTrendResponse:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from farebox.common.v1.page_pb2 import PageResponse
+from farebox.common.v1.page_pb2 import PageRequest, PageResponse
 from farebox.rating.v1 import customer_service_pb2
 from farebox.rating.v1.customer_pb2 import Customer
 from services.kernel import errors
@@ -177,7 +177,24 @@ def test_a_length_that_nobody_counted_is_not_told(gateway: Gateway) -> None:
     page = PageResponse(next_page_token="t")
     gateway.services.on("ListCustomers", customer_service_pb2.ListCustomersResponse(customers=[ACME], page=page))
     meta = gateway.get("/api/v1/customers?page=2&per_page=1").json()["meta"]
-    assert meta == {"current_page": 2, "next_page": 3, "prev_page": 1}
+    assert meta == {"current_page": 2, "next_page": 3, "prev_page": 1, "next_page_token": "t"}
+
+
+def test_a_page_begins_where_the_one_before_ended(gateway: Gateway) -> None:
+    """With the token of the page before nothing is passed over and nothing is counted, however far the page is."""
+    page = PageResponse(next_page_token="second")
+    gateway.services.on("ListCustomers", customer_service_pb2.ListCustomersResponse(customers=[ACME], page=page))
+    meta = gateway.get("/api/v1/customers?page=500&per_page=1&page_token=first").json()["meta"]
+    assert meta == {"current_page": 500, "next_page": 501, "prev_page": 499, "next_page_token": "second"}
+    (request,) = gateway.services.requests("ListCustomers")
+    assert request.page == PageRequest(page_size=1, page_token="first")
+
+
+def test_a_token_of_another_list_is_refused_by_its_name(gateway: Gateway) -> None:
+    refusal = errors.InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
+    gateway.services.on("ListCustomers", refusal)
+    response = gateway.get("/api/v1/customers?page_token=x")
+    assert (response.status_code, response.json()["error_details"]) == (422, {"page_token": ["value_is_invalid"]})
 
 
 def test_services_names_of_fields_become_the_callers(gateway: Gateway) -> None:

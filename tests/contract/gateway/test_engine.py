@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from farebox.common.v1.decimal_pb2 import Decimal
+from farebox.common.v1.page_pb2 import PageResponse
 from farebox.entitlements.v1 import access_service_pb2
 from farebox.entitlements.v1.entitlement_pb2 import Access
 from farebox.margin.v1 import cost_model_service_pb2, margin_service_pb2
@@ -268,8 +269,11 @@ def test_rates_are_cents_outside_and_dollars_inside() -> None:
 def test_margins_read_their_span_by_both_names() -> None:
     gateway = gateway_with()
     margin = Margin(group="c", currency="USD", revenue=Decimal(value="10.005"), margin=Decimal(value="10.005"))
-    gateway.services.on("ListMargins", margin_service_pb2.ListMarginsResponse(margins=[margin]))
-    (row,) = gateway.get("/api/v1/margin/customers?from=2024-01-01&to=2024-01-31").json()["customers"]
+    page = PageResponse(next_page_token="t", total_size=2)
+    gateway.services.on("ListMargins", margin_service_pb2.ListMarginsResponse(margins=[margin], page=page))
+    answer = gateway.get("/api/v1/margin/customers?from=2024-01-01&to=2024-01-31&per_page=1").json()
+    (row,), meta = answer["customers"], answer["meta"]
+    assert (meta["total_count"], meta["next_page"], meta["next_page_token"]) == (2, 2, "t")
     gateway.get("/api/v1/margin/customers?from_date=2024-01-01T00:00:00Z&to_date=2024-02-01T00:00:00Z")
     first, second = gateway.services.requests("ListMargins")
     assert first.period == second.period

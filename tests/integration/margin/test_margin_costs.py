@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.chassis.page import Page, read_page
+from services.kernel.errors import InvalidArgumentError
 from services.margin.commands import cost_event
 from services.margin.commands import cost_model as cost_models
 from services.margin.commands import price as prices
@@ -58,7 +59,7 @@ def figures(deps: Deps) -> Figures:
 
 
 def groups(deps: Deps, group_by: GroupBy) -> dict[str, Figures]:
-    return {margin.group: margin.figures for margin in margins.by_group(deps, ACME, Span(), group_by)}
+    return {margin.group: margin.figures for margin in margins.by_group(deps, ACME, Span(), group_by, Page()).items}
 
 
 def test_tokens_cost_what_their_model_asks(deps: Deps) -> None:
@@ -71,6 +72,27 @@ def test_tokens_cost_what_their_model_asks(deps: Deps) -> None:
     }
     assert groups(deps, GroupBy.MODEL)["gpt-4o"].cost == Decimal("0.0075")
     assert groups(deps, GroupBy.PROVIDER)["openai"].state is MarginState.UNMONETIZED
+
+
+def test_a_list_of_margins_comes_in_pages(deps: Deps) -> None:
+    """By numbers or by tokens: its pages are the list, the lowest margin first and the unknown ones last, each once."""
+    cost_model(deps)
+    unpriced = {**INPUT, "model": "nobody-knows-this"}
+    take(deps, *(usage(f"t{number}", INPUT, external_customer_id=f"c{number}") for number in range(6)))
+    take(deps, usage("t6", OUTPUT, external_customer_id="dear"), usage("t7", unpriced, external_customer_id="dark"))
+    whole = margins.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, Page(with_total=True))
+    assert [margin.group for margin in whole.items] == ["dear", *(f"c{number}" for number in range(6)), "dark"]
+    assert whole.total == 8
+    seen, token = [], ""
+    while len(seen) < 8:
+        listed = margins.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, read_page(3, token))
+        assert listed.items == margins.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, Page(3, skip=len(seen))).items
+        seen += listed.items
+        token = listed.next_token
+    assert (tuple(seen), token) == (whole.items, "")
+    for wrong in (("x", "c", "USD"), ("NaN", "c", "USD"), ("1",)):
+        with pytest.raises(InvalidArgumentError):
+            margins.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, Page(after=wrong))
 
 
 def test_usage_without_a_cost_model_leaves_no_entry(deps: Deps) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from farebox.rating.v1.domain_events_pb2 import RevenueAccrued
 from services.chassis.db import Database
+from services.chassis.page import Page
 from services.kernel.clock import FrozenClock
 from services.kernel.period import Period
 from services.margin.commands import cost_model as cost_models
@@ -61,7 +62,9 @@ def revenue(deps: Deps, span: Span = UNTIL_NOW) -> Decimal:
 
 
 def by(deps: Deps, group_by: GroupBy, span: Span = UNTIL_NOW) -> dict[str, Decimal]:
-    return {margin.group: margin.figures.revenue for margin in margins.by_group(deps, ACME, span, group_by)}
+    return {
+        margin.group: margin.figures.revenue for margin in margins.by_group(deps, ACME, span, group_by, Page()).items
+    }
 
 
 def test_windows_are_as_the_domain_defines_them(deps: Deps) -> None:
@@ -172,7 +175,7 @@ def test_revenue_of_a_model_is_its_share_of_the_units(deps: Deps) -> None:
     accrue(deps, accrued(MONTH, accrued_entry("base", "30", MONTH), accrued_entry("usage", "9", MONTH, "llm_tokens")))
     assert by(deps, GroupBy.MODEL) == {"gpt-4o": Decimal(3), "claude-sonnet-4-5": Decimal(6), "": Decimal("19.5")}
     assert by(deps, GroupBy.PROVIDER) == {"openai": Decimal(3), "anthropic": Decimal(6), "": Decimal("19.5")}
-    lowest = margins.by_group(deps, ACME, UNTIL_NOW, GroupBy.MODEL)[0]
+    lowest = margins.by_group(deps, ACME, UNTIL_NOW, GroupBy.MODEL, Page()).items[0]
     assert (lowest.group, lowest.figures.margin_percent) == ("gpt-4o", Decimal("99.6659"))
 
 
@@ -193,7 +196,7 @@ def test_costs_have_the_plan_of_their_subscription(deps: Deps) -> None:
         projections.save_subscription(deps, tx, read_subscription(announced))
         tokens = {"model": "gpt-4o", "tokens": 1_000_000}
         cost_usage(deps, tx, [usage("t1", tokens, occurred_at=MONTH.start, subscription_id=subscription_id("s"))])
-    (margin,) = margins.by_group(deps, ACME, UNTIL_NOW, GroupBy.PLAN)
+    (margin,) = margins.by_group(deps, ACME, UNTIL_NOW, GroupBy.PLAN, Page()).items
     assert (margin.group, margin.figures.cost) == ("pro", Decimal("2.5"))
 
 

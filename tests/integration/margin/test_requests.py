@@ -219,8 +219,10 @@ def test_cost_events_before_their_parent_belong_to_nobody_until_it_comes(deps: D
     take(deps, usage("t1", external_customer_id="cust_9"))
     record(deps, PARTS[2], PARTS[3])
     take(deps, usage("t2", external_customer_id="cust_8"))
-    by_customer = {m.group: m.figures for m in margin_queries.by_group(deps, ACME, Span(), GroupBy.CUSTOMER)}
-    assert {group: (figures.priced_cost, figures.entry_count) for group, figures in by_customer.items()} == {
+    by_customer = {
+        m.group: m.figures for m in margin_queries.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, Page()).items
+    }
+    assert {group: (found.priced_cost, found.entry_count) for group, found in by_customer.items()} == {
         "cust_9": (WHOLE, 4)
     }
     entries = cost_queries.list_cost_entries(deps, ACME, EntryFilter("cust_9"), Page()).items

@@ -51,21 +51,31 @@ _INVOICES = NewestFirst(
     "WHERE s.organization_id = i.organization_id AND s.id = %(subscription)s) "
     "AND %(subscription)s::uuid = ANY(i.subscription_ids)",
 )
+
+
+def _on_invoice(condition: str) -> str:
+    """What must hold of a fee's invoice; not a join, which would be made for each fee that is counted only."""
+    return (
+        "EXISTS (SELECT FROM invoices i WHERE i.organization_id = f.organization_id AND i.invoice_id = f.invoice_id "
+        f"AND {condition})"
+    )
+
+
 _FEES = NewestFirst(
     FEE_SELECT,
-    "fees f JOIN invoices i USING (organization_id, invoice_id) WHERE f.organization_id = %(organization)s",
+    "fees f WHERE f.organization_id = %(organization)s",
     "f.fee_id",
-    customer=_OF_CUSTOMER,
+    customer=_on_invoice(_OF_CUSTOMER),
     subscription="f.subscription_id IN (SELECT s.id FROM subscriptions s "
     "WHERE s.organization_id = f.organization_id AND s.external_id = %(subscription)s)",
     metric="f.metric_code = %(metric)s",
     fee="f.fee_id = %(fee)s::uuid",
     invoice="f.invoice_id = %(invoice)s::uuid",
     kinds="f.kind = ANY(%(kinds)s)",
-    currency="i.currency = %(currency)s",
-    payment_states="i.state = 'finalized' AND i.payment_state = ANY(%(payment_states)s)",
-    created_from="i.created_at >= %(created_from)s",
-    created_until="i.created_at <= %(created_until)s",
+    currency=_on_invoice("i.currency = %(currency)s"),
+    payment_states=_on_invoice("i.state = 'finalized' AND i.payment_state = ANY(%(payment_states)s)"),
+    created_from=_on_invoice("i.created_at >= %(created_from)s"),
+    created_until=_on_invoice("i.created_at <= %(created_until)s"),
 )
 
 
