@@ -58,7 +58,7 @@ def list_usage_events(
             read, skip = _worth_reading(commits, after, skip, missing)
             begin = (read or commits)[-1].commit_id + 1
             numbers = [commit.commit_id for commit in read]
-            if skip and read:
+            if skip and any(_must_look(commit, after) for commit in read):
                 held = store.count_in_commits(tx, organization, numbers, after, wanted)
                 if held <= skip:
                     skip -= held
@@ -83,8 +83,7 @@ def _worth_reading(commits: Sequence[Commit], after: Position, skip: int, missin
     """The commits to read, and how many events in them are to be skipped: whole commits are passed by their counts."""
     first, ahead = 0, 0
     for place, commit in enumerate(commits):
-        # Of the commit in which the page before ended, a part is read.
-        if commit.event_count is None or commit.commit_id == after.commit_id:
+        if commit.event_count is None or _must_look(commit, after):
             return commits[first:], skip
         if commit.event_count <= skip and first == place:
             first, skip = place + 1, skip - commit.event_count
@@ -93,6 +92,11 @@ def _worth_reading(commits: Sequence[Commit], after: Position, skip: int, missin
         if ahead >= skip + missing:
             return commits[first : place + 1], skip
     return commits[first:], skip
+
+
+def _must_look(commit: Commit, after: Position) -> bool:
+    """Whether only a look tells how many events are still to come in a commit: the page before may have ended in it."""
+    return commit.event_count is None or commit.commit_id == after.commit_id
 
 
 def _places(tx: Connection, organization: OrganizationId, wanted: Filter) -> Places:
