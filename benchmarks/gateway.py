@@ -35,8 +35,9 @@ from services.local.stack_options import StackOptions
 CONNECTIONS = 64
 CUSTOMERS = 100
 # One to five seconds a round: long enough for many answers, short enough that the machine's mood is shared.
-ROUND_REQUESTS = 5_000
-ROUND_BATCHES = 500
+ROUND_REQUESTS = 3_000
+BASELINE_REQUESTS = 20_000
+ROUND_BATCHES = 300
 BATCH = 100
 REACH = {"rest_single": 0.25, "rest_batch_100": 0.25, "can_rest": 0.15}
 READY_SECONDS = 30.0
@@ -128,7 +129,7 @@ class Bench:
 
         def baseline() -> float:
             self._settle()
-            return http_load.run(self._constant, CONNECTIONS, requests(ROUND_REQUESTS)).rate
+            return http_load.run(self._constant, CONNECTIONS, requests(BASELINE_REQUESTS)).rate
 
         return compare(
             name, lambda: self._rest(name, requests(ROUND_REQUESTS)).rate, baseline, unit="/s", reach=REACH[name]

@@ -159,6 +159,9 @@ def _name_faults(value: object, root: str, refusals: Refusals) -> None:
 
 def read_id(name: str, value: object, refusals: Refusals, *, is_mandatory: bool = False) -> str:
     """An id or a code: a text, or a whole number, which is read as its digits; empty if there is none."""
+    # Nearly all are plain texts, and one look tells.
+    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_ID and "\0" not in value:
+        return value
     if value is None or value == "":
         if is_mandatory:
             refusals.add(name, "value_is_mandatory", "is missing")
