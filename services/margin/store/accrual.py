@@ -35,12 +35,12 @@ SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::integer[], %
 
 
 def replace(tx: Connection, accruals: Iterable[Accrual]) -> None:
-    """Put accruals in the place of earlier revisions; what is older than what is stored changes nothing.
+    """Replace earlier revisions by these accruals; accruals that are older than the stored ones change nothing.
 
     Locks the rows of the accruals, in one order.
     """
     newest: dict[tuple[str, str, object], Accrual] = {}
-    for accrual in sorted(accruals, key=lambda each: (*_key(each), each.revision)):
+    for accrual in sorted(accruals, key=lambda accrual: (*_key(accrual), accrual.revision)):
         newest[_key(accrual)] = accrual
     known = list(newest.values())
     if not known:

@@ -26,11 +26,11 @@ _TOTALS = ("coupons_cents", "taxes_cents", "credit_notes_cents", "total_cents")
 
 
 def differences_of(sheet: Body, account: Account) -> list[str]:
-    """What the product says of a price sheet and the oracle does not, and the reverse; nothing is a match."""
+    """The differences between the product's and the oracle's results for a price sheet; empty if they match."""
     scenario, books = told(scenario_of(sheet))
     try:
         play(scenario, account)
-        found = [each.line() for each in account.invoices()]
+        found = [invoice.line() for invoice in account.invoices()]
         notes = [note.line() for note in account.credit_notes()]
     except Exception as error:  # noqa: BLE001 - whatever the product does not take is a difference
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -82,12 +82,12 @@ def kind_of(difference: str) -> str:
 
 
 def _unlike(what: str, wanted: Sequence[Body], found: Sequence[Body]) -> list[str]:
-    """Where two lists part."""
+    """The differences between two lists."""
     pairs = zip(wanted, found, strict=False)
     differences = [text for number, pair in enumerate(pairs, 1) for text in _parts(f"{what} {number}", *pair)]
     common = min(len(wanted), len(found))
-    differences += [f"{what}: only the oracle has {each}" for each in wanted[common:]]
-    return differences + [f"{what}: only the product has {each}" for each in found[common:]]
+    differences += [f"{what}: only the oracle has {line}" for line in wanted[common:]]
+    return differences + [f"{what}: only the product has {line}" for line in found[common:]]
 
 
 def _parts(name: str, wanted: Body, found: Body) -> list[str]:

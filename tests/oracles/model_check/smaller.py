@@ -97,15 +97,15 @@ def _less_sold(sheet: Body) -> Iterator[Body]:
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every value within a body, with where it is."""
+    """Every value within a body, with its place."""
     if path:
         yield path, value
     if isinstance(value, dict):
-        for name, each in value.items():
-            yield from _places(each, (*path, name))
+        for name, inner in value.items():
+            yield from _places(inner, (*path, name))
     elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from _places(each, (*path, number))
+        for number, inner in enumerate(value):
+            yield from _places(inner, (*path, number))
 
 
 def _with(sheet: Body, path: tuple[Any, ...], value: Any) -> Body:

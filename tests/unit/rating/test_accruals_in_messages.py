@@ -34,15 +34,15 @@ def test_accruals_are_split_by_their_entries_alone(sizes: list[int]) -> None:
         patch.setattr(revenue, "MAX_ENTRIES", 5)
         accruals = [accrual(str(place), size) for place, size in enumerate(sizes)]
         messages = list(revenue.in_messages(accruals))
-    assert [each for message in messages for each in message.accruals] == accruals
+    assert [single for message in messages for single in message.accruals] == accruals
     for message in messages:
-        assert len(message.accruals) == 1 or 0 <= sum(len(each.entries) for each in message.accruals) <= 5
+        assert len(message.accruals) == 1 or 0 <= sum(len(single.entries) for single in message.accruals) <= 5
 
 
 def test_one_message_tells_of_many_subscriptions() -> None:
-    """The first is the message itself, as it always was; the others are in it."""
+    """The first accrual is the message itself, as before; the others are in it."""
     subject, body = ENCODERS[RevenuesAccrued](RevenuesAccrued((accrual("a", 2), accrual("b", 1), accrual("c", 0))))
     message = pb.RevenueAccrued.FromString(body)
     assert subject == "rating.revenue.accrued"
     assert [message.subscription_id, *(other.subscription_id for other in message.others)] == ["a", "b", "c"]
-    assert [len(each.entries) for each in (message, *message.others)] == [2, 1, 0]
+    assert [len(single.entries) for single in (message, *message.others)] == [2, 1, 0]
