@@ -9,7 +9,7 @@ this through chassis.rpc.command.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -105,7 +105,7 @@ def once(
         return undone(tx, work)
     known = claim(tx, organization, request)
     if known is not None:
-        return _replayed(answer_type.FromString(known))
+        return replayed(answer_type.FromString(known))
     answer = work(tx)
     keep(tx, organization, request, answer.SerializeToString())
     return answer
@@ -138,20 +138,21 @@ def answer_alone(
     with db.transaction(organization) as tx:
         known = claim(tx, organization, request)
     if known:
-        return _replayed(answer_type.FromString(known))
+        return replayed(answer_type.FromString(known))
     with alone(known is not None):
         if known is not None:
             with db.transaction(organization) as tx:
                 known = claim(tx, organization, request)
             if known:
-                return _replayed(answer_type.FromString(known))
+                return replayed(answer_type.FromString(known))
         answer = work()
         with db.transaction(organization) as tx:
             keep(tx, organization, request, answer.SerializeToString())
     return answer
 
 
-def _replayed(answer: A) -> A:
+def replayed(answer: A) -> A:
+    """An answer that was given before, which says so where it can."""
     if REPLAYED in answer.DESCRIPTOR.fields_by_name:
         setattr(answer, REPLAYED, True)
     return answer
@@ -178,7 +179,7 @@ def claim(tx: Connection, organization: OrganizationId, request: Request) -> byt
             "request_id", "value_is_invalid", f"has at most {MAX_REQUEST_ID} characters"
         )
     key = _key(organization, request)
-    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+    digest = _digest(request)
     taken = tx.exec_driver_sql(
         "INSERT INTO requests (organization_id, method, request_id, payload_digest) VALUES (%s, %s, %s, %s) "
         "ON CONFLICT DO NOTHING RETURNING true",
@@ -191,10 +192,71 @@ def claim(tx: Connection, organization: OrganizationId, request: Request) -> byt
         key,
     ).one()
     if bytes(row.payload_digest) != digest:
-        raise AlreadyExistsError(
-            "REQUEST_ID_REUSED", "this request_id came before with another payload", request_id=request.request_id
-        )
+        raise _reused(request)
     return bytes(row.answer or b"")
+
+
+def claim_all(
+    tx: Connection, organization: OrganizationId, requests: Sequence[Request]
+) -> list[bytes | AlreadyExistsError | None]:
+    """As `claim`, for requests that each have an id of their own; what `claim` would raise is among the answers.
+
+    Ids are taken in one order, so that two transactions with the same ones do not wait for each other.
+    """
+    digests = {_named(request): _digest(request) for request in requests}
+    wanted = sorted(digests)
+    columns = [name for name, _ in wanted], [request_id for _, request_id in wanted]
+    taken = tx.exec_driver_sql(
+        "INSERT INTO requests (organization_id, method, request_id, payload_digest) "
+        "SELECT %s::uuid, * FROM unnest(%s::text[], %s::text[], %s::bytea[]) ON CONFLICT DO NOTHING "
+        "RETURNING method, request_id",
+        (organization, *columns, [digests[name] for name in wanted]),
+    ).all()
+    known = {}
+    if len(taken) < len(wanted):
+        rows = tx.exec_driver_sql(
+            "SELECT method, request_id, payload_digest, answer FROM requests "
+            "JOIN unnest(%s::text[], %s::text[]) AS wanted (method, request_id) USING (method, request_id) "
+            "WHERE organization_id = %s",
+            (*columns, organization),
+        )
+        known = {(row[0], row[1]): (bytes(row[2]), bytes(row[3] or b"")) for row in rows}
+    fresh = {(row[0], row[1]) for row in taken}
+    answers: list[bytes | AlreadyExistsError | None] = []
+    for request in requests:
+        name = _named(request)
+        if name in fresh:
+            answers.append(None)
+        else:
+            digest, answer = known[name]
+            answers.append(answer if digest == digests[name] else _reused(request))
+    return answers
+
+
+def keep_all(tx: Connection, organization: OrganizationId, answers: Sequence[tuple[Request, bytes]]) -> None:
+    """As `keep`, for many at once."""
+    if answers:
+        tx.exec_driver_sql(
+            "UPDATE requests r SET answer = kept.answer "
+            "FROM unnest(%s::text[], %s::text[], %s::bytea[]) AS kept (method, request_id, answer) "
+            "WHERE r.organization_id = %s AND r.method = kept.method AND r.request_id = kept.request_id",
+            (
+                [_named(request)[0] for request, _ in answers],
+                [request.request_id for request, _ in answers],
+                [answer for _, answer in answers],
+                organization,
+            ),
+        )
+
+
+def disclaim_all(tx: Connection, organization: OrganizationId, requests: Sequence[Request]) -> None:
+    """Give ids back that this transaction has claimed: what could not be done leaves no trace."""
+    if requests:
+        tx.exec_driver_sql(
+            "DELETE FROM requests r USING unnest(%s::text[], %s::text[]) AS claimed (method, request_id) "
+            "WHERE r.organization_id = %s AND r.method = claimed.method AND r.request_id = claimed.request_id",
+            ([_named(request)[0] for request in requests], [request.request_id for request in requests], organization),
+        )
 
 
 def keep(tx: Connection, organization: OrganizationId, request: Request, answer: bytes) -> None:
@@ -216,5 +278,19 @@ def prune(tx: Connection, now: datetime) -> int:
 
 
 def _key(organization: OrganizationId, request: Request) -> tuple[str, str, str]:
+    return organization, *_named(request)
+
+
+def _named(request: Request) -> tuple[str, str]:
     """An id is valid for one method: the full name of its request message."""
-    return organization, request.DESCRIPTOR.full_name, request.request_id
+    return request.DESCRIPTOR.full_name, request.request_id
+
+
+def _digest(request: Request) -> bytes:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+def _reused(request: Request) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        "REQUEST_ID_REUSED", "this request_id came before with another payload", request_id=request.request_id
+    )

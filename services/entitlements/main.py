@@ -14,6 +14,7 @@ from services.chassis.follower import Follower
 from services.chassis.outbox import Relay
 from services.chassis.process import Parts, Worker
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
+from services.entitlements.commands.together import Counting
 from services.entitlements.consumers import rating_log
 from services.entitlements.convert.access import event_to_pb
 from services.entitlements.deps import Deps
@@ -45,14 +46,18 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[D
     """Wire the process; nothing runs yet."""
     db, bus, server = Database(settings), Bus(settings), AsyncServer(settings)
     deps = make_deps(db, clock)
+    counting = Counting(deps, server.loop)
     watches = Watches(
         deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
     )
     add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
     add_servicer(
-        server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(deps, watches)
+        server.grpc,
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server,
+        AccessServicer(deps, watches, counting),
     )
     workers: list[Worker] = [
+        counting,
         Relay(db, bus, stream=ENTITLEMENTS),
         Follower(db, bus, [rating_log(deps)]),
         *(job(deps) for job in JOBS),

@@ -16,14 +16,17 @@ from services.chassis.db import Database
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.wait import wait_until
 from services.entitlements import consumers
-from services.entitlements.commands import consumption
+from services.entitlements.commands.consumption import count
 from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Access, Question
+from services.entitlements.domain.counting import Command, Commit, Consume, Counted, Release, Reserve
 from services.entitlements.domain.event import AccessChanged, DomainEvent
+from services.entitlements.domain.limits import DEFAULT_HOLD
 from services.entitlements.main import Parts, announce
 from services.entitlements.memory.memory import Memory
 from services.entitlements.queries import access as queries
 from services.kernel.clock import FrozenClock
+from services.kernel.errors import FareboxError
 from services.kernel.ids import OrganizationId, new_id
 from services.kernel.period import Period
 from tests.support.patience import PATIENCE_SECONDS
@@ -116,11 +119,29 @@ class World:
         answered = queries.check(self.deps, self.organization, questions)
         return [replace(answer.access, revision=answered.revision) for answer in answered.answers]
 
-    def consume(self, feature: str, units: str, *, customer: str = "acme") -> Access:
-        """Count units, or be refused."""
+    def count(self, command: Command) -> Counted:
+        """Do one command by itself, or raise why it cannot be done."""
         with self.deps.db.transaction(self.organization) as tx:
-            question = Question(customer, feature, "", Decimal(units))
-            return consumption.consume(self.deps, tx, self.organization, question, new_id())
+            (result,) = count(self.deps, tx, self.organization, [command])
+            if isinstance(result, FareboxError):
+                raise result
+        return replace(result, access=replace(result.access, revision=result.revision))
+
+    def consume(self, feature: str, units: str, *, customer: str = "acme") -> Access:
+        """Count units at once, or be refused."""
+        return self.count(Consume(Question(customer, feature, "", Decimal(units)), new_id())).access
+
+    def reserve(self, feature: str, units: str, lifetime: timedelta = DEFAULT_HOLD) -> Counted:
+        """Hold units, or be refused."""
+        return self.count(Reserve(Question("acme", feature, "", Decimal(units)), lifetime))
+
+    def commit(self, hold_id: str, units: str) -> Access:
+        """Turn a hold into what was really used."""
+        return self.count(Commit(hold_id, Decimal(units), new_id())).access
+
+    def release(self, hold_id: str) -> Access:
+        """Give a hold back."""
+        return self.count(Release(hold_id)).access
 
     def changes(self) -> list[AccessChanged]:
         """What was announced of access since the last look."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import after_commit
 from services.entitlements.deps import Deps
+from services.entitlements.domain.counting import Books, Key
 from services.entitlements.domain.event import access_changed
 from services.entitlements.domain.standing import Standing
 from services.entitlements.store import access_change as change_store
 from services.entitlements.store import entitlement as entitlement_store
 from services.entitlements.store import organization as organization_store
 from services.entitlements.store import standing as standing_store
-from services.entitlements.store.entitlement import Key
 from services.entitlements.store.standing import Seen
 from services.kernel.ids import OrganizationId
 
@@ -40,21 +40,23 @@ class Changes:
     def announce(self, deps: Deps, tx: Connection) -> None:
         """Give every altered row its own revision and announce its new answer; the last thing before the commit."""
         seen = _locked(tx, {one: keys for one, keys in self._keys.items() if keys}, deps.clock.now())
-        revised = _revised(tx, seen)
-        for organization, standings in revised.items():
-            self.note_customers(organization, (one.subscription.external_customer_id for one in standings))
-        if any(self._customers.values()):
-            newest = {organization: _newest(standings) for organization, standings in revised.items()}
-            change_store.add(tx, self._customers, newest)
-            after_commit(tx, deps.memory.catch_up_if_it_can)
-        deps.announce(
-            tx,
-            [
-                access_changed(organization, standing, at=seen[organization].at)
-                for organization, standings in revised.items()
-                for standing in standings
-            ],
-        )
+        altered = {organization: [one.key for one in read.standings[0]] for organization, read in seen.items()}
+        firsts = organization_store.next_revisions(tx, {one: len(keys) for one, keys in altered.items()})
+        revised = {
+            organization: _revised(read.standings[0], altered[organization], firsts[organization])
+            for organization, read in seen.items()
+            if altered[organization]
+        }
+        _tell(deps, tx, revised, {organization: read.at for organization, read in seen.items()}, self._customers)
+
+
+def announce_counted(deps: Deps, tx: Connection, organization: OrganizationId, books: Books) -> int:
+    """Write what was counted against locked rows, and announce it; the first revision, of as many as alterations."""
+    standings = books.after()
+    entitlement_store.save_consumed(tx, organization, {one.key: one.consumed for one in standings})
+    first = organization_store.next_revisions(tx, {organization: len(books.altered)})[organization]
+    _tell(deps, tx, {organization: _revised(standings, books.altered, first)}, {organization: books.at}, {})
+    return first
 
 
 def _locked(
@@ -68,32 +70,51 @@ def _locked(
     return seen
 
 
-def _revised(tx: Connection, seen: Mapping[OrganizationId, Seen]) -> dict[OrganizationId, list[Standing]]:
-    """Standings with a revision each, in its order. All is read by now, so that nobody waits long for a revision."""
-    counts = {organization: len(one.standings[0]) for organization, one in seen.items() if one.standings[0]}
-    if not counts:
-        return {}
-    firsts = organization_store.next_revisions(tx, counts)
-    revised = {
-        organization: [
-            _with_revision(one, revision) for revision, one in enumerate(seen[organization].standings[0], first)
-        ]
-        for organization, first in sorted(firsts.items())
-    }
-    entitlement_store.stamp(
-        tx,
-        {(organization, one.key): one.revision for organization, standings in revised.items() for one in standings},
+def _revised(standings: Sequence[Standing], altered: Sequence[Key], first: int) -> list[Standing]:
+    """Standings with the revision of their last alteration, in the order of these."""
+    newest = {key: revision for revision, key in enumerate(altered, first)}
+    return sorted((one.revised(newest[one.key]) for one in standings), key=lambda one: one.revision)
+
+
+def _tell(
+    deps: Deps,
+    tx: Connection,
+    revised: Mapping[OrganizationId, Sequence[Standing]],
+    times: Mapping[OrganizationId, datetime],
+    customers: Mapping[OrganizationId, Collection[str]],
+) -> None:
+    """Tell whoever watches, follows or remembers. Revisions are taken, so that what is left is to write.
+
+    Args:
+        deps: of the service.
+        tx: the transaction.
+        revised: altered standings with their revisions, by organization.
+        times: the organizations' times.
+        customers: whose facts were altered beside, by organization.
+    """
+    everybody = {organization: set(altered) for organization, altered in customers.items() if altered}
+    for organization, standings in revised.items():
+        owners = {one.subscription.external_customer_id for one in standings}
+        everybody.setdefault(organization, set()).update(owners)
+    if not everybody:
+        return
+    if revised:
+        entitlement_store.stamp(
+            tx,
+            {(organization, one.key): one.revision for organization, standings in revised.items() for one in standings},
+        )
+    change_store.add(
+        tx, everybody, {organization: standings[-1].revision for organization, standings in revised.items()}
     )
-    return revised
-
-
-def _with_revision(standing: Standing, revision: int) -> Standing:
-    assert standing.entitlement is not None  # noqa: S101 - read by the key of an entitlement
-    return replace(standing, entitlement=replace(standing.entitlement, revision=revision))
-
-
-def _newest(standings: list[Standing]) -> int:
-    return max(one.revision for one in standings)
+    after_commit(tx, deps.memory.catch_up_if_it_can)
+    deps.announce(
+        tx,
+        [
+            access_changed(organization, standing, at=times[organization])
+            for organization, standings in revised.items()
+            for standing in standings
+        ],
+    )
 
 
 @dataclass(frozen=True)

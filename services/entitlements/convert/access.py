@@ -9,7 +9,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from farebox.entitlements.v1 import access_service_pb2, domain_events_pb2, entitlement_pb2
-from services.entitlements.domain.access import ONE, Access, Question, Reason, Reserved
+from services.entitlements.domain.access import ONE, Access, Question, Reason
+from services.entitlements.domain.counting import Counted
 from services.entitlements.domain.event import AccessChanged, DomainEvent, TestClockReached
 from services.entitlements.domain.feature import require_text
 from services.entitlements.domain.limits import (
@@ -38,8 +39,8 @@ _REASONS = {
     Reason.DEGRADED: entitlement_pb2.Access.REASON_DEGRADED,
 }
 
-Counted = access_service_pb2.ConsumeRequest | access_service_pb2.ReserveRequest
-Settling = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
+CountingRequest = access_service_pb2.ConsumeRequest | access_service_pb2.ReserveRequest
+SettlingRequest = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
 
 
 def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = "") -> Question:
@@ -94,7 +95,7 @@ def questions_from_pb(request: access_service_pb2.BatchCheckRequest) -> list[Que
     return [question_from_pb(check, prefix=f"checks[{place}].") for place, check in enumerate(request.checks)]
 
 
-def counted_from_pb(request: Counted) -> Question:
+def counted_from_pb(request: CountingRequest) -> Question:
     """What to count or to hold.
 
     Raises:
@@ -123,7 +124,7 @@ def lifetime_from_pb(request: access_service_pb2.ReserveRequest) -> timedelta:
     return min(MAX_HOLD, request.lifetime.ToTimedelta())
 
 
-def hold_id_from_pb(request: Settling) -> str:
+def hold_id_from_pb(request: SettlingRequest) -> str:
     """Which hold to settle, or an InvalidArgumentError."""
     require_text(request.request_id, "request_id", MAX_CODE)
     if uuid_or_none(request.reservation_id) is None:
@@ -192,14 +193,35 @@ def _packed(answer: Answer) -> entitlement_pb2.Access:
     return packed
 
 
-def reserved_to_pb(reserved: Reserved) -> access_service_pb2.ReserveResponse:
-    """The answer to a reservation; if it was refused, without an id and an end."""
-    hold = reserved.hold
+def consumed_to_pb(counted: Counted) -> access_service_pb2.ConsumeResponse:
+    """The answer of a consumption."""
+    return access_service_pb2.ConsumeResponse(access=_counted_to_pb(counted))
+
+
+def reserved_to_pb(counted: Counted) -> access_service_pb2.ReserveResponse:
+    """The answer of a reservation; without an id and an end if it was refused."""
+    hold = counted.hold
     return access_service_pb2.ReserveResponse(
-        access=access_to_pb(reserved.access),
+        access=_counted_to_pb(counted),
         reservation_id=hold.id if hold else "",
         expires_at=instant_to_pb(hold.expires_at if hold else None),
     )
+
+
+def committed_to_pb(counted: Counted) -> access_service_pb2.CommitResponse:
+    """The answer of a commit."""
+    return access_service_pb2.CommitResponse(access=_counted_to_pb(counted))
+
+
+def released_to_pb(counted: Counted) -> access_service_pb2.ReleaseResponse:
+    """The answer of a release."""
+    return access_service_pb2.ReleaseResponse(access=_counted_to_pb(counted))
+
+
+def _counted_to_pb(counted: Counted) -> entitlement_pb2.Access:
+    access = access_to_pb(counted.access)
+    access.revision = counted.revision
+    return access
 
 
 def change_to_pb(change: AccessChanged, *, is_snapshot: bool) -> access_service_pb2.WatchResponse:

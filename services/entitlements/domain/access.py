@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import Source
-from services.entitlements.domain.hold import Hold
 from services.entitlements.domain.standing import Balance, Entitlement, Standing, balance
 from services.kernel.money import ZERO
 
@@ -84,19 +83,6 @@ class Access:
     is_hard: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """The answer to a reservation.
-
-    Attributes:
-        access: whether the units are held, and the numbers afterwards.
-        hold: the units set aside; None if the reservation was refused.
-    """
-
-    access: Access
-    hold: Hold | None
-
-
 def decide(question: Question, standings: Sequence[Standing], *, at: datetime, revision: int) -> Access:
     """Answer a question from the standings of the customer's subscriptions with the feature.
 
@@ -107,7 +93,11 @@ def decide(question: Question, standings: Sequence[Standing], *, at: datetime, r
         at: the organization's time.
         revision: the revision of the state from which the standings were read.
     """
-    chosen = choose(question, standings)
+    return verdict(question, choose(question, standings), at=at, revision=revision)
+
+
+def verdict(question: Question, chosen: Standing | Reason, *, at: datetime, revision: int) -> Access:
+    """Answer a question from the standing that was chosen for it, or by why none was."""
     if isinstance(chosen, Reason):
         return Access(is_allowed=False, reason=chosen, feature_code=question.feature_code, revision=revision)
     return answer(question.feature_code, chosen, units=question.units, at=at, revision=revision)

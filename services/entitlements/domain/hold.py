@@ -38,6 +38,11 @@ class Hold:
     state: HoldState
     expires_at: datetime
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Farebox id of the subscription, and the feature."""
+        return self.subscription_id, self.feature_code
+
 
 def commit(hold: Hold, units: Decimal, *, at: datetime) -> Hold:
     """The hold after `units` of it have been used.

@@ -105,6 +105,15 @@ class Standing:
         """Of the last change of the right."""
         return self._right().revision
 
+    @property
+    def consumed(self) -> Consumed:
+        """What Consume and Commit have counted."""
+        return self._right().consumed
+
+    def revised(self, revision: int) -> Standing:
+        """The same, with the revision of a change."""
+        return replace(self, entitlement=replace(self._right(), revision=revision))
+
     def _right(self) -> Entitlement:
         if self.entitlement is None:
             raise ValueError("a standing without a right has no key")
@@ -174,7 +183,9 @@ def consume(standing: Standing, units: Decimal, at: datetime) -> Standing:
     entitlement = standing.entitlement
     if entitlement is None:
         return standing
-    window = balance(standing, at).window
+    window = None
+    if entitlement.right.type is FeatureType.USAGE_LIMIT:
+        window = window_of(entitlement.right.terms.reset, standing.subscription, standing.plan, at)
     return replace(standing, entitlement=replace(entitlement, consumed=entitlement.consumed.plus(units, window, at)))
 
 
@@ -186,6 +197,8 @@ def _of_the_past(standing: Standing, reset: ResetWindow, at: datetime) -> tuple[
     """
     if reset is not ResetWindow.BILLING_PERIOD:
         return ZERO, standing.consumed_before
+    if not standing.past_usage and not standing.past_consumed:
+        return ZERO, ZERO
     nominal = nominal_billing_window(standing.subscription, standing.plan, at)
     zone = standing.subscription.timezone
     first, last = local_date(nominal.start, zone), local_date(nominal.end, zone)

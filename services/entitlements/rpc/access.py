@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
-
-from sqlalchemy.engine import Connection
+from typing import Any, TypeVar
 
 from farebox.entitlements.v1 import access_service_pb2 as pb
 from farebox.entitlements.v1 import access_service_pb2_grpc
+from services.chassis import idempotency
 from services.chassis.rpc.answers_async import answers_async, streams_in_threads
 from services.chassis.rpc.calls import Context, organization_of
-from services.chassis.rpc.command import command
-from services.entitlements.commands import consumption
+from services.entitlements.commands.together import Counting
 from services.entitlements.convert import access as convert
 from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Question
+from services.entitlements.domain.counting import Command, Commit, Consume, Counted, Release, Reserve
 from services.entitlements.memory.memory import Answered
 from services.entitlements.queries import access as queries
 from services.entitlements.queries.watch import Watches
 from services.kernel.ids import OrganizationId
 
+A = TypeVar("A")
+
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """May this customer do this now?"""
 
-    def __init__(self, deps: Deps, watches: Watches) -> None:
+    def __init__(self, deps: Deps, watches: Watches, counting: Counting) -> None:
         self.deps = deps
+        self._counting = counting
         self._watches = watches
 
     @answers_async
@@ -53,48 +53,41 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         ask = partial(queries.check, self.deps, organization, questions)
         return await asyncio.get_running_loop().run_in_executor(None, ask)
 
-    @command(
-        pb.ConsumeRequest,
-        pb.ConsumeResponse,
-        reads=lambda request: (convert.counted_from_pb(request), request.request_id),
-    )
-    def Consume(
-        self, tx: Connection, organization: OrganizationId, counted: tuple[Question, str]
-    ) -> pb.ConsumeResponse:
+    @answers_async
+    async def Consume(self, request: pb.ConsumeRequest, context: Context) -> pb.ConsumeResponse:
         """Count units at once, or refuse; a repeat gets the first answer and says so."""
-        access = consumption.consume(self.deps, tx, organization, *counted)
-        return pb.ConsumeResponse(access=convert.access_to_pb(access))
+        command = Consume(convert.counted_from_pb(request), request.request_id)
+        return await self._count(context, request, command, convert.consumed_to_pb, pb.ConsumeResponse.FromString)
 
-    @command(
-        pb.ReserveRequest,
-        pb.ReserveResponse,
-        reads=lambda request: (convert.counted_from_pb(request), convert.lifetime_from_pb(request)),
-    )
-    def Reserve(
-        self, tx: Connection, organization: OrganizationId, counted: tuple[Question, timedelta]
-    ) -> pb.ReserveResponse:
+    @answers_async
+    async def Reserve(self, request: pb.ReserveRequest, context: Context) -> pb.ReserveResponse:
         """Hold units for work whose size is known only afterwards."""
-        return convert.reserved_to_pb(consumption.reserve(self.deps, tx, organization, *counted))
+        command = Reserve(convert.counted_from_pb(request), convert.lifetime_from_pb(request))
+        return await self._count(context, request, command, convert.reserved_to_pb, pb.ReserveResponse.FromString)
 
-    @command(
-        pb.CommitRequest,
-        pb.CommitResponse,
-        reads=lambda request: (
-            convert.hold_id_from_pb(request),
-            convert.used_units_from_pb(request),
-            request.request_id,
-        ),
-    )
-    def Commit(self, tx: Connection, organization: OrganizationId, used: tuple[str, Decimal, str]) -> pb.CommitResponse:
+    @answers_async
+    async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Turn a hold into what was really used."""
-        access = consumption.commit(self.deps, tx, organization, *used)
-        return pb.CommitResponse(access=convert.access_to_pb(access))
+        command = Commit(convert.hold_id_from_pb(request), convert.used_units_from_pb(request), request.request_id)
+        return await self._count(context, request, command, convert.committed_to_pb, pb.CommitResponse.FromString)
 
-    @command(pb.ReleaseRequest, pb.ReleaseResponse, reads=convert.hold_id_from_pb)
-    def Release(self, tx: Connection, organization: OrganizationId, hold_id: str) -> pb.ReleaseResponse:
+    @answers_async
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give a hold back."""
-        access = consumption.release(self.deps, tx, organization, hold_id)
-        return pb.ReleaseResponse(access=convert.access_to_pb(access))
+        command = Release(convert.hold_id_from_pb(request))
+        return await self._count(context, request, command, convert.released_to_pb, pb.ReleaseResponse.FromString)
+
+    async def _count(
+        self,
+        context: Context,
+        request: idempotency.Request,
+        command: Command,
+        pack: Callable[[Counted], A],
+        unpack: Callable[[bytes], A],
+    ) -> A:
+        """Count together with others that wait, and answer after the commit."""
+        answer: A = await self._counting.submit(organization_of(context), request, command, pack, unpack)
+        return answer
 
     @streams_in_threads
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:

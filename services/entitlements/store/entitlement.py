@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
+from services.entitlements.domain.access import Question
+from services.entitlements.domain.counting import Key
 from services.entitlements.domain.feature import FeatureType
 from services.entitlements.domain.feature_terms import Right, Source
 from services.entitlements.domain.standing import Consumed
 from services.entitlements.store.feature_terms import terms_columns, terms_of
 from services.kernel.ids import OrganizationId
-
-# A subscription and a feature of one organization.
-Key = tuple[str, str]
 
 
 def rights(tx: Connection, organization: OrganizationId, subscriptions: Iterable[str]) -> dict[str, dict[str, Right]]:
@@ -88,12 +87,44 @@ def lock(tx: Connection, organization: OrganizationId, keys: Iterable[Key]) -> N
     )
 
 
-def save_consumed(tx: Connection, organization: OrganizationId, key: Key, consumed: Consumed) -> None:
-    """Store the units that Consume and Commit have counted; the row must be locked."""
+def lock_asked(
+    tx: Connection, organization: OrganizationId, questions: Sequence[Question], hold_ids: Sequence[str]
+) -> set[Key]:
+    """Lock, in one order, the rows that questions and holds may count against; which they are."""
+    rows = tx.exec_driver_sql(
+        "SELECT e.subscription_id::text, e.feature_code FROM entitlements e "
+        "WHERE e.organization_id = %(organization)s AND (e.subscription_id, e.feature_code) IN ("
+        "SELECT s.subscription_id, q.feature FROM unnest(%(customers)s::text[], %(selectors)s::text[], "
+        "%(features)s::text[]) AS q (customer, selector, feature) JOIN subscriptions s "
+        "ON s.organization_id = %(organization)s AND s.external_customer_id = q.customer AND s.state = 'active' "
+        "AND q.selector IN ('', s.external_id) UNION ALL SELECT h.subscription_id, h.feature_code FROM holds h "
+        "WHERE h.organization_id = %(organization)s AND h.hold_id = ANY(%(holds)s::uuid[])) "
+        "ORDER BY e.subscription_id, e.feature_code FOR UPDATE OF e",
+        {
+            "organization": organization,
+            "customers": [question.external_customer_id for question in questions],
+            "selectors": [question.external_subscription_id for question in questions],
+            "features": [question.feature_code for question in questions],
+            "holds": list(hold_ids),
+        },
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+def save_consumed(tx: Connection, organization: OrganizationId, consumed: Mapping[Key, Consumed]) -> None:
+    """Store what Consume and Commit have counted; the rows must be locked."""
     tx.exec_driver_sql(
-        "UPDATE entitlements SET consumed_units = %s, consumed_since = %s "
-        "WHERE organization_id = %s AND subscription_id = %s AND feature_code = %s",
-        (consumed.units, consumed.since, organization, *key),
+        "UPDATE entitlements e SET consumed_units = counted.units, consumed_since = counted.since "
+        "FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::timestamptz[]) "
+        "AS counted (subscription_id, feature_code, units, since) WHERE e.organization_id = %s "
+        "AND e.subscription_id = counted.subscription_id AND e.feature_code = counted.feature_code",
+        (
+            [key[0] for key in consumed],
+            [key[1] for key in consumed],
+            [one.units for one in consumed.values()],
+            [one.since for one in consumed.values()],
+            organization,
+        ),
     )
 
 

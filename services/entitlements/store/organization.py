@@ -56,7 +56,9 @@ def next_revisions(tx: Connection, counts: Mapping[OrganizationId, int]) -> dict
 
     So it is asked for as late as can be: what is left to do is to write what was decided before.
     """
-    organizations = sorted(counts)
+    organizations = sorted(organization for organization, count in counts.items() if count)
+    if not organizations:
+        return {}
     rows = tx.exec_driver_sql(
         "INSERT INTO revisions (organization_id, revision) SELECT * FROM unnest(%s::uuid[], %s::bigint[]) "
         "ON CONFLICT (organization_id) DO UPDATE SET revision = revisions.revision + excluded.revision "

@@ -117,7 +117,7 @@ LEFT JOIN plans p ON p.organization_id = s.organization_id AND p.plan_id = s.pla
 LEFT JOIN LATERAL (
     SELECT sum(units) AS held, min(expires_at) AS held_until FROM holds WHERE organization_id = e.organization_id
     AND subscription_id = ANY(array_prepend(e.subscription_id, past.ids)) AND feature_code = e.feature_code
-    AND state = 'held' AND expires_at > present.at) h ON true
+    AND state = 'held' AND expires_at > present.at AND hold_id <> ALL(%(settling)s::uuid[])) h ON true
 """
 _OF_QUESTIONS = f"""
 {_NOW}
@@ -134,13 +134,23 @@ ORDER BY q.place, s.started_at DESC
 """
 
 
-def of_questions(tx: Connection, organization: OrganizationId, questions: Sequence[Question], system: datetime) -> Seen:
-    """The standings that answer each question, in order: those of active subscriptions, or with the named id."""
+def of_questions(
+    tx: Connection,
+    organization: OrganizationId,
+    questions: Sequence[Question],
+    system: datetime,
+    *,
+    settling: Sequence[str] = (),
+) -> Seen:
+    """The standings that answer each question, in order: active ones, or those that carry the named id."""
+    if not questions:
+        return Seen(system, 0, [])
     rows = tx.exec_driver_sql(
         _OF_QUESTIONS,
         {
             "organization": organization,
             "system": system,
+            "settling": list(settling),
             "customers": [question.external_customer_id for question in questions],
             "selectors": [question.external_subscription_id for question in questions],
             "features": [question.feature_code for question in questions],
@@ -153,7 +163,14 @@ def of_questions(tx: Connection, organization: OrganizationId, questions: Sequen
     return Seen(rows[0].at, rows[0].newest, standings, rows[0].test_clock)
 
 
-def of_keys(tx: Connection, organization: OrganizationId, keys: Iterable[tuple[str, str]], system: datetime) -> Seen:
+def of_keys(
+    tx: Connection,
+    organization: OrganizationId,
+    keys: Iterable[tuple[str, str]],
+    system: datetime,
+    *,
+    settling: Sequence[str] = (),
+) -> Seen:
     """The standings of known (subscription, feature) pairs, by subscription and feature code; one list."""
     wanted = list(keys)
     source = (
@@ -161,7 +178,11 @@ def of_keys(tx: Connection, organization: OrganizationId, keys: Iterable[tuple[s
         "AS wanted (subscription_id, feature_code) USING (subscription_id, feature_code) "
         "WHERE organization_id = %(organization)s)"
     )
-    values = {"subscriptions": [key[0] for key in wanted], "features": [key[1] for key in wanted]}
+    values = {
+        "subscriptions": [key[0] for key in wanted],
+        "features": [key[1] for key in wanted],
+        "settling": list(settling),
+    }
     return _of_entitlements(tx, organization, source, "ORDER BY s.subscription_id, e.feature_code", values, system)
 
 
@@ -216,7 +237,7 @@ def _of_entitlements(
         f"{_NOW} SELECT {_FACTS} FROM present CROSS JOIN {source} e JOIN subscriptions s "
         f"ON s.organization_id = e.organization_id AND s.subscription_id = e.subscription_id {_BESIDE} {rest}"
     )
-    rows = tx.exec_driver_sql(text, {"organization": organization, "system": system, **values}).all()
+    rows = tx.exec_driver_sql(text, {"organization": organization, "system": system, "settling": [], **values}).all()
     if not rows:
         return Seen(system, 0, [[]])
     return Seen(rows[0].at, rows[0].newest, [[_standing(row) for row in rows]])

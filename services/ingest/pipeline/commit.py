@@ -8,13 +8,15 @@ Callers are answered only after the commit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from services.chassis import failpoint
-from services.chassis.db import Database, WorkerLine, is_unavailable, lost_a_race
-from services.chassis.log import logger
+from services.chassis.db import Database, WorkerLine, lost_a_race
+from services.chassis.group_commit import Commit, GroupCommit
 from services.ingest.pipeline.answer import answer_all
 from services.ingest.pipeline.catalog_cache import CatalogCache
 from services.ingest.pipeline.dedupe import Deduplication, RecentKeys
@@ -25,8 +27,6 @@ from services.ingest.store import log as store
 from services.ingest.store import quarantine, shards
 from services.kernel.errors import UnavailableError
 from services.kernel.instant import from_us
-
-log = logger(__name__)
 
 # Four full batches: larger transactions gain nothing and keep everybody in them waiting.
 MAX_COMMIT_EVENTS = 8_000
@@ -40,8 +40,16 @@ MAX_ATTEMPTS = 8
 Finished = Callable[[Sequence[Submission]], None]
 
 
-def _nobody_waits(_: Sequence[Submission]) -> None:
-    """Tell nobody: for a committer without callers."""
+class _Commits:
+    """The queue, as a line takes a commit out of it."""
+
+    def __init__(self) -> None:
+        self.queue = Queue()
+        self.close = self.queue.close
+
+    def take(self, done: Sequence[Submission]) -> list[Submission]:
+        """The next batches for one commit."""
+        return self.queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES, is_after_commit=bool(done))
 
 
 class Committer:
@@ -60,27 +68,21 @@ class Committer:
         self._cache = cache
         self._preparer = preparer
         self._wake = wake
-        self._queue = Queue()
         self._recent = RecentKeys()
-        self._finished: Finished = _nobody_waits
-        self._threads = [
-            threading.Thread(target=self._run, name=f"committer-{number}", daemon=True) for number in range(LINES)
-        ]
+        self._commits = _Commits()
+        self._lines: GroupCommit[Submission] = GroupCommit("committer", self._commits, self._line, lines=LINES)
 
     def listen(self, finished: Finished) -> None:
-        """Call `finished` with the batches of every commit once it is done or given up, in a committer's thread."""
-        self._finished = finished
+        """Call `finished`, in a committer's thread, with the batches of every commit once it is done or given up."""
+        self._lines.listen(finished)
 
     def start(self) -> None:
-        """Start the threads."""
-        for thread in self._threads:
-            thread.start()
+        """Begin to commit."""
+        self._lines.start()
 
     def stop(self) -> None:
-        """Commit what waits, then end."""
-        self._queue.close()
-        for thread in self._threads:
-            thread.join()
+        """Commit what waits, and end."""
+        self._lines.stop()
 
     def submit(self, submission: Submission) -> None:
         """Let a batch be committed together with others that wait; `listen` reports when that is done.
@@ -89,31 +91,13 @@ class Committer:
             ResourceExhaustedError: too many batches wait; nothing of this one is stored.
             UnavailableError: the process is stopping.
         """
-        self._queue.put(submission)
+        self._commits.queue.put(submission)
 
-    def _run(self) -> None:
+    @contextmanager
+    def _line(self) -> Iterator[Commit[Submission]]:
         line = self._db.worker_line()
-        batches = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
-        while batches:
-            self._commit_together(line, batches)
-            batches = self._queue.take(MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES, is_after_commit=True)
+        yield partial(self._commit, line)
         line.close()
-
-    def _commit_together(self, line: WorkerLine, batches: Sequence[Submission]) -> None:
-        """Commit batches in one transaction; if one of them is at fault, commit each in its own."""
-        try:
-            self._commit(line, batches)
-        except Exception as error:
-            if len(batches) > 1 and not is_unavailable(error):
-                log.exception("group_commit_failed", batches=len(batches))
-                for submission in batches:
-                    self._commit_together(line, [submission])
-                return
-            for submission in batches:
-                submission.error = error
-            if not is_unavailable(error):
-                log.exception("commit_failed")
-        self._finished(batches)
 
     def _commit(self, line: WorkerLine, batches: Sequence[Submission]) -> None:
         must_look = any(self._recent.has_any(submission.prepared.keys) for submission in batches)

@@ -25,6 +25,7 @@ from services.chassis.db import Database
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.chassis.rpc.errors import error_info, field_violations, retry_after_seconds
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
+from services.entitlements.commands.together import Counting
 from services.entitlements.deps import Deps
 from services.entitlements.main import SERVICE_NAMES, announce
 from services.entitlements.memory.memory import Memory
@@ -171,15 +172,20 @@ def wire() -> Iterator[grpc.Channel]:
     clock = SystemClock()
     deps = Deps(database, clock, announce, Memory(database, clock))
     server = AsyncServer(SETTINGS)
+    counting = Counting(deps, server.loop)
     watches = Watches(deps, limit=0, poll_seconds=0.01, ending=threading.Event())
     add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
     add_servicer(
-        server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(deps, watches)
+        server.grpc,
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server,
+        AccessServicer(deps, watches, counting),
     )
+    counting.start()
     server.start(SERVICE_NAMES)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as connected:
         yield connected
     server.drain()
+    counting.stop()
     server.close()
     database.dispose()
 

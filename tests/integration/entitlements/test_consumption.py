@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from services.chassis.db import retrying
-from services.entitlements.commands import consumption
-from services.entitlements.domain.access import Question, Reason
+from services.entitlements.domain.access import Reason
 from services.entitlements.domain.limits import DEFAULT_HOLD
 from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from services.kernel.ids import new_id
@@ -44,20 +43,16 @@ def sold(world: Any) -> Any:
     return world
 
 
-def reserve(world: Any, units: str, *, lifetime: timedelta = DEFAULT_HOLD) -> consumption.Reserved:
-    with world.deps.db.transaction(world.organization) as tx:
-        question = Question("acme", "calls", "", Decimal(units))
-        return consumption.reserve(world.deps, tx, world.organization, question, lifetime)
+def reserve(world: Any, units: str, *, lifetime: timedelta = DEFAULT_HOLD) -> Any:
+    return world.reserve("calls", units, lifetime)
 
 
 def commit(world: Any, hold_id: str, units: str) -> Any:
-    with world.deps.db.transaction(world.organization) as tx:
-        return consumption.commit(world.deps, tx, world.organization, hold_id, Decimal(units), new_id())
+    return world.commit(hold_id, units)
 
 
 def release(world: Any, hold_id: str) -> Any:
-    with world.deps.db.transaction(world.organization) as tx:
-        return consumption.release(world.deps, tx, world.organization, hold_id)
+    return world.release(hold_id)
 
 
 def ledger(world: Any, feature: str = "calls") -> Decimal:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from services.entitlements.commands import consumption
+from services.entitlements.commands.consumption import count as count_together
 from services.entitlements.domain.access import Question
+from services.entitlements.domain.counting import Commit, Consume
+from services.kernel.ids import new_id
 from services.kernel.period import Period
 from tests.support.rating.events import (
     MAY,
@@ -146,11 +148,27 @@ def test_another_anniversary_is_another_billing_period(limited: Any) -> None:
 
 def test_units_on_hold_go_along(limited: Any) -> None:
     """What the old subscription holds is not free in the new one."""
-    with limited.deps.db.transaction(limited.organization) as tx:
-        question = Question("acme", "month", "", Decimal(60))
-        consumption.reserve(limited.deps, tx, limited.organization, question, timedelta(hours=1))
+    limited.reserve("month", "60", timedelta(hours=1))
     succeed(limited)
     assert limited.check("month").remaining == Decimal(40)
+
+
+def test_a_hold_of_an_ended_subscription_is_settled_in_the_next_one(limited: Any) -> None:
+    """Committed among others, it counts for the subscription that goes on before anything else is counted there."""
+    hold = limited.reserve("month", "60", timedelta(hours=1)).hold
+    succeed(limited)
+    commands = [
+        Consume(Question("acme", "month", "", Decimal(30)), new_id()),
+        Commit(hold.id, Decimal(50), new_id()),
+        Consume(Question("acme", "month", "", Decimal(10)), new_id()),
+        Consume(Question("acme", "month", "", Decimal(1)), new_id()),
+    ]
+    with limited.deps.db.transaction(limited.organization) as tx:
+        counted = count_together(limited.deps, tx, limited.organization, commands)
+    assert [one.access.is_allowed for one in counted] == [True, True, True, False]
+    assert limited.check("month").used == Decimal(90)
+    assert limited.consume("month", "10").is_allowed
+    assert not limited.consume("month", "1").is_allowed
 
 
 def test_every_zone_is_known_to_the_database(limited: Any) -> None:

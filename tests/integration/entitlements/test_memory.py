@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from services.entitlements.commands import consumption, override
+from services.entitlements.commands import override
+from services.entitlements.commands.consumption import count
 from services.entitlements.deps import Deps
 from services.entitlements.domain.access import Access, Question, decide
+from services.entitlements.domain.counting import Command, Commit, Consume, Counted, Release, Reserve
 from services.entitlements.domain.feature_terms import FeatureTerms, Override
 from services.entitlements.memory.memory import MAX_BEHIND_SECONDS, Answered, Memory
 from services.entitlements.store import standing as standing_store
@@ -161,43 +164,28 @@ class History:
             return
 
     def consume(self) -> None:
-        self._count(
-            lambda tx, question: consumption.consume(self.world.deps, tx, self.world.organization, question, new_id())
-        )
+        self._count(lambda question: Consume(question, new_id()))
 
     def reserve(self) -> None:
         lifetime = timedelta(minutes=self.random.randint(1, 3000))
+        counted = self._count(lambda question: Reserve(question, lifetime))
+        if counted.hold is not None:
+            self.holds.append(counted.hold.id)
 
-        def hold(tx: Any, question: Question) -> None:
-            reserved = consumption.reserve(self.world.deps, tx, self.world.organization, question, lifetime)
-            if reserved.hold is not None:
-                self.holds.append(reserved.hold.id)
-
-        self._count(hold)
-
-    def _count(self, work: Callable[[Any, Question], Any]) -> None:
+    def _count(self, command: Callable[[Question], Command]) -> Counted:
         question = Question(
             self.random.choice(CUSTOMERS),
             self.random.choice(RESETS).lower(),
             self.random.choice(["", "first"]),
             Decimal(self.random.randint(1, 30)),
         )
-        with self.world.deps.db.transaction(self.world.organization) as tx:
-            work(tx, question)
+        return self.world.count(command(question))
 
     def settle(self) -> None:
-        if not self.holds:
-            return
-        hold = self.holds.pop(self.random.randrange(len(self.holds)))
-        deps, organization = self.world.deps, self.world.organization
-        try:
-            with deps.db.transaction(organization) as tx:
-                if self.random.random() < 0.5:
-                    consumption.release(deps, tx, organization, hold)
-                else:
-                    consumption.commit(deps, tx, organization, hold, Decimal(1), new_id())
-        except FareboxError:
-            return
+        if self.holds:
+            hold = self.holds.pop(self.random.randrange(len(self.holds)))
+            with contextlib.suppress(FareboxError):
+                self.world.count(Release(hold) if self.random.random() < 0.5 else Commit(hold, Decimal(1), new_id()))
 
     def wait(self) -> None:
         self.world.clock.move_to(self.world.clock.now() + timedelta(minutes=self.random.randint(1, 2000)))
@@ -270,10 +258,11 @@ def sold(world: World) -> World:
 
 
 def consume(deps: Deps, world: World, units: str) -> Access:
+    question = Question("acme", "calls", "", Decimal(units))
     with deps.db.transaction(world.organization) as tx:
-        return consumption.consume(
-            deps, tx, world.organization, Question("acme", "calls", "", Decimal(units)), new_id()
-        )
+        (counted,) = count(deps, tx, world.organization, [Consume(question, new_id())])
+    assert isinstance(counted, Counted)
+    return replace(counted.access, revision=counted.revision)
 
 
 CALLS = [Question("acme", "calls")]
