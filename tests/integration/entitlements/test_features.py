@@ -217,6 +217,7 @@ def test_the_check_uses_indexes(sold: Any) -> None:
         "customers": ["acme"],
         "selectors": [""],
         "features": ["calls"],
+        "settling": [],
     }
     with sold.deps.db.transaction(sold.organization) as tx:
         # On a handful of rows a scan is cheaper than any index; the question is whether an index could serve.
