@@ -205,7 +205,7 @@ class Story:
         return 0 < do.get("amount_cents", invoice.total_cents) <= invoice.total_cents - invoice.paid_cents
 
     def _can_give_back(self, do: Body, _at: datetime) -> bool:
-        """Whether so much is left of the one fee that is meant, and coupons had not covered all of it."""
+        """Whether so much is left of the one fee that is meant, and anything of its invoice to give back."""
         if do["give_back"] > len(self.books.invoices):
             return False
         invoice = self.books.invoices[do["give_back"] - 1]
@@ -217,7 +217,8 @@ class Story:
         if len(meant) != 1:
             return False
         left = invoice.fees[meant[0]].cents - invoice.credited_cents.get(meant[0], Fraction(0))
-        return do["amount_cents"] <= left and not any(invoice.coupons_cents)
+        is_left = invoice.sub_total_cents > invoice.credited_sub_total_cents and not any(invoice.coupons_cents)
+        return is_left and 0 < do["amount_cents"] <= left
 
     def _can_hold(self, do: Body, _at: datetime) -> bool:
         """Whether a coupon is not in the customer's hand already."""
