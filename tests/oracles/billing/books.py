@@ -226,7 +226,8 @@ class Books:
             if owner is segment and _is_of_commitment(fee) and span.start <= fee.span.start < span.end
         ]
         cents = sum(fee.cents for fee in now) - sum(fee.cents for fee in before)
-        return [replace((now or before)[0], kind="adjustment", cents=cents)] if cents else []
+        units = sum((fee.units for fee in now), Fraction(0)) - sum((fee.units for fee in before), Fraction(0))
+        return [replace((now or before)[0], kind="adjustment", cents=cents, units=units)] if cents else []
 
     # --- money back -------------------------------------------------------------------------------------------------
 
