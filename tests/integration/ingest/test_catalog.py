@@ -104,6 +104,9 @@ def test_test_clock_is_the_organizations_time(ingest: Ingest, rating: Rating, bu
 
 
 def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rating) -> None:
+    """It stays in quarantine until a change comes; the changes that made the catalog have been looked at before."""
+    waiting = "SELECT count(*) FROM release_requests"
+    wait_until(lambda: ingest.scalar(waiting) == 0, timeout=PATIENCE_SECONDS, what="what the catalog asked for")
     event = usage_event()
     ingest.send(event)
     [entry] = ingest.announced()

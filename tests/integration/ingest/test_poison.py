@@ -16,7 +16,7 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.wait import wait_until
 from services.ingest import jobs
-from services.ingest.consumers import HANDLERS, LOG
+from services.ingest.consumers import HANDLERS
 from services.ingest.domain.catalog_update import SubscriptionUpdate
 from services.ingest.domain.identity import shard_of
 from services.ingest.store.shards import Batch
@@ -132,7 +132,7 @@ def test_a_poisoned_refusal_stops_none_of_its_message(ingest: Ingest, told: Rati
     question = "SELECT count(*) FROM quarantined_usage_events WHERE released_at IS NULL"
     wait_until(lambda: ingest.scalar(question) == 4, timeout=PATIENCE_SECONDS, what="the neighbours' refusals")
     (letter,) = column(ingest, "SELECT log FROM dead_letters")
-    assert letter.partition("/")[0] == LOG
+    assert letter.partition("/")[0] == "rating"
 
 
 def test_a_shard_that_cannot_be_published_holds_up_no_other(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
