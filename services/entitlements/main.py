@@ -11,10 +11,12 @@ from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.freshness import Freshness
 from services.chassis.outbox import Relay
 from services.chassis.process import Parts, Worker
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
-from services.entitlements.consumers import rating_log
+from services.entitlements.consumers import LOG, rating_log
 from services.entitlements.convert.access import event_to_pb
 from services.entitlements.deps import Deps
 from services.entitlements.domain.event import DomainEvent
@@ -25,6 +27,7 @@ from services.entitlements.rpc.access import AccessServicer
 from services.entitlements.rpc.feature import FeatureServicer
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import Clock, SystemClock
+from services.wire.changes import NewestChangesClient
 from services.wire.streams import ENTITLEMENTS
 
 SERVICE_NAMES = ("farebox.entitlements.v1.FeatureService", "farebox.entitlements.v1.AccessService")
@@ -45,21 +48,30 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[D
     """Wire the process; nothing runs yet."""
     db, bus, server = Database(settings), Bus(settings), AsyncServer(settings)
     deps = make_deps(db, clock)
+    rating = open_channel(settings.rating_address, retries=False)
+    freshness = Freshness(
+        db,
+        LOG,
+        NewestChangesClient(rating).newest,
+        know=deps.memory.catch_up,
+        wait_seconds=settings.freshness_seconds,
+    )
     watches = Watches(
         deps, limit=settings.watch_limit, poll_seconds=settings.watch_poll_seconds, ending=server.draining
     )
-    add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
-    add_servicer(
-        server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(deps, watches)
-    )
+    features, access = FeatureServicer(deps, freshness), AccessServicer(deps, watches, freshness)
+    add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, features)
+    add_servicer(server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, access)
     workers: list[Worker] = [
         Relay(db, bus, stream=ENTITLEMENTS),
         Follower(db, bus, [rating_log(deps)]),
+        freshness,
         *(job(deps) for job in JOBS),
     ]
 
     def close() -> None:
         server.close()
+        rating.close()
         bus.close()
         deps.memory.close()
         db.dispose()

@@ -39,6 +39,7 @@ _REASONS = {
 }
 
 Counted = access_service_pb2.ConsumeRequest | access_service_pb2.ReserveRequest
+Decided = access_service_pb2.CheckResponse | access_service_pb2.ConsumeResponse | access_service_pb2.ReserveResponse
 Settling = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
 
 
@@ -190,6 +191,16 @@ def _packed(answer: Answer) -> entitlement_pb2.Access:
         answer.packed = access_to_pb(answer.access)
     packed: entitlement_pb2.Access = answer.packed
     return packed
+
+
+def is_denied(answer: Decided) -> bool:
+    """Whether an answer is no, which a change that was not heard of yet may turn into yes."""
+    return not answer.access.allowed
+
+
+def is_any_denied(answer: access_service_pb2.BatchCheckResponse) -> bool:
+    """Whether one of several answers is no."""
+    return not all(access.allowed for access in answer.answers)
 
 
 def reserved_to_pb(reserved: Reserved) -> access_service_pb2.ReserveResponse:

@@ -13,8 +13,10 @@ from sqlalchemy.engine import Connection
 
 from farebox.entitlements.v1 import access_service_pb2 as pb
 from farebox.entitlements.v1 import access_service_pb2_grpc
+from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers_async import answers_async, streams_in_threads
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import current_async
 from services.chassis.rpc.command import command
 from services.entitlements.commands import consumption
 from services.entitlements.convert import access as convert
@@ -29,17 +31,20 @@ from services.kernel.ids import OrganizationId
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """May this customer do this now?"""
 
-    def __init__(self, deps: Deps, watches: Watches) -> None:
+    def __init__(self, deps: Deps, watches: Watches, freshness: Freshness) -> None:
         self.deps = deps
+        self.freshness = freshness
         self._watches = watches
 
     @answers_async
+    @current_async(lacks=convert.is_denied)
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Answer one question; never changes anything."""
         answered = await self._answer(organization_of(context), [convert.question_from_pb(request)])
         return convert.checked_to_pb(answered)
 
     @answers_async
+    @current_async(lacks=convert.is_any_denied)
     async def BatchCheck(self, request: pb.BatchCheckRequest, context: Context) -> pb.BatchCheckResponse:
         """Answer several questions at one revision."""
         answered = await self._answer(organization_of(context), convert.questions_from_pb(request))
@@ -57,6 +62,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         pb.ConsumeRequest,
         pb.ConsumeResponse,
         reads=lambda request: (convert.counted_from_pb(request), request.request_id),
+        lacks=convert.is_denied,
     )
     def Consume(
         self, tx: Connection, organization: OrganizationId, counted: tuple[Question, str]
@@ -69,6 +75,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         pb.ReserveRequest,
         pb.ReserveResponse,
         reads=lambda request: (convert.counted_from_pb(request), convert.lifetime_from_pb(request)),
+        lacks=convert.is_denied,
     )
     def Reserve(
         self, tx: Connection, organization: OrganizationId, counted: tuple[Question, timedelta]
