@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.rating.v1 import invoice_service_pb2 as rpc
 from farebox.rating.v1.invoice_pb2 import Invoice as InvoiceMessage
 from gateway.call import Call, Reply
+from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.invoice_shapes import (
     KIND,
     PAYMENT_STATE,
@@ -23,7 +24,7 @@ from gateway.dialects.lago.invoice_shapes import (
 )
 from gateway.engine.paging import PageQuery, page_meta, page_request
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
-from gateway.problem import invalid, refuse_both_names
+from gateway.problem import refuse_both_names
 from gateway.projection import patch
 from gateway.schema import Cents, Code, Date, DecimalInput, of
 
@@ -109,9 +110,11 @@ class VoidOptions(Struct, kw_only=True):
 
 async def create(request: Request[Nothing, Nothing, NewInvoice]) -> WholeInvoice:
     """Invoice one-off items now."""
-    call, body = request.call, request.body
+    call, body, refusals = request.call, request.body, Refusals()
     asked, _ = patch(rpc.CreateOneOffInvoiceRequest(request_id=call.mutation_id), body, skip=("fees",))
-    asked.items.extend(_item(index, item) for index, item in enumerate(body.fees))
+    for index, item in enumerate(body.fees):
+        _say_item(asked.items.add(), item, f"fees[{index}]", refusals)
+    refusals.raise_any()
     return _whole(call, (await call.ask(call.clients.invoices.CreateOneOffInvoice, asked)).invoice)
 
 
@@ -207,15 +210,14 @@ async def _list(call: Call, query: InvoiceFilters, external_customer_id: str) ->
     return await call.ask(call.clients.invoices.ListInvoices, asked)
 
 
-def _item(index: int, item: OneOffItem) -> rpc.CreateOneOffInvoiceRequest.Item:
+def _say_item(asked: rpc.CreateOneOffInvoiceRequest.Item, item: OneOffItem, path: str, refusals: Refusals) -> None:
+    """Say in a message what a body says of an item."""
     names = (item.invoice_display_name, item.description, item.name, item.add_on_code)
-    name = next((name for name in names if isinstance(name, str) and name), None)
-    if name is None:
-        raise invalid(f"fees[{index}].invoice_display_name", "value_is_mandatory", "is missing")
-    asked = rpc.CreateOneOffInvoiceRequest.Item(name=name)
+    asked.name = next((name for name in names if isinstance(name, str) and name), "")
+    if not asked.name:
+        refusals.add(f"{path}.invoice_display_name", "value_is_mandatory", "is missing")
     patch(asked, item, skip=("add_on_code", "name", "invoice_display_name", "description"))
     asked.code = "" if item.add_on_code is UNSET else item.add_on_code
-    return asked
 
 
 def _whole(call: Call, invoice: InvoiceMessage) -> WholeInvoice:

@@ -26,7 +26,7 @@ from gateway.dialects.lago import (
     tax,
     usage,
 )
-from gateway.dialects.nozle import access, checkout, cost, margin, plan_version, test_clock, transition
+from gateway.dialects.nozle import access, checkout, cost, margin, plan_version, set_aside, test_clock, transition
 from gateway.dialects.nozle.not_offered import NOT_OFFERED
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
@@ -55,6 +55,7 @@ OFFERED = (
     *cost.OPERATIONS,
     *margin.OPERATIONS,
     *test_clock.OPERATIONS,
+    *set_aside.OPERATIONS,
 )
 
 NOZLE = Dialect(

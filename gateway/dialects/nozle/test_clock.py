@@ -37,6 +37,7 @@ class AdvancedClock(Struct, kw_only=True):
     now: Instant
     closed_periods_count: Annotated[int, of("closed_period_count"), Meta(description="Billing periods that ended.")]
     finalized_invoices_count: Annotated[int, of("finalized_invoice_count")]
+    set_aside_count: Annotated[int, Meta(description="What could not be done and was left out: `GET /set_aside`.")]
 
 
 class TestClock(Struct, kw_only=True):

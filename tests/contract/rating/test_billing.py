@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from farebox.common.v1 import page_pb2
-from farebox.rating.v1 import invoice_service_pb2, usage_service_pb2
+from farebox.rating.v1 import invoice_service_pb2, invoice_service_pb2_grpc, usage_service_pb2
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.rpc.calls import ORGANIZATION_KEY
@@ -98,6 +98,23 @@ INVALID = [
         "items[0].units",
     ),
 ]
+
+
+def test_every_wrong_field_of_a_one_off_invoice_is_named(channel: grpc.Channel) -> None:
+    """Of every item, at once: whoever typed them corrects them in one go."""
+    items = [
+        {"units": decimal("-1"), "unit_amount_cents": -1},
+        {"name": "fine", "units": decimal("1"), "unit_amount_cents": 100},
+        {"name": "x" * 300, "units": decimal("a lot"), "unit_amount_cents": 10**14},
+    ]
+    with pytest.raises(grpc.RpcError) as caught:
+        invoice_service_pb2_grpc.InvoiceServiceStub(channel).CreateOneOffInvoice(
+            invoice_service_pb2.CreateOneOffInvoiceRequest(items=items), metadata=ORGANIZATION, timeout=PATIENCE_SECONDS
+        )
+    assert sorted(violation.field for violation in field_violations(caught.value)) == [
+        *("items[0].name", "items[0].unit_amount_cents", "items[0].units"),
+        *("items[2].name", "items[2].unit_amount_cents", "items[2].units"),
+    ]
 
 
 @pytest.mark.parametrize(

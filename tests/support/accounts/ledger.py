@@ -97,7 +97,7 @@ class Ledger:
         """Invoice items that are sold once."""
         draft = one_off._draft(self.organization, self.customer, currency, at)
         fees = [
-            one_off._item_fee(index, item, one_off._taxes(index, item, self.customer, levels), draft)
+            one_off._item_fee(index, item, levels.of(item.tax_codes, self.customer.tax_codes), draft)
             for index, item in enumerate(items)
         ]
         self.invoices.append(draft)

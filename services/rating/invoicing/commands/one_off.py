@@ -10,6 +10,7 @@ from decimal import Decimal
 from sqlalchemy.engine import Connection
 
 from services.kernel.cadence import local_date
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import FeeId, InvoiceId, OrganizationId, new_id
 from services.kernel.money import ZERO, Currency, currency
@@ -74,7 +75,7 @@ def create_one_off_invoice(
         InvalidArgumentError: the items or the currency.
         FailedPreconditionError: `CURRENCY_MISMATCH`, the customer is billed in another currency.
     """
-    _check_items(items)
+    check_items(items)
     seller = organizations.organization(tx, organization)
     customer = customers.customer(tx, organization, external_customer_id, lock=True)
     at = now_of(deps, tx, organization)
@@ -83,7 +84,10 @@ def create_one_off_invoice(
     draft = _draft(seller, customer, in_currency, at)
     named = {code for item in items for code in item.tax_codes}
     taxes = tax_levels(tx, organization, named | set(customer.tax_codes))
-    fees = [_item_fee(index, item, _taxes(index, item, customer, taxes), draft) for index, item in enumerate(items)]
+    _require_taxes(items, taxes)
+    fees = [
+        _item_fee(index, item, taxes.of(item.tax_codes, customer.tax_codes), draft) for index, item in enumerate(items)
+    ]
     holdings = Holdings.of(tx, organization, [customer.customer_id], at)
     (invoice,) = finalize(tx, seller, [replace(draft, fees=tuple(fees))], holdings, at)
     store.insert(tx, [invoice])
@@ -92,26 +96,31 @@ def create_one_off_invoice(
     return invoice
 
 
-def _check_items(items: Sequence[OneOffItem]) -> None:
+def check_items(items: Sequence[OneOffItem]) -> None:
+    """Refuse items that no invoice can have.
+
+    Raises:
+        InvalidArgumentError: names every wrong field.
+    """
     if not 1 <= len(items) <= MAX_ITEMS:
         raise InvalidArgumentError.of_field("items", "value_is_invalid", f"has 1 to {MAX_ITEMS} entries")
-    for index, item in enumerate(items):
-        if not item.name:
-            raise InvalidArgumentError.of_field(f"items[{index}].name", "value_is_mandatory", "is required")
-        require_text(f"items[{index}].name", item.name, MAX_NAME)
-        require_amount(f"items[{index}].units", item.units)
-        if not 0 <= item.unit_amount_cents <= MAX_UNIT_CENTS:
-            raise InvalidArgumentError.of_field(
-                f"items[{index}].unit_amount_cents", "value_is_out_of_range", f"is 0 to {MAX_UNIT_CENTS}"
-            )
+    with inside() as checks:
+        for index, item in enumerate(items):
+            path = f"items[{index}]"
+            if not item.name:
+                checks.refuse(f"{path}.name", "value_is_mandatory", "is required")
+            checks(require_text, f"{path}.name", item.name, MAX_NAME)
+            checks(require_amount, f"{path}.units", item.units)
+            if not 0 <= item.unit_amount_cents <= MAX_UNIT_CENTS:
+                checks.refuse(f"{path}.unit_amount_cents", "value_is_out_of_range", f"is 0 to {MAX_UNIT_CENTS}")
 
 
-def _taxes(index: int, item: OneOffItem, customer: Customer, taxes: TaxLevels) -> tuple[Tax, ...]:
-    """The item's own taxes, else the customer's, else the organization's."""
-    for code in item.tax_codes:
-        if code not in taxes.by_code:
-            raise InvalidArgumentError.of_field(f"items[{index}].tax_codes", "value_is_invalid", f"{code!r} is unknown")
-    return taxes.of(item.tax_codes, customer.tax_codes)
+def _require_taxes(items: Sequence[OneOffItem], taxes: TaxLevels) -> None:
+    with inside() as checks:
+        for index, item in enumerate(items):
+            unknown = [code for code in item.tax_codes if code not in taxes.by_code]
+            if unknown:
+                checks.refuse(f"items[{index}].tax_codes", "value_is_invalid", f"{', '.join(unknown)}: not known")
 
 
 def _item_fee(index: int, item: OneOffItem, taxes: tuple[Tax, ...], draft: Invoice) -> InvoiceFee:

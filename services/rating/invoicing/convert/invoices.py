@@ -12,7 +12,7 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import SubscriptionId
 from services.kernel.money import ZERO
 from services.rating.customers.convert import customer_to_pb
-from services.rating.invoicing.commands.one_off import OneOffItem
+from services.rating.invoicing.commands.one_off import OneOffItem, check_items
 from services.rating.invoicing.convert.fees import invoice_fee_to_pb
 from services.rating.invoicing.convert.words import day_from_pb, id_from_pb, words_from_pb
 from services.rating.invoicing.invoice import BilledSubscription, Invoice, InvoiceKind, InvoiceState, PaymentState
@@ -132,7 +132,7 @@ def invoices_wanted_from_pb(request: service_pb2.ListInvoicesRequest) -> Invoice
 
 
 def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[str, str, list[OneOffItem]]:
-    """Customer, currency and items of a one-off invoice, or a refusal that names every number that is none."""
+    """Customer, currency and items of a one-off invoice, or a refusal that names every wrong field of them."""
     with inside() as checks:
         items = [
             OneOffItem(
@@ -144,6 +144,7 @@ def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[st
             )
             for index, item in enumerate(request.items)
         ]
+        checks(check_items, items)
         return request.external_customer_id, request.currency, items
 
 
