@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import domain_events_pb2 as rating_pb
+from services.chassis.apart import applying_apart
 from services.chassis.follower import Log, Message
 from services.ingest.commands.catalog import apply_updates
 from services.ingest.commands.refuse import quarantine_refused
@@ -34,7 +36,7 @@ def rating_log(deps: Deps) -> Log:
         name=LOG,
         stream=RATING,
         subject="rating.>",
-        apply=lambda tx, messages: apply(deps, tx, messages),
+        apply=applying_apart(LOG, partial(apply, deps), convert.split),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import psycopg
@@ -12,11 +12,13 @@ from sqlalchemy.engine import Connection
 from services.chassis import failpoint, metrics
 from services.chassis.job import Job
 from services.chassis.log import logger
+from services.chassis.messages import Outgoing
 from services.chassis.outbox import numbered
 from services.ingest.commands.release import release_next
 from services.ingest.deps import Deps
 from services.ingest.store import partitions, shards
 from services.ingest.store.encoding import announcement
+from services.ingest.store.shards import Batch
 from services.wire.streams import USAGE, shard_subject
 
 log = logger(__name__)
@@ -71,23 +73,41 @@ def publish_shards(deps: Deps) -> Job:
 
 
 def publish_waiting(deps: Deps, session: Connection) -> int:
-    """Publish one round and return the number of messages. A relay whose session has lost the lock fails here."""
+    """Publish one round and return the number of messages. A relay whose session has lost the lock fails here.
+
+    A shard of which no message can be made holds up no other: its error is raised once those are published.
+    """
     waiting = shards.unpublished(session, READ_BATCHES)
     if not waiting:
         return 0
-    runs = list(shards.merge(waiting, MESSAGE_BYTES))
+    messages, reached, errors = _messages(shards.merge(waiting, MESSAGE_BYTES))
     failpoint.hit("ingest.before_publish")
-    deps.bus.publish(
-        [
-            numbered(shard_subject(run[0].shard), USAGE.name, announcement(run), run[0].number, run[-1].number)
-            for run in runs
-        ]
-    )
+    deps.bus.publish(messages)
     failpoint.hit("ingest.after_publish")
-    shards.mark_published(session, {run[-1].shard: run[-1].number for run in runs})
+    shards.mark_published(session, reached)
     failpoint.hit("ingest.after_mark")
-    metrics.PUBLISHED.labels(USAGE.name).inc(len(runs))
-    return len(runs)
+    metrics.PUBLISHED.labels(USAGE.name).inc(len(messages))
+    for error in errors.values():
+        raise error
+    return len(messages)
+
+
+def _messages(runs: Iterable[list[Batch]]) -> tuple[list[Outgoing], dict[int, int], dict[int, Exception]]:
+    """The messages of runs; by shard, the last number that they hold; and by shard, why no message could be made."""
+    messages: list[Outgoing] = []
+    reached: dict[int, int] = {}
+    errors: dict[int, Exception] = {}
+    for run in runs:
+        shard, first, last = run[0].shard, run[0].number, run[-1].number
+        if shard in errors:
+            continue
+        try:
+            messages.append(numbered(shard_subject(shard), USAGE.name, announcement(run), first, last))
+        except Exception as error:  # noqa: BLE001 - the relay raises it
+            errors[shard] = error
+        else:
+            reached[shard] = last
+    return messages, reached, errors
 
 
 def release_quarantined(deps: Deps) -> Job:

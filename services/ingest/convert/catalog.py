@@ -9,6 +9,7 @@ from google.protobuf import timestamp_pb2
 from farebox.ingest.v1 import domain_events_pb2 as own_pb
 from farebox.rating.v1 import billable_metric_pb2, organization_pb2, subscription_pb2
 from farebox.rating.v1 import domain_events_pb2 as pb
+from services.chassis.follower import Message
 from services.ingest.domain.billability import FOREVER_US, Metric, Needs, Subscription
 from services.ingest.domain.catalog_update import (
     MetricUpdate,
@@ -20,6 +21,7 @@ from services.ingest.domain.catalog_update import (
 )
 from services.kernel.ids import OrganizationId
 from services.kernel.instant import from_us
+from services.wire.subjects import subject_of
 from services.wire.values import instant_to_pb
 
 _AGGREGATION = billable_metric_pb2.BillableMetric.Aggregation
@@ -82,6 +84,14 @@ def refusals_from_pb(body: bytes) -> list[Refusal]:
         )
         for refusal in pb.UsageRefused.FromString(body).refusals
     ]
+
+
+def split(message: Message) -> list[bytes]:
+    """Refusals one by one, since they are of many organizations; every other announcement is of one anyway."""
+    if message.subject != subject_of(pb.UsageRefused):
+        return []
+    whole = pb.UsageRefused.FromString(message.body)
+    return [pb.UsageRefused(refusals=[refusal]).SerializeToString() for refusal in whole.refusals]
 
 
 def test_clock_reached_to_pb(event: TestClockReached) -> own_pb.TestClockReached:
