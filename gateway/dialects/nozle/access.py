@@ -34,7 +34,10 @@ class Configuration(Struct):
 
 
 class Access(Struct, kw_only=True):
-    """Whether the customer may; `limit` and `remaining` are always present, and null if unlimited."""
+    """Whether the customer may; `limit` and `remaining` are always present, and null if unlimited.
+
+    `hard` is null if no limit decided.
+    """
 
     allowed: bool
     reason: Annotated[str, REASON.told] | None
@@ -44,7 +47,7 @@ class Access(Struct, kw_only=True):
     remaining: ExactNumber | None
     overage: Annotated[bool, Meta(description="Whether more was used than the limit; `overage_units` says how much.")]
     overage_units: ExactNumber
-    hard: bool
+    hard: bool | None
     resets_at: Instant | None
     revision: int
     valid_until: Instant | None

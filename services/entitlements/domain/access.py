@@ -66,7 +66,7 @@ class Access:
         valid_until: until when the answer is valid if nothing else changes; None if there is no such instant.
         external_subscription_id: the subscription that decided; empty if none did.
         value: for a configuration, its value.
-        is_hard: whether the limit refuses usage beyond it.
+        is_hard: whether the limit refuses usage beyond it; None if no limit decided.
     """
 
     is_allowed: bool
@@ -81,7 +81,7 @@ class Access:
     valid_until: datetime | None = None
     external_subscription_id: str = ""
     value: str = ""
-    is_hard: bool = False
+    is_hard: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def answer(feature_code: str, standing: Standing, *, units: Decimal, at: datetim
         valid_until=_valid_until(standing, numbers, at),
         external_subscription_id=subscription.external_id,
         value=entitlement.right.terms.value if entitlement.right.type is FeatureType.CONFIGURATION else "",
-        is_hard=entitlement.right.terms.is_hard and entitlement.right.type is FeatureType.USAGE_LIMIT,
+        is_hard=entitlement.right.terms.is_hard if entitlement.right.type is FeatureType.USAGE_LIMIT else None,
     )
 
 

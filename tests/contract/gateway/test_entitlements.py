@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farebox.common.v1.decimal_pb2 import Decimal
-from farebox.entitlements.v1 import entitlement_pb2, feature_service_pb2
-from farebox.entitlements.v1.entitlement_pb2 import Entitlement
+from farebox.entitlements.v1 import access_service_pb2, entitlement_pb2, feature_service_pb2
+from farebox.entitlements.v1.entitlement_pb2 import Access, Entitlement
 from farebox.entitlements.v1.feature_pb2 import Feature
 from tests.support.gateway import Gateway, new_gateway
 
@@ -40,6 +40,15 @@ def test_each_type_tells_what_it_is(gateway: Gateway) -> None:
     assert (limit["type"], limit["enabled"], limit["hard"], limit["used"]) == ("usage_limit", None, False, 0)
     assert (limit["limit"], limit["reset_interval"], limit["source"]) == (None, "never", "override")
     assert (configuration["value"], configuration["enabled"], configuration["hard"]) == ("eu", None, None)
+
+
+def test_a_check_says_of_a_limit_only_whether_it_is_hard(gateway: Gateway) -> None:
+    """What a gate, or no subscription at all, has decided is neither hard nor soft."""
+    told = []
+    for access in (Access(allowed=True, hard=True), Access(allowed=True, hard=False), Access(allowed=True)):
+        gateway.services.on("Check", access_service_pb2.CheckResponse(access=access))
+        told.append(gateway.get("/api/v1/can?customer_id=acme&feature=f").json()["hard"])
+    assert told == [True, False, None]
 
 
 def test_whose_they_are_is_the_paths_to_say(gateway: Gateway) -> None:
