@@ -94,6 +94,7 @@ class Play:
         self._world.move_to(self._scale.ends_at)
         for life in self._player.lives:
             life.settle(self._world.now)
+        self._usage.look_again()
         lives, usage = self._player.lives, self._usage.sent
         return Played(self._world, lives, usage, self._snapshots, self._player.done, self._report)
 

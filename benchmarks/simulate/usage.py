@@ -7,6 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from benchmarks.simulate.life import Life, Segment
 from benchmarks.simulate.offers import METRIC
@@ -29,6 +30,10 @@ JOIN subscriptions s ON s.organization_id = r.organization_id AND s.external_id 
     AND s.state IN ('active', 'terminated') AND s.starts_at <= r.occurred_at
     AND (s.ended_at IS NULL OR r.occurred_at < s.ended_at)
 """
+_LIVING = """
+SELECT s.id::text FROM subscriptions s WHERE EXISTS (SELECT FROM subscriptions a
+    WHERE a.organization_id = s.organization_id AND a.customer_id = s.customer_id AND a.state = 'active')
+"""
 
 
 class Usage(NamedTuple):
@@ -37,6 +42,16 @@ class Usage(NamedTuple):
     life: Life
     segment: Segment
     occurred_at: datetime
+
+
+def event_id(number: int) -> str:
+    """The transaction id of the event that was sent as this one."""
+    return f"event-{number}"
+
+
+def living_subscriptions(tx: Connection) -> set[str]:
+    """The subscriptions whose customer has one that runs."""
+    return set(tx.exec_driver_sql(_LIVING).scalars())
 
 
 class UsagePlayer:
@@ -59,7 +74,8 @@ class UsagePlayer:
             self.lives.remove(life)
 
     def use(self) -> None:
-        """A batch of events of some lives."""
+        """What is in quarantine is looked at again, and a batch of events of some lives is sent."""
+        self.look_again()
         if not self.lives:
             return
         chosen = self._random.choices(self.lives, k=1 + len(self.lives) // SHARE)
@@ -70,10 +86,19 @@ class UsagePlayer:
         self.sent += batch
         owners = self._resolve(batch)
         events = [
-            Event(usage.life.organization, owners[number], f"event-{first + number}", METRIC, usage.occurred_at, {})
+            Event(usage.life.organization, owners[number], event_id(first + number), METRIC, usage.occurred_at, {})
             for number, usage in enumerate(batch)
         ]
         self._world.feed.send(events)
+
+    def look_again(self) -> None:
+        """Release what has come to be billable: that of customers who have a subscription again."""
+        feed = self._world.feed
+        feed.hear()
+        if feed.quarantined:
+            with self._world.deps.db.worker_transaction() as tx:
+                living = living_subscriptions(tx)
+            feed.release([key for key, each in feed.quarantined.items() if each.event.subscription_id in living])
 
     def _of(self, life: Life) -> list[Usage]:
         life.settle(self._world.now)

@@ -19,6 +19,6 @@ def check(played: Played) -> list[str]:
             *check_periods(ledger),
             *check_base_price(ledger, currencies),
             *check_days(ledger),
-            *check_usage(tx, ledger, played.usage),
+            *check_usage(tx, ledger, played.usage, played.world.feed.quarantined.values()),
             *check_invoices(tx, ledger.now, played.snapshots),
         ]

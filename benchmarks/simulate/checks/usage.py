@@ -1,17 +1,21 @@
-"""Usage: every event is counted once, in the period and for the plan in which it occurred, and billed as counted."""
+"""Usage: every event is counted once, in the period and for the plan in which it occurred, and billed as counted.
+
+Or it is in quarantine with a reason, because no invoice will ever bill it: Σ sent = Σ counted + Σ quarantined.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy.engine import Connection
 
 from benchmarks.simulate.checks.ledger import Ledger
-from benchmarks.simulate.usage import Usage
+from benchmarks.simulate.usage import Usage, event_id, living_subscriptions
+from benchmarks.simulate.usage_log import Refused
 
 _COUNTED = """
 SELECT subscription_id::text, period_start, event_count FROM usage_aggregates WHERE bucket = ''
@@ -21,9 +25,11 @@ _USAGE_KINDS = {"charge", "adjustment"}
 Place = tuple[str, datetime]
 
 
-def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[str]:
-    """What was counted and billed is what was sent."""
-    sent = _sent(ledger, usage)
+def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage], quarantined: Iterable[Refused]) -> Iterator[str]:
+    """What was counted and billed is what was sent, except for what is in quarantine."""
+    refused = {each.event.transaction_id: each for each in quarantined}
+    yield from _check_quarantine(tx, refused.values())
+    sent = _sent(ledger, [each for number, each in enumerate(usage) if event_id(number) not in refused])
     counted = {(row.subscription_id, row.period_start): row.event_count for row in tx.exec_driver_sql(_COUNTED)}
     for place in sorted(sent.keys() | counted.keys()):
         if sent[place] != counted.get(place, 0):
@@ -37,6 +43,16 @@ def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage]) -> Iterator[
                 place = subscription_id, row.period_start
                 if billed.get(place, Decimal(0)) != sent[place]:
                     yield f"{place[0]}: {sent[place]} events in the period of {place[1]}, {billed.get(place)} billed"
+
+
+def _check_quarantine(tx: Connection, quarantined: Iterable[Refused]) -> Iterator[str]:
+    """Nothing is in quarantine but late usage of customers who have no subscription any more."""
+    living = living_subscriptions(tx)
+    for event, reason in quarantined:
+        if reason != "SUBSCRIPTION_BILLED":
+            yield f"{event.transaction_id} is in quarantine: {reason}"
+        if event.subscription_id in living:
+            yield f"{event.transaction_id} is in quarantine, but its customer's next invoice could bill it"
 
 
 def _sent(ledger: Ledger, usage: list[Usage]) -> Counter[Place]:

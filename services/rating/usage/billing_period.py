@@ -28,6 +28,7 @@ class BillingPeriod:
         period: the span, cut to the subscription's life.
         state: open or closed.
         invoice_id: the invoice of its usage; None while open, or if there was nothing to bill.
+        is_waived: whether it is closed without an invoice because its usage was to stay unbilled.
         is_dirty: whether it is closed and its usage differs from what was invoiced.
         accrual_revision: how often its accrued revenue was announced.
     """
@@ -39,6 +40,7 @@ class BillingPeriod:
     state: PeriodState = PeriodState.OPEN
     invoice_id: InvoiceId | None = None
     is_dirty: bool = False
+    is_waived: bool = False
     accrual_revision: int = 0
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from farebox.rating.v1 import subscription_service_pb2
 from services.chassis.config import Settings
 from services.rating.usage.counting import Counter
 from tests.support.usage_flow import Flow, daily, event, now, running, stamp
@@ -102,3 +103,22 @@ def test_usage_of_the_first_second_is_billed(settings_for: Callable[[str], Setti
         flow.settle()
         assert (flow.drift(), flow.counted()) == ({}, len(customers))
         assert flow.reasons() == {"SUBSCRIPTION_NOT_ACTIVE": len(customers)}
+
+
+def test_usage_after_the_last_invoice_is_seen(settings_for: Callable[[str], Settings]) -> None:
+    """What no invoice will ever take is quarantined, and counted once the customer has a subscription again."""
+    with running(settings_for) as flow:
+        flow.sell()
+        begun = now() - timedelta(days=3)
+        flow.subscribe("acme", external_id="sub-acme", started_at=stamp(begun))
+        flow.until_known("subscriptions", 1)
+        flow.send([event("acme", begun + timedelta(days=1))])
+        flow.settle()
+        flow.change("CancelSubscription", "sub-acme", timing=subscription_service_pb2.CHANGE_TIMING_NOW)
+        flow.settle()
+        flow.send([event("acme", begun + timedelta(days=2))])
+        flow.settle()
+        assert (flow.drift(), flow.counted(), flow.reasons()) == ({}, 1, {"SUBSCRIPTION_BILLED": 1})
+        flow.subscribe("acme", external_id="sub-again")
+        flow.settle()
+        assert (flow.drift(), flow.counted(), flow.reasons(), flow.refused()) == ({}, 2, {}, 0)

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from farebox.rating.v1 import billable_metric_pb2, fee_pb2, invoice_pb2, invoice_service_pb2
+from farebox.rating.v1 import (
+    billable_metric_pb2,
+    domain_events_pb2,
+    fee_pb2,
+    invoice_pb2,
+    invoice_service_pb2,
+    subscription_service_pb2,
+)
 from services.chassis.config import Settings
 from tests.support.rating.billing import Billing, fees_of, running_billing
 from tests.support.rating.server import standard_charge
@@ -45,6 +52,20 @@ def with_grace(settings_for: Callable[[str], Settings]) -> Iterator[Billing]:
 
 def adjustments(invoice: invoice_pb2.Invoice) -> list[fee_pb2.Fee]:
     return [fee for fee in invoice.fees if fee.kind == fee_pb2.Fee.KIND_ADJUSTMENT]
+
+
+def refusals(billing: Billing) -> list[str]:
+    """The reasons for which events were handed back to the log."""
+    bodies = billing.rating.announced("rating.usage.refused")
+    return [refusal.reason for body in bodies for refusal in domain_events_pb2.UsageRefused.FromString(body).refusals]
+
+
+def end(billing: Billing, external_id: str, **fields: bool) -> None:
+    """End a subscription now."""
+    request = subscription_service_pb2.CancelSubscriptionRequest(
+        external_id=external_id, timing=subscription_service_pb2.CHANGE_TIMING_NOW, **fields
+    )
+    billing.tenant.call(billing.rating.subscriptions.CancelSubscription, request)
 
 
 def test_a_late_event_is_adjusted_on_the_next_invoice_with_its_explanation(billing: Billing) -> None:
@@ -163,3 +184,60 @@ def test_late_events_may_be_ignored(settings_for: Callable[[str], Settings]) -> 
         billing.event(subscription, "calls", IN_JANUARY)
         billing.advance(MARCH)
         assert not adjustments(billing.invoices()[-1])
+
+
+def test_late_usage_after_the_last_invoice_is_refused_until_there_is_another(billing: Billing) -> None:
+    """Without an active subscription nothing will bill it; the next one's invoice adjusts what is sent again."""
+    ended = billing.subscribe()
+    billing.advance(JANUARY.replace(day=20))
+    end(billing, "acme")
+    billing.event(ended, "calls", IN_JANUARY)
+    assert refusals(billing) == ["SUBSCRIPTION_BILLED"]
+    billing.subscribe(external_id="again")
+    billing.event(ended, "calls", IN_JANUARY)
+    assert len(refusals(billing)) == 1
+    billing.advance(FEBRUARY)
+    (adjustment,) = adjustments(billing.invoices()[-1])
+    assert (adjustment.amount_cents, adjustment.event_count) == (100, 1), "what was refused is not counted"
+
+
+def test_late_usage_of_an_ended_subscription_is_billed_by_another(billing: Billing) -> None:
+    """Any active subscription of the customer has a next invoice; another customer's has none for it."""
+    ended = billing.subscribe(external_id="first")
+    billing.subscribe(external_id="second")
+    billing.advance(JANUARY.replace(day=20))
+    end(billing, "first")
+    billing.event(ended, "calls", IN_JANUARY)
+    billing.advance(FEBRUARY)
+    assert refusals(billing) == []
+    assert [fee.amount_cents for fee in adjustments(billing.invoices()[-1])] == [100]
+    end(billing, "second")
+    billing.subscribe(customer="another")
+    billing.event(ended, "calls", IN_JANUARY)
+    assert refusals(billing) == ["SUBSCRIPTION_BILLED"]
+
+
+def test_late_usage_is_refused_if_the_last_invoice_was_waived(billing: Billing) -> None:
+    """Who ends a subscription without a last invoice leaves its usage unbilled, whatever else the customer has."""
+    ended = billing.subscribe(external_id="first")
+    billing.subscribe(external_id="second")
+    billing.advance(JANUARY.replace(day=20))
+    end(billing, "first", skip_final_invoice=True)
+    billing.event(ended, "calls", IN_JANUARY)
+    assert refusals(billing) == ["SUBSCRIPTION_BILLED"]
+    billing.advance(FEBRUARY)
+    assert adjustments(billing.invoices()[-1]) == []
+
+
+def test_late_usage_is_in_the_last_invoice_during_its_grace(with_grace: Billing) -> None:
+    """The draft takes it; once it is final, nothing does."""
+    billing = with_grace
+    ended = billing.subscribe()
+    billing.advance(JANUARY.replace(day=20))
+    end(billing, "acme")
+    billing.event(ended, "calls", IN_JANUARY)
+    billing.advance(FEBRUARY)
+    (final,) = billing.invoices()
+    assert (fees_of(final)["calls"], refusals(billing)) == (100, [])
+    billing.event(ended, "calls", IN_JANUARY)
+    assert refusals(billing) == ["SUBSCRIPTION_BILLED"]

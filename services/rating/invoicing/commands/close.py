@@ -49,12 +49,14 @@ def close_runs(
     return invoices
 
 
-def close_periods(tx: Connection, ended: Iterable[BillingPeriod], invoices: Iterable[Invoice]) -> None:
+def close_periods(
+    tx: Connection, ended: Iterable[BillingPeriod], invoices: Iterable[Invoice], *, is_waived: bool = False
+) -> None:
     """Close locked periods of one organization, each with its subscription's invoice if there is one."""
     by_subscription = {invoice.terms.subscription_id: invoice.invoice_id for invoice in invoices}
     closed = {period.key: (period.period, by_subscription.get(period.subscription_id)) for period in ended}
     if closed:
-        periods.close(tx, closed)
+        periods.close(tx, closed, is_waived=is_waived)
         organization = next(iter(closed)).organization_id
         done(tx, organization, Work.CLOSE, [key.subscription_id for key in closed])
         future_usage.forget(tx, {key: span.end for key, (span, _) in closed.items()})

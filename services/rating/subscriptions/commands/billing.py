@@ -77,7 +77,7 @@ def bill_end(deps: Deps, tx: Connection, agreement: Agreement, at: datetime, rea
     if period is not None:
         cut = replace(period, period=Period(period.period.start, max(period.period.start, at)))
         if terms.skip_final_invoice:
-            close_periods(tx, [cut], ())
+            close_periods(tx, [cut], (), is_waived=True)
         else:
             outcome += _close(deps, tx, end_run(agreement, cut), at)
     # The base price is earned from the beginning of its period, which may have been closed long ago.

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import is_passing
 from services.chassis.log import logger
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
@@ -185,26 +185,38 @@ class Batch:
         """Gather one entry, or refuse it."""
         if entry.is_void:
             self._take_back(entry)
-            return None
-        agreement = self._agreement(entry)
-        if agreement is None:
-            return self._refuse(entry, "SUBSCRIPTION_NOT_FOUND")
-        counter = self._counter(agreement, entry.code)
-        if counter is None or counter.metric.deleted_at is not None:
-            return self._refuse(entry, "METRIC_UNKNOWN")
-        period = self._places.find(agreement, entry.occurred_at)
-        if period is None:
-            return self._refuse(entry, "SUBSCRIPTION_NOT_ACTIVE")
-        buckets = counter.buckets(entry.occurred_at, entry.properties)
+            return
         try:
+            counter, period = self._place(entry)
+            buckets = counter.buckets(entry.occurred_at, entry.properties)
             measurement = counter.measure(entry)
             self.groups.require(period.key, buckets)
-        except InvalidArgumentError as error:
-            return self._refuse(entry, error.reason)
+        except (InvalidArgumentError, NotFoundError, FailedPreconditionError) as error:
+            self._refuse(entry, error.reason)
+            return
         self._gather(entry, period, counter, buckets, measurement)
         if self._may_be_lost(entry, period):
             self.ahead[entry.event_key] = entry
-        return None
+
+    def _place(self, entry: UsageEntry) -> tuple[Counter, BillingPeriod]:
+        """What counts an event, and the billing period that takes it.
+
+        Raises:
+            NotFoundError: `SUBSCRIPTION_NOT_FOUND`, `METRIC_UNKNOWN`.
+            FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`; `SUBSCRIPTION_BILLED` if no invoice will ever bill it.
+        """
+        agreement = self._agreement(entry)
+        if agreement is None:
+            raise NotFoundError("SUBSCRIPTION_NOT_FOUND", "the organization has no such subscription")
+        counter = self._counter(agreement, entry.code)
+        if counter is None or counter.metric.deleted_at is not None:
+            raise NotFoundError("METRIC_UNKNOWN", "no metric has this code")
+        period = self._places.find(agreement, entry.occurred_at)
+        if period is None:
+            raise FailedPreconditionError("SUBSCRIPTION_NOT_ACTIVE", "the subscription has no period at this time")
+        if not self._places.is_billable(period):
+            raise FailedPreconditionError("SUBSCRIPTION_BILLED", "the period is closed and no invoice will adjust it")
+        return counter, period
 
     def _take_back(self, entry: UsageEntry) -> None:
         """Take an event out of the aggregate that counted it; a refused event is in none."""

@@ -22,6 +22,7 @@ from services.rating.agreements import store
 from services.rating.agreements.agreement import Agreement
 from services.rating.shared.subscription_state import SubscriptionState
 from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.aggregate import PeriodKey
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
 from services.rating.usage.store import periods
 
@@ -40,6 +41,8 @@ class Places:
         self._known = periods.share_for_counting(tx, self._since.values())
         # The subscriptions whose open period, or own row, is locked, as they are now.
         self._held: dict[SubscriptionId, Agreement] = {}
+        # Closed periods by whether an invoice can still bill what comes late for them.
+        self._billable: dict[PeriodKey, bool] = {}
 
     def held(self, agreement: Agreement) -> tuple[Agreement, Sequence[BillingPeriod]]:
         """A subscription's current state and all its periods, in order; both stay so until the transaction ends."""
@@ -55,6 +58,15 @@ class Places:
         """Whether a subscription has not begun, although an event lies in its time: it may still be canceled."""
         agreement = self._held.get(subscription)
         return agreement is not None and agreement.subscription.state is SubscriptionState.PENDING
+
+    def is_billable(self, period: BillingPeriod) -> bool:
+        """Whether an invoice will bill what is counted in a period: its own, or a later one that adjusts it."""
+        if period.state is not PeriodState.CLOSED:
+            return True
+        known = self._billable.get(period.key)
+        if known is None:
+            known = self._billable[period.key] = periods.is_adjustable(self._tx, period)
+        return known
 
     def find(self, agreement: Agreement, at: datetime) -> BillingPeriod | None:
         """The period that takes an event: open, closed or still to come; None if there is none.

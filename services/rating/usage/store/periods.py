@@ -21,7 +21,7 @@ from services.rating.usage.billing_period import BillingPeriod, PeriodState
 
 _COLUMNS = """p.organization_id::text AS organization_id, p.subscription_id::text AS subscription_id,
     p.customer_id::text AS customer_id, p.period_start, p.period_end, p.state, p.invoice_id::text AS invoice_id,
-    p.is_dirty, p.accrual_revision"""
+    p.is_dirty, p.is_waived, p.accrual_revision"""
 _KEY_TYPES = "organization_id uuid, subscription_id uuid, period_start timestamptz"
 _OF_KEYS = f"JOIN json_to_recordset(%s::json) AS r({_KEY_TYPES}) USING (organization_id, subscription_id, period_start)"
 
@@ -173,17 +173,20 @@ def closed_of_external(
     return [_period(row) for row in rows]
 
 
-def close(tx: Connection, closed: Mapping[PeriodKey, tuple[Period, InvoiceId | None]]) -> None:
-    """Close locked periods, each with its span, which may have been cut, and its invoice."""
+def close(
+    tx: Connection, closed: Mapping[PeriodKey, tuple[Period, InvoiceId | None]], *, is_waived: bool = False
+) -> None:
+    """Close locked periods, each with its span, which may have been cut, and its invoice, or waived."""
     rows = [
         {**key._asdict(), "period_end": period.end, "invoice_id": invoice} for key, (period, invoice) in closed.items()
     ]
     tx.exec_driver_sql(
         "UPDATE billing_periods p SET state = 'closed', period_end = r.period_end, invoice_id = r.invoice_id, "
-        f"is_accrual_due = true FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}, period_end timestamptz, "
+        "is_accrual_due = true, is_waived = %s "
+        f"FROM json_to_recordset(%s::json) AS r({_KEY_TYPES}, period_end timestamptz, "
         "invoice_id uuid) WHERE p.organization_id = r.organization_id AND p.subscription_id = r.subscription_id "
         "AND p.period_start = r.period_start",
-        (rows_json(rows),),
+        (is_waived, rows_json(rows)),
     )
 
 
@@ -215,10 +218,10 @@ def mark_accruals(
 def lock_dirty(
     tx: Connection, organization: OrganizationId, customers: Iterable[CustomerId]
 ) -> dict[CustomerId, list[BillingPeriod]]:
-    """Closed periods whose invoice is final and whose usage has changed since, locked, by customer."""
+    """Closed periods whose usage has changed since their invoice was final or there was none, locked, by customer."""
     rows = tx.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM billing_periods p WHERE p.organization_id = %s AND p.customer_id = ANY(%s::uuid[]) "
-        "AND p.is_dirty AND p.invoice_id IS NOT NULL AND NOT EXISTS "
+        "AND p.is_dirty AND NOT p.is_waived AND NOT EXISTS "
         "(SELECT 1 FROM invoices i WHERE i.organization_id = p.organization_id "
         "AND i.invoice_id = p.invoice_id AND i.state = 'draft') "
         "ORDER BY p.organization_id, p.subscription_id, p.period_start FOR UPDATE OF p",
@@ -228,6 +231,31 @@ def lock_dirty(
     for period in map(_period, rows):
         found.setdefault(period.customer_id, []).append(period)
     return found
+
+
+def is_adjustable(tx: Connection, period: BillingPeriod) -> bool:
+    """Whether an invoice will bill what comes late for a closed period: its own draft, or any other of its customer's.
+
+    The customer's active subscriptions do not end until the transaction does, so that the last invoice of each sees
+    what is counted.
+    """
+    if period.is_waived:
+        return False
+    is_draft = tx.exec_driver_sql(
+        "SELECT EXISTS (SELECT FROM invoices WHERE organization_id = %s AND invoice_id = %s AND state = 'draft')",
+        (period.organization_id, period.invoice_id),
+    ).scalar_one()
+    # Asked twice: whoever waits for a change of plan cannot see the subscription that it has made.
+    return is_draft or _has_active(tx, period) or _has_active(tx, period)
+
+
+def _has_active(tx: Connection, period: BillingPeriod) -> bool:
+    rows = tx.exec_driver_sql(
+        "SELECT id FROM subscriptions WHERE organization_id = %s AND customer_id = %s AND state = 'active' "
+        "ORDER BY id FOR SHARE",
+        (period.organization_id, period.customer_id),
+    )
+    return bool(rows.all())
 
 
 _ACCRUES_LATER = waiting_sql([Work.ACCRUE], "p.organization_id", "p.subscription_id")
@@ -268,5 +296,6 @@ def _period(row: Row[Any]) -> BillingPeriod:
         state=PeriodState(row.state),
         invoice_id=InvoiceId(row.invoice_id) if row.invoice_id else None,
         is_dirty=row.is_dirty,
+        is_waived=row.is_waived,
         accrual_revision=row.accrual_revision,
     )
