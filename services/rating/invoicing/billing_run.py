@@ -5,6 +5,7 @@ The calendar alone decides a run; what usage costs is added to it afterwards (`p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.resolution import Resolution
 from services.rating.invoicing.credit_amounts import for_used_days
 from services.rating.pricing.base_price import base_fee
+from services.rating.pricing.commitment import commitment_fee
 from services.rating.pricing.due import due_at
 from services.rating.pricing.fee import Fee, FeeKind
 from services.rating.pricing.proration import DayShare, day_share
@@ -90,7 +92,7 @@ def period_end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     if due.base_period is not None:
         in_advance = agreement.plan.in_advance
         base = _base_in_advance(agreement, at) if in_advance else _base_of(agreement, due.base_period)
-    commitment = _commitment(agreement, due.closed_period) if due.closed_period is not None else None
+    commitment = commitment_of(agreement, due.closed_period) if due.closed_period is not None else None
     following = agreement.period_at(at)
     return BillingRun(agreement, at, ended.period, ended, base, commitment, following)
 
@@ -104,7 +106,7 @@ def end_run(agreement: Agreement, ended: BillingPeriod) -> BillingRun:
     at = ended.period.end
     nominal = period_containing(agreement.cadence, ended.period.start)
     base = None if agreement.plan.in_advance else _base_of(agreement, nominal)
-    return BillingRun(agreement, at, ended.period, ended, base, _commitment(agreement, nominal))
+    return BillingRun(agreement, at, ended.period, ended, base, commitment_of(agreement, nominal))
 
 
 def cut_period(agreement: Agreement, at: datetime, opened_at: datetime) -> Period | None:
@@ -142,6 +144,18 @@ def without_unused(agreement: Agreement, nominal: Period, billed: Fee) -> Fee:
     return billed if share is None else for_used_days(billed, share, agreement.plan.currency)
 
 
+def commitment_due(agreement: Agreement, commitment: Commitment, billed: Iterable[Fee]) -> Fee | None:
+    """What the fees of a plan's period lack to its minimum commitment; None if they lack nothing.
+
+    What is given back of a base price is not counted.
+    """
+    nominal = commitment.nominal
+    belonging = [without_unused(agreement, nominal, fee) for fee in billed]
+    return commitment_fee(
+        agreement.plan, agreement.subscription_id, commitment.part, nominal, belonging, agreement.timezone
+    )
+
+
 def base_begun_in(agreement: Agreement, period: Period) -> Fee | None:
     """The base price of the plan's period that begins, for this subscription, within a billing period; or None.
 
@@ -168,7 +182,7 @@ def _base_of(agreement: Agreement, nominal: Period) -> Fee | None:
     return base_fee(agreement.plan, agreement.subscription_id, nominal, days, agreement.timezone)
 
 
-def _commitment(agreement: Agreement, nominal: Period) -> Commitment | None:
+def commitment_of(agreement: Agreement, nominal: Period) -> Commitment | None:
     """The commitment in a period of the plan; None for a period that was a trial as long as the subscription lived."""
     subscription, trial_ends_at = agreement.subscription, agreement.trial_ends_at
     lived_until = min(subscription.ended_at or nominal.end, nominal.end)

@@ -96,6 +96,11 @@ class Fee:
         return cls(kind, period, priced.amount, amount_cents, priced.units, event_count, priced.lines)
 
     @property
+    def is_of_commitment(self) -> bool:
+        """Whether it is what was missing to a minimum commitment, or corrects that."""
+        return FeeKind.COMMITMENT in {self.kind, self.adjusts}
+
+    @property
     def item_code(self) -> str:
         """The organization's code of a one-off item; empty for other fees."""
         return self.filter_key.partition(":")[2] if self.kind is FeeKind.ADD_ON else ""

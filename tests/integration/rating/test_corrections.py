@@ -241,3 +241,15 @@ def test_late_usage_is_in_the_last_invoice_during_its_grace(with_grace: Billing)
     assert (fees_of(final)["calls"], refusals(billing)) == (100, [])
     billing.event(ended, "calls", IN_JANUARY)
     assert refusals(billing) == ["SUBSCRIPTION_BILLED"]
+
+
+def test_a_void_of_what_nothing_is_charged_for_holds_no_invoice_up(billing: Billing) -> None:
+    """What a void takes away of a maximum is counted again only where it is priced."""
+    billing.tenant.metric("unpriced", aggregation=KINDS.AGGREGATION_MAX, field_name="size")
+    subscription = billing.subscribe()
+    billing.event(subscription, "unpriced", IN_JANUARY, size=5)
+    billing.void(billing.event(subscription, "unpriced", IN_JANUARY, size=9))
+    billing.event(subscription, "calls", IN_JANUARY)
+    assert billing.advance(FEBRUARY).closed_period_count == 1
+    (invoice,) = billing.invoices()
+    assert fees_of(invoice)["calls"] == 100

@@ -22,7 +22,7 @@ from tests.oracles.billing.totals import Coupon, Invoice, Note
 
 Body = Mapping[str, Any]
 # Kinds of fees that count towards a plan's minimum commitment.
-_COMMITTED = {"subscription", "charge", "true_up"}
+_COMMITTED = {"subscription", "charge", "true_up", "adjustment"}
 
 
 class Closed(NamedTuple):
@@ -71,6 +71,7 @@ class Books:
     coupons: list[Coupon] = field(default_factory=list)
     _closed: list[Closed] = field(default_factory=list)
     _billed: list[tuple[Segment, Fee]] = field(default_factory=list)
+    _committed: list[tuple[Segment, datetime]] = field(default_factory=list)
 
     # --- invoices ---------------------------------------------------------------------------------------------------
 
@@ -95,6 +96,8 @@ class Books:
         self.drafts = [other for other in self.drafts if other is not draft]
         usage = self._usage_and_commitment(draft)
         self._billed += [(draft.segment, fee) for fee in usage]
+        if draft.committed_at is not None:
+            self._committed.append((draft.segment, draft.committed_at))
         self._finalize([*draft.others, *usage])
 
     def _finalize(self, found: list[Fee]) -> None:
@@ -124,9 +127,14 @@ class Books:
         return found
 
     def _commitment(self, draft: Draft, own: Sequence[Fee]) -> list[Fee]:
-        """What the plan's period lacks to its commitment. A base price counts for the days that were used."""
-        segment, committed_at = draft.segment, draft.committed_at
-        assert committed_at is not None
+        """What the plan's period lacks to its commitment, with what was adjusted of it."""
+        assert draft.committed_at is not None
+        return self._missing(draft.segment, draft.committed_at, own, draft)
+
+    def _missing(
+        self, segment: Segment, committed_at: datetime, own: Sequence[Fee], draft: Draft | None = None
+    ) -> list[Fee]:
+        """What all fees of a plan's period lack. A base price counts for the days that were used."""
         span = segment.calendar.span_at(committed_at)
         billed = [(fee, 0) for fee in own]
         for other in self.drafts:
@@ -139,7 +147,7 @@ class Books:
         missing = segment.commitment_cents(committed_at) - sum(
             fee.cents - unused_cents
             for fee, unused_cents in billed
-            if fee.kind in _COMMITTED and fee.subject[:1] == (id(segment),) and span.start <= fee.span.start < span.end
+            if _counts(fee) and fee.subject[:1] == (id(segment),) and span.start <= fee.span.start < span.end
         )
         if missing <= 0:
             return []
@@ -175,6 +183,11 @@ class Books:
             if id(part) not in waiting
             for fee in self._difference(segment, part)
         ]
+        owed += [
+            (segment, fee)
+            for segment, committed_at in self._committed
+            for fee in self._difference_of_commitment(segment, committed_at, [fee for _, fee in owed])
+        ]
         room: dict[tuple[str, ...], int] = {}
         for fee in [*others, *(fee for _, fee in owed if fee.cents > 0)]:
             room[fee.taxes] = room.get(fee.taxes, 0) + fee.cents
@@ -191,7 +204,7 @@ class Books:
     def _difference(self, segment: Segment, part: Part) -> list[Fee]:
         """What a period would cost now, less what was billed of it, fee by fee."""
         billed = [fee for owner, fee in self._billed if owner is segment and fee.span == part.span]
-        billed = [fee for fee in billed if fee.kind != "commitment"]
+        billed = [fee for fee in billed if not _is_of_commitment(fee)]
         now = {fee.subject: fee for fee in self._usage(segment, part)}
         gone = {fee.subject: replace(fee, cents=0, units=Fraction(0)) for fee in billed if fee.subject not in now}
         found = []
@@ -202,6 +215,18 @@ class Books:
                 changed = fee.units - sum((other.units for other in before), Fraction(0))
                 found.append(replace(fee, kind="adjustment", cents=cents, units=changed))
         return found
+
+    def _difference_of_commitment(self, segment: Segment, committed_at: datetime, owed: Sequence[Fee]) -> list[Fee]:
+        """What a commitment that was decided lacks more or less, now that its period's usage is adjusted."""
+        now = self._missing(segment, committed_at, owed)
+        span = segment.calendar.span_at(committed_at)
+        before = [
+            fee
+            for owner, fee in self._billed
+            if owner is segment and _is_of_commitment(fee) and span.start <= fee.span.start < span.end
+        ]
+        cents = sum(fee.cents for fee in now) - sum(fee.cents for fee in before)
+        return [replace((now or before)[0], kind="adjustment", cents=cents)] if cents else []
 
     # --- money back -------------------------------------------------------------------------------------------------
 
@@ -253,6 +278,16 @@ class Books:
         everybody = [tax["code"] for tax in self.scenario.taxes if tax.get("applied_to_organization")]
         found = next((codes for codes in (*levels, self.scenario.customer.get("tax_codes")) if codes), everybody)
         return tuple(sorted(found))
+
+
+def _is_of_commitment(fee: Fee) -> bool:
+    """Whether it is what was missing to a commitment, or corrects that: it is for no charge."""
+    return fee.subject[1:] == (fee.plan,)
+
+
+def _counts(fee: Fee) -> bool:
+    """Whether a fee counts towards a commitment."""
+    return fee.kind in _COMMITTED and not _is_of_commitment(fee)
 
 
 def _of(segment: Segment, fee: Fee) -> Fee:

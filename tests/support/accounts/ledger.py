@@ -16,7 +16,7 @@ from services.rating.customers.customer import Customer
 from services.rating.invoicing import invoice as verbs
 from services.rating.invoicing.billing_run import BillingRun, cut_period, unused_share
 from services.rating.invoicing.commands import credit_notes, make, one_off, refresh
-from services.rating.invoicing.commands.late_corrections import LateCorrections
+from services.rating.invoicing.commands.late_corrections import Committed, LateCorrections, committed_periods
 from services.rating.invoicing.commands.make import Loaded, commitment_fees, usage_fees
 from services.rating.invoicing.commands.one_off import OneOffItem
 from services.rating.invoicing.commands.total import Holdings, total, total_finally
@@ -32,7 +32,6 @@ from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod
 
 _OF_USAGE = {FeeKind.CHARGE, FeeKind.TRUE_UP, FeeKind.ADJUSTMENT}
-_COMMITTED = {FeeKind.SUBSCRIPTION, FeeKind.CHARGE, FeeKind.TRUE_UP}
 Kept = Callable[[Agreement, Period], Sequence[UsageAggregate]]
 
 
@@ -70,9 +69,11 @@ class Ledger:
         loaded = self._loaded([run])
         proven = [ProvenFee(run.base)] if run.base is not None else []
         proven += usage_fees(run, loaded)
-        proven += commitment_fees(run, proven, self._billed_within(run))
-        fees = [InvoiceFee(FeeId(new_id()), proven_fee.fee, proven_fee.proof) for proven_fee in proven]
-        fees += self._corrections().place(run, [proven_fee.fee for proven_fee in proven], {})
+        before = self._billed_within(run)
+        beside = [each.fee for each in (*proven, *commitment_fees(run, proven, before))]
+        placed = self._corrections().place(run, beside, {})
+        proven += commitment_fees(run, [*proven, *placed], before)
+        fees = [*(InvoiceFee(FeeId(new_id()), each.fee, each.proof) for each in proven), *placed]
         if fees:
             draft = make._draft(loaded, run, fees, at)
             self.invoices.append(draft)
@@ -148,7 +149,8 @@ class Ledger:
         stay = [billed for billed in draft.fees if billed.fee.kind not in refresh._OF_USAGE]
         base = [ProvenFee(billed.fee) for billed in stay if billed.fee.kind is FeeKind.SUBSCRIPTION]
         fees = usage_fees(run, self._loaded([run]))
-        fees += commitment_fees(run, [*base, *fees], self._billed_within(run, but=draft))
+        adjusted = [billed for billed in stay if billed.fee.kind is FeeKind.ADJUSTMENT]
+        fees += commitment_fees(run, [*base, *fees, *adjusted], self._billed_within(run, but=draft))
         rated = [InvoiceFee(FeeId(new_id()), proven.fee, proven.proof) for proven in fees]
         before = [billed for billed in stay if billed.fee.kind is not FeeKind.ADJUSTMENT]
         return [*before, *rated, *(billed for billed in stay if billed.fee.kind is FeeKind.ADJUSTMENT)]
@@ -161,15 +163,29 @@ class Ledger:
     def _billed_within(self, run: BillingRun, but: Invoice | None = None) -> list[Fee]:
         if run.commitment is None:
             return []
+        within = self._within(run.agreement, run.commitment.nominal, but)
+        return [billed.fee for billed in within if not billed.fee.is_of_commitment]
+
+    def _within(self, agreement: Agreement, nominal: Period, but: Invoice | None = None) -> list[InvoiceFee]:
+        """What invoices billed of a plan's own period."""
         return [
-            billed.fee
+            billed
             for invoice in self.invoices
             if but is None or invoice.invoice_id != but.invoice_id
             for billed in invoice.fees
-            if billed.fee.kind in _COMMITTED
-            and billed.fee.subscription_id == run.subscription_id
-            and billed.fee.period.start in run.commitment.nominal
+            if billed.fee.subscription_id == agreement.subscription_id and billed.fee.period.start in nominal
         ]
+
+    def _committed(self, final: Sequence[tuple[Agreement, BillingPeriod]]) -> dict[Committed, Sequence[InvoiceFee]]:
+        """What was billed of the plans' own periods whose last usage is invoiced for good."""
+        agreed = {agreement.subscription_id: agreement for agreement, _ in final}
+        ends = {period.subscription_id: period.period.end for _, period in final}
+        return {
+            (owner, each.nominal): self._within(each.agreement, each.nominal)
+            for each in committed_periods(agreed, [period.key for _, period in final])
+            if ends[owner := each.agreement.subscription_id]
+            >= min(each.nominal.end, each.agreement.subscription.ended_at or each.nominal.end)
+        }
 
     def _corrections(self) -> LateCorrections:
         """The corrections of all periods with a finalized invoice; a period may need none."""
@@ -187,6 +203,7 @@ class Ledger:
             self.metrics,
             {period.key: self.kept(agreement, period.period) for agreement, period in final},
             {(period.subscription_id, period.period.start): self._invoiced(period) for _, period in final},
+            self._committed(final),
         )
 
     def _invoiced(self, period: BillingPeriod) -> list[InvoiceFee]:

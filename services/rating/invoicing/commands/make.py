@@ -18,7 +18,7 @@ from services.rating.catalog.store.metrics import metrics_by_code
 from services.rating.customers.customer import Customer
 from services.rating.customers.store import customers_by_id
 from services.rating.deps import Deps
-from services.rating.invoicing.billing_run import BillingRun, without_unused
+from services.rating.invoicing.billing_run import BillingRun, commitment_due
 from services.rating.invoicing.commands.late_corrections import LateCorrections
 from services.rating.invoicing.invoice import DraftTerms, Invoice, InvoiceKind, first_given
 from services.rating.invoicing.invoice_fee import InvoiceFee, ProvenFee, new_fee
@@ -26,7 +26,6 @@ from services.rating.invoicing.period_rating import rate_period
 from services.rating.invoicing.store import invoices as store
 from services.rating.organizations.organization import Organization
 from services.rating.pricing.catalog import MetricVersion
-from services.rating.pricing.commitment import commitment_fee
 from services.rating.pricing.fee import Fee
 from services.rating.usage.aggregate import PeriodKey, UsageAggregate
 from services.rating.usage.recount import recount
@@ -77,19 +76,24 @@ def make_drafts(
     """One draft for each run, not totalled yet; a run with nothing to bill has none."""
     drafts = []
     for run in runs:
-        fees = _rate(tx, run, loaded)
-        fees += corrections.place(run, [fee.fee for fee in fees], loaded.watermarks)
+        fees = _rate(tx, run, loaded, corrections)
         if fees:
             drafts.append(_draft(loaded, run, fees, at))
     return drafts
 
 
-def _rate(tx: Connection, run: BillingRun, loaded: Loaded) -> list[InvoiceFee]:
-    """The fees of a run: base price, usage, minimum commitment."""
+def _rate(tx: Connection, run: BillingRun, loaded: Loaded, corrections: LateCorrections) -> list[InvoiceFee]:
+    """The fees of a run: base price, usage, minimum commitment, late corrections.
+
+    Corrections of the period whose commitment is due count towards it.
+    """
     fees = [ProvenFee(run.base)] if run.base is not None else []
     fees += usage_fees(run, loaded)
-    fees += commitment_fees(run, fees, billed_before(tx, run))
-    return [new_fee(fee, run.agreement.subscription.external_id) for fee in fees]
+    before = billed_before(tx, run)
+    beside = [each.fee for each in (*fees, *commitment_fees(run, fees, before))]
+    placed = corrections.place(run, beside, loaded.watermarks)
+    fees += commitment_fees(run, [*fees, *placed], before)
+    return [*(new_fee(fee, run.agreement.subscription.external_id) for fee in fees), *placed]
 
 
 def usage_fees(run: BillingRun, loaded: Loaded) -> list[ProvenFee]:
@@ -106,20 +110,20 @@ def billed_before(tx: Connection, run: BillingRun, but: Collection[FeeId] = ()) 
         return []
     organization, nominal = run.agreement.organization_id, run.commitment.nominal
     within = store.fees_within(tx, organization, run.subscription_id, nominal)
-    return [invoice_fee.fee for invoice_fee in within if invoice_fee.fee_id not in but]
+    return [each.fee for each in within if each.fee_id not in but and not each.fee.is_of_commitment]
 
 
-def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee], earlier: Sequence[Fee]) -> list[ProvenFee]:
+def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee | InvoiceFee], earlier: Sequence[Fee]) -> list[ProvenFee]:
     """What the plan's period lacks to reach its minimum commitment, including what earlier invoices billed."""
     if run.commitment is None:
         return []
-    nominal = run.commitment.nominal
-    agreement = run.agreement
-    belonging = [proven.fee for proven in fees if proven.fee.period.start in nominal]
-    belonging += [without_unused(agreement, nominal, fee) for fee in earlier]
-    fee = commitment_fee(
-        agreement.plan, run.subscription_id, run.commitment.part, nominal, belonging, agreement.timezone
-    )
+    nominal, own = run.commitment.nominal, run.subscription_id
+    belonging = [
+        each.fee
+        for each in fees
+        if each.fee.subscription_id == own and each.fee.period.start in nominal and not each.fee.is_of_commitment
+    ]
+    fee = commitment_due(run.agreement, run.commitment, [*belonging, *earlier])
     return [ProvenFee(fee)] if fee is not None else []
 
 

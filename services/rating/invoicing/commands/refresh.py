@@ -108,8 +108,8 @@ def _fees(tx: Connection, draft: Invoice, run: BillingRun, loaded: Loaded) -> tu
     proven = usage_fees(run, loaded)
     base = [ProvenFee(fee.fee, fee.proof) for fee in kept if fee.fee.kind is FeeKind.SUBSCRIPTION]
     earlier = billed_before(tx, run, but={fee.fee_id for fee in draft.fees})
-    proven += commitment_fees(run, [*base, *proven], earlier)
+    adjustments = [fee for fee in kept if fee.fee.kind is FeeKind.ADJUSTMENT]
+    proven += commitment_fees(run, [*base, *proven, *adjustments], earlier)
     external_id = run.agreement.subscription.external_id
     rated = [new_fee(fee, external_id, fee_id=ids.get(fee.fee.subject)) for fee in proven]
-    adjustments = [fee for fee in kept if fee.fee.kind is FeeKind.ADJUSTMENT]
     return (*(fee for fee in kept if fee.fee.kind is not FeeKind.ADJUSTMENT), *rated, *adjustments)

@@ -205,10 +205,11 @@ def fees_of_usage(
 def fees_within(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period
 ) -> list[InvoiceFee]:
-    """Fees of a subscription that pay for a part of a span: base price, charges and true-ups."""
+    """Fees of a subscription that pay for a part of a span: base price, charges, true-ups, commitments, adjustments."""
     rows = tx.exec_driver_sql(
         f"SELECT {FEE_SELECT} FROM fees f WHERE f.organization_id = %s AND f.subscription_id = %s "
-        "AND f.kind IN ('subscription', 'charge', 'true_up') AND f.period_start >= %s AND f.period_start < %s",
+        "AND f.kind IN ('subscription', 'charge', 'true_up', 'commitment', 'adjustment') "
+        "AND f.period_start >= %s AND f.period_start < %s",
         (organization, subscription, span.start, span.end),
     )
     return [fee_of_row(row) for row in rows]

@@ -233,6 +233,17 @@ def lock_dirty(
     return found
 
 
+def are_invoiced(tx: Connection, organization: OrganizationId, subscription: SubscriptionId, span: Period) -> bool:
+    """Whether all periods of a subscription that begin within a span are closed, and none of their invoices a draft."""
+    is_unsettled = tx.exec_driver_sql(
+        "SELECT EXISTS (SELECT FROM billing_periods p LEFT JOIN invoices i ON i.organization_id = p.organization_id "
+        "AND i.invoice_id = p.invoice_id WHERE p.organization_id = %s AND p.subscription_id = %s "
+        "AND p.period_start >= %s AND p.period_start < %s AND (p.state = 'open' OR i.state = 'draft'))",
+        (organization, subscription, span.start, span.end),
+    ).scalar_one()
+    return not is_unsettled
+
+
 def is_adjustable(tx: Connection, period: BillingPeriod) -> bool:
     """Whether an invoice will bill what comes late for a closed period: its own draft, or any other of its customer's.
 
