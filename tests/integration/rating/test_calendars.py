@@ -8,7 +8,14 @@ from decimal import Decimal
 
 import pytest
 
-from farebox.rating.v1 import billable_metric_pb2, domain_events_pb2, fee_pb2, plan_pb2, usage_service_pb2
+from farebox.rating.v1 import (
+    billable_metric_pb2,
+    domain_events_pb2,
+    fee_pb2,
+    plan_pb2,
+    subscription_service_pb2,
+    usage_service_pb2,
+)
 from services.chassis.config import Settings
 from tests.support.rating.billing import Billing, fees_of, running_billing
 from tests.support.rating.server import plan, standard_charge
@@ -170,3 +177,20 @@ def test_accrued_revenue_is_announced_as_totals_and_ends_with_the_invoice(billin
     assert [total(event) for event in january[:2]] == [Decimal(31), Decimal("31.333")]
     (invoice,) = billing.invoices()
     assert total(january[-1]) == Decimal(invoice.fees_amount_cents).scaleb(-2)
+
+
+def test_revenue_after_a_change_of_plan_has_what_was_used_before(billing: Billing) -> None:
+    """Also of a charge that splits usage otherwise than the plan before: the log is asked before the period ends."""
+    billing.tenant.plan("small", amount_cents=0, charges=[standard_charge("stored", "1")])
+    billing.tenant.plan("large", amount_cents=3100, charges=[standard_charge("stored", "1", group_by=["team"])])
+    subscription = billing.subscribe("small")
+    billing.event(subscription, "stored", JANUARY, gb=5, team="red")
+    billing.advance(JANUARY.replace(day=16))
+    request = subscription_service_pb2.ChangeSubscriptionPlanRequest(external_id="acme", plan_code="large")
+    changed = billing.tenant.call(billing.rating.subscriptions.ChangeSubscriptionPlan, request).change.subscription
+    billing.advance(JANUARY.replace(day=17))
+    bodies = billing.rating.announced("rating.revenue.accrued")
+    accrued = [domain_events_pb2.RevenueAccrued.FromString(body) for body in bodies]
+    (*_, last) = [each for each in accrued if each.subscription_id == changed.id]
+    usage = [entry for entry in last.entries if entry.kind == domain_events_pb2.RevenueAccrued.KIND_USAGE]
+    assert [entry.amount.value for entry in usage] == ["2.58064516129"], "16 of 31 days of 5.00"

@@ -29,6 +29,7 @@ from services.rating.pricing.fee import FeeKind
 from services.rating.shared.set_aside import Work, done, set_aside
 from services.rating.usage.aggregate import UsageAggregate
 from services.rating.usage.billing_period import BillingPeriod, PeriodState
+from services.rating.usage.recount import recount
 from services.rating.usage.store import aggregates, periods
 
 # How many periods are announced in one transaction. No usage is counted in them while they are priced, so they are few;
@@ -68,6 +69,11 @@ def _accrue(deps: Deps, tx: Connection, organization: OrganizationId, due: Seque
     codes = {charge.metric_code for period in running for charge in agreed[period.subscription_id].plan.charges}
     metrics = metrics_by_code(tx, organization, codes) if codes else {}
     counted = aggregates.of_periods(tx, [period.key for period in running])
+    for period in running:
+        if any(aggregate.needs_carry for aggregate in counted[period.key]):
+            # Otherwise the charges would earn nothing with what was used before a change of plan until the period ends.
+            agreement = agreed[period.subscription_id]
+            counted[period.key] = recount(deps, tx, agreement, period.period, counted[period.key], metrics)
     ids = {period.invoice_id for period in due if period.invoice_id is not None}
     invoices = invoices_by_id(tx, organization, ids)
     announced = []
