@@ -1,7 +1,7 @@
-"""Ingest and rating side by side, as processes run them: what one accepts and the other counts, and whether both agree.
+"""Ingest and rating side by side, as processes run them: what one accepts and the other counts, and the sum of it.
 
-Everything is real: PostgreSQL, NATS, followers, relays, jobs, the machine's time. `Flow.settle` waits until no message
-is on its way; then `Flow.drift` must be empty.
+Everything is real: PostgreSQL, NATS, followers, relays, jobs, the machine's time. `Flow.settle` waits until nothing is
+on its way any more; then `Flow.drift` must be empty.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from tests.support.rating.server import metric, plan, standard_charge
 CALL_SECONDS = 60.0
 # Everything on its way arrives within a second; on a busy machine it may take much longer.
 SETTLE_SECONDS = 120.0
-# Everything must be quiet for this long before it counts as settled: jobs run once a second.
+# What looks as if nothing were on its way must look so for this long: jobs turn once a second.
 CALM_SECONDS = 2.5
-# Scheduled work within this time is waited for as well.
+# What happens by itself within this time is waited for as well.
 DUE_SECONDS = 10.0
 METRIC = "api_call"
 
@@ -61,8 +61,9 @@ class Flow:
         catalog, subscriptions: clients of rating.
     """
 
-    def __init__(self, ingest: Settings, rating: Settings, to_ingest: grpc.Channel, to_rating: grpc.Channel) -> None:
-        self.log, self.ledger = Database(ingest), Database(rating)
+    def __init__(self, log: Database, ledger: Database, to_ingest: grpc.Channel, to_rating: grpc.Channel) -> None:
+        self.log, self.ledger = log, ledger
+        self._channels = to_ingest, to_rating
         self.events = ingest_grpc.UsageEventServiceStub(to_ingest)
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(to_rating)
         self.subscriptions = subscription_service_pb2_grpc.SubscriptionServiceStub(to_rating)
@@ -71,6 +72,10 @@ class Flow:
             organization=organization_pb2.Organization(name="Flow", default_currency="USD")
         )
         self.organization: str = organizations.CreateOrganization(request, timeout=CALL_SECONDS).organization.id
+
+    def beside(self) -> Flow:
+        """Another organization of the same two services."""
+        return Flow(self.log, self.ledger, *self._channels)
 
     def call(self, method: Any, request: Any) -> Any:
         """One call as the organization."""
@@ -108,25 +113,31 @@ class Flow:
         self.call(self.catalog.DeleteBillableMetric, request)
 
     def look_again(self) -> None:
-        """Request that everything in quarantine is resolved again, as if its whole catalog had changed."""
+        """Ask for another look at everything in quarantine, as if all of its catalog had changed."""
         with self.log.worker_transaction() as tx:
             tx.exec_driver_sql(
                 "INSERT INTO release_requests (organization_id, kind, key) "
                 "SELECT DISTINCT organization_id, 'metric', code FROM quarantined_usage_events"
             )
 
-    def quarantined(self) -> set[str]:
-        """The keys of the events in quarantine."""
+    def quarantined(self) -> dict[str, str]:
+        """The events in quarantine, by their keys: why each is there, for whom, and since when."""
+        question = """
+        SELECT q.event_key::text, concat_ws(
+            ' | ', q.reason, q.description, e.code, e.external_customer_id, e.external_subscription_id,
+            'occurred ' || e.occurred_at, 'received ' || e.received_at, 'quarantined ' || q.quarantined_at)
+        FROM quarantined_usage_events q JOIN usage_events e USING (organization_id, event_key)
+        WHERE q.released_at IS NULL
+        """
         with self.log.worker_transaction() as tx:
-            rows = tx.exec_driver_sql("SELECT event_key::text FROM quarantined_usage_events WHERE released_at IS NULL")
-            return set(rows.scalars())
+            return dict(tuple(row) for row in tx.exec_driver_sql(question))
 
     def refused(self) -> int:
-        """How many refusals wait for the log to void their event; none at rest."""
+        """How many refusals wait for the log to take their event back; none at rest."""
         return int(self._scalar(self.ledger, "SELECT count(*) FROM refused_usage"))
 
     def until_known(self, table: str, count: int) -> None:
-        """Wait until ingest's projection has this many rows of the organization."""
+        """Wait until ingest's projection has so many rows of the organization."""
         question = f"SELECT count(*) FROM {table} WHERE organization_id = %s"
         wait_until(
             lambda: self._scalar(self.log, question, self.organization) >= count,
@@ -146,7 +157,7 @@ class Flow:
         self.call(self.events.VoidUsageEvent, request)
 
     def stored(self) -> dict[str, int]:
-        """How many events the log has, by their current state."""
+        """How many events the log has, by what it says of them now."""
         question = """
         SELECT count(*), count(v.event_key), count(q.event_key) FILTER (WHERE v.event_key IS NULL)
         FROM usage_events e LEFT JOIN voided_usage_events v USING (organization_id, event_key)
@@ -165,7 +176,7 @@ class Flow:
         return int(self._scalar(self.ledger, question, self.organization))
 
     def drift(self) -> dict[str, Any]:
-        """What does not add up, by subscription and metric: empty where every event has one disposition."""
+        """What does not add up, per subscription and metric: empty where every event has one disposition."""
         accepted = self._by_place(
             self.log,
             """
@@ -207,20 +218,27 @@ class Flow:
             return {reason: int(count) for reason, count in rows}
 
     def settle(self) -> None:
-        """Wait until no message has been on its way for `CALM_SECONDS`."""
-        calm_since, seen = time.monotonic(), None
+        """Wait until nothing is on its way any more, for long enough to believe it.
+
+        Raises:
+            TimeoutError: something is on its way for ever; it says what.
+        """
+        calm_since, seen = time.monotonic(), self._under_way()
 
         def is_calm() -> bool:
             nonlocal calm_since, seen
             now = self._under_way()
-            if now != seen or not now[0]:
+            if now != seen or now[0]:
                 calm_since, seen = time.monotonic(), now
             return time.monotonic() - calm_since >= CALM_SECONDS
 
-        wait_until(is_calm, timeout=SETTLE_SECONDS, what="rest")
+        try:
+            wait_until(is_calm, timeout=SETTLE_SECONDS, what="rest")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {seen}") from error
 
-    def _under_way(self) -> tuple[bool, Any]:
-        """Whether both services have applied what the other announced; and all positions."""
+    def _under_way(self) -> tuple[dict[str, Any], Any]:
+        """What somebody has not applied yet or is due within moments, by its name; and all positions."""
         with self.log.worker_transaction() as tx:
             heads = dict(tuple(row) for row in tx.exec_driver_sql("SELECT shard, last_number FROM shard_heads"))
             heard = tx.exec_driver_sql("SELECT last_number FROM inbox WHERE log = 'rating'").scalar()
@@ -234,8 +252,15 @@ class Flow:
                 "+ (SELECT count(*) FROM subscriptions WHERE due_at <= now() + %s * interval '1 second')",
                 (DUE_SECONDS,),
             ).scalar_one()
-        is_read = all(inbox.get(f"usage.{shard}", 0) == number for shard, number in heads.items())
-        return is_read and heard == said and not (requests or waiting or due), (heads, said)
+        unread = {shard: number for shard, number in heads.items() if inbox.get(f"usage.{shard}", 0) != number}
+        found = {
+            "shards that rating has not read to their end": unread,
+            "announcements that ingest has not heard": said - heard if heard is not None else said,
+            "announcements that are not published": waiting,
+            "requests for another look": requests,
+            "periods and subscriptions that are due": due,
+        }
+        return {name: number for name, number in found.items() if number}, (heads, said)
 
     @staticmethod
     def _scalar(db: Database, question: str, *values: Any) -> Any:
@@ -271,7 +296,7 @@ def now() -> datetime:
 
 @contextmanager
 def running(settings_for: Callable[[str], Settings], *, replicas: int = 1) -> Iterator[Flow]:
-    """Run `replicas` processes of each service in this process; stop them at the end."""
+    """So many processes of each service in this one, stopped at the end."""
     ingest, rating = settings_for("ingest"), settings_for("rating")
     with ExitStack() as stack:
         logs = [stack.enter_context(_started(ingest_main.build(ingest))) for _ in range(replicas)]
@@ -280,10 +305,10 @@ def running(settings_for: Callable[[str], Settings], *, replicas: int = 1) -> It
         channels = [
             stack.enter_context(open_channel(f"127.0.0.1:{parts.server.port}")) for parts in (logs[0], ledgers[0])
         ]
-        flow = Flow(ingest, rating, *channels)
-        stack.callback(flow.log.dispose)
-        stack.callback(flow.ledger.dispose)
-        yield flow
+        log, ledger = Database(ingest), Database(rating)
+        stack.callback(log.dispose)
+        stack.callback(ledger.dispose)
+        yield Flow(log, ledger, *channels)
 
 
 @contextmanager

@@ -1,19 +1,19 @@
 """Whatever happens to subscriptions and metrics while usage flows, in live time and with two replicas, the sums hold.
 
 A history is drawn from a seed: starts now, in a moment and long ago, ends, changes of plan, metrics that go and come
-back, events of any time, retries, voids, a lost NATS store. Whenever nothing is in progress any more, each event has
-one disposition, and no event that could be counted waits in quarantine.
+back, events of any time, retries, voids, a lost NATS store. Wherever nothing is on its way any more, each event has one
+disposition, and none waits in quarantine that could be counted.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import grpc
-import pytest
 
 from farebox.rating.v1 import subscription_service_pb2 as pb
 from services.chassis.config import Settings
@@ -25,6 +25,7 @@ CUSTOMERS = [f"customer-{number}" for number in range(4)]
 PLANS = ["pro", "max"]
 # No plan charges for it, so that it can be removed and made again.
 EXTRA = "extra"
+SEEDS = range(4)
 STEPS = 30
 RESTS = 3
 # A history may ask for what the state of things forbids; the suite must say so in one of these words.
@@ -58,7 +59,12 @@ class History:
             (1, self._lose_streams),
         ]
 
-    def step(self) -> None:
+    def go_on(self) -> None:
+        """Let so much happen as there is between two rests."""
+        for _ in range(STEPS):
+            self._step()
+
+    def _step(self) -> None:
         """Let one thing happen, or be refused."""
         weights, steps = zip(*self._steps, strict=True)
         [happen] = self._chance.choices(steps, weights)
@@ -134,26 +140,39 @@ class History:
             self._flow.send(self._chance.sample(self._sent, min(10, len(self._sent))))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_sums_hold_at_every_rest(
-    seed: int, settings_for: Callable[[str], Settings], nats_server: NatsServer
-) -> None:
-    """Σ stored = Σ aggregates + Σ quarantined + Σ voided, by subscription and metric, and nothing waits for nothing."""
-    chance = random.Random(seed)
-    with running(settings_for, replicas=2) as flow:
-        flow.sell("pro", metrics=[METRIC], interval=daily())
-        flow.sell("max", metrics=[], interval=daily(), amount_cents=9000)
-        flow.metric(EXTRA)
-        history = History(flow, chance, lambda: empty_streams(nats_server))
+def test_the_sums_hold_at_every_rest(settings_for: Callable[[str], Settings], nats_server: NatsServer) -> None:
+    """Σ stored = Σ aggregates + Σ quarantined + Σ voided, by subscription and metric, and nothing waits for nothing.
+
+    The histories happen side by side, each to an organization of its own; what is lost is lost to all of them.
+    """
+    with running(settings_for, replicas=2) as first, ThreadPoolExecutor(len(SEEDS)) as pool:
+        flows = [first, *(first.beside() for _ in SEEDS[1:])]
+        histories = [
+            History(sold(flow), random.Random(seed), lambda: empty_streams(nats_server))
+            for flow, seed in zip(flows, SEEDS, strict=True)
+        ]
         for _ in range(RESTS):
-            for _ in range(STEPS):
-                history.step()
-            flow.settle()
-            assert (flow.drift(), flow.refused()) == ({}, 0)
-            waiting = flow.quarantined()
-            flow.look_again()
-            flow.settle()
-            assert (flow.drift(), flow.refused(), flow.quarantined()) == ({}, 0, waiting)
-        stored = flow.stored()
-        assert stored["stored"] == flow.counted() + stored["quarantined"] + stored["voided"]
-        assert flow.counted()
+            list(pool.map(History.go_on, histories))
+            first.settle()
+            assert first.refused() == 0
+            assert [flow.drift() for flow in flows] == [{}] * len(flows)
+            waiting = first.quarantined()
+            first.look_again()
+            first.settle()
+            assert first.refused() == 0
+            left = first.quarantined()
+            assert left.keys() <= waiting.keys()
+            assert {key: text for key, text in waiting.items() if key not in left} == {}, "it waited for nothing"
+            assert [flow.drift() for flow in flows] == [{}] * len(flows)
+        for flow in flows:
+            stored = flow.stored()
+            assert stored["stored"] == flow.counted() + stored["quarantined"] + stored["voided"]
+            assert flow.counted()
+
+
+def sold(flow: Flow) -> Flow:
+    """An organization with two plans, and a metric that none of them charges for."""
+    flow.sell("pro", metrics=[METRIC], interval=daily())
+    flow.sell("max", metrics=[], interval=daily(), amount_cents=9000)
+    flow.metric(EXTRA)
+    return flow
