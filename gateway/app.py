@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import grpc
@@ -24,6 +24,7 @@ from gateway import reference
 from gateway.auth import scopes
 from gateway.auth.keys import Keys
 from gateway.call import Call, Reply
+from gateway.changes import Changes
 from gateway.clients import Clients
 from gateway.dialect import Dialect, Head
 from gateway.engine.coalescer import Coalescer
@@ -39,6 +40,8 @@ log = logger(__name__)
 
 # An id that a caller gave is repeated in headers and logs, so it must be harmless there.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+# Says of an answer that it may lack a change which was made just before, since a service has not heard of it in time.
+BEHIND_HEADER = "Farebox-Behind"
 # What a page in a browser may send, and for how long a browser remembers that it may.
 CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id"]
 CORS_SECONDS = 600
@@ -70,8 +73,9 @@ class Gateway:
         self._served = [_Served(dialect, _table(dialect)) for dialect in dialects]
         self._clients = services
         self._keys = Keys(services.organizations)
-        self._coalescer = Coalescer(services.events)
-        self._questions = Questions(services.access)
+        self._changes = Changes()
+        self._coalescer = Coalescer(services.events, self._changes)
+        self._questions = Questions(services.access, self._changes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; whatever goes wrong is answered too."""
@@ -118,8 +122,10 @@ class Gateway:
             headers=head.headers,
             body=await read_body(receive),
             address=partial(self._own_address, scope),
+            changes=self._changes,
         )
-        return await endpoint.answer(call)
+        reply = await endpoint.answer(call)
+        return replace(reply, headers={**reply.headers, BEHIND_HEADER: "true"}) if call.behind else reply
 
     def _own_address(self, scope: Scope) -> str:
         return self.public_url or own_address(scope)
@@ -194,7 +200,7 @@ def create_app(
         allow_origins=list(cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=CORS_HEADERS,
-        expose_headers=["X-Request-Id", "Retry-After"],
+        expose_headers=["X-Request-Id", "Retry-After", BEHIND_HEADER],
         max_age=CORS_SECONDS,
     )
 

@@ -9,11 +9,15 @@ from functools import cached_property
 import grpc
 from starlette.datastructures import Headers
 
+from farebox.entitlements.v1.access_service_pb2 import CheckRequest
+from farebox.entitlements.v1.entitlement_pb2 import Access
 from farebox.rating.v1.organization_pb2 import Organization
-from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, ask
+from gateway.changes import Changes
+from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, begin
 from gateway.engine.coalescer import Coalescer
 from gateway.engine.questions import Questions
 from gateway.problem import invalid
+from services.chassis.rpc.changes import BEHIND_KEY, CHANGE_KEY
 from services.kernel.ids import new_id
 
 # A database column and a header can easily hold this; Nozle's SDK has the same limit.
@@ -51,6 +55,8 @@ class Call:
         headers: the headers of the request.
         body: the body of the request, as sent.
         address: how the caller addressed us; a function, since few operations need it.
+        changes: the recent changes of organizations.
+        behind: filled if a service answered without a change that it should have known.
     """
 
     clients: Clients
@@ -62,6 +68,8 @@ class Call:
     headers: Headers
     body: bytes
     address: Callable[[], str]
+    changes: Changes
+    behind: list[str] = field(default_factory=list)
 
     @cached_property
     def base_url(self) -> str:
@@ -83,5 +91,18 @@ class Call:
         *,
         deadline: float = DEADLINE_SECONDS,
     ) -> Response:
-        """Call a service for this organization; see `gateway.clients.ask`."""
-        return await ask(method, request, self.organization.id, deadline=deadline)
+        """Call a service for this organization; see `gateway.clients.begin`."""
+        call = begin(method, request, self.organization.id, self.changes, deadline=deadline)
+        response = await call
+        for key, value in await call.trailing_metadata():
+            if key == CHANGE_KEY:
+                self.changes.note(self.organization.id, int(value))
+            elif key == BEHIND_KEY:
+                self.behind.append(str(value))
+        return response
+
+    async def check(self, question: CheckRequest) -> Access:
+        """Ask about access, together with whoever asks at the same time; see `gateway.engine.questions`."""
+        answer = await self.questions.check(self.organization.id, question)
+        self.behind.extend(answer.behind)
+        return answer.access

@@ -22,8 +22,10 @@ from farebox.rating.v1 import (
     test_clock_service_pb2_grpc,
     usage_service_pb2_grpc,
 )
+from gateway.changes import Changes
 from gateway.config import GatewaySettings
 from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.changes import BEHIND_KEY
 from services.chassis.rpc.channel import channel_options
 
 Request = TypeVar("Request", bound=Message)
@@ -96,25 +98,33 @@ class Clients:
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
 
-async def ask(
+def begin(
     method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
     request: Request,
     organization_id: str,
+    changes: Changes,
     *,
     deadline: float = DEADLINE_SECONDS,
-) -> Response:
-    """Call `method` on behalf of an organization.
+) -> grpc.aio.UnaryUnaryCall[Request, Response]:
+    """Begin a call of `method` on behalf of an organization; await it for the answer.
 
     Args:
         method: a stub's method.
         request: its request message.
         organization_id: the organization for which the call is made.
+        changes: the changes that the answer must take into account.
         deadline: seconds until the call is given up.
 
-    Raises:
+    Awaiting it raises:
         grpc.RpcError: the service refused or could not be reached; `gateway.problem` translates it.
     """
-    return await method(request, metadata=((ORGANIZATION_KEY, organization_id),), timeout=deadline)
+    metadata = ((ORGANIZATION_KEY, organization_id), *changes.metadata_of(organization_id))
+    return method(request, metadata=metadata, timeout=deadline)
+
+
+async def behind(call: grpc.aio.UnaryUnaryCall[Request, Response]) -> list[str]:
+    """What a call's answer says of changes that it does not know (chassis.rpc.changes); nearly always nothing."""
+    return [str(value) for key, value in await call.trailing_metadata() if key == BEHIND_KEY]
 
 
 def _channel(target: str) -> grpc.aio.Channel:

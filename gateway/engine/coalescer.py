@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from farebox.ingest.v1 import usage_event_service_pb2, usage_event_service_pb2_grpc
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
 from gateway import clients
+from gateway.changes import Changes
 from gateway.engine.gathering import Bounds, Gathering
 
 BOUNDS = Bounds(
@@ -47,8 +48,14 @@ class Outcome:
 class Coalescer:
     """Folds single events into batches; use it from one event loop."""
 
-    def __init__(self, log: usage_event_service_pb2_grpc.UsageEventServiceAsyncStub, bounds: Bounds = BOUNDS) -> None:
+    def __init__(
+        self,
+        log: usage_event_service_pb2_grpc.UsageEventServiceAsyncStub,
+        changes: Changes,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         self._log = log
+        self._changes = changes
         self._gathering: Gathering[UsageEvent, Outcome] = Gathering(self._deliver, bounds)
 
     async def ingest(self, organization_id: str, event: UsageEvent) -> Outcome:
@@ -66,7 +73,7 @@ class Coalescer:
 
     async def _deliver(self, organization_id: str, events: list[UsageEvent]) -> list[Outcome]:
         request = usage_event_service_pb2.IngestUsageEventsRequest(events=events, tells_subscriptions=True)
-        return read_outcomes(await clients.ask(self._log.IngestUsageEvents, request, organization_id))
+        return read_outcomes(await clients.begin(self._log.IngestUsageEvents, request, organization_id, self._changes))
 
 
 def read_outcomes(response: usage_event_service_pb2.IngestUsageEventsResponse) -> list[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import grpc
 
@@ -11,6 +12,7 @@ from farebox.entitlements.v1 import access_service_pb2, access_service_pb2_grpc
 from farebox.entitlements.v1.access_service_pb2 import CheckRequest
 from farebox.entitlements.v1.entitlement_pb2 import Access
 from gateway import clients
+from gateway.changes import Changes
 from gateway.engine.gathering import Bounds, Gathering
 
 BOUNDS = Bounds(
@@ -26,14 +28,24 @@ BOUNDS = Bounds(
 )
 
 
+class Checked(NamedTuple):
+    """An answer, and the positions of which it was told that they lie behind a change; nearly always none."""
+
+    access: Access
+    behind: Sequence[str]
+
+
 class Questions:
     """Folds single questions about access into batches; use it from one event loop."""
 
-    def __init__(self, access: access_service_pb2_grpc.AccessServiceAsyncStub, bounds: Bounds = BOUNDS) -> None:
+    def __init__(
+        self, access: access_service_pb2_grpc.AccessServiceAsyncStub, changes: Changes, bounds: Bounds = BOUNDS
+    ) -> None:
         self._access = access
-        self._gathering: Gathering[CheckRequest, Access] = Gathering(self._deliver, bounds)
+        self._changes = changes
+        self._gathering: Gathering[CheckRequest, Checked] = Gathering(self._deliver, bounds)
 
-    async def check(self, organization_id: str, question: CheckRequest) -> Access:
+    async def check(self, organization_id: str, question: CheckRequest) -> Checked:
         """The answer to one question.
 
         Raises:
@@ -46,12 +58,14 @@ class Questions:
         """Wait until every question is answered."""
         await self._gathering.drain()
 
-    async def _deliver(self, organization_id: str, questions: list[CheckRequest]) -> Sequence[Access | BaseException]:
+    async def _deliver(self, organization_id: str, questions: list[CheckRequest]) -> Sequence[Checked | BaseException]:
         if len(questions) == 1:
             return [await self._one(organization_id, questions[0])]
         request = access_service_pb2.BatchCheckRequest(checks=questions)
         try:
-            return (await clients.ask(self._access.BatchCheck, request, organization_id)).answers
+            call = clients.begin(self._access.BatchCheck, request, organization_id, self._changes)
+            answers, behind = (await call).answers, await clients.behind(call)
+            return [Checked(access, behind) for access in answers]
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
@@ -60,5 +74,6 @@ class Questions:
         alone = (self._one(organization_id, question) for question in questions)
         return await asyncio.gather(*alone, return_exceptions=True)
 
-    async def _one(self, organization_id: str, question: CheckRequest) -> Access:
-        return (await clients.ask(self._access.Check, question, organization_id)).access
+    async def _one(self, organization_id: str, question: CheckRequest) -> Checked:
+        call = clients.begin(self._access.Check, question, organization_id, self._changes)
+        return Checked((await call).access, await clients.behind(call))

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
         database_pool_size: most connections of each role's pool.
         statement_timeout_ms: after this time PostgreSQL cancels a statement.
         nats_url: `nats://host:port` of the JetStream cluster.
+        freshness_seconds: how long a call waits at most for a change that another service has announced.
         stream_max_bytes: most bytes a publisher's stream may hold; when it is full, messages wait in the outbox. NATS
             reserves it, so all five streams together must fit into its file store.
         stream_max_age_seconds: how long a message stays in its stream; older messages are replayed from the source.
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql://farebox@127.0.0.1:5432/farebox")
     database_pool_size: int = Field(default=16, ge=1, le=200)
     statement_timeout_ms: int = Field(default=30_000, ge=100, le=600_000)
+    freshness_seconds: float = Field(default=2.0, gt=0, le=60)
     nats_url: str = "nats://127.0.0.1:4222"
     stream_max_bytes: int = Field(default=1024**3, ge=1024**2)
     stream_max_age_seconds: int = Field(default=3 * 24 * 3600, ge=60)

@@ -1,12 +1,8 @@
 """Transactional outbox: a domain event is a row in the same transaction as the change it reports.
 
-The relay numbers the rows of a service without gaps, in an order in which no cause comes after its effect, and
-publishes them. One relay at a time assigns the numbers, right after the commit, so that writers never wait for each
-other (numbering inside the writers' transactions would serialise them). Consumers apply number after number
-(chassis.follower), so a message that is published twice, or out of order after a lost connection, takes effect once.
-
-A message that can never be sent (too large for any consumer, or with a subject that the stream does not take) is set
-aside as a dead letter before it gets a number, so that it blocks nothing.
+The relay numbers the rows of a service right after the commit (chassis.numbering) and publishes them in that order.
+Consumers apply number after number (chassis.follower), so a message that is published twice, or out of order after a
+lost connection, takes effect once.
 
 A stream that was lost with NATS's store has another creation time. The relay then announces everything it still keeps,
 and consumers skip what they have.
@@ -14,7 +10,6 @@ and consumers skip what they have.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,13 +21,12 @@ from services.chassis.bus import Bus, Stream
 from services.chassis.db import Database
 from services.chassis.job import Job
 from services.chassis.log import logger
-from services.chassis.messages import ID_HEADER, LAST_NUMBER_HEADER, MAX_BODY_BYTES, NUMBER_HEADER, Outgoing
+from services.chassis.messages import ID_HEADER, LAST_NUMBER_HEADER, NUMBER_HEADER, Outgoing
+from services.chassis.numbering import BATCH, Numbering, hold_head
 from services.kernel.clock import Clock, SystemClock
 
 log = logger(__name__)
 
-# How many rows are numbered and published at a time: few enough for a short transaction.
-BATCH = 500
 # How many bytes are published at a time (a larger message alone): after a failure they are all sent again.
 BATCH_BYTES = 16 * 1024 * 1024
 # How long an idle relay sleeps if nothing wakes it; it sees other replicas' commits after this.
@@ -46,8 +40,6 @@ KEEP = timedelta(days=30)
 # How many rows are removed at a time, so that pruning never holds a long transaction.
 PRUNE_BATCH = 5000
 PRUNE_EVERY_SECONDS = 60.0
-# The name under which dead letters show that they were never sent.
-OUTBOX = "outbox"
 
 
 def numbered(subject: str, stream: str, body: bytes, first: int, last: int) -> Outgoing:
@@ -74,17 +66,6 @@ def announce_all(tx: Connection, messages: Sequence[tuple[str, bytes]]) -> None:
         )
 
 
-_NUMBER_SQL = """
-WITH head AS (SELECT last_number FROM outbox_head WHERE singleton FOR UPDATE),
-     fresh AS (
-        SELECT id, row_number() OVER (ORDER BY id) AS place FROM outbox
-        WHERE number IS NULL AND published_at IS NULL ORDER BY id LIMIT %s),
-     given AS (
-        UPDATE outbox SET number = head.last_number + fresh.place FROM head, fresh
-        WHERE outbox.id = fresh.id RETURNING outbox.number)
-UPDATE outbox_head SET last_number = GREATEST(last_number, (SELECT max(number) FROM given))
-WHERE singleton AND EXISTS (SELECT 1 FROM given)
-"""
 # An idle relay runs this twenty times a second, so it is one look into a small index.
 _ANY_WAITING_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)"
 _WAITING_SQL = """
@@ -96,27 +77,6 @@ SELECT number, subject, body FROM (
     ) AS next_ones
 ) AS waiting WHERE bytes_before < %s ORDER BY number
 """
-# Messages that can never be sent are found before they get a number, because consumers wait for every number.
-_SET_ASIDE_SQL = """
-WITH unsendable AS (
-    SELECT id, subject, body,
-        CASE WHEN octet_length(body) > %(largest)s THEN 'MESSAGE_TOO_LARGE' ELSE 'SUBJECT_UNKNOWN' END AS reason
-    FROM outbox
-    WHERE number IS NULL AND published_at IS NULL AND (octet_length(body) > %(largest)s OR subject !~ %(subjects)s)
-    ORDER BY id LIMIT %(limit)s
-), kept AS (
-    INSERT INTO dead_letters (log, number, subject, body, error)
-    SELECT %(log)s, id, subject, body, reason FROM unsendable ON CONFLICT DO NOTHING
-)
-DELETE FROM outbox USING unsendable WHERE outbox.id = unsendable.id
-RETURNING outbox.id, outbox.subject, unsendable.reason
-"""
-
-
-def subject_pattern(subjects: Sequence[str]) -> str:
-    """A regular expression for the subjects that a stream takes, which are written in NATS's notation."""
-    words = [re.escape(subject).replace(r"\*", r"[\w-]+").replace(">", r"[\w.-]+") for subject in subjects]
-    return f"^({'|'.join(words)})$"
 
 
 class Relay:
@@ -128,8 +88,8 @@ class Relay:
         self._bus = bus
         self._stream = stream.name
         self._subjects = stream.subjects
+        self._numbers = Numbering(stream)
         self._job = Job("outbox-relay", self._lead, wake=db.committed)
-        self._sendable = subject_pattern(stream.subjects)
         self._next_check = datetime.min.replace(tzinfo=UTC)
         self._next_prune = datetime.min.replace(tzinfo=UTC)
 
@@ -163,8 +123,7 @@ class Relay:
     def publish_waiting(self) -> int:
         """Number and publish one batch, outside of any transaction; returns how many messages that were."""
         with self._db.worker_transaction(quiet=True) as tx:
-            self._set_aside(tx)
-            tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
+            self._numbers.give(tx)
             rows = tx.exec_driver_sql(_WAITING_SQL, (BATCH, BATCH_BYTES)).all()
         metrics.OUTBOX_WAITING.set(len(rows))
         if not rows:
@@ -179,13 +138,6 @@ class Relay:
         metrics.PUBLISHED.labels(self._stream).inc(len(rows))
         return len(rows)
 
-    def _set_aside(self, tx: Connection) -> None:
-        """Set aside the messages that can never be sent, and report them."""
-        values = {"largest": MAX_BODY_BYTES, "subjects": self._sendable, "limit": BATCH, "log": OUTBOX}
-        for number, subject, reason in tx.exec_driver_sql(_SET_ASIDE_SQL, values):
-            metrics.DEAD_LETTERS.labels(OUTBOX).inc()
-            log.error("dead_letter", log=OUTBOX, number=number, subject=subject, error=reason)
-
     def _check_stream(self) -> None:
         """Announce everything again if the stream is not the one to which the relay published."""
         now = self._clock.now()
@@ -194,10 +146,7 @@ class Relay:
         self._next_check = now + timedelta(seconds=STREAM_CHECK_SECONDS)
         place = self._bus.ensure_stream(self._stream, self._subjects)
         with self._db.worker_transaction() as tx:
-            tx.exec_driver_sql("INSERT INTO outbox_head DEFAULT VALUES ON CONFLICT DO NOTHING")
-            known = tx.exec_driver_sql(
-                "SELECT stream_created_at FROM outbox_head WHERE singleton FOR UPDATE"
-            ).scalar_one()
+            known = hold_head(tx)
             if known == place.created:
                 return
             again = tx.exec_driver_sql("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL").rowcount

@@ -18,6 +18,8 @@ from services.ingest.domain.catalog_update import CatalogUpdate, Refusal
 from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 
+# The name under which the position in rating's log is kept.
+LOG = "rating"
 # How the messages of each subject are read; subjects that are not listed here are skipped.
 HANDLERS: Mapping[str, Callable[[bytes], Sequence[CatalogUpdate | Refusal]]] = {
     subject_of(rating_pb.OrganizationChanged): convert.organization_from_pb,
@@ -31,7 +33,7 @@ HANDLERS: Mapping[str, Callable[[bytes], Sequence[CatalogUpdate | Refusal]]] = {
 def rating_log(deps: Deps) -> Log:
     """The log of rating's domain events."""
     return Log(
-        name="rating",
+        name=LOG,
         stream=RATING,
         subject="rating.>",
         apply=applying_apart(partial(apply, deps), convert.split),

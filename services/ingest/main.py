@@ -16,10 +16,12 @@ from services.chassis.bus import Bus
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from services.chassis.follower import Follower
+from services.chassis.freshness import Freshness
 from services.chassis.process import Parts
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.lenient import lenient
 from services.chassis.rpc.server_async import AsyncServer, add_servicer
-from services.ingest.consumers import rating_log
+from services.ingest.consumers import LOG, rating_log
 from services.ingest.convert.catalog import test_clock_reached_to_pb
 from services.ingest.convert.usage_event import events_from_pb
 from services.ingest.deps import Deps
@@ -32,6 +34,7 @@ from services.ingest.pipeline.prepare import Preparer
 from services.ingest.rpc.usage_event import SERVICE_NAME, UsageEventServicer
 from services.ingest.settings import IngestSettings
 from services.kernel.clock import SystemClock
+from services.wire.changes import NewestChangesClient
 from services.wire.streams import INGEST
 from services.wire.subjects import announcement
 
@@ -70,18 +73,22 @@ def build(settings: Settings) -> Parts[Deps]:
     db, bus = Database(settings), Bus(settings)
     deps = make_deps(settings, db, bus)
     server = AsyncServer(settings)
-    intake = Intake(deps.clock, deps.preparer, deps.committer, server.loop, server.pool, events_from_pb)
-    servicer = UsageEventServicer(deps, intake)
+    rating = open_channel(settings.rating_address, retries=False)
+    freshness = Freshness(db, LOG, NewestChangesClient(rating).newest, wait_seconds=settings.freshness_seconds)
+    intake = Intake(deps.clock, deps.preparer, deps.committer, freshness, server.loop, server.pool, events_from_pb)
+    servicer = UsageEventServicer(deps, intake, freshness)
     add_servicer(server.grpc, pb_grpc.add_UsageEventServiceServicer_to_server, servicer, DESERIALIZERS)
     workers: list[process.Worker] = [
         *(job(deps) for job in JOBS),
         outbox.Relay(db, bus, stream=INGEST),
         Follower(db, bus, [rating_log(deps)]),
+        freshness,
         deps.committer,
     ]
 
     def close() -> None:
         server.close()
+        rating.close()
         bus.close()
         db.dispose()
 

@@ -20,6 +20,9 @@ from services.wire.streams import RATING
 from services.wire.subjects import subject_of
 from services.wire.usage_log import UsageLogClient
 
+# The name under which the position in rating's log is kept.
+LOG = "rating"
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -52,7 +55,7 @@ def rating_log(deps: Deps) -> Log:
             if handler is not None:
                 handler.apply(deps, tx, handler.read(message.body))
 
-    return Log("rating", RATING, "rating.>", applying_apart(apply, convert.split_announcement))
+    return Log(LOG, RATING, "rating.>", applying_apart(apply, convert.split_announcement))
 
 
 def usage_logs(deps: Deps, usage_log: UsageLogClient) -> list[Log]:

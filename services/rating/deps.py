@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from services.chassis.db import Database
 from services.kernel.clock import Clock
+from services.kernel.ids import OrganizationId
 from services.rating.shared.usage_log import UsageLog
 
 # Half of the threads that serve calls: calls that move clocks must leave threads to other calls.
@@ -34,6 +35,8 @@ class Deps:
         shard_positions: asks ingest for the newest batch of each shard; raises UnavailableError.
         usage_log: lists usage events from ingest.
         clock_followers: services that must have reached a test clock's time before its advance is answered.
+        newest_change: the number in rating's log by which every change of an organization until now is announced;
+            None where it cannot be said.
         long_calls: how many calls that may take minutes run at once in this process.
     """
 
@@ -44,5 +47,6 @@ class Deps:
     pepper: str
     shard_positions: ShardPositions
     usage_log: UsageLog
+    newest_change: Callable[[OrganizationId], int | None]
     clock_followers: tuple[str, ...] = ("ingest", "entitlements", "margin")
     long_calls: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_LONG_CALLS))

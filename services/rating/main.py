@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import (
     catalog_service_pb2_grpc,
+    change_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
     organization_service_pb2_grpc,
@@ -35,6 +36,7 @@ from services.rating.ingest_log import IngestLog
 from services.rating.jobs import JOBS
 from services.rating.organizations.bootstrap import ensure_bootstrap_key
 from services.rating.rpc.catalog import CatalogServicer
+from services.rating.rpc.change import ChangeServicer
 from services.rating.rpc.customer import CustomerServicer
 from services.rating.rpc.invoice import InvoiceServicer
 from services.rating.rpc.organization import OrganizationServicer
@@ -42,6 +44,7 @@ from services.rating.rpc.subscription import SubscriptionServicer
 from services.rating.rpc.test_clock import TestClockServicer
 from services.rating.rpc.usage import UsageServicer
 from services.rating.settings import RatingSettings
+from services.rating.shared.newest_changes import NewestChanges
 from services.wire.streams import RATING
 from services.wire.usage_log import UsageLogClient
 
@@ -49,7 +52,7 @@ ENCODERS: dict[type, Callable[[Any], tuple[str, bytes]]] = {**domain_events.ENCO
 
 SERVICE_NAMES = tuple(
     f"farebox.rating.v1.{name}Service"
-    for name in ("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice")
+    for name in ("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice", "Change")
 )
 
 
@@ -68,6 +71,7 @@ def build_deps(settings: RatingSettings, db: Database, ingest: UsageLogClient, c
         pepper=settings.api_key_pepper.get_secret_value(),
         shard_positions=ingest.newest_positions,
         usage_log=IngestLog(ingest),
+        newest_change=NewestChanges(db, RATING).of_one,
     )
 
 
@@ -80,6 +84,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
     test_clock_service_pb2_grpc.add_TestClockServiceServicer_to_server(TestClockServicer(deps), server)
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageServicer(deps), server)
     invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)
+    change_service_pb2_grpc.add_ChangeServiceServicer_to_server(ChangeServicer(NewestChanges(deps.db, RATING)), server)
 
 
 def build(settings: RatingSettings) -> Parts[Deps]:

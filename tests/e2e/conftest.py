@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from farebox.testing import Farebox, Rest, ServerOptions
+from tests.support.patience import PATIENCE_SECONDS
 
 REPLICAS = 2
+# A change is waited for as long as a test waits for anything, since these machines may be busy.
+ENVIRONMENT = {"FRESHNESS_SECONDS": str(PATIENCE_SECONDS)}
 
 
 @pytest.fixture(scope="session")
 def farebox_options() -> ServerOptions:
     """What `farebox_server` is: replicas, so that nothing relies on being the only process of its service."""
-    return ServerOptions(replicas=REPLICAS)
+    return ServerOptions(replicas=REPLICAS, env=ENVIRONMENT)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from farebox.common.v1 import decimal_pb2
 from farebox.entitlements.v1 import access_service_pb2, entitlement_pb2
 from services.chassis.db import Database
 from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.changes import AFTER_CHANGE_KEY
 from services.chassis.wait import wait_until
 from services.entitlements import consumers
 from services.entitlements.commands.consumption import count
@@ -54,8 +55,14 @@ class Running:
         return [(ORGANIZATION_KEY, self.organization)]
 
     def check(self, feature: str = "calls") -> entitlement_pb2.Access:
+        return self.check_after(0, feature)[0]
+
+    def check_after(self, change: int, feature: str = "calls") -> tuple[entitlement_pb2.Access, dict[str, str]]:
+        """An answer as of a change of rating's log, and what is told beside it."""
         request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code=feature)
-        return self.access.Check(request, metadata=self.metadata).access
+        metadata = [*self.metadata, (AFTER_CHANGE_KEY, str(change))]
+        answer, call = self.access.Check.with_call(request, metadata=metadata, timeout=PATIENCE_SECONDS)
+        return answer.access, dict(call.trailing_metadata())
 
     def consume(self, units: str, request_id: str) -> access_service_pb2.ConsumeResponse:
         request = access_service_pb2.ConsumeRequest(
@@ -70,11 +77,11 @@ class Running:
         wait_until(lambda: self.check().used.value == units, timeout=PATIENCE_SECONDS, what=f"{units} units to count")
 
     def sell(self) -> None:
-        self.log.announce(
+        sold = self.log.announce(
             plan_changed(self.organization, PLAN, [gate("sso"), limit("calls", "100")]),
             subscription_changed(self.organization, SUBSCRIPTION, PLAN, period=PERIOD),
         )
-        wait_until(lambda: self.check().allowed, timeout=PATIENCE_SECONDS, what="the subscription to be known")
+        assert self.check_after(sold)[0].allowed
 
 
 class World:

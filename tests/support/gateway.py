@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway import app
 from gateway.dialects import DIALECTS
 from services.chassis.rpc.calls import ORGANIZATION_KEY
+from services.chassis.rpc.changes import AFTER_CHANGE_KEY
 from services.chassis.rpc.errors import DETAILS_KEY, code_of, status_of
 from services.kernel import errors
 
@@ -34,17 +35,20 @@ class Asked:
     method: str
     request: Any
     organization: str
+    after_change: str = ""
 
 
 class FakeServices:
     """A substitute for `gateway.clients.Clients`. `services.on("GetPlan", response or error)` sets a method's answer.
 
-    A method without an answer is one that the service does not know.
+    A method without an answer is one that the service does not know. `trailing` is what a method's answers carry beside
+    the message.
     """
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
         self.asked: list[Asked] = []
+        self.trailing: dict[str, tuple[tuple[str, str], ...]] = {}
         self._answers: dict[str, Any] = {
             "AuthenticateApiKey": self._authenticate,
             "IngestUsageEvents": accept_all,
@@ -62,7 +66,8 @@ class FakeServices:
 
     async def answer(self, method: str, request: Any, metadata: Any) -> Any:
         """Remember a call and answer it."""
-        self.asked.append(Asked(method, request, dict(metadata or ()).get(ORGANIZATION_KEY, "")))
+        told = dict(metadata or ())
+        self.asked.append(Asked(method, request, told.get(ORGANIZATION_KEY, ""), told.get(AFTER_CHANGE_KEY, "")))
         await asyncio.sleep(0)
         answer = self._answers.get(method, bare(grpc.StatusCode.UNIMPLEMENTED))
         if callable(answer):
@@ -87,11 +92,25 @@ class _Stub:
         self._services = services
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        async def call(request: Any, metadata: Any = (), **options: Any) -> Any:
+        def call(request: Any, metadata: Any = (), **options: Any) -> Begun:
             assert options["timeout"] > 0, "every call has a deadline"
-            return await self._services.answer(method, request, metadata)
+            return Begun(self._services.answer(method, request, metadata), self._services.trailing.get(method, ()))
 
         return call
+
+
+class Begun:
+    """A call that was begun, as grpc hands it out."""
+
+    def __init__(self, answer: Coroutine[Any, Any, Any], trailing: tuple[tuple[str, str], ...] = ()) -> None:
+        self._answer = answer
+        self._trailing = trailing
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._answer.__await__()
+
+    async def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._trailing
 
 
 @dataclass

@@ -37,6 +37,7 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.wait import wait_until
 from services.ingest import main as ingest_main
 from services.kernel.ids import new_id
+from services.local.ports import Port
 from services.rating import main as rating_main
 from services.rating.settings import RatingSettings
 from tests.support.rating.server import metric, plan, standard_charge
@@ -274,9 +275,16 @@ def running(settings_for: Callable[[str], Settings], *, replicas: int = 1) -> It
     """Run `replicas` processes of each service in this process; stop them at the end."""
     ingest, rating = settings_for("ingest"), settings_for("rating")
     with ExitStack() as stack:
+        # Each asks the other: rating's first process listens where ingest was told before it began.
+        door = Port()
+        stack.callback(door.release)
+        ingest = ingest.model_copy(update={"rating_address": door.address})
         logs = [stack.enter_context(_started(ingest_main.build(ingest))) for _ in range(replicas)]
         rating = RatingSettings(**{**rating.model_dump(), "ingest_address": f"127.0.0.1:{logs[0].server.port}"})
-        ledgers = [stack.enter_context(_started(rating_main.build(rating))) for _ in range(replicas)]
+        first = rating.model_copy(update={"grpc_bind": door.address})
+        ledgers = [
+            stack.enter_context(_started(rating_main.build(each))) for each in (first, *(replicas - 1) * [rating])
+        ]
         channels = [
             stack.enter_context(open_channel(f"127.0.0.1:{parts.server.port}")) for parts in (logs[0], ledgers[0])
         ]

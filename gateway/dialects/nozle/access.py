@@ -73,7 +73,7 @@ async def can(request: Request[Nothing, AccessQuestion, Nothing]) -> Access:
     `units` asks about more than one; nothing is consumed.
     """
     asked, _ = patch(rpc.CheckRequest(), request.query)
-    return access_to_api(await request.call.questions.check(request.call.organization.id, asked))
+    return access_to_api(await request.call.check(asked))
 
 
 OPERATIONS = (operation("GET", "/can", can, names=callers_names(AccessQuestion, rpc.CheckRequest)),)

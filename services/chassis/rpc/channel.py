@@ -38,9 +38,14 @@ SERVICE_CONFIG = json.dumps(
 )
 
 
-def open_channel(target: str) -> grpc.Channel:
-    """A channel to a service: balanced over its replicas, health-checked, retried on UNAVAILABLE."""
-    return grpc.insecure_channel(target, options=channel_options())
+def open_channel(target: str, *, retries: bool = True) -> grpc.Channel:
+    """A channel to a service: balanced over its replicas, health-checked, retried on UNAVAILABLE.
+
+    Args:
+        target: where the service is.
+        retries: whether calls are retried; not by those who have something better to do than to wait.
+    """
+    return grpc.insecure_channel(target, options=[*channel_options(), ("grpc.enable_retries", int(retries))])
 
 
 def channel_options() -> list[tuple[str, Any]]:

@@ -46,7 +46,8 @@ class Call:
         command: what it asks for.
         pack: makes the answer of what was counted.
         unpack: reads an answer that was given before.
-        receipt: resolves to the answer.
+        receipt: resolves to the answer; to None where a refusal may not be kept.
+        is_final: whether a refusal is kept as the answer; otherwise the call leaves no trace where it is refused.
         answer: the answer; None before the commit.
         error: why there is none; None if there is one.
     """
@@ -57,6 +58,7 @@ class Call:
     pack: Callable[[Counted], Any]
     unpack: Callable[[bytes], Any]
     receipt: asyncio.Future[Any]
+    is_final: bool = True
     answer: Any = None
     error: Exception | None = None
 
@@ -177,13 +179,18 @@ class Counting:
         command: Command,
         pack: Callable[[Counted], Any],
         unpack: Callable[[bytes], Any],
+        *,
+        is_final: bool = True,
     ) -> asyncio.Future[Any]:
         """Count together with others that wait; the answer, after the commit.
+
+        One that is not final and would be refused leaves no trace and resolves to None: something may have been missed
+        that would allow it, so that the caller asks for news and submits it again.
 
         Raises:
             UnavailableError: the process is stopping.
         """
-        call = Call(organization, request, command, pack, unpack, self._loop.create_future())
+        call = Call(organization, request, command, pack, unpack, self._loop.create_future(), is_final)
         self._queue.put(call)
         return call.receipt
 
@@ -249,9 +256,9 @@ def _do(deps: Deps, tx: Connection, calls: Sequence[Call]) -> None:
     for call, result in zip(fresh, results, strict=True):
         if isinstance(result, FareboxError):
             call.error = result
-        else:
+        elif call.is_final or result.access.is_allowed:
             call.answer = call.pack(result)
     idempotency.keep_all(
-        tx, organization, [(call.request, call.answer.SerializeToString()) for call in fresh if call.error is None]
+        tx, organization, [(call.request, call.answer.SerializeToString()) for call in fresh if call.answer is not None]
     )
-    idempotency.disclaim_all(tx, organization, [call.request for call in fresh if call.error is not None])
+    idempotency.disclaim_all(tx, organization, [call.request for call in fresh if call.answer is None])

@@ -41,6 +41,7 @@ _REASONS = {
 
 CountingRequest = access_service_pb2.ConsumeRequest | access_service_pb2.ReserveRequest
 SettlingRequest = access_service_pb2.CommitRequest | access_service_pb2.ReleaseRequest
+Decided = access_service_pb2.CheckResponse | access_service_pb2.ConsumeResponse | access_service_pb2.ReserveResponse
 
 
 def question_from_pb(request: access_service_pb2.CheckRequest, *, prefix: str = "") -> Question:
@@ -191,6 +192,16 @@ def _packed(answer: Answer) -> entitlement_pb2.Access:
         answer.packed = access_to_pb(answer.access)
     packed: entitlement_pb2.Access = answer.packed
     return packed
+
+
+def is_denied(answer: Decided) -> bool:
+    """Whether an answer is no, which a change that was not heard of yet may turn into yes."""
+    return not answer.access.allowed
+
+
+def is_any_denied(answer: access_service_pb2.BatchCheckResponse) -> bool:
+    """Whether one of several answers is no."""
+    return not all(access.allowed for access in answer.answers)
 
 
 def consumed_to_pb(counted: Counted) -> access_service_pb2.ConsumeResponse:

@@ -114,6 +114,11 @@ def entitlement_to_pb(standing: Standing, at: datetime) -> entitlement_pb2.Entit
     )
 
 
+def is_without_entitlements(answer: feature_service_pb2.ListEntitlementsResponse) -> bool:
+    """Whether nothing is found, which a change that was not heard of yet may alter."""
+    return not answer.entitlements
+
+
 def in_force_to_pb(in_force: tuple[Standing, datetime] | None) -> entitlement_pb2.Entitlement | None:
     """The entitlement of a standing at the instant at which it was read; absent for None."""
     return entitlement_to_pb(*in_force) if in_force else None

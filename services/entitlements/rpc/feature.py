@@ -8,8 +8,10 @@ from sqlalchemy.engine import Connection
 
 from farebox.entitlements.v1 import feature_service_pb2 as pb
 from farebox.entitlements.v1 import feature_service_pb2_grpc
+from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import current
 from services.chassis.rpc.command import command
 from services.entitlements.commands import feature as feature_commands
 from services.entitlements.commands import override as override_commands
@@ -25,8 +27,9 @@ from services.wire.values import page_from_pb, page_to_pb
 class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     """Features, and what a customer's plan or an override gives of them."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, freshness: Freshness) -> None:
         self.deps = deps
+        self.freshness = freshness
 
     @command(
         pb.CreateFeatureRequest,
@@ -69,6 +72,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         return pb.DeleteFeatureResponse(feature=convert.feature_to_pb(removed))
 
     @answers
+    @current(lacks=convert.is_without_entitlements)
     def ListEntitlements(self, request: pb.ListEntitlementsRequest, context: Context) -> pb.ListEntitlementsResponse:
         """List the present entitlements of a customer."""
         standings, at = queries.list_entitlements(

@@ -9,6 +9,7 @@
     prepare     identity, hashes, row and announced entry of each event, column by column
      │  ├─ catalog_cache   rating's catalog in memory, true as of a revision
      │  └─ resolve         where the events of one (customer, subscription, code) go, or why they cannot be billed
+     │                     (then the intake waits for rating's news first, and the commit resolves them anew)
      ▼
     queue       bounded: a call that finds it full is refused before anything is stored
      │

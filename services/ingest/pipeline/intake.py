@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from services.chassis.db import is_unavailable
+from services.chassis.freshness import Freshness
 from services.ingest.domain.outcome import Answer, Outcome, Receipt, answer_to
 from services.ingest.domain.usage_events import MAX_BATCH_BYTES, MAX_EVENTS, UsageEvents
 from services.ingest.pipeline.commit import Committer
@@ -41,6 +42,8 @@ MAX_WAIT_SECONDS = 60.0
 # How often we check for calls that have waited too long. One check covers all of them, and so costs each next to
 # nothing.
 SWEEP_SECONDS = 1.0
+# Events that wait for news before they are set aside; beyond this many bytes the others are set aside at once.
+MAX_UNSURE_BYTES = 32 * 1024 * 1024
 
 # The wire's form of an event; only `convert` knows it.
 Sent = TypeVar("Sent")
@@ -92,6 +95,7 @@ class Intake(Generic[Sent]):
         clock: Clock,
         preparer: Preparer,
         committer: Committer,
+        freshness: Freshness,
         loop: asyncio.AbstractEventLoop,
         pool: Executor,
         read_events: ReadEvents[Sent],
@@ -102,6 +106,7 @@ class Intake(Generic[Sent]):
             clock: the machine's clock.
             preparer: resolves and encodes events.
             committer: commits them, and is listened to.
+            freshness: what the log has heard of rating's catalog.
             loop: the server's event loop.
             pool: threads for work that has to wait.
             read_events: reads the callers' events.
@@ -109,6 +114,7 @@ class Intake(Generic[Sent]):
         self._clock = clock
         self._preparer = preparer
         self._committer = committer
+        self._freshness = freshness
         self._loop = loop
         self._pool = pool
         self._read_events = read_events
@@ -123,6 +129,7 @@ class Intake(Generic[Sent]):
         self._launching: asyncio.TimerHandle | None = None
         self._committing: dict[Submission, Batch[Sent]] = {}
         self._asking: set[asyncio.Task[None]] = set()
+        self._unsure_bytes = 0
         committer.listen(self._hear)
 
     def take(
@@ -202,11 +209,14 @@ class Intake(Generic[Sent]):
         try:
             self._submit(self._begin(organization, calls, may_ask=False))
         except CatalogUnknownError:
-            task = self._loop.create_task(self._launch_asking(organization, calls))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._begin_task(self._launch_asking(organization, calls))
         except Exception as error:  # noqa: BLE001 - every caller hears of it
             self._fail(organization, calls, error)
+
+    def _begin_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     async def _launch_asking(self, organization: OrganizationId, calls: Sequence[Call[Sent]]) -> None:
         try:
@@ -239,9 +249,25 @@ class Intake(Generic[Sent]):
     def _submit(self, batch: Batch[Sent]) -> None:
         if batch.submission is None:
             _settle(batch, [])
-            return
-        self._committer.submit(batch.submission)
-        self._committing[batch.submission] = batch
+        elif batch.submission.prepared.reasons and self._unsure_bytes <= MAX_UNSURE_BYTES:
+            self._begin_task(self._submit_when_sure(batch, batch.submission))
+        else:
+            self._commit(batch, batch.submission)
+
+    async def _submit_when_sure(self, batch: Batch[Sent], submission: Submission) -> None:
+        """Before events are set aside, hear what their organization has changed; the commit looks at it all anew."""
+        self._unsure_bytes += submission.byte_size
+        try:
+            await asyncio.wrap_future(self._freshness.hear_newest(batch.organization))
+            self._commit(batch, submission)
+        except Exception as error:  # noqa: BLE001 - every caller hears of it
+            self._fail(batch.organization, batch.calls, error)
+        finally:
+            self._unsure_bytes -= submission.byte_size
+
+    def _commit(self, batch: Batch[Sent], submission: Submission) -> None:
+        self._committer.submit(submission)
+        self._committing[submission] = batch
 
     def _hear(self, finished: Sequence[Submission]) -> None:
         """Hand finished batches to the loop; called in a committer's thread."""

@@ -9,9 +9,11 @@ from farebox.ingest.v1 import domain_events_pb2
 from farebox.ingest.v1 import usage_event_pb2 as event_pb
 from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2_grpc as pb_grpc
+from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.answers_async import answers_async, streams_async, streams_in_threads
 from services.chassis.rpc.calls import organization_of
+from services.chassis.rpc.changes import hear_before
 from services.ingest.commands.void import void_usage_event
 from services.ingest.convert import requests as convert
 from services.ingest.convert.usage_event import acknowledgement_to_pb, bytes_of_batch, receipt_to_pb, stored_event_to_pb
@@ -27,16 +29,18 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["UsageEventService"].full_name
 class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
     """The usage-event log over gRPC."""
 
-    def __init__(self, deps: Deps, intake: Intake[event_pb.UsageEvent]) -> None:
-        """Serve `deps`; `intake` takes batches in."""
+    def __init__(self, deps: Deps, intake: Intake[event_pb.UsageEvent], freshness: Freshness) -> None:
+        """Serve `deps`; `intake` takes batches in, `freshness` is what the log has heard of rating's catalog."""
         self._deps = deps
         self._intake = intake
+        self._freshness = freshness
 
     @answers_async
     async def IngestUsageEvents(
         self, request: pb.IngestUsageEventsRequest, context: Any
     ) -> pb.IngestUsageEventsResponse:
         """Store a batch."""
+        await hear_before(self._freshness, context)
         receipt = await self._intake.take(
             organization_of(context),
             request.events,
@@ -51,6 +55,7 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
     ) -> AsyncIterator[pb.StreamUsageEventsResponse]:
         """Store batches one after the other, acknowledging each."""
         organization = organization_of(context)
+        await hear_before(self._freshness, context)
         with self._intake.stream():
             async for request in request_iterator:
                 receipt = await self._intake.take(organization, request.events, bytes_of_batch(request))

@@ -6,8 +6,10 @@ from sqlalchemy.engine import Connection
 
 from farebox.margin.v1 import cost_model_service_pb2 as pb
 from farebox.margin.v1 import cost_model_service_pb2_grpc as pb_grpc
+from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import current
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.margin.commands import cost_event as cost_event_commands
@@ -25,8 +27,9 @@ from services.wire.values import instant_or_none_of, page_from_pb, page_to_pb
 class CostModelServicer(pb_grpc.CostModelServiceServicer):
     """What units cost."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, freshness: Freshness) -> None:
         self.deps = deps
+        self.freshness = freshness
 
     @answers
     def GetProviderPrices(self, request: pb.GetProviderPricesRequest, context: Context) -> pb.GetProviderPricesResponse:
@@ -76,8 +79,9 @@ class CostModelServicer(pb_grpc.CostModelServiceServicer):
         return pb.DeleteCostModelResponse(cost_model=convert.cost_model_to_pb(withdrawn))
 
     @answers
+    @current()
     def RecordCostEvents(self, request: pb.RecordCostEventsRequest, context: Context) -> pb.RecordCostEventsResponse:
-        """Record cost events, each once."""
+        """Record cost events, each once; they count for the subscriptions that their customers have by then."""
         organization, events = organization_of(context), convert.cost_events_from_pb(request)
         with self.deps.db.transaction(organization) as tx:
             outcomes = cost_event_commands.record_cost_events(self.deps, tx, organization, events)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from farebox.rating.v1 import change_service_pb2, organization_service_pb2
 from farebox.rating.v1 import organization_pb2 as pb
-from farebox.rating.v1 import organization_service_pb2
 from services.kernel.checks import inside
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.errors import FieldViolation, InvalidArgumentError
+from services.kernel.ids import OrganizationId, uuid_or_none
 from services.rating.organizations.organization import (
     ApiKey,
     ApiKeyKind,
@@ -16,6 +18,7 @@ from services.rating.organizations.organization import (
     LateUsageEvents,
     Organization,
 )
+from services.rating.shared.newest_changes import MAX_ORGANIZATIONS
 from services.wire.masks import patched
 from services.wire.values import instant_to_pb
 
@@ -114,3 +117,30 @@ def _known(words: dict[Any, Any], value: int, field: str) -> Any:
         reason = "value_is_invalid" if value else "value_is_mandatory"
         raise InvalidArgumentError.of_field(field, reason, "is not one of the known values")
     return words[value]
+
+
+def organizations_from_pb(request: change_service_pb2.ListNewestChangesRequest) -> list[OrganizationId]:
+    """The organizations that are asked about, or a refusal of every id that is none."""
+    ids = request.organization_ids
+    if not 1 <= len(ids) <= MAX_ORGANIZATIONS:
+        raise InvalidArgumentError.of_field(
+            "organization_ids", "value_is_out_of_range", f"holds 1 to {MAX_ORGANIZATIONS} ids"
+        )
+    wrong = [
+        FieldViolation(f"organization_ids[{place}]", "invalid_format", "is not a Farebox id")
+        for place, text in enumerate(ids)
+        if uuid_or_none(text) is None
+    ]
+    if wrong:
+        raise InvalidArgumentError.of_fields(wrong)
+    return [OrganizationId(text.lower()) for text in ids]
+
+
+def newest_changes_to_pb(newest: Mapping[OrganizationId, int]) -> change_service_pb2.ListNewestChangesResponse:
+    """The newest change of each organization."""
+    return change_service_pb2.ListNewestChangesResponse(
+        changes=[
+            change_service_pb2.NewestChange(organization_id=organization, number=number)
+            for organization, number in newest.items()
+        ]
+    )

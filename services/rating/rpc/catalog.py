@@ -8,6 +8,7 @@ from farebox.rating.v1 import catalog_service_pb2 as pb
 from farebox.rating.v1 import catalog_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import says_change
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.rating.agreements.convert import move_to_pb
@@ -30,6 +31,7 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
+    @says_change
     @command(
         pb.CreateBillableMetricRequest,
         pb.CreateBillableMetricResponse,
@@ -42,6 +44,7 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         made = metrics.create_metric(self.deps, tx, organization, draft)
         return pb.CreateBillableMetricResponse(billable_metric=metric_to_pb(made))
 
+    @says_change
     @command(pb.UpdateBillableMetricRequest, pb.UpdateBillableMetricResponse)
     def UpdateBillableMetric(
         self, tx: Connection, organization: OrganizationId, request: pb.UpdateBillableMetricRequest
@@ -69,6 +72,7 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         found = [metric_to_pb(metric) for metric in listed.items]
         return pb.ListBillableMetricsResponse(billable_metrics=found, page=page_to_pb(listed))
 
+    @says_change
     @command(pb.DeleteBillableMetricRequest, pb.DeleteBillableMetricResponse)
     def DeleteBillableMetric(
         self, tx: Connection, organization: OrganizationId, request: pb.DeleteBillableMetricRequest
@@ -77,11 +81,13 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         removed = metrics.delete_metric(self.deps, tx, organization, request.code)
         return pb.DeleteBillableMetricResponse(billable_metric=metric_to_pb(removed))
 
+    @says_change
     @command(pb.CreatePlanRequest, pb.CreatePlanResponse, reads=lambda request: plan_from_pb(request.plan))
     def CreatePlan(self, tx: Connection, organization: OrganizationId, draft: PlanVersion) -> pb.CreatePlanResponse:
         """Create the first version of a plan."""
         return pb.CreatePlanResponse(plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft)))
 
+    @says_change
     @command(pb.UpdatePlanRequest, pb.UpdatePlanResponse)
     def UpdatePlan(
         self, tx: Connection, organization: OrganizationId, request: pb.UpdatePlanRequest
@@ -112,6 +118,7 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         versions = queries.list_plan_versions(self.deps, organization_of(context), request.code)
         return pb.ListPlanVersionsResponse(plans=[plan_to_pb(version) for version in versions])
 
+    @says_change
     @command(pb.DeletePlanRequest, pb.DeletePlanResponse)
     def DeletePlan(
         self, tx: Connection, organization: OrganizationId, request: pb.DeletePlanRequest
@@ -119,6 +126,7 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         """Withdraw a plan from sale."""
         return pb.DeletePlanResponse(plan=plan_to_pb(plans.delete_plan(self.deps, tx, organization, request.code)))
 
+    @says_change
     @command(pb.MigratePlanVersionRequest, pb.MigratePlanVersionResponse)
     def MigratePlanVersion(
         self, tx: Connection, organization: OrganizationId, request: pb.MigratePlanVersionRequest

@@ -8,6 +8,7 @@ from farebox.rating.v1 import customer_service_pb2 as pb
 from farebox.rating.v1 import customer_service_pb2_grpc as grpc_pb
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import says_change
 from services.chassis.rpc.command import command
 from services.kernel.checks import inside
 from services.kernel.ids import OrganizationId
@@ -31,6 +32,7 @@ class CustomerServicer(grpc_pb.CustomerServiceServicer):
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
+    @says_change
     @command(pb.UpsertCustomerRequest, pb.UpsertCustomerResponse)
     def UpsertCustomer(
         self, tx: Connection, organization: OrganizationId, request: pb.UpsertCustomerRequest

@@ -9,6 +9,7 @@ from farebox.rating.v1 import organization_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import says_change
 from services.chassis.rpc.command import command
 from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError
@@ -53,6 +54,7 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
         found = queries.get_organization(self.deps, organization_of(context))
         return pb.GetOrganizationResponse(organization=convert.organization_to_pb(found))
 
+    @says_change
     @command(pb.UpdateOrganizationRequest, pb.UpdateOrganizationResponse)
     def UpdateOrganization(
         self, tx: Connection, organization: OrganizationId, request: pb.UpdateOrganizationRequest

@@ -9,6 +9,7 @@ from farebox.rating.v1 import subscription_service_pb2_grpc as grpc_pb
 from services.chassis.idempotency import answer_once
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import says_change
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.rating.agreements import convert, queries
@@ -25,6 +26,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
+    @says_change
     @answers
     def CreateSubscription(
         self, request: pb.CreateSubscriptionRequest, context: Context
@@ -63,6 +65,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
         page, which = page_from_pb(request.page), (request.external_id, request.external_customer_id)
         return convert.plan_changes_to_pb(queries.list_plan_changes(self.deps, organization_of(context), page, *which))
 
+    @says_change
     @command(pb.ChangeSubscriptionPlanRequest, pb.ChangeSubscriptionPlanResponse, reads=convert.checked)
     def ChangeSubscriptionPlan(
         self, tx: Connection, organization: OrganizationId, request: pb.ChangeSubscriptionPlanRequest
@@ -80,6 +83,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
         )
         return pb.ChangeSubscriptionPlanResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
 
+    @says_change
     @command(pb.CancelSubscriptionRequest, pb.CancelSubscriptionResponse, reads=convert.checked)
     def CancelSubscription(
         self, tx: Connection, organization: OrganizationId, request: pb.CancelSubscriptionRequest
@@ -96,6 +100,7 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
         )
         return pb.CancelSubscriptionResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
 
+    @says_change
     @command(pb.WithdrawSubscriptionChangeRequest, pb.WithdrawSubscriptionChangeResponse)
     def WithdrawSubscriptionChange(
         self, tx: Connection, organization: OrganizationId, request: pb.WithdrawSubscriptionChangeRequest

@@ -11,6 +11,7 @@ from farebox.rating.v1 import test_clock_service_pb2_grpc as grpc_pb
 from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
+from services.chassis.rpc.changes import says_change
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.rating.clock import commands, queries
@@ -27,6 +28,7 @@ class TestClockServicer(grpc_pb.TestClockServiceServicer):
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
+    @says_change
     @command(pb.SetTestClockRequest, pb.SetTestClockResponse, reads=lambda request: instant_of(request, "now"))
     def SetTestClock(self, tx: Connection, organization: OrganizationId, now: datetime) -> pb.SetTestClockResponse:
         """Start the clock at any instant."""

@@ -35,12 +35,14 @@ from services.entitlements.rpc.feature import FeatureServicer
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import SystemClock
 from services.kernel.ids import new_id
+from tests.support.chassis.freshness import PretendedFreshness
 
 # Nothing listens on port 1, so a call that needs the database finds it unavailable.
 SETTINGS = EntitlementsSettings(
     database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"), drain_notice_seconds=0, drain_seconds=1
 )
 ORGANIZATION = ((ORGANIZATION_KEY, new_id()),)
+CURRENT: Any = PretendedFreshness()
 TWO = decimal_pb2.Decimal(value="2")
 
 
@@ -174,11 +176,13 @@ def wire() -> Iterator[grpc.Channel]:
     server = AsyncServer(SETTINGS)
     counting = Counting(deps, server.loop)
     watches = Watches(deps, limit=0, poll_seconds=0.01, ending=threading.Event())
-    add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps))
+    add_servicer(
+        server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, FeatureServicer(deps, CURRENT)
+    )
     add_servicer(
         server.grpc,
         access_service_pb2_grpc.add_AccessServiceServicer_to_server,
-        AccessServicer(deps, watches, counting),
+        AccessServicer(deps, watches, counting, CURRENT),
     )
     counting.start()
     server.start(SERVICE_NAMES)

@@ -108,7 +108,7 @@ def wire() -> Iterator[Wire]:
     server = AsyncServer(Settings(grpc_bind="127.0.0.1:0", drain_notice_seconds=0, drain_seconds=1))
     log = FakeLog(server.loop, server.pool)
     deps: Any = SimpleNamespace(db=None)
-    servicer = UsageEventServicer(deps, log.intake)
+    servicer = UsageEventServicer(deps, log.intake, log.freshness)  # type: ignore[arg-type]
     add_servicer(server.grpc, pb_grpc.add_UsageEventServiceServicer_to_server, servicer, DESERIALIZERS)
     server.start([SERVICE_NAME])
     with open_channel(f"127.0.0.1:{server.port}") as channel:

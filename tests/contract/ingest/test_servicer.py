@@ -13,13 +13,14 @@ from farebox.ingest.v1 import usage_event_service_pb2 as pb
 from services.chassis.rpc.calls import ORGANIZATION_KEY
 from services.ingest.rpc.usage_event import UsageEventServicer
 from services.kernel.ids import new_id
+from tests.support.chassis.freshness import PretendedFreshness
 
 SERVICE = pb.DESCRIPTOR.services_by_name["UsageEventService"]
 
 
 @pytest.fixture
 def server() -> Any:
-    servicer = UsageEventServicer(SimpleNamespace(db=None), SimpleNamespace())  # type: ignore[arg-type]
+    servicer = UsageEventServicer(SimpleNamespace(db=None), SimpleNamespace(), PretendedFreshness())  # type: ignore[arg-type]
     return grpc_testing.server_from_dictionary({SERVICE: servicer}, grpc_testing.strict_real_time())
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from services.chassis import messages as wire
-from services.chassis import outbox
+from services.chassis import numbering
 from services.chassis.applier import Position, hold_positions
 from services.chassis.bus import Bus
 from services.chassis.followed import Log, Message, Source
@@ -100,7 +100,7 @@ def _without_id(part: Outgoing) -> dict[str, str]:
 def test_what_can_never_be_sent_is_set_aside(side: Callable[..., Side], monkeypatch: pytest.MonkeyPatch) -> None:
     """Too large for anybody, or of a subject that the stream does not take: a dead letter, and the others are sent."""
     publisher, consumer = side(), side()
-    monkeypatch.setattr(outbox, "MAX_BODY_BYTES", LARGE)
+    monkeypatch.setattr(numbering, "MAX_BODY_BYTES", LARGE)
     publisher.post([1])
     publisher.post([2], size=LARGE + 1)
     publisher.post([3], subject="nobody.takes.this")

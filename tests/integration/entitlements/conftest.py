@@ -15,6 +15,7 @@ from services.entitlements.main import build
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.ids import OrganizationId, new_id
 from tests.support.entitlements import Running, World
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import RatingLog
 
 
@@ -28,7 +29,9 @@ def world(database_for: Callable[[str], Database]) -> World:
 def running(settings_for: Callable[[str], Settings], bus: Bus) -> Iterator[Running]:
     """The process, with its callers."""
     settings = settings_for("entitlements")
-    parts = build(EntitlementsSettings.model_validate(settings.model_dump()))
+    # A change is waited for as long as a test waits for anything.
+    chosen = {**settings.model_dump(), "freshness_seconds": PATIENCE_SECONDS}
+    parts = build(EntitlementsSettings.model_validate(chosen))
     for worker in parts.workers:
         worker.start()
     parts.server.start(parts.service_names)

@@ -18,6 +18,7 @@ from farebox.entitlements.v1 import (
     feature_service_pb2,
 )
 from services.chassis.bus import Bus
+from services.chassis.rpc.changes import AFTER_CHANGE_KEY, BEHIND_KEY
 from services.chassis.rpc.errors import error_info, field_violations
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
@@ -26,8 +27,10 @@ from tests.support.entitlements import NOW, PERIOD, PLAN, SUBSCRIPTION, Running
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.events import (
     clock_advanced,
+    gate,
     limit,
     plan_changed,
+    subscription_changed,
     usage_aggregated,
 )
 
@@ -53,6 +56,27 @@ def test_each_total_becomes_visible(running: Running) -> None:
             usage_aggregated(running.organization, SUBSCRIPTION, str(revision), revision, period=PERIOD)
         )
         running.until_used(str(revision))
+
+
+def test_a_check_after_a_change_knows_it(running: Running) -> None:
+    """Whether the change gives or takes, the next check that names it is answered as of it; no poll in between."""
+    for state in 10 * ("ACTIVE", "TERMINATED"):
+        change = running.log.announce(
+            plan_changed(running.organization, PLAN, [gate("sso")]),
+            subscription_changed(running.organization, SUBSCRIPTION, PLAN, period=PERIOD, state=state),
+        )
+        access, told = running.check_after(change, "sso")
+        assert access.allowed == (state == "ACTIVE")
+        # Rating is away here: whether there is a change beyond the named one cannot be asked before a no.
+        assert (BEHIND_KEY in told) == (state == "TERMINATED")
+
+
+def test_a_change_that_is_no_number_is_refused(running: Running) -> None:
+    metadata = [*running.metadata, (AFTER_CHANGE_KEY, "the last one")]
+    request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code="sso")
+    with pytest.raises(grpc.RpcError) as refused:
+        running.access.Check(request, metadata=metadata)
+    assert [each.field for each in field_violations(refused.value)] == [AFTER_CHANGE_KEY]
 
 
 def test_repeats_and_disorder(running: Running) -> None:

@@ -6,6 +6,15 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+# The tables of a service whose tests ran before on the same server.
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE 'DROP TABLE ' || quote_ident(name) || ' CASCADE';
+    END LOOP;
+END $$
+"""
+
 
 class Operations:
     """The operations of alembic that chassis.schema uses."""
@@ -23,7 +32,8 @@ class Operations:
 
 
 def prepare(url: str, make: Callable[[Operations], None]) -> None:
-    """Run `make` in one transaction on the database at `url`."""
+    """Run `make` in one transaction on the database at `url`, which may be a copy of a migrated one."""
     engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
     with engine.begin() as connection:
+        connection.exec_driver_sql(_EMPTY)
         make(Operations(connection))

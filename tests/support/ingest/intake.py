@@ -20,6 +20,7 @@ from services.ingest.pipeline.queue import Submission
 from services.ingest.pipeline.resolve import Target
 from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
+from tests.support.chassis.freshness import PretendedFreshness
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -157,4 +158,6 @@ class FakeLog:
         self.preparer = FakePreparer()
         preparer: Any = self.preparer
         committer: Any = self.committer
-        self.intake = Intake(FrozenClock(NOW), preparer, committer, loop, pool, events_from_pb)
+        freshness: Any = PretendedFreshness()
+        self.freshness: PretendedFreshness = freshness
+        self.intake = Intake(FrozenClock(NOW), preparer, committer, freshness, loop, pool, events_from_pb)

@@ -155,9 +155,10 @@ class RatingLog:
             made.append(Message(subject, self._number, self._number, body, log="rating"))
         return made
 
-    def announce(self, *events: tuple[str, bytes]) -> None:
-        """Publish the next messages of the log."""
+    def announce(self, *events: tuple[str, bytes]) -> int:
+        """Publish the next messages of the log; the number of the last one."""
         self.publish(self.messages(*events))
+        return self._number
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Publish messages as they are, so that they may come twice or out of order."""

@@ -37,7 +37,9 @@ from services.kernel.clock import FrozenClock
 from services.kernel.ids import OrganizationId
 from services.rating.deps import Deps
 from services.rating.main import add_servicers, announce_all
+from services.rating.shared.newest_changes import NewestChanges
 from services.rating.shared.usage_log import UsageEventPage, UsageEventsWanted
+from services.wire.streams import RATING
 from tests.support.patience import PATIENCE_SECONDS
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -61,6 +63,7 @@ def build_test_deps(db: Database, clock: FrozenClock, **changes: Any) -> Deps:
         pepper="test pepper",
         shard_positions=dict,
         usage_log=EmptyLog(),
+        newest_change=NewestChanges(db, RATING).of_one,
         clock_followers=(),
     )
     return replace(deps, **changes)

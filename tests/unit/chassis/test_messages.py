@@ -8,7 +8,8 @@ import pytest
 
 from services.chassis import bus
 from services.chassis.messages import ID_HEADER, PART_HEADER, Incoming, Joiner, Outgoing, split
-from services.chassis.outbox import numbered, subject_pattern
+from services.chassis.numbering import subject_pattern
+from services.chassis.outbox import numbered
 
 
 def received(part: Outgoing, sequence: int) -> Incoming:

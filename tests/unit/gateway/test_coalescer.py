@@ -8,6 +8,7 @@ from typing import Any
 
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestDetail, IngestOutcome, UsageEvent
+from gateway.changes import Changes
 from gateway.engine.coalescer import BOUNDS, Coalescer
 from gateway.problem import Problem
 from services.chassis.rpc.calls import ORGANIZATION_KEY
@@ -48,7 +49,7 @@ class Log:
 def test_concurrent_events_are_one_call_and_each_caller_gets_its_own_outcome() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log)
+        folding = Coalescer(log, Changes())
         outcomes = await asyncio.gather(*(folding.ingest("a", event(number)) for number in range(10)))
         assert log.batches == [("a", 10)]
         for number, outcome in enumerate(outcomes):
@@ -61,7 +62,7 @@ def test_concurrent_events_are_one_call_and_each_caller_gets_its_own_outcome() -
 def test_organizations_are_never_mixed() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log)
+        folding = Coalescer(log, Changes())
         await asyncio.gather(*(folding.ingest("ab"[number % 2], event(number)) for number in range(6)))
         assert sorted(log.batches) == [("a", 3), ("b", 3)]
 
@@ -71,7 +72,7 @@ def test_organizations_are_never_mixed() -> None:
 def test_batches_are_bounded_in_number() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log, replace(BOUNDS, batch=4))
+        folding = Coalescer(log, Changes(), replace(BOUNDS, batch=4))
         await asyncio.gather(*(folding.ingest("a", event(number)) for number in range(10)))
         assert sum(size for _, size in log.batches) == 10
         assert max(size for _, size in log.batches) == 4
@@ -82,7 +83,7 @@ def test_batches_are_bounded_in_number() -> None:
 def test_batches_are_bounded_in_bytes_and_a_large_event_travels_alone() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log, replace(BOUNDS, batch_bytes=64))
+        folding = Coalescer(log, Changes(), replace(BOUNDS, batch_bytes=64))
         large = UsageEvent(transaction_id="t0", properties=b"x" * 100)
         await asyncio.gather(*(folding.ingest("a", sent) for sent in (large, event(2), event(4))))
         assert sorted(size for _, size in log.batches) == [1, 2]
@@ -94,7 +95,7 @@ def test_while_calls_are_under_way_events_gather() -> None:
     async def story() -> None:
         gate = asyncio.Event()
         log = Log(gate)
-        folding = Coalescer(log, replace(BOUNDS, under_way=1))
+        folding = Coalescer(log, Changes(), replace(BOUNDS, under_way=1))
         first = asyncio.ensure_future(folding.ingest("a", event(0)))
         await log.called.wait()
         others = [asyncio.ensure_future(folding.ingest("a", event(number))) for number in range(2, 12, 2)]
@@ -107,7 +108,7 @@ def test_while_calls_are_under_way_events_gather() -> None:
 
 def test_beyond_the_bound_callers_are_refused_before_anything_is_stored() -> None:
     async def story() -> None:
-        folding = Coalescer(Log(), replace(BOUNDS, waiting=2))
+        folding = Coalescer(Log(), Changes(), replace(BOUNDS, waiting=2))
         results = await asyncio.gather(
             *(folding.ingest("a", event(number)) for number in (0, 2, 4)), return_exceptions=True
         )
@@ -128,7 +129,7 @@ def test_a_failed_call_fails_every_caller_and_the_next_batch_goes_on() -> None:
                     raise ConnectionError("away")
                 return await super().IngestUsageEvents(request, metadata, **options)
 
-        folding = Coalescer(AwayOnce())
+        folding = Coalescer(AwayOnce(), Changes())
         results = await asyncio.gather(
             folding.ingest("a", event(0)), folding.ingest("a", event(2)), return_exceptions=True
         )
@@ -141,7 +142,7 @@ def test_a_failed_call_fails_every_caller_and_the_next_batch_goes_on() -> None:
 def test_a_caller_that_hangs_up_does_not_disturb_the_others() -> None:
     async def story() -> None:
         gate = asyncio.Event()
-        folding = Coalescer(Log(gate))
+        folding = Coalescer(Log(gate), Changes())
         leaving = asyncio.ensure_future(folding.ingest("a", event(0)))
         staying = asyncio.ensure_future(folding.ingest("a", event(2)))
         await asyncio.sleep(0)
@@ -155,7 +156,7 @@ def test_a_caller_that_hangs_up_does_not_disturb_the_others() -> None:
 def test_drain_waits_for_what_was_taken() -> None:
     async def story() -> None:
         log = Log()
-        folding = Coalescer(log)
+        folding = Coalescer(log, Changes())
         waiting = asyncio.ensure_future(folding.ingest("a", event(0)))
         await asyncio.sleep(0)
         await folding.drain()

@@ -11,9 +11,10 @@ import pytest
 from farebox.entitlements.v1 import access_service_pb2
 from farebox.entitlements.v1.access_service_pb2 import CheckRequest
 from farebox.entitlements.v1.entitlement_pb2 import Access
+from gateway.changes import Changes
 from gateway.engine.questions import Questions
 from services.kernel.errors import InvalidArgumentError
-from tests.support.gateway import bare, refused
+from tests.support.gateway import Begun, bare, refused
 
 
 class Entitlements:
@@ -24,7 +25,13 @@ class Entitlements:
         self.alone: list[str] = []
         self._failure = failure
 
-    async def BatchCheck(self, request: Any, **options: Any) -> access_service_pb2.BatchCheckResponse:
+    def BatchCheck(self, request: Any, **options: Any) -> Begun:
+        return Begun(self._batch(request, **options))
+
+    def Check(self, question: CheckRequest, **options: Any) -> Begun:
+        return Begun(self._one(question, **options))
+
+    async def _batch(self, request: Any, **options: Any) -> access_service_pb2.BatchCheckResponse:
         assert options["timeout"] > 0
         self.batches.append(len(request.checks))
         await asyncio.sleep(0)
@@ -36,7 +43,7 @@ class Entitlements:
         answers = [Access(feature_code=question.feature_code) for question in request.checks]
         return access_service_pb2.BatchCheckResponse(answers=answers)
 
-    async def Check(self, question: CheckRequest, **options: Any) -> access_service_pb2.CheckResponse:
+    async def _one(self, question: CheckRequest, **options: Any) -> access_service_pb2.CheckResponse:
         assert options["timeout"] > 0
         self.alone.append(question.feature_code)
         await asyncio.sleep(0)
@@ -47,9 +54,10 @@ class Entitlements:
 
 def asked(entitlements: Entitlements, *features: str) -> list[Any]:
     async def story() -> list[Any]:
-        questions = Questions(entitlements)  # type: ignore[arg-type]
+        questions = Questions(entitlements, Changes())  # type: ignore[arg-type]
         asking = (questions.check("a", CheckRequest(feature_code=feature)) for feature in features)
-        return await asyncio.gather(*asking, return_exceptions=True)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        return [getattr(answer, "access", answer) for answer in answers]
 
     return asyncio.run(story())
 

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from farebox.common.v1 import subject_pb2
 from farebox.common.v1.decimal_pb2 import Decimal
 from farebox.ingest.v1.domain_events_pb2 import TestClockReached as IngestTestClockReached
-from services.chassis.outbox import subject_pattern
+from services.chassis.numbering import subject_pattern
 from services.wire import streams
 from services.wire.subjects import announcement, subject_of
 from tests.support.source import tree_of

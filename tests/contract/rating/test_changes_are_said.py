@@ -1,0 +1,45 @@
+"""Every method of rating that announces what other services follow says the number of the change."""
+
+from __future__ import annotations
+
+import pytest
+
+from farebox.rating.v1 import (
+    catalog_service_pb2,
+    customer_service_pb2,
+    organization_service_pb2,
+    subscription_service_pb2,
+    test_clock_service_pb2,
+)
+from services.rating.rpc.catalog import CatalogServicer
+from services.rating.rpc.customer import CustomerServicer
+from services.rating.rpc.organization import OrganizationServicer
+from services.rating.rpc.subscription import SubscriptionServicer
+from services.rating.rpc.test_clock import TestClockServicer
+
+SERVICERS = {
+    CatalogServicer: catalog_service_pb2,
+    CustomerServicer: customer_service_pb2,
+    OrganizationServicer: organization_service_pb2,
+    SubscriptionServicer: subscription_service_pb2,
+    TestClockServicer: test_clock_service_pb2,
+}
+# Taxes, coupons and keys are rating's alone; a new organization and an advanced clock are waited for in other ways.
+UNFOLLOWED = {
+    *(f"{verb}Tax" for verb in ("Create", "Update", "Delete", "Upsert")),
+    *(f"{verb}Coupon" for verb in ("Create", "Update", "Delete", "Apply")),
+    *("TerminateAppliedCoupon", "CreateApiKey", "RevokeApiKey", "CreateOrganization", "AdvanceTestClock"),
+}
+
+
+@pytest.mark.parametrize("servicer", SERVICERS, ids=lambda servicer: servicer.__name__)
+def test_a_command_says_its_change(servicer: type) -> None:
+    """Commands have a request with an identity; a new one is decorated, or named above for a reason."""
+    name = servicer.__name__.replace("Servicer", "Service")
+    commands = {
+        method.name
+        for method in SERVICERS[servicer].DESCRIPTOR.services_by_name[name].methods
+        if "request_id" in method.input_type.fields_by_name
+    }
+    silent = {method for method in commands if not getattr(getattr(servicer, method), "says_change", False)}
+    assert silent == commands & UNFOLLOWED
