@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("ingest", "rating", "entitlements", "margin", "gateway", "freshness", "pipeline", "testing")
+BENCHMARKS = ("ingest", "rating", "entitlements", "margin", "gateway", "freshness", "lago_story", "pipeline", "testing")
 
 
 def main() -> None:

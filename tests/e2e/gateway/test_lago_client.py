@@ -22,7 +22,8 @@ from lago_python_client.models import (
     Tax,
 )
 
-from farebox.testing import Farebox, Rest
+from benchmarks import lago_story
+from farebox.testing import Farebox, FareboxServer, Rest
 from services.chassis.wait import wait_until
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -122,6 +123,16 @@ def test_coupons_and_taxes(story: Client) -> None:
         )
     )
     assert coupon.percentage_rate == 10.0
+
+
+def test_the_story_of_a_new_organization_without_a_pause(farebox_server: FareboxServer) -> None:
+    """In real time, each step right after the one before: every event is accepted as it is sent, none is set aside.
+
+    `make bench BENCH=lago_story` tells it twenty times.
+    """
+    for _ in range(2):
+        with farebox_server.new_organization() as organization:
+            assert lago_story.tell(organization) == ["accepted"] * lago_story.EVENTS
 
 
 def test_refusals_have_lagos_shape(story: Client) -> None:
