@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import httpx
 
+from farebox.common.v1.page_pb2 import PageResponse
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome
 from farebox.rating.v1 import organization_service_pb2
@@ -52,6 +53,7 @@ class FakeServices:
         self._answers: dict[str, Any] = {
             "AuthenticateApiKey": self._authenticate,
             "IngestUsageEvents": accept_all,
+            "ListQuarantinedUsageEvents": none_quarantined,
         }
         for name in STUBS.split():
             setattr(self, name, _Stub(self))
@@ -162,6 +164,11 @@ def refused(error: errors.FareboxError) -> grpc.aio.AioRpcError:
 def bare(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
     """An error of the transport, without a reason."""
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="ipv4:10.0.0.1 refused")
+
+
+def none_quarantined(_: Any) -> usage_event_service_pb2.ListQuarantinedUsageEventsResponse:
+    """Every event can be billed."""
+    return usage_event_service_pb2.ListQuarantinedUsageEventsResponse(page=PageResponse(total_size=0))
 
 
 def accept_all(request: Any) -> usage_event_service_pb2.IngestUsageEventsResponse:

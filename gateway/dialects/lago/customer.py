@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, ClassVar
 
+import grpc
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from farebox.common.v1.page_pb2 import PageRequest
+from farebox.ingest.v1.usage_event_service_pb2 import ListQuarantinedUsageEventsRequest
 from farebox.rating.v1 import customer_service_pb2 as rpc
 from farebox.rating.v1.customer_pb2 import Customer as CustomerMessage
 from farebox.rating.v1.organization_pb2 import Organization
+from gateway.call import Call
 from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.common import Identified
 from gateway.engine.paging import PageQuery
@@ -24,6 +28,8 @@ from gateway.schema import Code, Count, CurrencyCode, Instant, keys, of
 
 # More than a customer can have; the service decides the exact number and how long each may be.
 _MOST = Meta(max_length=100)
+# A customer is read with or without this count, so nobody waits long for it.
+COUNT_DEADLINE_SECONDS = 2.0
 _NAMES = ("name", "legal_name", "firstname", "lastname")
 _ADDRESS = ("address_line1", "address_line2", "zipcode", "city", "state", "address_lines")
 # How many postal lines Lago names; all of ours are in `address_lines`.
@@ -134,6 +140,16 @@ class Customer(Identified, kw_only=True):
     tax_codes: list[str]
     created_at: Instant | None
     updated_at: Instant | None
+    quarantined_events_count: (
+        Annotated[
+            int,
+            Meta(
+                description="Its events that cannot be billed yet (`GET /quarantined_events`). Only in the answer to "
+                "`GET /customers/{external_customer_id}`; left out beyond 100,000, or while the log cannot be asked."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class CustomerQuery(PageQuery, kw_only=True):
@@ -162,8 +178,24 @@ async def upsert(request: Request[Nothing, Nothing, CustomerUpsert]) -> Customer
 async def find(request: Request[ByCustomer, Nothing, Nothing]) -> Customer:
     """Find a customer by the organization's id."""
     call, asked = request.call, rpc.GetCustomerRequest(external_id=request.path.external_customer_id)
-    answer = await call.ask(call.clients.customers.GetCustomer, asked)
-    return customer_to_api(answer.customer, call.organization)
+    customer = customer_to_api((await call.ask(call.clients.customers.GetCustomer, asked)).customer, call.organization)
+    customer.quarantined_events_count = await _quarantined(call, customer.external_id)
+    return customer
+
+
+async def _quarantined(call: Call, external_id: str) -> int | UnsetType:
+    """How many events of a customer cannot be billed yet; unset if that cannot be said."""
+    asked = ListQuarantinedUsageEventsRequest(
+        page=PageRequest(page_size=1, with_total=True), external_customer_id=external_id
+    )
+    try:
+        answer = await call.ask(call.clients.events.ListQuarantinedUsageEvents, asked, deadline=COUNT_DEADLINE_SECONDS)
+    except grpc.RpcError as error:
+        # A customer can be read while the log is away.
+        if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+            raise
+        return UNSET
+    return answer.page.total_size if answer.page.HasField("total_size") else UNSET
 
 
 async def find_all(request: Request[Nothing, CustomerQuery, Nothing]) -> Listed[Customer]:

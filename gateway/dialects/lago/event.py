@@ -96,6 +96,7 @@ class QuarantineQuery(PageQuery, kw_only=True):
     """Which events in quarantine."""
 
     reason: Annotated[str, Meta(max_length=100, description="E.g. `METRIC_UNKNOWN`.")] | UnsetType = UNSET
+    external_customer_id: Code | UnsetType = UNSET
 
 
 class ByTransaction(Struct):
@@ -160,7 +161,10 @@ async def find_quarantined(request: Request[Nothing, QuarantineQuery, Nothing]) 
     """
     call, query = request.call, request.query
     reason = "" if query.reason is UNSET else query.reason
-    asked = rpc.ListQuarantinedUsageEventsRequest(page=page_request(query), reason=reason)
+    customer = "" if query.external_customer_id is UNSET else query.external_customer_id
+    asked = rpc.ListQuarantinedUsageEventsRequest(
+        page=page_request(query), reason=reason, external_customer_id=customer
+    )
     answer = await call.ask(call.clients.events.ListQuarantinedUsageEvents, asked)
     return Listed([logged_event(event) for event in answer.events], page_meta(query, answer.page, len(answer.events)))
 

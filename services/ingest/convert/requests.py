@@ -12,6 +12,7 @@ from services.ingest.commands.void import Voiding
 from services.ingest.convert.usage_event import event_from_pb, stored_event_to_pb
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.domain.usage_event import END_OCCURRED_US, MIN_OCCURRED_US
+from services.ingest.store.quarantine import Wanted
 from services.ingest.store.shards import ShardPosition
 from services.ingest.store.stored_usage_events import Filter
 from services.kernel.errors import FieldViolation, InvalidArgumentError
@@ -43,6 +44,17 @@ def filter_from_pb(request: pb.ListUsageEventsRequest) -> Filter:
         from_us=_us(occurred.start) if occurred.HasField("start") else None,
         until_us=_us(occurred.end) if occurred.HasField("end") else None,
     )
+
+
+def quarantined_from_pb(request: pb.ListQuarantinedUsageEventsRequest) -> Wanted:
+    """Which quarantined events are wanted.
+
+    Raises:
+        InvalidArgumentError: a text that no event has.
+    """
+    if "\0" in request.external_customer_id or "\0" in request.reason:
+        raise InvalidArgumentError.of_field("filter", "invalid_format", "must be text without NUL characters")
+    return Wanted(request.reason, request.external_customer_id)
 
 
 def voiding_from_pb(request: pb.VoidUsageEventRequest, now_us: int) -> Voiding:

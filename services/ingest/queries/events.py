@@ -14,8 +14,10 @@ from services.ingest.domain import identity
 from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store import commits as commits_store
+from services.ingest.store import quarantine
 from services.ingest.store import stored_usage_events as store
 from services.ingest.store.commits import Commit, Places
+from services.ingest.store.quarantine import Wanted
 from services.ingest.store.stored_usage_events import Filter, Position
 from services.kernel.errors import InvalidArgumentError, NotFoundError
 from services.kernel.ids import OrganizationId, uuid_or_none
@@ -69,14 +71,17 @@ def list_usage_events(
     return Listed.of(events, page, lambda event: (str(event.commit_id), str(uuid.UUID(bytes=event.key))))
 
 
-def list_quarantined(db: Database, organization: OrganizationId, reason: str, page: Page) -> Listed[StoredUsageEvent]:
+def list_quarantined(
+    db: Database, organization: OrganizationId, wanted: Wanted, page: Page
+) -> Listed[StoredUsageEvent]:
     """A page of the events that cannot be billed yet, oldest first."""
     after = _moment(page)
     with db.transaction(organization) as tx:
-        rows = store.quarantined_after(tx, organization, after, reason, page.skip + page.size + 1)[page.skip :]
+        rows = quarantine.listed_after(tx, organization, after, wanted, page.skip + page.size + 1)[page.skip :]
+        total = quarantine.count(tx, organization, wanted) if page.with_total else None
         listed = Listed.of(rows, page, lambda row: (row[0].isoformat(), str(row[1])))
         by_key = store.by_keys(tx, organization, [key for _, key in listed.items])
-    return Listed(tuple(by_key[key.bytes] for _, key in listed.items if key.bytes in by_key), listed.next_token)
+    return Listed(tuple(by_key[key.bytes] for _, key in listed.items if key.bytes in by_key), listed.next_token, total)
 
 
 def _worth_reading(commits: Sequence[Commit], after: Position, skip: int, missing: int) -> tuple[Sequence[Commit], int]:

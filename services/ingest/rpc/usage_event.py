@@ -88,7 +88,8 @@ class UsageEventServicer(pb_grpc.UsageEventServiceServicer):
     ) -> pb.ListQuarantinedUsageEventsResponse:
         """List events that cannot be billed yet."""
         page = page_from_pb(request.page)
-        listed = events.list_quarantined(self._deps.db, organization_of(context), request.reason, page)
+        wanted = convert.quarantined_from_pb(request)
+        listed = events.list_quarantined(self._deps.db, organization_of(context), wanted, page)
         return pb.ListQuarantinedUsageEventsResponse(
             events=map(stored_event_to_pb, listed.items), page=page_to_pb(listed)
         )

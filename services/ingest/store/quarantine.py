@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import Connection
 
 from services.chassis.db import driver_connection
+from services.chassis.page import MAX_TOTAL
+from services.chassis.statement import Filtered
 from services.ingest.domain.identity import LOWEST_KEY
 from services.ingest.domain.stored_usage_event import StoredUsageEvent
 from services.ingest.store import catalog
@@ -61,6 +63,54 @@ _CONDITIONS = {
     catalog.CUSTOMER: "external_customer_id = %(key)s",
     catalog.SUBSCRIPTION: "external_customer_id = '' AND external_subscription_id = %(key)s",
 }
+
+
+# Whose an event is that names no customer: its subscription's, by whoever has had that id.
+_IS_OF_CUSTOMER = (
+    "(external_customer_id = %(customer)s OR (external_customer_id = '' AND external_subscription_id IN ("
+    "SELECT external_id FROM subscriptions s WHERE s.organization_id = %(organization)s "
+    "AND s.external_customer_id = %(customer)s)))"
+)
+_LIST = Filtered(
+    "SELECT quarantined_at, event_key FROM quarantined_usage_events WHERE organization_id = %(organization)s "
+    "AND released_at IS NULL AND (quarantined_at, event_key) > (%(at)s, %(key)s) {filters} "
+    "ORDER BY quarantined_at, event_key LIMIT %(limit)s",
+    reason="reason = %(reason)s",
+    customer=_IS_OF_CUSTOMER,
+)
+_COUNT = Filtered(
+    "SELECT count(*) FROM (SELECT FROM quarantined_usage_events WHERE organization_id = %(organization)s "
+    "AND released_at IS NULL {filters} LIMIT %(limit)s) AS counted",
+    reason="reason = %(reason)s",
+    customer=_IS_OF_CUSTOMER,
+)
+
+
+class Wanted(NamedTuple):
+    """Which quarantined events are wanted; an empty text wants all.
+
+    Attributes:
+        reason: why they are quarantined.
+        customer: whose they are, by the organization's id.
+    """
+
+    reason: str = ""
+    customer: str = ""
+
+
+def listed_after(
+    tx: Connection, organization: OrganizationId, after: tuple[datetime, uuid.UUID], wanted: Wanted, limit: int
+) -> list[tuple[datetime, uuid.UUID]]:
+    """The next quarantined events: when they were quarantined, and their keys; oldest first."""
+    values = {"organization": organization, "at": after[0], "key": after[1], "limit": limit, **wanted._asdict()}
+    return [(at, key) for at, key in tx.exec_driver_sql(_LIST.text(values), values)]
+
+
+def count(tx: Connection, organization: OrganizationId, wanted: Wanted) -> int | None:
+    """How many events are quarantined; None beyond `MAX_TOTAL`, where counting ends."""
+    values = {"organization": organization, "limit": MAX_TOTAL + 1, **wanted._asdict()}
+    counted: int = tx.exec_driver_sql(_COUNT.text(values), values).scalar_one()
+    return counted if counted <= MAX_TOTAL else None
 
 
 def add(tx: Connection, events: Sequence[Quarantined], at: datetime) -> None:

@@ -157,19 +157,6 @@ def _values(organization: OrganizationId, commits: Sequence[int], after: Positio
     }
 
 
-def quarantined_after(
-    tx: Connection, organization: OrganizationId, after: tuple[datetime, uuid.UUID], reason: str, limit: int
-) -> list[tuple[datetime, uuid.UUID]]:
-    """The next quarantined events: when they were quarantined, and their keys; oldest first."""
-    rows = tx.exec_driver_sql(
-        "SELECT quarantined_at, event_key FROM quarantined_usage_events WHERE organization_id = %s "
-        "AND released_at IS NULL AND (quarantined_at, event_key) > (%s, %s) AND (%s = '' OR reason = %s) "
-        "ORDER BY quarantined_at, event_key LIMIT %s",
-        (organization, *after, reason, reason, limit),
-    )
-    return [(at, key) for at, key in rows]
-
-
 def customers_of(
     tx: Connection, organization: OrganizationId, *, external_id: str, subscription_id: uuid.UUID | None
 ) -> set[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 
 from farebox.common.v1.page_pb2 import PageRequest, PageResponse
+from farebox.ingest.v1.usage_event_service_pb2 import ListQuarantinedUsageEventsResponse
 from farebox.rating.v1 import customer_service_pb2
 from farebox.rating.v1.customer_pb2 import Customer
 from services.kernel import errors
 from services.kernel.errors import FieldViolation
-from tests.support.gateway import Gateway, new_gateway
+from tests.support.gateway import Gateway, bare, new_gateway
 
 ACME = Customer(
     id="u1",
@@ -211,3 +213,21 @@ def test_services_names_of_fields_become_the_callers(gateway: Gateway) -> None:
         "tax_codes[1]",
         "net_payment_term",
     ]
+
+
+def test_a_customer_says_how_many_of_its_events_cannot_be_billed(gateway: Gateway) -> None:
+    """Of the customer itself, and no number at all while the log cannot be asked or does not count that far."""
+    gateway.services.on("GetCustomer", customer_service_pb2.GetCustomerResponse(customer=ACME))
+    told = []
+    for answer in (
+        ListQuarantinedUsageEventsResponse(page=PageResponse(total_size=3)),
+        ListQuarantinedUsageEventsResponse(page=PageResponse(next_page_token="more")),
+        bare(grpc.StatusCode.UNAVAILABLE),
+    ):
+        gateway.services.on("ListQuarantinedUsageEvents", answer)
+        found = gateway.get("/api/v1/customers/acme")
+        assert found.status_code == 200
+        told.append(found.json()["customer"].get("quarantined_events_count", "nothing"))
+    assert told == [3, "nothing", "nothing"]
+    asked = gateway.services.requests("ListQuarantinedUsageEvents")
+    assert {(each.external_customer_id, each.page.page_size) for each in asked} == {("acme", 1)}

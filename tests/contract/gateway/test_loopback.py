@@ -83,6 +83,10 @@ class Events(usage_event_service_pb2_grpc.UsageEventServiceServicer):
         outcomes = [IngestOutcome.INGEST_OUTCOME_ACCEPTED] * len(request.events)
         return usage_event_service_pb2.IngestUsageEventsResponse(outcomes=outcomes)
 
+    def ListQuarantinedUsageEvents(self, request: Any, context: Any) -> Any:  # noqa: ARG002
+        """Every event can be billed."""
+        return usage_event_service_pb2.ListQuarantinedUsageEventsResponse()
+
 
 @pytest.fixture(scope="module")
 def service_port() -> Iterator[int]:

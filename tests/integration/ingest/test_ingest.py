@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from farebox.common.v1 import page_pb2
 from farebox.ingest.v1 import usage_event_pb2 as pb
 from farebox.ingest.v1 import usage_event_service_pb2 as service_pb
 from services.chassis.bus import Bus
@@ -101,13 +102,28 @@ def test_batch_reports_each_event(ingest: Ingest) -> None:
     assert len(ingest.announced()) == 2
 
 
+def quarantined(ingest: Ingest, **wanted: str) -> tuple[list[str], int]:
+    """What is in quarantine, and how much that is said to be."""
+    request = service_pb.ListQuarantinedUsageEventsRequest(page=page_pb2.PageRequest(with_total=True), **wanted)
+    listed = ingest.call("ListQuarantinedUsageEvents", request)
+    return [one.event.transaction_id for one in listed.events], listed.page.total_size
+
+
 def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
     name = OrganizationId(ingest.organization)
     early = usage_event(code="later_metric")
     stranger = usage_event(external_customer_id="initech")
     assert ingest.outcomes(early, stranger) == ["quarantined", "quarantined"]
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
-    assert {event.reason for event in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
+    assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
+    nameless = usage_event(code="later_metric", external_customer_id="", external_subscription_id="sub-acme")
+    assert ingest.outcomes(nameless) == ["quarantined"]
+    assert quarantined(ingest, external_customer_id="acme") == ([early.transaction_id, nameless.transaction_id], 2)
+    assert quarantined(ingest, external_customer_id="initech") == ([stranger.transaction_id], 1)
+    assert quarantined(ingest, external_customer_id="acme", reason="SUBSCRIPTION_NOT_FOUND") == ([], 0)
+    void = service_pb.VoidUsageEventRequest(transaction_id=nameless.transaction_id, reason="wrong", actor="test")
+    ingest.call("VoidUsageEvent", void)
+    assert quarantined(ingest, external_customer_id="acme") == ([early.transaction_id], 1)
     teach(ingest.db, [MetricUpdate(name, Metric("later_metric", Needs.NOTHING, ""), is_deleted=False)])
     teach(ingest.db, [SubscriptionUpdate(name, subscription("sub-initech", "initech"))])
     wait_until(lambda: len(ingest.announced()) == 2, timeout=PATIENCE_SECONDS, what="the release")
