@@ -18,6 +18,9 @@ from pydantic import SecretStr
 from benchmarks.harness import in_threads
 from benchmarks.ingest_load import sender
 from farebox.common.v1.decimal_pb2 import Decimal
+from farebox.entitlements.v1.feature_pb2 import Feature
+from farebox.entitlements.v1.feature_service_pb2 import CreateFeatureRequest
+from farebox.entitlements.v1.feature_service_pb2_grpc import FeatureServiceStub
 from farebox.ingest.v1.usage_event_pb2 import UsageEvent
 from farebox.ingest.v1.usage_event_service_pb2 import IngestUsageEventsRequest
 from farebox.margin.v1.cost_model_pb2 import CostModel
@@ -88,6 +91,9 @@ class World:
             code=METRIC, name=METRIC, aggregation=BillableMetric.AGGREGATION_SUM, field_name="tokens"
         )
         self.call(catalog.CreateBillableMetric, CreateBillableMetricRequest(billable_metric=metric))
+        limited = Feature(code=FEATURE, name=FEATURE, type=Feature.TYPE_USAGE_LIMIT, metric_code=METRIC)
+        features = FeatureServiceStub(self.channels["entitlements"])
+        self.call(features.CreateFeature, CreateFeatureRequest(feature=limited))
         self.call(catalog.CreatePlan, CreatePlanRequest(plan=_plan()))
         cost = CostModel(name="cost", metric_code=METRIC, currency="USD", per_unit=CostModel.PerUnit(unit_amount=_ONE))
         cost.effective_from.FromSeconds(1)

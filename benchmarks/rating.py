@@ -73,6 +73,7 @@ def deps_of(db: Database) -> Deps:
         pepper="benchmark",
         shard_positions=dict,
         usage_log=_NoLog(),
+        known_features=lambda _, codes: codes,
         newest_change=lambda _: None,
     )
 

@@ -76,6 +76,7 @@ class World:
             pepper="simulation",
             shard_positions=dict,
             usage_log=_NoLog(),
+            known_features=lambda _, codes: codes,
             newest_change=lambda _: None,
             clock_followers=(),
         )

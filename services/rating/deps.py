@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from services.rating.shared.usage_log import UsageLog
 MAX_LONG_CALLS = 16
 # The newest batch number of each shard of the usage-event log.
 ShardPositions = Callable[[], Mapping[int, int]]
+# Of an organization's codes, those that are a feature's.
+KnownFeatures = Callable[[OrganizationId, Collection[str]], Collection[str]]
 Announce = Callable[[Connection, Any], None]
 AnnounceAll = Callable[[Connection, Sequence[Any]], None]
 
@@ -33,6 +35,7 @@ class Deps:
         announce_all: the same for many at once.
         pepper: the secret with which API keys are hashed.
         shard_positions: asks ingest for the newest batch of each shard; raises UnavailableError.
+        known_features: asks entitlements which of some codes are codes of features; raises UnavailableError.
         usage_log: lists usage events from ingest.
         clock_followers: services that must have reached a test clock's time before its advance is answered.
         newest_change: the number in rating's log by which every change of an organization until now is announced;
@@ -47,6 +50,7 @@ class Deps:
     pepper: str
     shard_positions: ShardPositions
     usage_log: UsageLog
+    known_features: KnownFeatures
     newest_change: Callable[[OrganizationId], int | None]
     clock_followers: tuple[str, ...] = ("ingest", "entitlements", "margin")
     long_calls: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_LONG_CALLS))

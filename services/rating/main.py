@@ -45,6 +45,7 @@ from services.rating.rpc.test_clock import TestClockServicer
 from services.rating.rpc.usage import UsageServicer
 from services.rating.settings import RatingSettings
 from services.rating.shared.newest_changes import NewestChanges
+from services.wire.features import FeaturesClient
 from services.wire.streams import RATING
 from services.wire.usage_log import UsageLogClient
 
@@ -61,7 +62,9 @@ def announce_all(tx: Connection, events: Sequence[Any]) -> None:
     outbox.announce_all(tx, [ENCODERS[type(event)](event) for event in events])
 
 
-def build_deps(settings: RatingSettings, db: Database, ingest: UsageLogClient, clock: Clock | None = None) -> Deps:
+def build_deps(
+    settings: RatingSettings, db: Database, ingest: UsageLogClient, features: FeaturesClient, clock: Clock | None = None
+) -> Deps:
     """The dependencies of rating's commands."""
     return Deps(
         db=db,
@@ -71,6 +74,7 @@ def build_deps(settings: RatingSettings, db: Database, ingest: UsageLogClient, c
         pepper=settings.api_key_pepper.get_secret_value(),
         shard_positions=ingest.newest_positions,
         usage_log=IngestLog(ingest),
+        known_features=features.known,
         newest_change=NewestChanges(db, RATING).of_one,
     )
 
@@ -90,9 +94,9 @@ def add_servicers(server: Any, deps: Deps) -> None:
 def build(settings: RatingSettings) -> Parts[Deps]:
     """Build the process from its settings; nothing runs yet, except what must be done before the first call."""
     db, bus = Database(settings), Bus(settings)
-    channel = open_channel(settings.ingest_address)
-    ingest = UsageLogClient(channel)
-    deps = build_deps(settings, db, ingest)
+    channels = [open_channel(settings.ingest_address), open_channel(settings.entitlements_address)]
+    ingest, features = UsageLogClient(channels[0]), FeaturesClient(channels[1])
+    deps = build_deps(settings, db, ingest, features)
     if key := settings.bootstrap_secret_key.get_secret_value():
         ensure_bootstrap_key(deps, key)
     server = Server(settings)
@@ -105,7 +109,8 @@ def build(settings: RatingSettings) -> Parts[Deps]:
     ]
 
     def close() -> None:
-        channel.close()
+        for channel in channels:
+            channel.close()
         bus.close()
         db.dispose()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.chassis.page import Listed, Page
+from services.chassis.page import MAX_PAGE_SIZE, Listed, Page
 from services.entitlements.deps import Deps
 from services.entitlements.domain.feature import Feature
 from services.entitlements.domain.standing import Standing
@@ -22,6 +22,20 @@ def get_feature(deps: Deps, organization: OrganizationId, code: str) -> Feature:
     if feature is None or feature.deleted_at is not None:
         raise NotFoundError("FEATURE_UNKNOWN", f"no feature has code {code!r}", code=code)
     return feature
+
+
+def find_features(deps: Deps, organization: OrganizationId, codes: Sequence[str]) -> Listed[Feature]:
+    """The features with these codes, by code.
+
+    Raises:
+        InvalidArgumentError: there are more than `MAX_PAGE_SIZE` codes.
+    """
+    if len(codes) > MAX_PAGE_SIZE:
+        raise InvalidArgumentError.of_field("codes", "value_is_too_long", f"has at most {MAX_PAGE_SIZE} codes")
+    with deps.db.transaction(organization) as tx:
+        found = feature_store.by_codes(tx, organization, codes)
+    kept = [found[code] for code in sorted(found) if found[code].deleted_at is None]
+    return Listed(tuple(kept), total=len(kept))
 
 
 def list_features(deps: Deps, organization: OrganizationId, page: Page) -> Listed[Feature]:

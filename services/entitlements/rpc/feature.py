@@ -58,7 +58,12 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     @answers
     def ListFeatures(self, request: pb.ListFeaturesRequest, context: Context) -> pb.ListFeaturesResponse:
         """List the organization's features."""
-        listed = queries.list_features(self.deps, organization_of(context), page_from_pb(request.page))
+        organization, page = organization_of(context), page_from_pb(request.page)
+        listed = (
+            queries.find_features(self.deps, organization, request.codes)
+            if request.codes
+            else queries.list_features(self.deps, organization, page)
+        )
         return pb.ListFeaturesResponse(
             features=[convert.feature_to_pb(feature) for feature in listed.items], page=page_to_pb(listed)
         )

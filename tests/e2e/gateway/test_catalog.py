@@ -116,8 +116,13 @@ def test_every_wrong_field_is_named_as_the_caller_wrote_it(lago: Client, farebox
         "charges[1].properties.package_size",
     }
     charges = [{"billable_metric_id": "nothing", "charge_model": "standard", "properties": {"amount": "1"}}]
-    answer = refusal(farebox, "POST", "/plans", {"plan": {**plan("x").dict(exclude_none=True), "charges": charges}})
+    sold = plan("x").dict(exclude_none=True)
+    answer = refusal(farebox, "POST", "/plans", {"plan": {**sold, "charges": charges}})
     assert answer["error_details"] == {"charges[0].billable_metric_id": ["value_is_invalid"]}
+    farebox.rest.post("/features", {"feature": {"code": "sso", "name": "SSO", "type": "gate"}})
+    entitlements = [{"feature_code": "sso"}, {"feature_code": "ssso"}]
+    answer = refusal(farebox, "POST", "/plans", {"plan": {**sold, "entitlements": entitlements}})
+    assert answer["error_details"] == {"entitlements[1].feature_code": ["value_is_invalid"]}
 
 
 def test_versions_and_their_migration(lago: Client, farebox: Farebox, rest: Rest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -20,8 +21,9 @@ from farebox.rating.v1 import (
 from farebox.rating.v1 import (
     catalog_service_pb2 as pb,
 )
+from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info, field_violations
-from tests.support.rating.server import Tenant, decimal, metric, plan, standard_charge
+from tests.support.rating.server import Tenant, decimal, metric, plan, running_rating, standard_charge
 
 
 def subscribe(tenant: Tenant, plan_code: str, external_id: str = "sub-1") -> None:
@@ -169,6 +171,34 @@ def test_unknown_references_name_their_field(tenant: Tenant) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             tenant.plan("pro", **fields)
         assert [violation.field for violation in field_violations(refused.value)] == [field]
+
+
+def test_a_plan_names_features_that_exist(settings_for: Callable[[str], Settings]) -> None:
+    """Each unknown one is named by its place; one that the plan named before may have been removed since."""
+    known, asked = {"sso", "calls"}, []
+
+    def known_features(_: str, codes: Collection[str]) -> set[str]:
+        asked.append(sorted(codes))
+        return known & set(codes)
+
+    def gates(*codes: str) -> list[plan_pb2.PlanEntitlement]:
+        return [
+            plan_pb2.PlanEntitlement(feature_code=code, kind=plan_pb2.PlanEntitlement.KIND_GATE, enabled=True)
+            for code in codes
+        ]
+
+    with running_rating(settings_for("rating"), known_features=known_features) as rating:
+        tenant = rating.tenant()
+        with pytest.raises(grpc.RpcError) as refused:
+            tenant.plan("pro", entitlements=gates("ssso", "calls", "export"))
+        assert [each.field for each in field_violations(refused.value)] == [
+            "plan.entitlements[0].feature_code",
+            "plan.entitlements[2].feature_code",
+        ]
+        tenant.plan("pro", entitlements=gates("sso", "calls"))
+        known.remove("sso")
+        update_plan(tenant, code="pro", entitlements=gates("sso", "calls"), amount_cents=1)
+        assert asked == [["calls", "export", "ssso"], ["calls", "sso"]]
 
 
 def test_migration_promises_the_new_version_from_the_next_period(tenant: Tenant) -> None:

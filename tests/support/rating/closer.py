@@ -42,6 +42,7 @@ def main(url: str, as_of: str, batch: str) -> None:
         pepper="",
         shard_positions=dict,
         usage_log=_NoLog(),
+        known_features=lambda _, codes: codes,
         newest_change=lambda _: None,
     )
     due.run_due(deps, at)

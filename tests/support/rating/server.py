@@ -63,6 +63,7 @@ def build_test_deps(db: Database, clock: FrozenClock, **changes: Any) -> Deps:
         pepper="test pepper",
         shard_positions=dict,
         usage_log=EmptyLog(),
+        known_features=lambda _, codes: codes,
         newest_change=NewestChanges(db, RATING).of_one,
         clock_followers=(),
     )

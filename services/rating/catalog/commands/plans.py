@@ -29,7 +29,7 @@ def create_plan(deps: Deps, tx: Connection, organization: OrganizationId, draft:
         AlreadyExistsError: `PLAN_EXISTS`.
         InvalidArgumentError: a charge or a limit names a metric that does not exist, or the plan names such a tax.
     """
-    settled = settle_references(tx, organization, draft)
+    settled = settle_references(deps, tx, organization, draft)
     # A withdrawn plan's code may be used again. Its version numbers continue, since invoices name them.
     version = store.newest_version(tx, organization, draft.plan.code) + 1
     made = replace(
@@ -64,7 +64,7 @@ def update_plan(
         InvalidArgumentError: as for a new plan, or the currency differs.
     """
     current = store.current_plan(tx, organization, code, lock=True)
-    draft = settle_references(tx, organization, revise(current), current)
+    draft = settle_references(deps, tx, organization, revise(current), current)
     if _content(draft) == _content(current):
         return current
     if not store.is_sold(tx, organization, current.plan_id):

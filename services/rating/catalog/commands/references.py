@@ -11,6 +11,7 @@ from services.kernel.checks import Checks, inside
 from services.kernel.ids import OrganizationId
 from services.rating.catalog.store.metrics import metric_codes_by_id, metrics_by_code
 from services.rating.catalog.store.taxes import tax_codes_of, taxes_by_code
+from services.rating.deps import Deps
 from services.rating.pricing.catalog import MetricVersion, PlanVersion
 from services.rating.pricing.plan import Charge, with_codes
 
@@ -26,28 +27,34 @@ class Known:
         metrics: metrics by code.
         metric_codes: codes of metrics by Farebox id.
         tax_codes: codes of taxes.
+        features: codes of features, which are entitlements' own.
     """
 
     metrics: Mapping[str, MetricVersion]
     metric_codes: Mapping[str, str]
     tax_codes: Collection[str]
+    features: Collection[str]
 
 
 def settle_references(
-    tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None = None
+    deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None = None
 ) -> PlanVersion:
     """The draft with the metric of each charge, found by id or code, and with a code for each charge.
 
-    A tax that the current version names may have been removed since; a metric that a plan on sale names cannot be.
+    A tax or a feature that the current version names may have been removed since; a metric that a plan on sale names
+    cannot be.
 
     Raises:
         InvalidArgumentError: names everything that does not exist or does not fit.
+        UnavailableError: the plan names a feature that it did not name before, and entitlements cannot be asked.
     """
-    known = _known(tx, organization, draft, current)
+    known = _known(deps, tx, organization, draft, current)
     with inside("plan") as checks:
         for number, charge in enumerate(draft.plan.charges):
             checks(_check_charge, charge, f"charges[{number}]", known)
         for number, entitlement in enumerate(draft.plan.entitlements):
+            if entitlement.feature_code not in known.features:
+                _refuse(checks, f"entitlements[{number}].feature_code", entitlement.feature_code)
             if entitlement.metric_code and entitlement.metric_code not in known.metrics:
                 _refuse(checks, f"entitlements[{number}].metric_code", entitlement.metric_code)
         _check_taxes(checks, draft.tax_codes, known)
@@ -55,7 +62,9 @@ def settle_references(
     return replace(draft, plan=replace(draft.plan, charges=charges))
 
 
-def _known(tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None) -> Known:
+def _known(
+    deps: Deps, tx: Connection, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None
+) -> Known:
     plan = draft.plan
     by_id = metric_codes_by_id(tx, organization, {charge.metric_id for charge in plan.charges if charge.metric_id})
     named = {charge.metric_code for charge in plan.charges} | {limit.metric_code for limit in plan.entitlements}
@@ -64,7 +73,17 @@ def _known(tx: Connection, organization: OrganizationId, draft: PlanVersion, cur
         metrics=metrics_by_code(tx, organization, (named | set(by_id.values())) - {""}),
         metric_codes=by_id,
         tax_codes=kept | set(taxes_by_code(tx, organization, tax_codes_of(draft) - kept)),
+        features=_features(deps, organization, draft, current),
     )
+
+
+def _features(
+    deps: Deps, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None
+) -> Collection[str]:
+    """The features that a plan may name; entitlements is asked about those that it did not name before."""
+    kept = {each.feature_code for each in current.plan.entitlements} if current is not None else set()
+    new = {each.feature_code for each in draft.plan.entitlements} - kept
+    return kept | set(deps.known_features(organization, new)) if new else kept
 
 
 def _check_charge(charge: Charge, path: str, known: Known) -> None:
