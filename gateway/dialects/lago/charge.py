@@ -32,18 +32,28 @@ Values = Annotated[
 ]
 
 
-class NewChargeFilter(Struct, kw_only=True):
-    """A price of its own for the events whose properties match. It has the charge's model and no groups of its own."""
+class ChargeFilterChange(Struct, kw_only=True):
+    """The content of a filter: a price of its own for the events whose properties match.
+
+    It has the charge's model and no groups of its own.
+    """
 
     FIXED: ClassVar = {"cascade_updates": False}
 
-    values: Values
-    properties: NewChargeProperties
+    values: Values | UnsetType = UNSET
+    properties: NewChargeProperties | UnsetType = UNSET
     invoice_display_name: Label | UnsetType | None = UNSET
 
 
-class NewCharge(Struct, kw_only=True):
-    """A price on a metric. Charges are distinguished by their codes; a charge without one is named after its metric."""
+class NewChargeFilter(ChargeFilterChange, kw_only=True):
+    """A new filter."""
+
+    values: Values
+    properties: NewChargeProperties
+
+
+class ChargeChange(Struct, kw_only=True):
+    """The content of a charge: a price on a metric. `filters` and `properties` are replaced as a whole."""
 
     NOT_OFFERED: ClassVar = keys("applied_pricing_unit id regroup_paid_fees")
     FIXED: ClassVar = {"accepts_target_wallet": False, "cascade_updates": False, "invoiceable": True}
@@ -51,7 +61,7 @@ class NewCharge(Struct, kw_only=True):
     billable_metric_id: MetricId | UnsetType | None = UNSET
     billable_metric_code: Annotated[Code, of("metric_code")] | UnsetType | None = UNSET
     code: Code | UnsetType | None = UNSET
-    charge_model: ChargeModel
+    charge_model: ChargeModel | UnsetType = UNSET
     properties: NewChargeProperties | UnsetType | None = UNSET
     filters: Annotated[list[NewChargeFilter], _MOST] | UnsetType | None = UNSET
     invoice_display_name: Label | UnsetType | None = UNSET
@@ -61,9 +71,16 @@ class NewCharge(Struct, kw_only=True):
     tax_codes: Annotated[list[Code], _MOST] | UnsetType | None = UNSET
 
 
-class ChargeFilter(Struct, kw_only=True):
-    """A price of its own for the events whose properties match."""
+class NewCharge(ChargeChange, kw_only=True):
+    """A new charge. Charges are distinguished by their codes; a charge without one is named after its metric."""
 
+    charge_model: ChargeModel
+
+
+class ChargeFilter(Identified, kw_only=True):
+    """A price of its own for the events whose properties match. Its id follows from its `values`."""
+
+    created_at: Instant | None
     invoice_display_name: str | None
     properties: ChargeProperties
     values: dict[str, list[str]]
@@ -87,14 +104,17 @@ class Charge(Identified, kw_only=True):
     tax_codes: list[str]
 
 
-# The caller's names for the fields of a charge's message, from the charge on.
+# The caller's names for the fields of a filter's message, and of a charge's, from the filter and the charge on.
+FILTER_NAMES = callers_names(NewChargeFilter, ChargeMessage.FilteredPrice) | {
+    f"model{field}": name for field, name in MODEL_NAMES.items()
+}
 CHARGE_NAMES = callers_names(NewCharge, ChargeMessage) | {
     "metric_id": "billable_metric_id",
     "metric_code": "billable_metric_id",
     "group_by": "properties.pricing_group_keys",
     "group_by[]": "properties.pricing_group_keys[]",
     **{f"model{field}": name for field, name in MODEL_NAMES.items()},
-    **{f"filters[].model{field}": f"filters[].{name}" for field, name in MODEL_NAMES.items() if field},
+    **{f"filters[].{field}": f"filters[].{name}" for field, name in FILTER_NAMES.items()},
     "filters[].model": "charge_model",
 }
 
@@ -102,29 +122,58 @@ CHARGE_NAMES = callers_names(NewCharge, ChargeMessage) | {
 def say_charges(messages: Sequence[ChargeMessage], bodies: Sequence[NewCharge], refusals: Refusals) -> None:
     """Fill messages of charges from bodies."""
     for number, (message, body) in enumerate(zip(messages, bodies, strict=True)):
-        _say_charge(message, body, f"charges[{number}]", refusals)
+        say_charge(message, body, body.charge_model, f"charges[{number}].", refusals)
 
 
-def _say_charge(charge: ChargeMessage, body: NewCharge, path: str, refusals: Refusals) -> None:
-    patch(charge, body, skip=("billable_metric_id", "charge_model", "properties", "filters"))
+def say_charge(
+    charge: ChargeMessage, body: ChargeChange, model: ChargeModel, path: str, refusals: Refusals
+) -> list[str]:
+    """Fill a message from a body, and return the names of its fields: an update mask.
+
+    Args:
+        charge: the message.
+        body: what the caller says of it.
+        model: the charge's model: the body's, or the one that the charge has.
+        path: what comes before the names of the body's fields, in the caller's words.
+        refusals: collects what is wrong.
+    """
+    _, paths = patch(charge, body, skip=("billable_metric_id", "charge_model", "properties", "filters"))
     named = given(body.billable_metric_id)
     if named is not None and uuid_or_none(named):
         charge.metric_id = named
     elif named is not None and charge.metric_code not in {"", named}:
-        refusals.add(f"{path}.billable_metric_id", "value_is_invalid", "is another metric than billable_metric_code")
+        refusals.add(f"{path}billable_metric_id", "value_is_invalid", "is another metric than billable_metric_code")
     else:
         charge.metric_code = charge.metric_code or named or ""
-    properties = given(body.properties) or NewChargeProperties()
-    say_model(charge.model, body.charge_model, properties, f"{path}.properties", refusals)
-    charge.group_by.extend(_group_by(properties, f"{path}.properties", refusals))
+    if charge.metric_id or charge.metric_code:
+        paths += ["metric_id", "metric_code"]
+    if given(body.charge_model) is not None or given(body.properties) is not None:
+        properties = given(body.properties) or NewChargeProperties()
+        say_model(charge.model, model, properties, f"{path}properties", refusals)
+        charge.group_by.extend(_group_by(properties, f"{path}properties", refusals))
+        paths += ["model", "group_by"]
     for number, filtered in enumerate(given(body.filters) or ()):
-        inside = f"{path}.filters[{number}].properties"
-        price = charge.filters.add(invoice_display_name=given(filtered.invoice_display_name) or "")
-        for name, values in filtered.values.items():
+        say_filter(charge.filters.add(), filtered, model, f"{path}filters[{number}].", refusals)
+    if body.filters is not UNSET:
+        paths.append("filters")
+    return list(dict.fromkeys(paths))
+
+
+def say_filter(
+    price: ChargeMessage.FilteredPrice, body: ChargeFilterChange, model: ChargeModel, path: str, refusals: Refusals
+) -> list[str]:
+    """Fill the message of a filter from a body, and return the names of its fields; see `say_charge`."""
+    _, paths = patch(price, body, skip=("values", "properties"))
+    if body.values is not UNSET:
+        for name, values in body.values.items():
             price.values[name].values.extend(values)
-        say_model(price.model, body.charge_model, filtered.properties, inside, refusals)
-        if _group_by(filtered.properties, inside, refusals):
-            refusals.add(f"{inside}.pricing_group_keys", "not_available", "can be set only on the charge")
+        paths.append("values")
+    if body.properties is not UNSET:
+        say_model(price.model, model, body.properties, f"{path}properties", refusals)
+        if _group_by(body.properties, f"{path}properties", refusals):
+            refusals.add(f"{path}properties.pricing_group_keys", "not_available", "can be set only on the charge")
+        paths.append("model")
+    return paths
 
 
 def _group_by(properties: NewChargeProperties, path: str, refusals: Refusals) -> list[str]:
@@ -148,13 +197,16 @@ def charge_to_api(charge: ChargeMessage, created_at: Instant | None) -> Charge:
         created_at=created_at,
         charge_model=charge.model.WhichOneof("model") or "",
         properties=properties_to_api(charge.model, list(charge.group_by)),
-        filters=[_filter_to_api(price) for price in charge.filters],
+        filters=[filter_to_api(price, created_at) for price in charge.filters],
     )
 
 
-def _filter_to_api(price: ChargeMessage.FilteredPrice) -> ChargeFilter:
-    return ChargeFilter(
-        invoice_display_name=price.invoice_display_name or None,
+def filter_to_api(price: ChargeMessage.FilteredPrice, created_at: Instant | None) -> ChargeFilter:
+    """A filter of a charge as Lago's clients read it; see `charge_to_api`."""
+    return project(
+        ChargeFilter,
+        price,
+        created_at=created_at,
         properties=properties_to_api(price.model, []),
         values={name: list(accepted.values) for name, accepted in sorted(price.values.items())},
     )

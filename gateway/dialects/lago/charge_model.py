@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from google.protobuf.message import Message
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -178,6 +178,11 @@ def _say_tiers(
 def _starts_after(end: Decimal) -> tuple[Decimal, ...]:
     """Where a range may begin: at the previous end, or after a whole number one higher, as Lago counts."""
     return (end + _ONE, end) if end == end.to_integral_value() else (end,)
+
+
+def model_of(model: ChargeModelMessage) -> ChargeModel:
+    """The name of a price's model."""
+    return cast("ChargeModel", model.WhichOneof("model"))
 
 
 def properties_to_api(model: ChargeModelMessage, group_by: list[str]) -> ChargeProperties:

@@ -133,10 +133,6 @@ _REASONS = {
         GET /quotes/{id}/versions
     """,
     _WITH_THE_PLAN: """
-        GET POST /plans/{code}/charges
-        DELETE GET PUT /plans/{code}/charges/{charge_code}
-        GET POST /plans/{code}/charges/{charge_code}/filters
-        DELETE GET PUT /plans/{code}/charges/{charge_code}/filters/{id}
         GET PATCH POST /plans/{code}/entitlements
         DELETE GET /plans/{code}/entitlements/{feature_code}
     """,
@@ -152,10 +148,9 @@ _REASONS = {
     """,
     _OVERRIDES: """
         PUT /subscriptions/{external_id}
-        GET /subscriptions/{external_id}/charges
-        GET PUT /subscriptions/{external_id}/charges/{charge_code}
-        GET POST /subscriptions/{external_id}/charges/{charge_code}/filters
-        DELETE GET PUT /subscriptions/{external_id}/charges/{charge_code}/filters/{id}
+        PUT /subscriptions/{external_id}/charges/{charge_code}
+        POST /subscriptions/{external_id}/charges/{charge_code}/filters
+        DELETE PUT /subscriptions/{external_id}/charges/{charge_code}/filters/{id}
     """,
     "overrides are set by gRPC (`farebox.entitlements.v1.FeatureService`)": """
         PATCH /subscriptions/{external_id}/entitlements

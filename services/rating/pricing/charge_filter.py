@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +15,8 @@ from services.rating.pricing.metric import property_text
 Group = tuple[tuple[str, str], ...]
 # The accepted values of each property.
 Conditions = tuple[tuple[str, tuple[str, ...]], ...]
+# Any fixed UUID: ids that are made from content are made within it.
+_FILTERS = uuid.UUID("6f0c3f0e-6a0b-4b52-9d53-0f0a3c6b5f11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class ChargeFilter:
             if text is None or (accepted and text not in accepted):
                 return False
         return True
+
+    def id_within(self, plan_code: str, charge_code: str) -> str:
+        """Its id for callers, the same in all versions of a plan: it follows from what only this one matches."""
+        matched = sorted((name, sorted(values)) for name, values in self.conditions)
+        return str(uuid.uuid5(_FILTERS, json.dumps([plan_code, charge_code, matched])))
 
     @property
     def specificity(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from services.rating.catalog import queries
 from services.rating.catalog.commands import coupons, metrics, plans, taxes
 from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, revised_coupon_from_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb, revised_metric_from_pb
+from services.rating.catalog.convert.plan_edits import PlanEdit
 from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb, revised_plan_from_pb
 from services.rating.catalog.convert.taxes import revised_tax_from_pb, tax_from_pb, tax_to_pb
 from services.rating.deps import Deps
@@ -98,6 +99,14 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
             self.deps, tx, organization, code, lambda current: revised_plan_from_pb(request, current)
         )
         return pb.UpdatePlanResponse(plan=plan_to_pb(changed))
+
+    @says_change
+    @command(pb.EditPlanRequest, pb.EditPlanResponse, reads=PlanEdit)
+    def EditPlan(self, tx: Connection, organization: OrganizationId, edit: PlanEdit) -> pb.EditPlanResponse:
+        """Change one part of a plan."""
+        with edit.in_callers_words():
+            changed = plans.update_plan(self.deps, tx, organization, edit.code, edit.revise)
+        return edit.answer(changed)
 
     @answers
     def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.GetPlanResponse:

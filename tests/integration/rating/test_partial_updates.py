@@ -16,10 +16,11 @@ from farebox.common.v1.money_pb2 import Money
 from farebox.rating.v1 import catalog_service_pb2 as pb
 from farebox.rating.v1 import customer_service_pb2, organization_service_pb2, subscription_service_pb2
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
+from farebox.rating.v1.charge_pb2 import Charge, ChargeModel
 from farebox.rating.v1.coupon_pb2 import Coupon
 from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.organization_pb2 import Organization
-from farebox.rating.v1.plan_pb2 import Plan
+from farebox.rating.v1.plan_pb2 import Plan, PlanEntitlement
 from farebox.rating.v1.tax_pb2 import Tax
 from services.chassis.rpc.errors import error_info, field_violations
 from tests.support.patience import PATIENCE_SECONDS
@@ -61,6 +62,22 @@ def update_organization(tenant: Tenant, body: Organization, *paths: str) -> Orga
     """The organization after a partial change."""
     request = organization_service_pb2.UpdateOrganizationRequest(organization=body, update_mask=FieldMask(paths=paths))
     return tenant.call(tenant.rating.organizations.UpdateOrganization, request).organization
+
+
+def edit_plan(tenant: Tenant, **edit: Any) -> pb.EditPlanResponse:
+    """The plan `pro` after a change of one part."""
+    return tenant.call(tenant.rating.catalog.EditPlan, pb.EditPlanRequest(code="pro", **edit))
+
+
+def current_charge(tenant: Tenant) -> Charge:
+    """The first charge of the plan `pro`."""
+    return tenant.call(tenant.rating.catalog.GetPlan, pb.GetPlanRequest(code="pro")).plan.charges[0]
+
+
+def priced_in(region: str, unit_amount: str) -> Charge.FilteredPrice:
+    """A price for the events of a region."""
+    values = {"region": Charge.PropertyValues(values=[region])}
+    return Charge.FilteredPrice(values=values, model=standard_charge("", unit_amount).model)
 
 
 def tax(code: str = "vat", rate: str = "20", **fields: Any) -> Tax:
@@ -141,6 +158,83 @@ def test_two_changes_of_a_plan_both_take_effect(tenant: Tenant, *, is_sold: bool
     assert (after.name, after.amount_cents, after.trial_days) == ("Professional", 4900, 14)
     # The first change makes a version that nobody has yet, so the others change that one.
     assert after.version == (2 if is_sold else 1)
+
+
+@pytest.mark.parametrize("is_sold", [False, True], ids=["unsold", "sold"])
+def test_two_edits_of_a_plans_charges_both_take_effect(tenant: Tenant, *, is_sold: bool) -> None:
+    """Charges and entitlements that are added, changed and removed one by one, at the same time, by their codes."""
+    tenant.metric("calls")
+    prices = [standard_charge("calls", "1", code="old"), standard_charge("calls", "2", code="kept")]
+    tenant.plan("pro", charges=prices)
+    if is_sold:
+        subscribe(tenant, "pro")
+    priced = pb.EditPlanRequest.ChargeChange(
+        code="kept", charge=standard_charge("calls", "9"), update_mask=FieldMask(paths=["model"])
+    )
+    together(
+        tenant,
+        "plans",
+        [
+            lambda: edit_plan(tenant, add_charge=standard_charge("calls", "3", code="new")),
+            lambda: edit_plan(tenant, remove_charge="old"),
+            lambda: edit_plan(tenant, change_charge=priced),
+            lambda: update_plan(tenant, "pro", Plan(name="Professional"), "name"),
+        ],
+    )
+    after = tenant.call(tenant.rating.catalog.GetPlan, pb.GetPlanRequest(code="pro")).plan
+    told = {charge.code: charge.model.standard.unit_amount.value for charge in after.charges}
+    assert (after.name, told) == ("Professional", {"kept": "9", "new": "3"})
+    assert after.version == (2 if is_sold else 1)
+
+
+def test_a_filter_keeps_its_id_over_all_versions(tenant: Tenant) -> None:
+    """So that who listed the filters can change one after the other. With other values it is another filter."""
+    tenant.metric("calls", filters=[BillableMetric.Filter(key="region", values=["eu", "us", "ap"])])
+    tenant.plan("pro", charges=[standard_charge("calls", "1", filters=[priced_in("eu", "2"), priced_in("us", "3")])])
+    subscribe(tenant, "pro")
+    first, second = (price.id for price in current_charge(tenant).filters)
+
+    change = pb.EditPlanRequest.FilterChange(
+        charge_code="calls", id=first, filter=priced_in("eu", "5"), update_mask=FieldMask(paths=["model"])
+    )
+    changed = edit_plan(tenant, change_filter=change)
+    assert (changed.plan.version, changed.filter.id) == (2, first)
+    moved = pb.EditPlanRequest.FilterChange(
+        charge_code="calls", id=second, filter=priced_in("ap", "3"), update_mask=FieldMask(paths=["values"])
+    )
+    assert edit_plan(tenant, change_filter=moved).filter.id not in {first, second}
+    removal = pb.EditPlanRequest.FilterRemoval(charge_code="calls", id=first)
+    assert edit_plan(tenant, remove_filter=removal).filter.model.standard.unit_amount.value == "5"
+    assert [list(price.values["region"].values) for price in current_charge(tenant).filters] == [["ap"]]
+
+
+def test_a_part_of_a_plan_is_checked_as_in_a_whole_one(tenant: Tenant) -> None:
+    """Refusals name it as the request does, and what is not there is not found."""
+    tenant.metric("calls", filters=[BillableMetric.Filter(key="region", values=["eu"])])
+    tenant.plan("pro", charges=[standard_charge("calls", "1", filters=[priced_in("eu", "2")])])
+    assert refused(lambda: edit_plan(tenant, add_charge=standard_charge("none", "1"))) == ["charge.metric_code"]
+    assert refused(lambda: edit_plan(tenant, add_charge=standard_charge("calls", "1", code="calls"))) == ["charge.code"]
+    assert refused(lambda: edit_plan(tenant, add_charge=standard_charge("calls", "-1"))) == [
+        "charge.model.standard.unit_amount"
+    ]
+    for price, field in ((priced_in("eu", "3"), "filter.values"), (priced_in("mars", "3"), "filter.values")):
+        addition = pb.EditPlanRequest.FilterAddition(charge_code="calls", filter=price)
+        assert refused(lambda addition=addition: edit_plan(tenant, add_filter=addition)) == [field]  # type: ignore[misc]
+    dynamic = Charge(model=ChargeModel(dynamic=ChargeModel.Dynamic()))
+    change = pb.EditPlanRequest.ChargeChange(code="calls", charge=dynamic, update_mask=FieldMask(paths=["model"]))
+    assert refused(lambda: edit_plan(tenant, change_charge=change)) == ["charge.filters"]
+    limit = PlanEntitlement(feature_code="sso", kind=PlanEntitlement.KIND_USAGE_LIMIT, metric_code="none")
+    put = pb.EditPlanRequest.EntitlementsChange(entitlements=[limit])
+    assert refused(lambda: edit_plan(tenant, put_entitlements=put)) == ["entitlements.sso.metric_code"]
+    assert refused(lambda: edit_plan(tenant)) == ["edit"]
+    for edit, reason in (
+        ({"remove_charge": "none"}, "CHARGE_UNKNOWN"),
+        ({"remove_filter": pb.EditPlanRequest.FilterRemoval(charge_code="calls", id="x")}, "CHARGE_FILTER_UNKNOWN"),
+        ({"remove_entitlement": "none"}, "ENTITLEMENT_UNKNOWN"),
+    ):
+        with pytest.raises(grpc.RpcError) as error:
+            edit_plan(tenant, **edit)
+        assert error_info(error.value)[0] == reason
 
 
 def test_two_changes_of_a_metric_both_take_effect(tenant: Tenant) -> None:

@@ -169,7 +169,7 @@ def test_a_filter_has_its_own_price_of_the_same_model() -> None:
     assert list(filtered.values["model"].values) == ["gpt-4o", "o1"]
     assert filtered.model == ChargeModel(standard=ChargeModel.Standard(unit_amount={"value": "3"}))
     (answer,) = told(message)["filters"]
-    assert answer == {
+    assert {name: value for name, value in answer.items() if value is not None} == {
         "invoice_display_name": "Big",
         "properties": {"amount": "3"},
         "values": {"model": ["gpt-4o", "o1"]},

@@ -86,6 +86,8 @@ def without_what_farebox_gives(message: plan_pb2.Plan) -> plan_pb2.Plan:
         message.ClearField(name)
     for charge in message.charges:
         charge.ClearField("id")
+        for price in charge.filters:
+            price.ClearField("id")
     return message
 
 

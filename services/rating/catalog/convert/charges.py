@@ -13,7 +13,7 @@ from services.rating.catalog.convert.charge_models import model_from_pb, model_t
 from services.rating.pricing.catalog import MAX_CHARGE_FILTERS, MAX_GROUP_KEYS, MAX_PLAN_CHARGES, MAX_PLAN_PRICES
 from services.rating.pricing.charge_filter import ChargeFilter
 from services.rating.pricing.charges import ChargeModel, Standard
-from services.rating.pricing.plan import Charge
+from services.rating.pricing.plan import Charge, Plan
 from services.rating.shared.limits import (
     MAX_AMOUNT_CENTS,
     MAX_CODE,
@@ -132,17 +132,17 @@ def _require_different(filters: Iterable[ChargeFilter]) -> None:
             )
 
 
-def charge_to_pb(charge: Charge, priced_in: Currency) -> pb.Charge:
-    """The charge as it is."""
+def charge_to_pb(charge: Charge, plan: Plan) -> pb.Charge:
+    """A charge of a plan as it is."""
     return pb.Charge(
         id=charge.charge_id,
         code=charge.code,
         metric_code=charge.metric_code,
         invoice_display_name=charge.description,
         model=model_to_pb(charge.model),
-        filters=[_filter_to_pb(charge_filter) for charge_filter in charge.filters],
+        filters=[_filter_to_pb(charge_filter, charge, plan) for charge_filter in charge.filters],
         group_by=charge.group_by or (),
-        min_amount_cents=priced_in.to_minor(charge.minimum_amount),
+        min_amount_cents=plan.currency.to_minor(charge.minimum_amount),
         pay_in_advance=charge.in_advance,
         prorated=charge.prorated,
         tax_codes=charge.tax_codes,
@@ -150,11 +150,12 @@ def charge_to_pb(charge: Charge, priced_in: Currency) -> pb.Charge:
     )
 
 
-def _filter_to_pb(charge_filter: ChargeFilter) -> pb.Charge.FilteredPrice:
+def _filter_to_pb(charge_filter: ChargeFilter, charge: Charge, plan: Plan) -> pb.Charge.FilteredPrice:
     return pb.Charge.FilteredPrice(
         values=conditions_to_pb(charge_filter),
         model=model_to_pb(charge_filter.model),
         invoice_display_name=charge_filter.description,
+        id=charge_filter.id_within(plan.code, charge.code),
     )
 
 

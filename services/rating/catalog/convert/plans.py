@@ -178,7 +178,7 @@ def plan_to_pb(version: PlanVersion) -> pb.Plan:
         bill_charges_monthly=plan.bill_charges_monthly,
         trial_days=plan.trial_days,
         minimum_commitment_cents=plan.currency.to_minor(plan.minimum_commitment_amount),
-        charges=[charge_to_pb(charge, plan.currency) for charge in plan.charges],
+        charges=[charge_to_pb(charge, plan) for charge in plan.charges],
         entitlements=[_entitlement_to_pb(entitlement) for entitlement in plan.entitlements],
         created_at=instant_to_pb(version.created_at),
         tax_codes=version.tax_codes,

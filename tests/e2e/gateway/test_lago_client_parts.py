@@ -1,0 +1,92 @@
+"""Lago's own Python client, unmodified, with what it reads and changes one by one."""
+
+from __future__ import annotations
+
+import pytest
+from lago_python_client.client import Client
+from lago_python_client.exceptions import LagoApiError
+from lago_python_client.models import (
+    BillableMetric,
+    BillableMetricFilter,
+    BillableMetricFilters,
+    Charge,
+    ChargeFilter,
+    Charges,
+    Customer,
+    Plan,
+    Subscription,
+)
+
+from farebox.testing import Farebox, Rest
+
+
+@pytest.fixture
+def lago(farebox: Farebox) -> Client:
+    return Client(api_key=farebox.secret_key, api_url=farebox.url)
+
+
+@pytest.fixture
+def story(lago: Client, rest: Rest) -> Client:
+    """A metric, a plan and a subscription, made with the client, in January 2024."""
+    rest.post("/test_clock", {"now": "2024-01-01T00:00:00Z"})
+    filters = BillableMetricFilters(__root__=[BillableMetricFilter(key="region", values=["eu", "us"])])
+    metric = BillableMetric(name="Calls", code="calls", aggregation_type="count_agg", filters=filters)
+    lago.billable_metrics.create(metric)
+    charge = Charge(billable_metric_id="calls", charge_model="standard", properties={"amount": "1"})
+    plan = Plan(
+        name="Pro",
+        code="pro",
+        interval="monthly",
+        amount_cents=1000,
+        amount_currency="EUR",
+        pay_in_advance=False,
+        charges=Charges(__root__=[charge]),
+    )
+    lago.plans.create(plan)
+    lago.customers.create(Customer(external_id="acme", name="Acme", currency="EUR"))
+    lago.subscriptions.create(Subscription(external_customer_id="acme", plan_code="pro", external_id="acme-pro"))
+    return lago
+
+
+def test_charges_of_a_plan_one_by_one(story: Client, rest: Rest) -> None:
+    """Each change leaves the other charges as they are; a subscriber keeps the version that it bought."""
+    package = Charge(
+        billable_metric_id="calls", code="bulk", charge_model="package", properties={"amount": "5", "package_size": 100}
+    )
+    assert story.plan_charges.create("pro", package).properties == {
+        "amount": "5",
+        "package_size": 100,
+        "free_units": 0,
+    }
+    changed = story.plan_charges.update("pro", "bulk", Charge(properties={"amount": "4", "package_size": 50}))
+    assert (changed.charge_model, changed.properties["amount"]) == ("package", "4")
+    # The client's own `find_all` of these sends no key, so that no server can answer it.
+    listed = rest.get("/plans/pro/charges", per_page="1", page="2")
+    assert ([charge["code"] for charge in listed["charges"]], listed["meta"]["total_count"]) == (["bulk"], 2)
+    assert story.plan_charges.find("pro", "calls").properties == {"amount": "1"}
+    assert story.subscription_charges.find("acme-pro", "calls").properties == {"amount": "1"}
+    with pytest.raises(LagoApiError):
+        story.subscription_charges.find("acme-pro", "bulk")
+    assert story.plan_charges.destroy("pro", "bulk").code == "bulk"
+    with pytest.raises(LagoApiError) as gone:
+        story.plan_charges.find("pro", "bulk")
+    assert (gone.value.status_code, gone.value.response["code"]) == (404, "charge_not_found")
+
+
+def test_filters_of_a_charge_one_by_one(story: Client) -> None:
+    """By ids that stay valid while others change."""
+    for region, amount in (("eu", "2"), ("us", "3")):
+        price = ChargeFilter(values={"region": [region]}, properties={"amount": amount})
+        story.plans.create_charge_filter("pro", "calls", price)
+    european, american = story.plans.find_all_charge_filters("pro", "calls")["filters"]
+    story.plans.update_charge_filter("pro", "calls", european.lago_id, ChargeFilter(properties={"amount": "7"}))
+    found = story.plans.find_charge_filter("pro", "calls", european.lago_id)
+    assert (found.values, found.properties) == ({"region": ["eu"]}, {"amount": "7"})
+    assert story.plans.destroy_charge_filter("pro", "calls", american.lago_id).values == {"region": ["us"]}
+    (kept,) = story.plans.find_all_charge_filters("pro", "calls")["filters"]
+    assert kept == found
+    with pytest.raises(LagoApiError) as taken:
+        story.plans.create_charge_filter(
+            "pro", "calls", ChargeFilter(values={"region": ["eu"]}, properties={"amount": "1"})
+        )
+    assert taken.value.response["error_details"] == {"values": ["value_already_exist"]}
