@@ -12,7 +12,7 @@ from farebox.entitlements.v1 import access_service_pb2, access_service_pb2_grpc
 from farebox.entitlements.v1.access_service_pb2 import CheckRequest
 from farebox.entitlements.v1.entitlement_pb2 import Access
 from gateway import clients
-from gateway.changes import Changes
+from gateway.changes import Changes, Newest
 from gateway.engine.gathering import Bounds, Gathering
 
 BOUNDS = Bounds(
@@ -26,6 +26,10 @@ BOUNDS = Bounds(
     waiting=10_000,
     things="questions",
 )
+
+# Each replica of entitlements answers from its own memory, which may be a tenth of a second behind another's (ADR 11).
+# So that usage never shrinks from one answer to the next, no answer may be older than the ones of this last while.
+REVISION_SECONDS = 1.0
 
 
 class Checked(NamedTuple):
@@ -43,6 +47,7 @@ class Questions:
     ) -> None:
         self._access = access
         self._changes = changes
+        self._revisions = Newest(REVISION_SECONDS)
         self._gathering: Gathering[CheckRequest, Checked] = Gathering(self._deliver, bounds)
 
     async def check(self, organization_id: str, question: CheckRequest) -> Checked:
@@ -59,12 +64,15 @@ class Questions:
         await self._gathering.drain()
 
     async def _deliver(self, organization_id: str, questions: list[CheckRequest]) -> Sequence[Checked | BaseException]:
+        # One of them is enough, as all are answered at one revision.
+        questions[0].at_least_revision = self._revisions.of(organization_id)
         if len(questions) == 1:
             return [await self._one(organization_id, questions[0])]
         request = access_service_pb2.BatchCheckRequest(checks=questions)
         try:
             call = clients.begin(self._access.BatchCheck, request, organization_id, self._changes)
             answers, behind = (await call).answers, await clients.behind(call)
+            self._revisions.note(organization_id, answers[0].revision)
             return [Checked(access, behind) for access in answers]
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
@@ -76,4 +84,6 @@ class Questions:
 
     async def _one(self, organization_id: str, question: CheckRequest) -> Checked:
         call = clients.begin(self._access.Check, question, organization_id, self._changes)
-        return Checked((await call).access, await clients.behind(call))
+        access, behind = (await call).access, await clients.behind(call)
+        self._revisions.note(organization_id, access.revision)
+        return Checked(access, behind)

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.chassis.config import Settings
 from services.chassis.rpc.channel import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
+from services.chassis.rpc.health import Health
 
 # Callers ping idle connections (chassis.rpc.channel, KEEPALIVE_MS); a caller that pings more often than this is
 # disconnected.
@@ -51,7 +52,7 @@ class Server:
             maximum_concurrent_rpcs=settings.grpc_workers + settings.grpc_queue,
             options=server_options(),
         )
-        self._health = health.HealthServicer()
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         self.port = self.grpc.add_insecure_port(settings.grpc_bind)
         self._say(health_pb2.HealthCheckResponse.NOT_SERVING)

@@ -23,6 +23,8 @@ class Entitlements:
     def __init__(self, failure: Exception | None = None) -> None:
         self.batches: list[int] = []
         self.alone: list[str] = []
+        self.revision = 0
+        self.at_least: list[int] = []
         self._failure = failure
 
     def BatchCheck(self, request: Any, **options: Any) -> Begun:
@@ -34,22 +36,26 @@ class Entitlements:
     async def _batch(self, request: Any, **options: Any) -> access_service_pb2.BatchCheckResponse:
         assert options["timeout"] > 0
         self.batches.append(len(request.checks))
+        self.at_least.append(max(question.at_least_revision for question in request.checks))
         await asyncio.sleep(0)
         if self._failure is not None:
             raise self._failure
         for place, question in enumerate(request.checks):
             if question.feature_code == "wrong":
                 raise refused(InvalidArgumentError.of_field(f"checks[{place}].units", "value_is_out_of_range", "no"))
-        answers = [Access(feature_code=question.feature_code) for question in request.checks]
+        answers = [Access(feature_code=question.feature_code, revision=self.revision) for question in request.checks]
         return access_service_pb2.BatchCheckResponse(answers=answers)
 
     async def _one(self, question: CheckRequest, **options: Any) -> access_service_pb2.CheckResponse:
         assert options["timeout"] > 0
         self.alone.append(question.feature_code)
+        self.at_least.append(question.at_least_revision)
         await asyncio.sleep(0)
         if question.feature_code == "wrong":
             raise refused(InvalidArgumentError.of_field("units", "value_is_out_of_range", "must not be negative"))
-        return access_service_pb2.CheckResponse(access=Access(feature_code=question.feature_code))
+        return access_service_pb2.CheckResponse(
+            access=Access(feature_code=question.feature_code, revision=self.revision)
+        )
 
 
 def asked(entitlements: Entitlements, *features: str) -> list[Any]:
@@ -88,3 +94,20 @@ def test_a_service_that_is_away_is_not_asked_again_for_each(status: grpc.StatusC
     entitlements = Entitlements(bare(status))
     assert all(isinstance(answer, grpc.RpcError) for answer in asked(entitlements, "a", "b", "c"))
     assert (entitlements.batches, entitlements.alone) == ([3], [])
+
+
+def test_no_answer_is_older_than_one_before_it() -> None:
+    """Replicas of entitlements may be a moment apart: whoever was told of revision 7 is never answered at 6."""
+
+    async def story() -> None:
+        questions = Questions(entitlements, Changes())  # type: ignore[arg-type]
+        for revision in (7, 6, 8):
+            entitlements.revision = revision
+            await questions.check("a", CheckRequest(feature_code="calls"))
+        await asyncio.gather(*(questions.check("a", CheckRequest(feature_code=feature)) for feature in "xy"))
+        entitlements.revision = 9
+        await questions.check("b", CheckRequest(feature_code="calls"))
+
+    entitlements = Entitlements()
+    asyncio.run(story())
+    assert entitlements.at_least == [0, 7, 7, 8, 0]
