@@ -30,6 +30,7 @@ from gateway.dialect import Dialect, Head
 from gateway.engine.coalescer import Coalescer
 from gateway.engine.questions import Questions
 from gateway.exchange import own_address, raw_path, read_body, read_query, send_answer
+from gateway.kept_answers import REPLAYED_HEADER, answer_once
 from gateway.operation import ENCODER, Endpoint
 from gateway.problem import Problem, internal, of_rpc
 from gateway.routing import RouteTable
@@ -121,10 +122,12 @@ class Gateway:
             query=read_query(scope["query_string"]),
             headers=head.headers,
             body=await read_body(receive),
+            route=endpoint.path,
             address=partial(self._own_address, scope),
             changes=self._changes,
         )
-        reply = await endpoint.answer(call)
+        is_once = endpoint.keeps_answer and call.idempotency_key
+        reply = await (answer_once(call, endpoint) if is_once else endpoint.answer(call))
         return replace(reply, headers={**reply.headers, BEHIND_HEADER: "true"}) if call.behind else reply
 
     def _own_address(self, scope: Scope) -> str:
@@ -200,7 +203,7 @@ def create_app(
         allow_origins=list(cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=CORS_HEADERS,
-        expose_headers=["X-Request-Id", "Retry-After", BEHIND_HEADER],
+        expose_headers=["X-Request-Id", "Retry-After", BEHIND_HEADER, REPLAYED_HEADER],
         max_age=CORS_SECONDS,
     )
 

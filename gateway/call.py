@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,6 +55,7 @@ class Call:
         query: the parameters after the question mark, in order.
         headers: the headers of the request.
         body: the body of the request, as sent.
+        route: the template of the path, e.g. `/customers/{id}`.
         address: how the caller addressed us; a function, since few operations need it.
         changes: the recent changes of organizations.
         behind: filled if a service answered without a change that it should have known.
@@ -67,6 +69,7 @@ class Call:
     query: Sequence[tuple[str, str]]
     headers: Headers
     body: bytes
+    route: str
     address: Callable[[], str]
     changes: Changes
     behind: list[str] = field(default_factory=list)
@@ -77,12 +80,25 @@ class Call:
         return self.address()
 
     @property
-    def mutation_id(self) -> str:
-        """The identity of a change: the caller's Idempotency-Key, or a fresh one that makes our own retries safe."""
+    def idempotency_key(self) -> str:
+        """The caller's Idempotency-Key; empty if there is none.
+
+        Raises:
+            Problem: 422, it is too long.
+        """
         given = self.headers.get("idempotency-key", "").strip()
         if len(given.encode()) > MAX_IDEMPOTENCY_BYTES:
             raise invalid("Idempotency-Key", "value_is_too_long", f"is at most {MAX_IDEMPOTENCY_BYTES} bytes")
-        return given or new_id()
+        return given
+
+    @property
+    def mutation_id(self) -> str:
+        """The identity of a change, made of the route and the Idempotency-Key; a fresh one makes our own retries safe.
+
+        Two routes may end in one command (`/checkout` and `/subscribe`), and a key belongs to one route.
+        """
+        given = self.idempotency_key
+        return hashlib.sha256(f"{self.route} {given}".encode()).hexdigest() if given else new_id()
 
     async def ask(
         self,

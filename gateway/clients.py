@@ -17,6 +17,7 @@ from farebox.rating.v1 import (
     catalog_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
+    kept_answer_service_pb2_grpc,
     organization_service_pb2_grpc,
     subscription_service_pb2_grpc,
     test_clock_service_pb2_grpc,
@@ -48,6 +49,7 @@ STUBS = {
     "UsageService": "usage",
     "InvoiceService": "invoices",
     "OrganizationService": "organizations",
+    "KeptAnswerService": "kept_answers",
     "TestClockService": "test_clock",
     "AccessService": "access",
     "FeatureService": "features",
@@ -61,7 +63,7 @@ class Clients:
 
     Attributes:
         events: the usage-event log (ingest).
-        catalog, customers, subscriptions, usage, invoices, organizations, test_clock: rating.
+        catalog, customers, subscriptions, usage, invoices, organizations, kept_answers, test_clock: rating.
         access, features: entitlements.
         cost_models, margins: margin.
     """
@@ -81,6 +83,7 @@ class Clients:
         self.usage = usage_service_pb2_grpc.UsageServiceStub(rating)
         self.invoices = invoice_service_pb2_grpc.InvoiceServiceStub(rating)
         self.organizations = organization_service_pb2_grpc.OrganizationServiceStub(rating)
+        self.kept_answers = kept_answer_service_pb2_grpc.KeptAnswerServiceStub(rating)
         self.test_clock = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
         self.access = access_service_pb2_grpc.AccessServiceStub(entitlements)
         self.features = feature_service_pb2_grpc.FeatureServiceStub(entitlements)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from gateway.auth.scopes import Scope
+from gateway.call import MAX_IDEMPOTENCY_BYTES
 from gateway.dialect import Dialect
 from gateway.operation import CHANGING, AnyOperation, Nothing, NotOffered, Operation, PageMeta
 from gateway.problem import TITLES
@@ -36,12 +37,20 @@ Farebox' REST API: the public APIs of Lago and Nozle, whose clients work unmodif
 as Stripe's meter events, too.
 
 Every operation answers under each of the servers of its path, or of the document. Send a secret key as
-`Authorization: Bearer sk_…`. A change may carry an `Idempotency-Key`: the same key with the same content gets the same
-answer, with other content 409. Every answer has an `X-Request-Id`. Whatever a caller sends is read or refused by its
-name: unknown fields with `unknown_field`, fields that other systems know and Farebox does not offer with
-`not_available`.
+`Authorization: Bearer sk_…`. A change may carry an `Idempotency-Key`: a POST with the same key and the same content
+gets the same answer for 30 days, with the header `Idempotent-Replayed: true`; with other content it gets 409. Every
+answer has an `X-Request-Id`. Whatever a caller sends is read or refused by its name: unknown fields with
+`unknown_field`, fields that other systems know and Farebox does not offer with `not_available`.
 """
 
+_IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MAX_IDEMPOTENCY_BYTES},
+    "description": "Makes a repeat safe: at most 255 bytes, valid for this route of the organization. A POST that was "
+    "answered with a success gets the same answer for 30 days; a refused one may be corrected and sent again.",
+}
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -61,6 +70,7 @@ def document(dialects: Sequence[Dialect]) -> Json:
         "paths": _paths(dialects, main),
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_… or pk_…"}},
+            "parameters": {"IdempotencyKey": _IDEMPOTENCY_KEY},
             "responses": _refusals(dialects, main),
             "schemas": {name: schemas[name] for name in sorted(schemas)},
         },
@@ -232,8 +242,8 @@ def _parameters(operation: AnyOperation) -> list[Json]:
         # Lists are written as `a[]=1&a[]=2`.
         written = f"{name}[]" if schema.get("type") == "array" else name
         described.append({"name": written, "in": "query", "required": name in needed, "schema": schema})
-    if operation.method in CHANGING:
-        described.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.method in CHANGING and not operation.is_event:
+        described.append({"$ref": "#/components/parameters/IdempotencyKey"})
     return described
 
 

@@ -135,6 +135,10 @@ class Endpoint(Protocol):
     def scope(self) -> Scope:
         """Who may ask."""
 
+    @property
+    def keeps_answer(self) -> bool:
+        """Whether an Idempotency-Key keeps its answer (gateway.kept_answers)."""
+
     async def answer(self, call: Call) -> Reply:
         """The answer."""
 
@@ -165,6 +169,8 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         body_schema: what the reference shows for a body that is `bytes`.
         bodies: what the reference shows for bodies that are not plain JSON, by their media type.
         media_type: the media type of an answer that is not JSON.
+        is_event: whether what is posted is an event, whose own identity makes a repeat safe, so that an Idempotency-Key
+            keeps no answer.
     """
 
     method: str
@@ -189,6 +195,12 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     body_schema: type[Struct] | None = None
     bodies: Mapping[str, type] = field(default_factory=dict)
     media_type: str = "application/json"
+    is_event: bool = False
+
+    @property
+    def keeps_answer(self) -> bool:
+        """See `Endpoint`: every POST that is no event. What another verb does is known by the thing's own state."""
+        return self.method == "POST" and not self.is_event
 
     async def answer(self, call: Call) -> Reply:
         """Read the request, handle it and write the answer.
@@ -255,6 +267,7 @@ class NotOffered:
     """
 
     scope: ClassVar[Scope] = Scope.SECRET
+    keeps_answer: ClassVar[bool] = False
     method: str
     path: str
     reason: str
@@ -289,6 +302,7 @@ class Options(TypedDict, total=False):
     body_schema: type[Struct] | None
     bodies: Mapping[str, type]
     media_type: str
+    is_event: bool
 
 
 def operation(

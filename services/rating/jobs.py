@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.chassis.job import Job, forget_old_requests
+from services.chassis.job import PRUNE_SECONDS, Job, forget_old_requests
 from services.chassis.log import logger
+from services.rating.calls.commands import forget_old_answers
 from services.rating.clock.due import run_due
 from services.rating.deps import Deps
 from services.rating.invoicing.commands.revenue import accrue_due
@@ -52,4 +53,15 @@ def _old_requests(deps: Deps) -> Job:
     return forget_old_requests(deps.db, deps.clock.now)
 
 
-JOBS: tuple[Callable[[Deps], Job], ...] = (close_periods, accrue_revenue, _old_requests)
+def _old_answers(deps: Deps) -> Job:
+    """Forgets the answers of REST calls that nobody repeats any more."""
+
+    def turn(_: threading.Event) -> bool:
+        with deps.db.worker_transaction() as tx:
+            forget_old_answers(deps, tx)
+        return True
+
+    return Job("old-answers", turn, pause_seconds=PRUNE_SECONDS)
+
+
+JOBS: tuple[Callable[[Deps], Job], ...] = (close_periods, accrue_revenue, _old_requests, _old_answers)

@@ -15,6 +15,7 @@ from farebox.rating.v1 import (
     change_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
+    kept_answer_service_pb2_grpc,
     organization_service_pb2_grpc,
     subscription_service_pb2_grpc,
     test_clock_service_pb2_grpc,
@@ -39,6 +40,7 @@ from services.rating.rpc.catalog import CatalogServicer
 from services.rating.rpc.change import ChangeServicer
 from services.rating.rpc.customer import CustomerServicer
 from services.rating.rpc.invoice import InvoiceServicer
+from services.rating.rpc.kept_answer import KeptAnswerServicer
 from services.rating.rpc.organization import OrganizationServicer
 from services.rating.rpc.subscription import SubscriptionServicer
 from services.rating.rpc.test_clock import TestClockServicer
@@ -53,7 +55,10 @@ ENCODERS: dict[type, Callable[[Any], tuple[str, bytes]]] = {**domain_events.ENCO
 
 SERVICE_NAMES = tuple(
     f"farebox.rating.v1.{name}Service"
-    for name in ("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice", "Change")
+    for name in (
+        *("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice", "Change"),
+        "KeptAnswer",
+    )
 )
 
 
@@ -88,6 +93,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
     test_clock_service_pb2_grpc.add_TestClockServiceServicer_to_server(TestClockServicer(deps), server)
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageServicer(deps), server)
     invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)
+    kept_answer_service_pb2_grpc.add_KeptAnswerServiceServicer_to_server(KeptAnswerServicer(deps), server)
     change_service_pb2_grpc.add_ChangeServiceServicer_to_server(ChangeServicer(NewestChanges(deps.db, RATING)), server)
 
 

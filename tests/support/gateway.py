@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 from farebox.common.v1.page_pb2 import PageResponse
 from farebox.ingest.v1 import usage_event_service_pb2
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome
-from farebox.rating.v1 import organization_service_pb2
+from farebox.rating.v1 import kept_answer_service_pb2, organization_service_pb2
 from farebox.rating.v1.organization_pb2 import ApiKey, Organization
 from gateway import app
 from gateway.dialects import DIALECTS
@@ -25,8 +26,14 @@ from services.kernel import errors
 SECRET, PUBLISHABLE, REVOKED = "sk_test_right", "pk_test_right", "sk_test_revoked"
 ORGANIZATION_ID = "0198c0de-0000-7000-8000-000000000001"
 STUBS = (
-    "events catalog customers subscriptions usage invoices organizations test_clock access features cost_models margins"
+    "events catalog customers subscriptions usage invoices organizations kept_answers test_clock access features "
+    "cost_models margins"
 )
+
+
+def identity(path: str, key: str) -> str:
+    """The identity of a change that comes with this Idempotency-Key to a route."""
+    return hashlib.sha256(f"{path} {key}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class FakeServices:
             "AuthenticateApiKey": self._authenticate,
             "IngestUsageEvents": accept_all,
             "ListQuarantinedUsageEvents": none_quarantined,
+            **MemoryOfAnswers().methods,
         }
         for name in STUBS.split():
             setattr(self, name, _Stub(self))
@@ -87,6 +95,34 @@ class FakeServices:
         return organization_service_pb2.AuthenticateApiKeyResponse(
             api_key=ApiKey(kind=kinds[request.token]), organization=self.organization
         )
+
+
+class MemoryOfAnswers:
+    """Rating's KeptAnswerService in memory."""
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[str, str], bytes] = {}
+        self._answers: dict[tuple[str, str], Any] = {}
+        self.methods = {"ClaimKey": self._claim, "KeepAnswer": self._keep, "ReleaseKey": self._release}
+
+    def _claim(self, request: kept_answer_service_pb2.ClaimKeyRequest) -> Any:
+        key, states = (request.key.route, request.key.key), kept_answer_service_pb2.ClaimKeyResponse
+        if key not in self._digests:
+            self._digests[key] = request.payload_digest
+            return states(state=states.STATE_CLAIMED)
+        if self._digests[key] != request.payload_digest:
+            return errors.AlreadyExistsError("REQUEST_ID_REUSED", "other")
+        if key not in self._answers:
+            return states(state=states.STATE_IN_PROGRESS)
+        return states(state=states.STATE_ANSWERED, answer=self._answers[key])
+
+    def _keep(self, request: kept_answer_service_pb2.KeepAnswerRequest) -> Any:
+        self._answers[request.key.route, request.key.key] = request.answer
+        return kept_answer_service_pb2.KeepAnswerResponse()
+
+    def _release(self, request: kept_answer_service_pb2.ReleaseKeyRequest) -> Any:
+        del self._digests[request.key.route, request.key.key]
+        return kept_answer_service_pb2.ReleaseKeyResponse()
 
 
 class _Stub:

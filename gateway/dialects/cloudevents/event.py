@@ -227,11 +227,5 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 
 
 OPERATIONS = (
-    operation(
-        "POST",
-        "/events",
-        create,
-        status=204,
-        bodies={ONE: CloudEvent, MANY: list[CloudEvent]},
-    ),
+    operation("POST", "/events", create, status=204, bodies={ONE: CloudEvent, MANY: list[CloudEvent]}, is_event=True),
 )

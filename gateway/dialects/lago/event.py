@@ -248,9 +248,9 @@ def _span(query: UsageEventQuery) -> Period | None:
 
 _ONE = "/events/{transaction_id}"
 OPERATIONS = (
-    operation("POST", "/events", create, answer_root="event", body_schema=SentOne),
+    operation("POST", "/events", create, answer_root="event", body_schema=SentOne, is_event=True),
     operation("GET", "/events", find_all, answer_root="events"),
-    operation("POST", "/events/batch", create_batch, body_schema=SentMany),
+    operation("POST", "/events/batch", create_batch, body_schema=SentMany, is_event=True),
     operation("GET", "/quarantined_events", find_quarantined, answer_root="events"),
     operation("GET", _ONE, find, answer_root="event"),
     operation("POST", f"{_ONE}/void", void, root="event"),

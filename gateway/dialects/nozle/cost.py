@@ -276,7 +276,7 @@ _MODEL_NAMES = {
     **{f"cost_model.per_model.{name}": name for name in _PROPERTIES},
 }
 OPERATIONS = (
-    operation("POST", "/cost-events", record, status=202, names=_EVENT_NAMES),
+    operation("POST", "/cost-events", record, status=202, names=_EVENT_NAMES, is_event=True),
     operation("POST", "/cost-models", create, root="cost_model", is_root_optional=True, names=_MODEL_NAMES),
     operation("GET", "/cost-models", find_all, answer_root="cost_models"),
     operation("DELETE", "/cost-models/{id}", delete, answer_root="cost_model"),

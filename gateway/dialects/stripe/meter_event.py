@@ -24,6 +24,7 @@ from gateway.engine.event_outcome import refusal
 from gateway.operation import Endpoint, Nothing, Request, not_offered, operation
 from gateway.problem import invalid, not_found
 from gateway.schema import Code, Instant, InstantInput
+from services.kernel.ids import new_id
 
 CUSTOMER = "stripe_customer_id"
 FORM = "application/x-www-form-urlencoded"
@@ -166,7 +167,7 @@ def _usage_event(call: Call, sent: NewMeterEvent) -> UsageEvent:
         raise invalid(f"payload[{CUSTOMER}]", "value_is_mandatory", "is missing: it names the customer")
     properties = {name: value for name, value in sent.payload.items() if name != CUSTOMER}
     return UsageEvent(
-        transaction_id=call.mutation_id if sent.identifier is UNSET else sent.identifier,
+        transaction_id=(call.idempotency_key or new_id()) if sent.identifier is UNSET else sent.identifier,
         code=sent.event_name,
         external_customer_id=customer,
         occurred_at=None if sent.timestamp is UNSET else sent.timestamp,
@@ -207,10 +208,10 @@ def _seconds(instant: datetime) -> int:
 _NO_METERS = "a meter is a billable metric; use /api/v1/billable_metrics, and …/current_usage for its usage"
 _NO_SESSIONS = "there are no session tokens; send events to /v2/billing/meter_events"
 OPERATIONS: tuple[Endpoint, ...] = (
-    operation("POST", "/v1/billing/meter_events", create, bodies={FORM: NewMeterEvent}),
-    operation("POST", "/v1/billing/meter_event_adjustments", adjust, bodies={FORM: NewAdjustment}),
-    operation("POST", "/v2/billing/meter_events", create_v2),
-    operation("POST", "/v2/billing/meter_event_adjustments", adjust_v2),
+    operation("POST", "/v1/billing/meter_events", create, bodies={FORM: NewMeterEvent}, is_event=True),
+    operation("POST", "/v1/billing/meter_event_adjustments", adjust, bodies={FORM: NewAdjustment}, is_event=True),
+    operation("POST", "/v2/billing/meter_events", create_v2, is_event=True),
+    operation("POST", "/v2/billing/meter_event_adjustments", adjust_v2, is_event=True),
     *not_offered("POST", "/v2/billing/meter_event_session", _NO_SESSIONS),
     *not_offered("POST", "/v2/billing/meter_event_stream", _NO_SESSIONS),
     *not_offered("GET POST", "/v1/billing/meters", _NO_METERS),

@@ -10,7 +10,7 @@ from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.plan_pb2 import Plan
 from gateway.dialects.nozle.dialect import BASES
 from services.kernel import errors
-from tests.support.gateway import ORGANIZATION_ID, PUBLISHABLE, REVOKED, Gateway, bare, new_gateway
+from tests.support.gateway import ORGANIZATION_ID, PUBLISHABLE, REVOKED, Gateway, bare, identity, new_gateway
 
 PLANS = catalog_service_pb2.ListPlansResponse(plans=[Plan(code="pro", name="Pro", currency="USD")])
 
@@ -101,7 +101,7 @@ def test_an_idempotency_key_is_the_identity_of_the_change() -> None:
     for headers in ({"Idempotency-Key": "k1"}, {}):
         gateway.post("/api/v1/customers", json={"customer": {"external_id": "c"}}, headers=headers)
     given, made = gateway.services.requests("UpsertCustomer")
-    assert given.request_id == "k1"
+    assert given.request_id == identity("/customers", "k1")
     assert len(made.request_id) == 36, "our own retries need an identity too"
 
 

@@ -18,7 +18,7 @@ from farebox.rating.v1.plan_pb2 import Plan
 from farebox.rating.v1.tax_pb2 import Tax
 from services.kernel import errors
 from services.kernel.errors import FieldViolation
-from tests.support.gateway import Gateway, new_gateway
+from tests.support.gateway import Gateway, identity, new_gateway
 
 METRIC = BillableMetric(id="m1", code="a", name="A", aggregation=BillableMetric.AGGREGATION_COUNT)
 TAX = Tax(id="t1", code="a", name="A", rate_percent=Decimal(value="20"))
@@ -67,7 +67,8 @@ def test_one_is_made(path: str, root: str, thing: Any, body: Any, create: str) -
     response = gateway.post(f"/api/v1/{path}", json={root: body}, headers={"Idempotency-Key": "k"})
     assert (response.status_code, response.json()[root]["code"]) == (200, "a")
     (request,) = gateway.services.requests(create)
-    assert (request.request_id, getattr(request, root).code, getattr(request, root).name) == ("k", "a", "a")
+    made = getattr(request, root)
+    assert (request.request_id, made.code, made.name) == (identity(f"/{path}", "k"), "a", "a")
 
 
 @each
