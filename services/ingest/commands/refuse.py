@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -18,8 +18,7 @@ from sqlalchemy.engine import Connection
 from services.ingest.commands.entries import take_back
 from services.ingest.domain.catalog_update import Refusal
 from services.ingest.domain.stored_usage_event import State, StoredUsageEvent
-from services.ingest.store import catalog, quarantine, shards, stored_usage_events, voids
-from services.ingest.store.catalog import CUSTOMER, METRIC, Change
+from services.ingest.store import quarantine, shards, stored_usage_events, voids
 from services.ingest.store.quarantine import Quarantined
 from services.kernel.ids import OrganizationId
 
@@ -73,24 +72,12 @@ def _request_release(
     revision. So log and rating never hand an event back and forth without a change.
     """
     counted_before: list[StoredUsageEvent] = []
-    announced: list[tuple[StoredUsageEvent, int]] = []
+    announced: dict[uuid.UUID, int] = {}
     for event in events:
-        revision = refusals[uuid.UUID(bytes=event.key)].revision
-        if revision:
-            announced.append((event, revision))
+        key = uuid.UUID(bytes=event.key)
+        if revision := refusals[key].revision:
+            announced[key] = revision
         else:
             counted_before.append(event)
     quarantine.request_release_of_succeeded(tx, organization, counted_before)
-    if announced:
-        quarantine.request_release(tx, list(dict.fromkeys(_changed_since(tx, organization, announced))))
-
-
-def _changed_since(
-    tx: Connection, organization: OrganizationId, announced: Sequence[tuple[StoredUsageEvent, int]]
-) -> Iterator[Change]:
-    last = catalog.last_changed(tx, organization, min(revision for _, revision in announced))
-    for event, revision in announced:
-        for kind, key in ((METRIC, event.code), (CUSTOMER, event.external_customer_id)):
-            # If the log no longer knows what changed, everything may have changed.
-            if last is None or last.get((kind, key), 0) > revision:
-                yield Change(organization, kind, key)
+    quarantine.request_release_of_changed(tx, organization, announced)

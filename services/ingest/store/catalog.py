@@ -79,22 +79,6 @@ def changes_since(tx: Connection, revision: int) -> list[Change] | None:
     return [Change(OrganizationId(str(organization)), kind, key) for organization, kind, key in rows]
 
 
-def last_changed(tx: Connection, organization: OrganizationId, revision: int) -> dict[tuple[str, str], int] | None:
-    """When each thing of an organization last changed after a revision, by kind and key.
-
-    None if the revision is too long ago to tell.
-    """
-    oldest = tx.exec_driver_sql("SELECT min(revision) FROM catalog_changes").scalar_one()
-    if oldest is not None and oldest > revision + 1:
-        return None
-    rows = tx.exec_driver_sql(
-        "SELECT kind, key, max(revision) FROM catalog_changes WHERE revision > %s AND organization_id = %s "
-        "GROUP BY kind, key",
-        (revision, organization),
-    )
-    return {(kind, key): last for kind, key, last in rows}
-
-
 def save_metric(tx: Connection, organization: OrganizationId, metric: Metric) -> None:
     """Store a metric as it is now."""
     tx.exec_driver_sql(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -27,7 +27,8 @@ class Quarantined(NamedTuple):
         organization: whose event it is.
         key: its identity in the log.
         reason, field, description: why it cannot be billed.
-        code, customer, subscription: as sent; a change of one of these asks for its release.
+        code, customer, subscription: as the log has them; a change of the metric, or of the customer or, without one,
+            of the subscription asks for its release. They stay as they were when the event came into quarantine first.
     """
 
     organization: OrganizationId
@@ -63,6 +64,26 @@ _CONDITIONS = {
     catalog.CUSTOMER: "external_customer_id = %(key)s",
     catalog.SUBSCRIPTION: "external_customer_id = '' AND external_subscription_id = %(key)s",
 }
+# The same the other way round: what the release of a row is requested by. Only the row itself says it: an event that
+# was quarantined without a customer is found by its subscription also after a release has told whose it is.
+_OWNER = (
+    f"CASE WHEN q.external_customer_id = '' THEN '{catalog.SUBSCRIPTION}' ELSE '{catalog.CUSTOMER}' END, "
+    "CASE WHEN q.external_customer_id = '' THEN q.external_subscription_id ELSE q.external_customer_id END"
+)
+_TAKEN_OVER = "s.subscription_id <> q.left_id AND s.starts_at <= q.at AND (s.ends_at IS NULL OR q.at < s.ends_at)"
+# Two joins instead of one with OR, so that each finds its few subscriptions in an index.
+_RELEASE_SUCCEEDED = (
+    "WITH refused AS (SELECT q.*, g.left_id, g.at "
+    "FROM unnest(%(keys)s::uuid[], %(subscriptions)s::uuid[], %(times)s::timestamptz[]) AS g(event_key, left_id, at) "
+    "JOIN quarantined_usage_events q ON q.organization_id = %(organization)s AND q.event_key = g.event_key) "
+    "INSERT INTO release_requests (organization_id, kind, key) "
+    f"SELECT q.organization_id, {_OWNER} FROM refused q JOIN subscriptions s "
+    "ON s.organization_id = q.organization_id AND s.external_customer_id = q.external_customer_id "
+    f"AND (q.external_subscription_id = '' OR s.external_id = q.external_subscription_id) AND {_TAKEN_OVER} "
+    f"UNION SELECT q.organization_id, {_OWNER} FROM refused q JOIN subscriptions s "
+    "ON s.organization_id = q.organization_id AND s.external_id = q.external_subscription_id "
+    f"AND q.external_customer_id = '' AND {_TAKEN_OVER}"
+)
 
 
 # Whose an event is that names no customer: its subscription's, by whoever has had that id.
@@ -144,28 +165,56 @@ def request_release(tx: Connection, changes: Sequence[Change]) -> None:
     )
 
 
+def request_release_of_changed(
+    tx: Connection, organization: OrganizationId, announced: Mapping[uuid.UUID, int]
+) -> None:
+    """Request another check of quarantined events of which something has changed since they were announced.
+
+    Args:
+        tx: the transaction that quarantined them.
+        organization: whose events they are.
+        announced: by key, the revision of the catalog at which each was announced. If the log no longer knows what has
+            changed since, everything may have changed.
+    """
+    if not announced:
+        return
+    tx.exec_driver_sql(
+        "WITH changed AS (SELECT kind, key, max(revision) AS revision FROM catalog_changes "
+        "WHERE organization_id = %(organization)s AND revision > %(first)s GROUP BY kind, key), "
+        "oldest AS (SELECT min(revision) AS revision FROM catalog_changes) "
+        "INSERT INTO release_requests (organization_id, kind, key) "
+        "SELECT DISTINCT q.organization_id, thing.kind, thing.key "
+        "FROM unnest(%(keys)s::uuid[], %(revisions)s::bigint[]) AS g(event_key, revision) "
+        "JOIN quarantined_usage_events q ON q.organization_id = %(organization)s AND q.event_key = g.event_key "
+        f"CROSS JOIN LATERAL (VALUES ('{catalog.METRIC}', q.code), ({_OWNER})) AS thing(kind, key) "
+        "CROSS JOIN oldest LEFT JOIN changed USING (kind, key) "
+        "WHERE changed.revision > g.revision OR oldest.revision > g.revision + 1",
+        {
+            "organization": organization,
+            "first": min(announced.values()),
+            "keys": list(announced.keys()),
+            "revisions": list(announced.values()),
+        },
+    )
+
+
 def request_release_of_succeeded(
     tx: Connection, organization: OrganizationId, events: Sequence[StoredUsageEvent]
 ) -> None:
-    """Request another check of events at whose time a subscription other than theirs has taken over.
+    """Request another check of quarantined events at whose time a subscription other than theirs has taken over.
 
     The log may have taken over the change behind this before it quarantined these events.
     """
+    if not events:
+        return
     tx.exec_driver_sql(
-        "INSERT INTO release_requests (organization_id, kind, key) "
-        "SELECT DISTINCT s.organization_id, %s::text, g.customer "
-        "FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::timestamptz[]) AS g(customer, named, subscription, at) "
-        "JOIN subscriptions s ON s.organization_id = %s AND s.external_customer_id = g.customer "
-        "AND s.subscription_id <> g.subscription AND (g.named = '' OR s.external_id = g.named) "
-        "AND s.starts_at <= g.at AND (s.ends_at IS NULL OR g.at < s.ends_at)",
-        (
-            catalog.CUSTOMER,
-            [event.external_customer_id for event in events],
-            [event.external_subscription_id for event in events],
-            [event.subscription_id for event in events],
-            [from_us(event.occurred_us) for event in events],
-            organization,
-        ),
+        _RELEASE_SUCCEEDED,
+        {
+            "organization": organization,
+            "keys": [uuid.UUID(bytes=event.key) for event in events],
+            "subscriptions": [event.subscription_id for event in events],
+            "times": [from_us(event.occurred_us) for event in events],
+        },
     )
 
 

@@ -145,20 +145,15 @@ def test_the_sums_hold_at_every_rest(
         flow.sell("max", metrics=[], interval=daily(), amount_cents=9000)
         flow.metric(EXTRA)
         history = History(flow, chance, lambda: empty_streams(nats_server))
-        released_late: set[str] = set()
         for _ in range(RESTS):
             for _ in range(STEPS):
                 history.step()
             flow.settle()
-            assert (flow.drift(), flow.refused()) == ({}, 0)
             waiting = flow.quarantined()
+            assert (flow.drift(), flow.refused()) == ({}, 0)
             flow.look_again()
             flow.settle()
-            assert (flow.drift(), flow.refused()) == ({}, 0)
-            assert flow.quarantined() <= waiting
-            released_late |= waiting - flow.quarantined()
+            assert (flow.drift(), flow.refused(), flow.quarantined()) == ({}, 0, waiting)
         stored = flow.stored()
         assert stored["stored"] == flow.counted() + stored["quarantined"] + stored["voided"]
         assert flow.counted()
-    if released_late:
-        pytest.xfail(f"a known fault: {len(released_late)} events were billed only when somebody asked once more")

@@ -22,6 +22,12 @@ from tests.support.ingest.process import Ingest, usage_event
 from tests.support.patience import PATIENCE_SECONDS
 
 KINDS = own_pb.UsageEventEntry.Kind
+# How an event may have come to be announced: what it names, and whether it had to wait in quarantine first.
+PLACES = {
+    "by customer": {"external_customer_id": "initech"},
+    "by both": {"external_customer_id": "initech", "external_subscription_id": "sub-initech"},
+    "by subscription": {"external_customer_id": "", "external_subscription_id": "sub-initech"},
+}
 
 
 class Rating:
@@ -125,13 +131,21 @@ def test_refused_event_is_quarantined_and_taken_back(ingest: Ingest, rating: Rat
     assert ingest.announced()[-1].kind == KINDS.Value("KIND_ACCEPTED")
 
 
-def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, rating: Rating) -> None:
+@pytest.mark.parametrize("has_waited", [False, True], ids=["accepted at once", "released"])
+@pytest.mark.parametrize("place", ["by both", "by subscription"])
+def test_refused_event_goes_to_the_subscription_that_took_over(
+    ingest: Ingest, rating: Rating, place: str, *, has_waited: bool
+) -> None:
     """Also when the log sees the change before it sees the refusal."""
-    event = usage_event(external_subscription_id="sub-acme")
+    old, new = (_subscription(ingest.organization, "sub-initech", "initech") for _ in range(2))
+    event = usage_event(**PLACES[place])
+    if has_waited:
+        ingest.send(event)
+    rating.tell("rating.subscription.changed", old)
+    known = "SELECT count(*) FROM subscriptions WHERE external_id = 'sub-initech' AND organization_id = %s"
+    wait_until(lambda: ingest.scalar(known, ingest.organization), timeout=PATIENCE_SECONDS, what="the subscription")
     ingest.send(event)
-    [entry] = ingest.announced()
-    old, new = (_subscription(ingest.organization, "sub-acme", "acme") for _ in range(2))
-    old.subscription.id = str(uuid.UUID(entry.subscription_id))
+    [entry] = wait_until(ingest.announced, timeout=PATIENCE_SECONDS, what="the event")
     old.subscription.terminated_at.CopyFrom(entry.occurred_at)
     new.subscription.started_at.CopyFrom(entry.occurred_at)
     rating.tell("rating.subscription.changed", old)
@@ -145,3 +159,59 @@ def test_refused_event_goes_to_the_subscription_that_took_over(ingest: Ingest, r
         (KINDS.Value("KIND_VOIDED"), old.subscription.id),
         (KINDS.Value("KIND_ACCEPTED"), new.subscription.id),
     ]
+
+
+def _metric(organization: str, code: str) -> pb.BillableMetricChanged:
+    metric = billable_metric_pb2.BillableMetric(
+        code=code, aggregation=billable_metric_pb2.BillableMetric.AGGREGATION_COUNT
+    )
+    return pb.BillableMetricChanged(organization_id=organization, billable_metric=metric)
+
+
+@pytest.mark.parametrize("has_waited", [False, True], ids=["accepted at once", "released"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("changed", ["subscription", "metric"])
+def test_a_change_between_announcement_and_refusal_is_not_lost(
+    ingest: Ingest, rating: Rating, changed: str, place: str, *, has_waited: bool
+) -> None:
+    """Whatever the log has taken over since it announced an event, it looks at the event again once it is refused."""
+
+    def announced(count: int) -> list[Any]:
+        return wait_until(
+            lambda: len(ingest.announced()) == count and ingest.announced(),
+            timeout=PATIENCE_SECONDS,
+            what=f"{count} entries",
+        )
+
+    def tell(message: Any) -> None:
+        """Announce a change of the catalog, and wait until nothing has to be looked at because of it."""
+        revision = ingest.scalar("SELECT revision FROM catalog_head")
+        is_metric = isinstance(message, pb.BillableMetricChanged)
+        rating.tell("rating.catalog.metric_changed" if is_metric else "rating.subscription.changed", message)
+        waiting = "SELECT (SELECT revision FROM catalog_head) > %s AND NOT EXISTS (SELECT FROM release_requests)"
+        wait_until(lambda: ingest.scalar(waiting, revision), timeout=PATIENCE_SECONDS, what="the change")
+
+    metric = _metric(ingest.organization, "api_call")
+    subscription = _subscription(ingest.organization, "sub-initech", "initech")
+    event = usage_event(**PLACES[place])
+    if has_waited:
+        assert ingest.outcomes(event) == ["quarantined"]
+        tell(subscription)
+    else:
+        tell(subscription)
+        assert ingest.outcomes(event) == ["accepted"]
+    [entry] = announced(1)
+    tell(subscription if changed == "subscription" else metric)
+    refusal = pb.UsageRefused.Refusal(
+        organization_id=ingest.organization,
+        event_key=entry.event_key,
+        reason="SUBSCRIPTION_NOT_ACTIVE",
+        catalog_revision=entry.catalog_revision,
+    )
+    rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal]))
+    assert [again.kind for again in announced(3)[1:]] == [KINDS.Value("KIND_VOIDED"), KINDS.Value("KIND_ACCEPTED")]
+    # Refused once more without a change in between, it stays where it is.
+    refusal.catalog_revision = ingest.announced()[-1].catalog_revision
+    rating.tell("rating.usage.refused", pb.UsageRefused(refusals=[refusal]))
+    announced(4)
+    assert ingest.scalar("SELECT count(*) FROM release_requests") == 0
