@@ -183,6 +183,16 @@ async def find(request: Request[ByCustomer, Nothing, Nothing]) -> Customer:
     return customer
 
 
+async def delete(request: Request[ByCustomer, Nothing, Nothing]) -> Customer:
+    """Delete a customer: its subscriptions end now and are billed, its invoices and credit notes stay.
+
+    A customer that is created again with the same `external_id` is the same one, with everything it had.
+    """
+    call, whose = request.call, request.path.external_customer_id
+    asked = rpc.DeleteCustomerRequest(request_id=call.mutation_id, external_id=whose)
+    return customer_to_api((await call.ask(call.clients.customers.DeleteCustomer, asked)).customer, call.organization)
+
+
 async def _quarantined(call: Call, external_id: str) -> int | UnsetType:
     """How many events of a customer cannot be billed yet; unset if that cannot be said."""
     asked = ListQuarantinedUsageEventsRequest(
@@ -296,4 +306,5 @@ OPERATIONS = (
     ),
     operation("GET", "/customers", find_all, answer_root="customers"),
     operation("GET", "/customers/{external_customer_id}", find, answer_root="customer"),
+    operation("DELETE", "/customers/{external_customer_id}", delete, answer_root="customer"),
 )

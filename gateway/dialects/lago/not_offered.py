@@ -51,9 +51,6 @@ _REASONS = {
         DELETE PATCH POST /plans/{code}/metadata
         DELETE /plans/{code}/metadata/{key}
     """,
-    "a customer is kept, as its invoices are": """
-        DELETE /customers/{external_customer_id}
-    """,
     "there is no portal for customers": """
         GET /customers/{external_customer_id}/portal_url
     """,
@@ -147,7 +144,6 @@ _REASONS = {
         DELETE GET PUT /subscriptions/{external_id}/alerts/{code}
     """,
     _OVERRIDES: """
-        PUT /subscriptions/{external_id}
         PUT /subscriptions/{external_id}/charges/{charge_code}
         POST /subscriptions/{external_id}/charges/{charge_code}/filters
         DELETE PUT /subscriptions/{external_id}/charges/{charge_code}/filters/{id}

@@ -51,6 +51,25 @@ class NewSubscription(Struct, kw_only=True):
     ending_at: InstantInput | UnsetType | None = UNSET
 
 
+class SubscriptionUpdate(Struct, kw_only=True):
+    """What changes of a subscription; null takes the name, or the end, away. Another plan is asked for by `POST`."""
+
+    NOT_OFFERED: ClassVar = keys(
+        "activation_rules billing_entity_code billing_time consolidate_invoice external_customer_id external_id "
+        "invoice_custom_section on_termination_credit_note on_termination_invoice payment_method plan_code "
+        "plan_overrides progressive_billing_disabled purchase_order_number subscription_at"
+    )
+
+    name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    ending_at: InstantInput | UnsetType | None = UNSET
+
+
+class UpdateQuery(Struct):
+    """The subscription is the one that has not ended, whether it has begun or not."""
+
+    NOT_OFFERED: ClassVar = keys("status")
+
+
 class SubscriptionFilters(PageQuery, kw_only=True):
     """Which subscriptions; without a status, the active ones."""
 
@@ -147,6 +166,14 @@ async def find_of_customer(request: Request[ByCustomer, SubscriptionFilters, Not
     return await listed(request.call, asked, request.query, subscription_to_api, external_customer_id=whose)
 
 
+async def change(request: Request[BySubscription, UpdateQuery, SubscriptionUpdate]) -> Subscription:
+    """Change the name of a subscription, or when it ends by itself."""
+    call, asked = request.call, rpc.UpdateSubscriptionRequest(external_id=request.path.external_id)
+    asked.request_id = call.mutation_id
+    asked.update_mask.paths.extend(patch(asked.subscription, request.body)[1])
+    return subscription_to_api((await call.ask(call.clients.subscriptions.UpdateSubscription, asked)).subscription)
+
+
 async def terminate(request: Request[BySubscription, EndQuery, Nothing]) -> Subscription:
     """End a subscription now, or at the end of its period if the cancellation policy says so."""
     call, query = request.call, request.query
@@ -192,6 +219,13 @@ OPERATIONS = (
     ),
     operation("GET", "/subscriptions", find_all, answer_root="subscriptions"),
     operation("GET", _ONE, find, answer_root="subscription"),
+    operation(
+        "PUT",
+        _ONE,
+        change,
+        root="subscription",
+        names=callers_names(SubscriptionUpdate, SubscriptionMessage, "subscription."),
+    ),
     operation("DELETE", _ONE, terminate, answer_root="subscription"),
     operation("GET", "/customers/{external_customer_id}/subscriptions", find_of_customer, answer_root="subscriptions"),
 )

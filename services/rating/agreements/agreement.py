@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.kernel.cadence import Cadence, clip, period_containing, start_of_next_day
+from services.kernel.checks import inside
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import OrganizationId, SubscriptionId
 from services.kernel.period import Period
@@ -14,6 +15,7 @@ from services.rating.agreements.subscription import Subscription
 from services.rating.pricing.catalog import PlanVersion
 from services.rating.pricing.charge_usage import Window
 from services.rating.pricing.plan import Plan
+from services.rating.shared.limits import MAX_NAME, require_text
 from services.rating.shared.subscription_state import SubscriptionState
 
 _INSTANT = timedelta(microseconds=1)
@@ -176,6 +178,18 @@ class Agreement:
                 external_id=self.subscription.external_id,
                 external_customer_id=external_customer_id,
             )
+
+    def renewed(self, *, name: str, ending_at: datetime | None, now: datetime) -> Agreement:
+        """The agreement with another name and another end.
+
+        Raises:
+            InvalidArgumentError: the name is too long, or the new end is not after now and the start.
+        """
+        with inside("subscription") as checks:
+            checks(require_text, "name", name, MAX_NAME)
+            if ending_at not in {None, self.ending_at} and ending_at <= max(now, self.subscription.starts_at):
+                checks.refuse("ending_at", "value_is_invalid", "is later than now, and than the start")
+        return replace(self, name=name, ending_at=ending_at)
 
     def without_taxes(self) -> Agreement:
         """The agreement as if nothing in it were taxed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeVar
 
 from farebox.rating.v1 import catalog_service_pb2
@@ -20,6 +21,7 @@ from services.rating.agreements.store import SubscriptionsWanted
 from services.rating.agreements.subscription_change import NewSubscription, Reuse, SubscriptionChange, VersionMove
 from services.rating.catalog.convert.plans import plan_to_pb
 from services.rating.shared.subscription_state import SubscriptionState
+from services.wire.masks import patched
 from services.wire.values import instant_or_none_of, instant_to_pb, page_to_pb, period_to_pb
 
 C = TypeVar("C", service_pb2.ChangeSubscriptionPlanRequest, service_pb2.CancelSubscriptionRequest)
@@ -90,6 +92,14 @@ def new_subscription_from_pb(message: service_pb2.CreateSubscriptionRequest) -> 
         change_existing=message.change_existing,
         reuse=reuse,
     )
+
+
+def revised_from_pb(request: service_pb2.UpdateSubscriptionRequest, current: Agreement, now: datetime) -> Agreement:
+    """A subscription after a request that changes its name, its end or both, or a refusal that names the fields."""
+    message = subscription_to_pb(current, None)
+    fixed = set(message.DESCRIPTOR.fields_by_name) - {"name", "ending_at", "external_id"}
+    changed = patched(message, request, "subscription", key="external_id", given=fixed)
+    return current.renewed(name=changed.name, ending_at=instant_or_none_of(changed, "ending_at"), now=now)
 
 
 def checked(request: C) -> C:

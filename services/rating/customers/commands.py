@@ -23,6 +23,8 @@ from services.rating.organizations.store import next_number
 
 # The name of the running number that customers get.
 CUSTOMER_NUMBER = "customer"
+# What distinguishes a customer that is billed from one that was deleted.
+_BILLED: Mapping[str, Any] = {"deleted_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def upsert_customer(
         if found.created:
             return found
         known = found.customer
-    details = revise(known)
+    details = {**revise(known), "deleted_at": None}
     _require_taxes(tx, organization, details.get("tax_codes", ()), known=known.tax_codes)
     if known.currency and details.get("currency", known.currency) != known.currency:
         raise FailedPreconditionError("CURRENCY_FIXED", f"the customer is billed in {known.currency}")
@@ -79,12 +81,14 @@ def find_or_create_customer(
 ) -> Upserted:
     """The customer with this external id, locked as it is, or a new one with these details.
 
+    A deleted customer comes back, with its invoices and its details.
+
     Raises:
         AbortedError: `CUSTOMER_RACE`, another call is creating it and has not finished; try again.
     """
     known = store.find_customer(tx, organization, external_id, lock=True)
     if known is not None:
-        return Upserted(known, created=False)
+        return Upserted(change_customer(deps, tx, organization, known, _BILLED, now), created=False)
     made = Customer(CustomerId(new_id()), external_id, 1, now, now, **details)
     # A call that loses the race for the external id returns its number, so that numbers have no gaps.
     with suppress(_Lost), tx.begin_nested():

@@ -20,7 +20,7 @@ from services.wire.values import decimal_of, instant_to_pb, optional_int_of
 
 PATH = "customer"
 # The fields that Farebox sets and nobody can change.
-_GIVEN = ("id", "created_at", "updated_at", "sequential_id")
+_GIVEN = ("id", "created_at", "updated_at", "sequential_id", "deleted_at")
 _TEXTS = ("name", "email", "currency", "timezone", "country", "tax_identification_number")
 _LISTS = ("address_lines", "tax_codes")
 _ACTIVE: dict[int, bool] = {
@@ -74,6 +74,7 @@ def customer_to_pb(customer: Customer) -> pb.Customer:
         updated_at=instant_to_pb(customer.updated_at),
         sequential_id=customer.sequential_id,
         net_payment_term_days=customer.net_payment_term_days,
+        deleted_at=instant_to_pb(customer.deleted_at),
     )
 
 

@@ -50,6 +50,7 @@ class Customer:
         tax_codes: its taxes; empty means the organization's.
         metadata: free text by key.
         net_payment_term_days: days from issue until its invoices are due; None means the plan's or organization's.
+        deleted_at: when it was deleted; None while it is billed.
     """
 
     customer_id: CustomerId
@@ -68,6 +69,7 @@ class Customer:
     tax_codes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     net_payment_term_days: int | None = None
+    deleted_at: datetime | None = None
 
     def __post_init__(self) -> None:
         """Refuse a customer that could not be billed or printed; the InvalidArgumentError names the fields."""

@@ -34,7 +34,10 @@ def save_customer(tx: Connection, organization: OrganizationId, customer: Custom
 def find_customer(
     tx: Connection, organization: OrganizationId, external_id: str, *, lock: bool = False
 ) -> Customer | None:
-    """The customer with this external id, or None; with `lock`, nobody else changes it meanwhile."""
+    """The customer with this external id, or None; with `lock`, nobody else changes it meanwhile.
+
+    It may have been deleted: whoever bills it again brings it back.
+    """
     own = (CUSTOMERS.c.organization_id == organization) & (CUSTOMERS.c.external_id == external_id)
     statement = sa.select(CUSTOMERS).where(own)
     row = tx.execute(statement.with_for_update(key_share=True) if lock else statement).first()
@@ -45,10 +48,10 @@ def customer(tx: Connection, organization: OrganizationId, external_id: str, *, 
     """The customer with this external id.
 
     Raises:
-        NotFoundError: `CUSTOMER_UNKNOWN`.
+        NotFoundError: `CUSTOMER_UNKNOWN`, also if it was deleted.
     """
     found = find_customer(tx, organization, external_id, lock=lock)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFoundError("CUSTOMER_UNKNOWN", "no customer has this external id", external_customer_id=external_id)
     return found
 
@@ -84,6 +87,7 @@ def list_customers(
     """The organization's customers, newest first."""
     statement = sa.select(CUSTOMERS).where(
         CUSTOMERS.c.organization_id == organization,
+        CUSTOMERS.c.deleted_at.is_(None),
         named_in(CUSTOMERS.c.currency, wanted.currencies, "currencies"),
         named_in(CUSTOMERS.c.country, wanted.countries, "countries"),
         named_in(CUSTOMERS.c.external_id, wanted.external_ids, "external_ids"),
@@ -110,6 +114,7 @@ def _values(organization: OrganizationId, customer: Customer) -> dict[str, Any]:
         "created_at": customer.created_at,
         "updated_at": customer.updated_at,
         "net_payment_term_days": customer.net_payment_term_days,
+        "deleted_at": customer.deleted_at,
     }
 
 
@@ -131,4 +136,5 @@ def _customer(row: Row[Any]) -> Customer:
         tax_codes=tuple(row.tax_codes),
         metadata=row.metadata,
         net_payment_term_days=row.net_payment_term_days,
+        deleted_at=row.deleted_at,
     )

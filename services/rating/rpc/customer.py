@@ -23,6 +23,7 @@ from services.rating.customers.convert import (
     details_from_pb,
 )
 from services.rating.deps import Deps
+from services.rating.subscriptions.commands import delete_customer
 from services.wire.values import page_from_pb, page_to_pb
 
 
@@ -50,6 +51,15 @@ class CustomerServicer(grpc_pb.CustomerServiceServicer):
         """Find one customer by the organization's id."""
         found = queries.get_customer(self.deps, organization_of(context), request.external_id)
         return pb.GetCustomerResponse(customer=customer_to_pb(found))
+
+    @says_change
+    @command(pb.DeleteCustomerRequest, pb.DeleteCustomerResponse)
+    def DeleteCustomer(
+        self, tx: Connection, organization: OrganizationId, request: pb.DeleteCustomerRequest
+    ) -> pb.DeleteCustomerResponse:
+        """End a customer's subscriptions and delete it."""
+        deleted = delete_customer(self.deps, tx, organization, request.external_id)
+        return pb.DeleteCustomerResponse(customer=customer_to_pb(deleted))
 
     @answers
     def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:

@@ -51,6 +51,22 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
             subscription=convert.subscription_to_pb(found.agreement, found.current_period)
         )
 
+    @says_change
+    @command(pb.UpdateSubscriptionRequest, pb.UpdateSubscriptionResponse)
+    def UpdateSubscription(
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateSubscriptionRequest
+    ) -> pb.UpdateSubscriptionResponse:
+        """Change the name of a subscription, or when it ends by itself."""
+        changed = commands.update_subscription(
+            self.deps,
+            tx,
+            organization,
+            request.external_id,
+            lambda current, now: convert.revised_from_pb(request, current, now),
+        )
+        told = convert.subscription_to_pb(changed.agreement, changed.current_period)
+        return pb.UpdateSubscriptionResponse(subscription=told)
+
     @answers
     def ListSubscriptions(self, request: pb.ListSubscriptionsRequest, context: Context) -> pb.ListSubscriptionsResponse:
         """List subscriptions."""

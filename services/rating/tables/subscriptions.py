@@ -29,6 +29,7 @@ CUSTOMERS = sa.Table(
     instant("created_at"),
     instant("updated_at"),
     sa.Column("net_payment_term_days", sa.Integer),
+    instant("deleted_at", nullable=True),
     sa.Index("customers_by_external_id", "organization_id", "external_id", unique=True),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lago_python_client.models import applied_coupon, billable_metric, charge, coupon, organization
+from lago_python_client.models import applied_coupon, billable_metric, charge, coupon, organization, subscription
 from lago_python_client.models import customer as customers
 from lago_python_client.models import plan as plans
 from lago_python_client.models import tax as taxes
@@ -24,6 +24,7 @@ from gateway.dialects.lago.feature import FeatureQuery
 from gateway.dialects.lago.metric import MetricChange, MetricFilter
 from gateway.dialects.lago.organization import OrganizationBilling, OrganizationChange
 from gateway.dialects.lago.plan import NewCommitment, PlanChange
+from gateway.dialects.lago.subscription import NewSubscription, SubscriptionUpdate
 from gateway.dialects.lago.tax import TaxChange
 from gateway.engine.paging import PageQuery
 from gateway.schema import parts_of
@@ -38,6 +39,8 @@ BODIES: list[tuple[Any, type[Struct]]] = [
     (coupon.LimitationConfiguration, CouponLimits),
     (applied_coupon.AppliedCoupon, held.NewAppliedCoupon),
     (customers.Customer, CustomerUpsert),
+    (subscription.Subscription, NewSubscription),
+    (subscription.Subscription, SubscriptionUpdate),
     (customers.CustomerBillingConfiguration, CustomerBilling),
     (customers.Metadata, MetadataEntry),
     (organization.Organization, OrganizationChange),

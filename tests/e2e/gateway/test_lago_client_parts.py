@@ -73,6 +73,30 @@ def test_charges_of_a_plan_one_by_one(story: Client, rest: Rest) -> None:
     assert (gone.value.status_code, gone.value.response["code"]) == (404, "charge_not_found")
 
 
+def test_a_subscription_gets_a_name_and_an_end(story: Client, rest: Rest) -> None:
+    changed = story.subscriptions.update(Subscription(name="Pilot", ending_at="2024-01-20T00:00:00Z"), "acme-pro")
+    assert (changed.name, changed.ending_at, changed.status) == ("Pilot", "2024-01-20T00:00:00Z", "active")
+    with pytest.raises(LagoApiError) as past:
+        story.subscriptions.update(Subscription(ending_at="2023-01-01"), "acme-pro")
+    assert past.value.response["error_details"] == {"ending_at": ["value_is_invalid"]}
+    rest.post("/test_clock/advance", {"to": "2024-01-21T00:00:00Z"})
+    with pytest.raises(LagoApiError) as ended:
+        story.subscriptions.update(Subscription(name="Later"), "acme-pro")
+    assert ended.value.status_code == 404
+
+
+def test_a_customer_is_deleted_and_its_invoices_stay(story: Client, rest: Rest) -> None:
+    rest.post("/test_clock/advance", {"to": "2024-01-10T00:00:00Z"})
+    assert story.customers.destroy("acme").external_id == "acme"
+    with pytest.raises(LagoApiError) as gone:
+        story.customers.find("acme")
+    assert gone.value.status_code == 404
+    assert story.customers.find_all()["customers"] == []
+    (invoice,) = story.invoices.find_all({"external_customer_id": "acme"})["invoices"]
+    # Ten of January's days: the day of the end is billed.
+    assert (invoice.status, invoice.total_amount_cents) == ("finalized", 323)
+
+
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:
     """By ids that stay valid while others change."""
     for region, amount in (("eu", "2"), ("us", "3")):

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from farebox.rating.v1 import (
     customer_pb2,
@@ -243,6 +244,85 @@ def test_cancelling_now_credits_the_unused_days(tenant: Tenant) -> None:
     assert refusal(cancel, tenant) == "SUBSCRIPTION_UNKNOWN"
     # The external id is free again.
     assert subscribe(tenant).change.subscription.id != done.subscription.id
+
+
+def update(tenant: Tenant, *paths: str, **fields: Any) -> subscription_pb2.Subscription:
+    body = subscription_pb2.Subscription(**fields)
+    request = pb.UpdateSubscriptionRequest(
+        external_id="sub-1", subscription=body, update_mask=FieldMask(paths=paths or tuple(fields))
+    )
+    return tenant.call(tenant.rating.subscriptions.UpdateSubscription, request).subscription
+
+
+def test_a_name_and_an_end_are_given_changed_and_taken_back(tenant: Tenant) -> None:
+    """What is not named stays, the end comes by itself, and everybody else is told."""
+    subscribe(tenant, name="Trial")
+    later = NOW + timedelta(days=3)
+    ending = update(tenant, ending_at=timestamp(later))
+    assert (ending.name, ending.ending_at, ending.state) == ("Trial", timestamp(later), State.STATE_ACTIVE)
+    assert tenant.subscription_events()[-1].subscription == ending
+    renamed = update(tenant, "name")
+    assert (renamed.name, renamed.ending_at) == ("", timestamp(later))
+    run_due(tenant.rating.deps, later, tenant.organization_id)
+    assert (get(tenant).state, get(tenant).terminated_at) == (State.STATE_TERMINATED, timestamp(later))
+    assert refusal(update, tenant, name="Gone") == "SUBSCRIPTION_UNKNOWN"
+
+
+def test_an_end_that_is_taken_back_does_not_come(tenant: Tenant) -> None:
+    subscribe(tenant, ending_at=timestamp(NOW + timedelta(days=3)))
+    assert not update(tenant, "ending_at").HasField("ending_at")
+    run_due(tenant.rating.deps, NOW + timedelta(days=4), tenant.organization_id)
+    assert get(tenant).state == State.STATE_ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"ending_at": timestamp(NOW)}, "subscription.ending_at"),
+        ({"name": "x" * 256}, "subscription.name"),
+        ({"plan_code": "pro"}, "subscription.plan_code"),
+    ],
+)
+def test_nothing_else_of_a_subscription_is_updated(tenant: Tenant, fields: Any, refused: str) -> None:
+    subscribe(tenant)
+    with pytest.raises(grpc.RpcError) as error:
+        update(tenant, **fields)
+    assert [violation.field for violation in field_violations(error.value)] == [refused]
+
+
+def delete_customer(tenant: Tenant) -> customer_pb2.Customer:
+    request = customer_service_pb2.DeleteCustomerRequest(external_id="alice")
+    return tenant.call(tenant.rating.customers.DeleteCustomer, request).customer
+
+
+def test_a_deleted_customer_owes_what_it_used_and_nothing_more(tenant: Tenant) -> None:
+    """Its subscriptions end now, each with its invoice, and can be read; the customer is found no more."""
+    subscribe(tenant, plan_code="arrears")
+    subscribe(tenant, external_id="sub-2", started_at=timestamp(NOW + timedelta(days=5)))
+    deleted = delete_customer(tenant)
+    assert deleted.deleted_at == timestamp(NOW)
+    assert get(tenant).state == State.STATE_TERMINATED
+    assert get(tenant, external_id="sub-2").state == State.STATE_CANCELED
+    asked = invoice_service_pb2.ListInvoicesRequest(external_customer_id="alice")
+    (invoice,) = tenant.call(tenant.rating.invoices.ListInvoices, asked).invoices
+    assert invoice.total_amount_cents == 100, "one of January's 31 days"
+    assert refusal(delete_customer, tenant) == "CUSTOMER_UNKNOWN"
+    found = tenant.call(tenant.rating.customers.ListCustomers, customer_service_pb2.ListCustomersRequest())
+    assert list(found.customers) == []
+
+
+def test_a_customer_that_comes_back_is_the_same_one(tenant: Tenant) -> None:
+    """By being created again, or by subscribing; its currency stays that of its invoices."""
+    subscribe(tenant)
+    first = delete_customer(tenant)
+    subscribe(tenant, plan_code="pro")
+    asked = customer_service_pb2.GetCustomerRequest(external_id="alice")
+    back = tenant.call(tenant.rating.customers.GetCustomer, asked).customer
+    assert (back.id, back.HasField("deleted_at"), back.currency) == (first.id, False, "USD")
+    delete_customer(tenant)
+    upsert = customer_service_pb2.UpsertCustomerRequest(customer=customer_pb2.Customer(external_id="alice", name="A"))
+    assert tenant.call(tenant.rating.customers.UpsertCustomer, upsert).customer.id == first.id
+    assert tenant.call(tenant.rating.customers.GetCustomer, asked).customer.name == "A"
 
 
 def test_a_subscription_that_has_not_begun_is_called_off(tenant: Tenant) -> None:
