@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.operation import NotOffered, not_offered
 
-_PAYMENTS = "Farebox collects no payments; whoever does reports them on the invoice (`PUT /invoices/{id}`)"
+_PAYMENTS = "Farebox collects no payments; whoever does reports them (`POST /payments`, `PUT /invoices/{id}`)"
 _WALLETS = "there are no wallets; what is given is a coupon, what is given back a credit note"
 _WITH_THE_PLAN = "it is read and changed with its plan, `/plans/{code}`"
 _ESTIMATES = (
@@ -60,15 +60,10 @@ _REASONS = {
         DELETE /customers/{external_customer_id}/payment_methods/{id}
         PUT /customers/{external_customer_id}/payment_methods/{id}/set_as_default
         GET /customers/{external_customer_id}/payment_requests
-        GET /customers/{external_customer_id}/payments
         POST /invoices/{id}/payment_url
         POST /invoices/{id}/retry_payment
-        GET /payment_receipts
-        GET /payment_receipts/{id}
         GET POST /payment_requests
         GET /payment_requests/{id}
-        GET POST /payments
-        GET /payments/{id}
     """,
     _WALLETS: """
         GET POST /customers/{external_customer_id}/wallets

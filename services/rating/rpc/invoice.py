@@ -35,12 +35,14 @@ from services.rating.invoicing.convert.invoices import (
     invoice_to_pb,
     invoices_wanted_from_pb,
     one_off_from_pb,
-    payment_from_pb,
     rebuilt_to_pb,
 )
+from services.rating.invoicing.convert.payments import payment_to_pb, payments_wanted_from_pb, report_from_pb
 from services.rating.invoicing.convert.set_aside import set_aside_to_pb
 from services.rating.invoicing.invoice import Invoice, PaymentState
+from services.rating.invoicing.payment import ReportedPayment
 from services.rating.invoicing.queries import invoices as queries
+from services.rating.invoicing.queries import payments
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
 from services.rating.organizations.clock_store import now_of
 from services.wire.values import page_from_pb, page_to_pb
@@ -101,13 +103,28 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         note = credit_note_to_pb(given) if given is not None else None
         return pb.VoidInvoiceResponse(invoice=self._as_of_now(tx, voided), credit_note=note)
 
-    @command(pb.RecordPaymentRequest, pb.RecordPaymentResponse, reads=payment_from_pb)
+    @command(pb.RecordPaymentRequest, pb.RecordPaymentResponse, reads=report_from_pb)
     def RecordPayment(
-        self, tx: Connection, organization: OrganizationId, paid: tuple[str, PaymentState, int]
+        self, tx: Connection, organization: OrganizationId, paid: tuple[str, PaymentState, ReportedPayment]
     ) -> pb.RecordPaymentResponse:
         """Report that an invoice, or a part of it, was paid, or that the payment failed."""
-        moved = record_payment(self.deps, tx, organization, *paid)
-        return pb.RecordPaymentResponse(invoice=self._as_of_now(tx, moved))
+        recorded = record_payment(self.deps, tx, organization, *paid)
+        payment = payment_to_pb(recorded.payment) if recorded.payment is not None else None
+        return pb.RecordPaymentResponse(invoice=self._as_of_now(tx, recorded.invoice), payment=payment)
+
+    @answers
+    def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:
+        """Find one payment."""
+        found = payments.get_payment(self.deps, organization_of(context), request.id)
+        return pb.GetPaymentResponse(payment=payment_to_pb(found))
+
+    @answers
+    def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
+        """List payments, newest first."""
+        page, whose = page_from_pb(request.page), payments_wanted_from_pb(request)
+        listed = payments.list_payments(self.deps, organization_of(context), page, *whose)
+        found = [payment_to_pb(payment) for payment in listed.items]
+        return pb.ListPaymentsResponse(payments=found, page=page_to_pb(listed))
 
     @answers
     def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:

@@ -150,11 +150,11 @@ def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[st
         return request.external_customer_id, request.currency, items
 
 
-def payment_from_pb(request: service_pb2.RecordPaymentRequest) -> tuple[str, PaymentState, int]:
-    """The invoice, the outcome of its payment, and the amount in minor units."""
-    if request.payment_state not in _PAYMENT_STATES_FROM:
+def payment_state_from_pb(state: int) -> PaymentState:
+    """The outcome of a payment."""
+    if state not in _PAYMENT_STATES_FROM:
         raise InvalidArgumentError.of_field("payment_state", "value_is_mandatory", "is required")
-    return request.id, _PAYMENT_STATES_FROM[request.payment_state], request.amount_cents
+    return _PAYMENT_STATES_FROM[state]
 
 
 def rebuilt_to_pb(rebuilt: Rebuilt) -> service_pb2.RebuildInvoiceResponse:
