@@ -30,6 +30,7 @@ WITHOUT_REQUESTS = {"ingest"}
 CORE = {
     "rating": {
         "agreements/store.py",
+        "catalog/store/add_ons.py",
         "catalog/store/coupons.py",
         "catalog/store/metrics.py",
         "catalog/store/plans.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -26,7 +27,7 @@ from gateway.engine.paging import PAGING, PageQuery, page_request
 from gateway.listing import listed
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
 from gateway.problem import refuse_both_names
-from gateway.projection import patch
+from gateway.projection import given, patch
 from gateway.schema import Cents, Code, Date, DecimalInput, keys, of
 
 MAX_ITEMS = 100
@@ -62,7 +63,11 @@ class InvoiceQuery(InvoiceFilters, kw_only=True):
 
 
 class OneOffItem(Struct, kw_only=True):
-    """A one-off item; its name is the first given of `invoice_display_name`, `description` and `add_on_code`."""
+    """A one-off item; its name is the first given of `invoice_display_name`, `description` and `name`.
+
+    What an item leaves out is its add-on's: name, price and taxes. If no add-on has the `add_on_code`, it is only the
+    caller's own name for the item, which says its price.
+    """
 
     NOT_OFFERED: ClassVar = keys("from_datetime to_datetime")
 
@@ -70,8 +75,8 @@ class OneOffItem(Struct, kw_only=True):
     name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
     invoice_display_name: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
     description: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
-    units: DecimalInput | UnsetType = UNSET
-    unit_amount_cents: Cents
+    units: Annotated[DecimalInput, Meta(description="How many; 1 by default.")] = Decimal(1)
+    unit_amount_cents: Cents | UnsetType | None = UNSET
     tax_codes: list[Code] | UnsetType = UNSET
 
 
@@ -216,12 +221,15 @@ def _refuse_both_names(query: InvoiceFilters) -> None:
 
 def _say_item(asked: rpc.CreateOneOffInvoiceRequest.Item, item: OneOffItem, path: str, refusals: Refusals) -> None:
     """Say in a message what a body says of an item."""
-    names = (item.invoice_display_name, item.description, item.name, item.add_on_code)
+    names = (item.invoice_display_name, item.description, item.name)
     asked.name = next((name for name in names if isinstance(name, str) and name), "")
-    if not asked.name:
-        refusals.add(f"{path}.invoice_display_name", "value_is_mandatory", "is missing")
-    patch(asked, item, skip=("add_on_code", "name", "invoice_display_name", "description"))
     asked.code = "" if item.add_on_code is UNSET else item.add_on_code
+    asked.add_on_price = given(item.unit_amount_cents) is None
+    if not asked.code:
+        for name, is_missing in (("invoice_display_name", not asked.name), ("unit_amount_cents", asked.add_on_price)):
+            if is_missing:
+                refusals.add(f"{path}.{name}", "value_is_mandatory", "is missing")
+    patch(asked, item, skip=("add_on_code", "name", "invoice_display_name", "description"))
 
 
 def _whole(call: Call, invoice: InvoiceMessage) -> WholeInvoice:

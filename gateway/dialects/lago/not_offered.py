@@ -20,10 +20,6 @@ _REASONS = {
         GET /api_logs
         GET /api_logs/{id}
     """,
-    "there are no add-ons; a one-off invoice says itself what it bills": """
-        GET POST /add_ons
-        DELETE GET PUT /add_ons/{code}
-    """,
     "the only figures over many invoices are those of `/margin/…`": """
         GET /analytics/gross_revenue
         GET /analytics/invoice_collection

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.dialect import Dialect
 from gateway.dialects.lago import (
+    add_on,
     applied_coupon,
     coupon,
     credit_note,
@@ -37,6 +38,7 @@ LEGACY = (*access.OPERATIONS, *margin.OPERATIONS)
 OFFERED = (
     *metric.OPERATIONS,
     *tax.OPERATIONS,
+    *add_on.OPERATIONS,
     *feature.OPERATIONS,
     *plan.OPERATIONS,
     *plan_charge.OPERATIONS,

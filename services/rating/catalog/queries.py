@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from services.chassis.page import Listed, Page
 from services.kernel.ids import OrganizationId
-from services.rating.catalog.store import coupons, metrics, plans, taxes
+from services.rating.catalog.store import add_ons, coupons, metrics, plans, taxes
 from services.rating.deps import Deps
-from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
+from services.rating.pricing.catalog import AddOn, CatalogTax, Coupon, MetricVersion, PlanVersion
 
 
 def get_metric(deps: Deps, organization: OrganizationId, code: str) -> MetricVersion:
@@ -53,6 +53,18 @@ def list_taxes(deps: Deps, organization: OrganizationId, page: Page, codes: Sequ
     """The organization's taxes, sorted by code, or those with these codes."""
     with deps.db.transaction(organization) as tx:
         return taxes.list_taxes(tx, organization, page, codes)
+
+
+def get_add_on(deps: Deps, organization: OrganizationId, code: str) -> AddOn:
+    """The add-on with this code."""
+    with deps.db.transaction(organization) as tx:
+        return add_ons.add_on(tx, organization, code)
+
+
+def list_add_ons(deps: Deps, organization: OrganizationId, page: Page, codes: Sequence[str]) -> Listed[AddOn]:
+    """The organization's add-ons, sorted by code, or those with these codes."""
+    with deps.db.transaction(organization) as tx:
+        return add_ons.list_add_ons(tx, organization, page, codes)
 
 
 def get_coupon(deps: Deps, organization: OrganizationId, code: str) -> Coupon:

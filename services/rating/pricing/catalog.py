@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.kernel.checks import inside
 from services.kernel.ids import BillableMetricId, CustomerId, PlanId
+from services.kernel.money import currency
 from services.rating.pricing.coupon import CouponFrequency, CouponTerms
 from services.rating.pricing.metric import BillableMetric
 from services.rating.pricing.plan import Plan
@@ -15,6 +16,7 @@ from services.rating.shared.limits import (
     MAX_DESCRIPTION,
     MAX_NAME,
     MAX_TAX_CODES,
+    require_cents,
     require_code,
     require_name,
     require_payment_term,
@@ -154,6 +156,47 @@ class CatalogTax:
             checks(require_code, "code", self.tax.code)
             checks(require_text, "name", self.tax.name, MAX_NAME)
             checks(require_text, "description", self.description, MAX_DESCRIPTION)
+
+
+@dataclass(frozen=True, slots=True)
+class AddOn:
+    """An item with a price, which one-off invoices name by its code.
+
+    Attributes:
+        add_on_id: its identity.
+        code: the organization's code.
+        name: for people.
+        amount_cents: the price of one unit, in minor units.
+        currency: ISO 4217 code of the price.
+        created_at: when it was created.
+        invoice_display_name: on the invoice; empty means the name.
+        description: for people.
+        tax_codes: its taxes; empty means the customer's.
+    """
+
+    add_on_id: str
+    code: str
+    name: str
+    amount_cents: int
+    currency: str
+    created_at: datetime
+    invoice_display_name: str = ""
+    description: str = ""
+    tax_codes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse texts, prices and lists beyond the limits; the InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_code, "code", self.code)
+            checks(require_name, "name", self.name)
+            checks(require_text, "invoice_display_name", self.invoice_display_name, MAX_NAME)
+            checks(require_text, "description", self.description, MAX_DESCRIPTION)
+            checks(require_cents, "amount_cents", self.amount_cents)
+            checks(currency, self.currency)
+            if len(self.tax_codes) > MAX_TAX_CODES:
+                checks.refuse("tax_codes", "value_is_invalid", f"are at most {MAX_TAX_CODES}")
+            if len(set(self.tax_codes)) != len(self.tax_codes):
+                checks.refuse("tax_codes", "value_already_exist", "name each once")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,15 @@ from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
 from services.rating.agreements.convert import move_to_pb
 from services.rating.catalog import queries
-from services.rating.catalog.commands import coupons, metrics, plans, taxes
+from services.rating.catalog.commands import add_ons, coupons, metrics, plans, taxes
+from services.rating.catalog.convert.add_ons import add_on_from_pb, add_on_to_pb, revised_add_on_from_pb
 from services.rating.catalog.convert.coupons import coupon_from_pb, coupon_to_pb, revised_coupon_from_pb
 from services.rating.catalog.convert.metrics import metric_from_pb, metric_to_pb, revised_metric_from_pb
 from services.rating.catalog.convert.plan_edits import PlanEdit
 from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb, revised_plan_from_pb
 from services.rating.catalog.convert.taxes import revised_tax_from_pb, tax_from_pb, tax_to_pb
 from services.rating.deps import Deps
-from services.rating.pricing.catalog import CatalogTax, Coupon, MetricVersion, PlanVersion
+from services.rating.pricing.catalog import AddOn, CatalogTax, Coupon, MetricVersion, PlanVersion
 from services.rating.subscriptions.commands import migrate_plan_version
 from services.wire.masks import named_code
 from services.wire.values import page_from_pb, page_to_pb
@@ -183,6 +184,43 @@ class CatalogServicer(grpc_pb.CatalogServiceServicer):
         page = page_from_pb(request.page)
         listed = queries.list_taxes(self.deps, organization_of(context), page, request.codes)
         return pb.ListTaxesResponse(taxes=[tax_to_pb(tax) for tax in listed.items], page=page_to_pb(listed))
+
+    @command(pb.CreateAddOnRequest, pb.CreateAddOnResponse, reads=lambda request: add_on_from_pb(request.add_on))
+    def CreateAddOn(self, tx: Connection, organization: OrganizationId, draft: AddOn) -> pb.CreateAddOnResponse:
+        """Create an add-on."""
+        return pb.CreateAddOnResponse(add_on=add_on_to_pb(add_ons.create_add_on(self.deps, tx, organization, draft)))
+
+    @command(pb.UpdateAddOnRequest, pb.UpdateAddOnResponse)
+    def UpdateAddOn(
+        self, tx: Connection, organization: OrganizationId, request: pb.UpdateAddOnRequest
+    ) -> pb.UpdateAddOnResponse:
+        """Change an add-on."""
+        code = named_code(request, "add_on")
+        changed = add_ons.update_add_on(
+            tx, organization, code, lambda current: revised_add_on_from_pb(request, current)
+        )
+        return pb.UpdateAddOnResponse(add_on=add_on_to_pb(changed))
+
+    @answers
+    def GetAddOn(self, request: pb.GetAddOnRequest, context: Context) -> pb.GetAddOnResponse:
+        """Find one add-on by its code."""
+        found = queries.get_add_on(self.deps, organization_of(context), request.code)
+        return pb.GetAddOnResponse(add_on=add_on_to_pb(found))
+
+    @command(pb.DeleteAddOnRequest, pb.DeleteAddOnResponse)
+    def DeleteAddOn(
+        self, tx: Connection, organization: OrganizationId, request: pb.DeleteAddOnRequest
+    ) -> pb.DeleteAddOnResponse:
+        """Remove an add-on."""
+        return pb.DeleteAddOnResponse(add_on=add_on_to_pb(add_ons.delete_add_on(tx, organization, request.code)))
+
+    @answers
+    def ListAddOns(self, request: pb.ListAddOnsRequest, context: Context) -> pb.ListAddOnsResponse:
+        """List the organization's add-ons."""
+        page = page_from_pb(request.page)
+        listed = queries.list_add_ons(self.deps, organization_of(context), page, request.codes)
+        found = [add_on_to_pb(add_on) for add_on in listed.items]
+        return pb.ListAddOnsResponse(add_ons=found, page=page_to_pb(listed))
 
     @command(pb.CreateCouponRequest, pb.CreateCouponResponse, reads=lambda request: coupon_from_pb(request.coupon))
     def CreateCoupon(self, tx: Connection, organization: OrganizationId, draft: Coupon) -> pb.CreateCouponResponse:

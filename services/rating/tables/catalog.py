@@ -117,6 +117,22 @@ TAXES = sa.Table(
     sa.Index("taxes_by_code", "organization_id", "code", unique=True),
 )
 
+ADD_ONS = sa.Table(
+    "add_ons",
+    METADATA,
+    organization_key(),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("invoice_display_name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("amount_cents", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("tax_codes", ARRAY(sa.Text), nullable=False),
+    instant("created_at"),
+    sa.Index("add_ons_by_code", "organization_id", "code", unique=True),
+)
+
 COUPONS = sa.Table(
     "coupons",
     METADATA,

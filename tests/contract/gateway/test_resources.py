@@ -12,6 +12,7 @@ from farebox.common.v1.page_pb2 import PageResponse
 from farebox.entitlements.v1 import feature_service_pb2
 from farebox.entitlements.v1.feature_pb2 import Feature
 from farebox.rating.v1 import catalog_service_pb2
+from farebox.rating.v1.add_on_pb2 import AddOn
 from farebox.rating.v1.billable_metric_pb2 import BillableMetric
 from farebox.rating.v1.coupon_pb2 import Coupon
 from farebox.rating.v1.plan_pb2 import Plan
@@ -25,6 +26,7 @@ TAX = Tax(id="t1", code="a", name="A", rate_percent=Decimal(value="20"))
 FEATURE = Feature(id="f1", code="a", name="A", type=Feature.TYPE_GATE)
 PLAN = Plan(id="p1", code="a", name="A", amount_cents=0, currency="USD")
 COUPON = Coupon(id="c1", code="a", name="A", rate_percent=Decimal(value="10"))
+ADD_ON = AddOn(id="a1", code="a", name="A", amount_cents=100, currency="USD")
 NEW_PLAN = {"code": "a", "interval": "monthly", "amount_cents": 0, "amount_currency": "USD"}
 # path, root, the message, a body that makes one, the method that makes one.
 RESOURCES: list[Any] = [
@@ -36,6 +38,7 @@ RESOURCES: list[Any] = [
         "CreateBillableMetric",
     ),
     ("taxes", "tax", TAX, {"code": "a", "rate": 20}, "CreateTax"),
+    ("add_ons", "add_on", ADD_ON, {"code": "a", "amount_cents": 100, "amount_currency": "USD"}, "CreateAddOn"),
     ("features", "feature", FEATURE, {"code": "a"}, "CreateFeature"),
     ("plans", "plan", PLAN, NEW_PLAN, "CreatePlan"),
     ("coupons", "coupon", COUPON, {"code": "a"}, "CreateCoupon"),

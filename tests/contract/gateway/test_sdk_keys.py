@@ -8,21 +8,27 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from lago_python_client.models import add_on as add_ons
 from lago_python_client.models import applied_coupon, billable_metric, charge, coupon, organization, subscription
 from lago_python_client.models import customer as customers
+from lago_python_client.models import invoice as invoices
+from lago_python_client.models import payment as payments
 from lago_python_client.models import plan as plans
 from lago_python_client.models import tax as taxes
 from lago_python_client.models.minimum_commitment import MinimumCommitment
 from msgspec import Struct
 
 from gateway.dialects.lago import applied_coupon as held
+from gateway.dialects.lago.add_on import AddOnChange
 from gateway.dialects.lago.charge import NewCharge, NewChargeFilter
 from gateway.dialects.lago.coupon import CouponChange, CouponLimits
 from gateway.dialects.lago.customer import CustomerBilling, CustomerQuery, CustomerUpsert, MetadataEntry
 from gateway.dialects.lago.entitlement import EntitlementQuery
 from gateway.dialects.lago.feature import FeatureQuery
+from gateway.dialects.lago.invoice import NewInvoice, OneOffItem
 from gateway.dialects.lago.metric import MetricChange, MetricFilter
 from gateway.dialects.lago.organization import OrganizationBilling, OrganizationChange
+from gateway.dialects.lago.payment import NewPayment
 from gateway.dialects.lago.plan import NewCommitment, PlanChange
 from gateway.dialects.lago.subscription import NewSubscription, SubscriptionUpdate
 from gateway.dialects.lago.tax import TaxChange
@@ -48,6 +54,10 @@ BODIES: list[tuple[Any, type[Struct]]] = [
     (billable_metric.BillableMetric, MetricChange),
     (billable_metric.BillableMetricFilter, MetricFilter),
     (taxes.Tax, TaxChange),
+    (add_ons.AddOn, AddOnChange),
+    (payments.Payment, NewPayment),
+    (invoices.OneOffInvoice, NewInvoice),
+    (invoices.InvoiceFee, OneOffItem),
 ]
 _CUSTOMERS = (
     "page per_page account_type billing_entity_codes search_term countries states zipcodes currencies "

@@ -6,6 +6,7 @@ import pytest
 from lago_python_client.client import Client
 from lago_python_client.exceptions import LagoApiError
 from lago_python_client.models import (
+    AddOn,
     BillableMetric,
     BillableMetricFilter,
     BillableMetricFilters,
@@ -13,8 +14,13 @@ from lago_python_client.models import (
     ChargeFilter,
     Charges,
     Customer,
+    InvoiceFee,
+    InvoiceFeesList,
+    OneOffInvoice,
+    Payment,
     Plan,
     Subscription,
+    Tax,
 )
 
 from farebox.testing import Farebox, Rest
@@ -95,6 +101,38 @@ def test_a_customer_is_deleted_and_its_invoices_stay(story: Client, rest: Rest) 
     (invoice,) = story.invoices.find_all({"external_customer_id": "acme"})["invoices"]
     # Ten of January's days: the day of the end is billed.
     assert (invoice.status, invoice.total_amount_cents) == ("finalized", 323)
+
+
+def test_a_one_off_invoice_of_add_ons_is_paid_in_parts(story: Client) -> None:
+    """An item has the price, name and taxes of its add-on; two payments come to the total, and no third is taken."""
+    story.taxes.create(Tax(name="VAT", code="vat", rate=20.0))
+    setup = AddOn(name="Setup", code="setup", amount_cents=5000, amount_currency="EUR", tax_codes=["vat"])
+    assert story.add_ons.create(setup).amount_cents == 5000
+    assert story.add_ons.update(AddOn(amount_cents=6000), "setup").name == "Setup"
+    items = [InvoiceFee(add_on_code="setup", units=2), InvoiceFee(add_on_code="setup", unit_amount_cents=100)]
+    wanted = OneOffInvoice(external_customer_id="acme", fees=InvoiceFeesList(__root__=items))
+    invoice = story.invoices.create(wanted)
+    assert (invoice.fees_amount_cents, invoice.taxes_amount_cents, invoice.currency) == (12100, 2420, "EUR")
+    assert {fee.item.name for fee in invoice.fees.__root__} == {"Setup"}
+    unpriced = InvoiceFeesList(__root__=[InvoiceFee(add_on_code="none", units=1)])
+    with pytest.raises(LagoApiError) as unknown:
+        story.invoices.create(OneOffInvoice(external_customer_id="acme", fees=unpriced))
+    assert unknown.value.response["error_details"] == {"fees[0].add_on_code": ["value_is_invalid"]}
+
+    part = Payment(invoice_id=invoice.lago_id, amount_cents=4520, reference="wire-1")
+    first = story.payments.create(part)
+    assert story.payments.create(part) == first
+    assert (story.invoices.find(invoice.lago_id).payment_status, first.amount_cents) == ("pending", 4520)
+    story.payments.create(Payment(invoice_id=invoice.lago_id, amount_cents=10000, reference="wire-2"))
+    assert story.invoices.find(invoice.lago_id).payment_status == "succeeded"
+    with pytest.raises(LagoApiError) as beyond:
+        story.payments.create(Payment(invoice_id=invoice.lago_id, amount_cents=1, reference="wire-3"))
+    assert (beyond.value.status_code, beyond.value.response["code"]) == (409, "payment_exceeds_invoice")
+    receipts = story.payment_receipts.find_all({"invoice_id": invoice.lago_id})["payment_receipts"]
+    assert [receipt.payment.reference for receipt in receipts] == ["wire-2", "wire-1"]
+    assert story.payment_receipts.find(receipts[0].lago_id).number == f"{invoice.number}-P2"
+    assert story.add_ons.destroy("setup").code == "setup"
+    assert story.add_ons.find_all()["add_ons"] == []
 
 
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:

@@ -12,7 +12,7 @@ from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import SubscriptionId
 from services.kernel.money import ZERO
 from services.rating.customers.convert import customer_to_pb
-from services.rating.invoicing.commands.one_off import OneOffItem, check_items
+from services.rating.invoicing.commands.one_off import ANY_ADD_ON, OneOffItem, check_items
 from services.rating.invoicing.convert.fees import invoice_fee_to_pb
 from services.rating.invoicing.convert.words import day_from_pb, id_from_pb, words_from_pb
 from services.rating.invoicing.invoice import BilledSubscription, Invoice, InvoiceKind, InvoiceState, PaymentState
@@ -141,12 +141,13 @@ def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[st
                 name=item.name,
                 code=item.code,
                 units=checks.read(ZERO, decimal_from_pb, item.units, f"items[{index}].units"),
-                unit_amount_cents=item.unit_amount_cents,
+                unit_amount_cents=None if item.add_on_price else item.unit_amount_cents,
                 tax_codes=tuple(item.tax_codes),
             )
             for index, item in enumerate(request.items)
         ]
-        checks(check_items, items)
+        # The command completes items by their add-ons and checks them again.
+        checks(check_items, [item.completed(ANY_ADD_ON) if item.code else item for item in items])
         return request.external_customer_id, request.currency, items
 
 
