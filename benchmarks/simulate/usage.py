@@ -98,7 +98,7 @@ class UsagePlayer:
         if feed.quarantined:
             with self._world.deps.db.worker_transaction() as tx:
                 living = living_subscriptions(tx)
-            feed.release([key for key, each in feed.quarantined.items() if each.event.subscription_id in living])
+            feed.release([key for key, entry in feed.quarantined.items() if entry.event.subscription_id in living])
 
     def _of(self, life: Life) -> list[Usage]:
         life.settle(self._world.now)

@@ -283,7 +283,8 @@ def running(settings_for: Callable[[str], Settings], *, replicas: int = 1) -> It
         rating = RatingSettings(**{**rating.model_dump(), "ingest_address": f"127.0.0.1:{logs[0].server.port}"})
         first = rating.model_copy(update={"grpc_bind": door.address})
         ledgers = [
-            stack.enter_context(_started(rating_main.build(each))) for each in (first, *(replicas - 1) * [rating])
+            stack.enter_context(_started(rating_main.build(settings)))
+            for settings in (first, *(replicas - 1) * [rating])
         ]
         channels = [
             stack.enter_context(open_channel(f"127.0.0.1:{parts.server.port}")) for parts in (logs[0], ledgers[0])

@@ -27,9 +27,9 @@ Place = tuple[str, datetime]
 
 def check_usage(tx: Connection, ledger: Ledger, usage: list[Usage], quarantined: Iterable[Refused]) -> Iterator[str]:
     """What was counted and billed is what was sent, except for what is in quarantine."""
-    refused = {each.event.transaction_id: each for each in quarantined}
+    refused = {entry.event.transaction_id: entry for entry in quarantined}
     yield from _check_quarantine(tx, refused.values())
-    sent = _sent(ledger, [each for number, each in enumerate(usage) if event_id(number) not in refused])
+    sent = _sent(ledger, [event for number, event in enumerate(usage) if event_id(number) not in refused])
     counted = {(row.subscription_id, row.period_start): row.event_count for row in tx.exec_driver_sql(_COUNTED)}
     for place in sorted(sent.keys() | counted.keys()):
         if sent[place] != counted.get(place, 0):

@@ -230,4 +230,4 @@ def test_a_customer_says_how_many_of_its_events_cannot_be_billed(gateway: Gatewa
         told.append(found.json()["customer"].get("quarantined_events_count", "nothing"))
     assert told == [3, "nothing", "nothing"]
     asked = gateway.services.requests("ListQuarantinedUsageEvents")
-    assert {(each.external_customer_id, each.page.page_size) for each in asked} == {("acme", 1)}
+    assert {(request.external_customer_id, request.page.page_size) for request in asked} == {("acme", 1)}

@@ -165,7 +165,7 @@ def test_a_hold_of_an_ended_subscription_is_settled_in_the_next_one(limited: Any
     ]
     with limited.deps.db.transaction(limited.organization) as tx:
         counted = count_together(limited.deps, tx, limited.organization, commands)
-    assert [one.access.is_allowed for one in counted] == [True, True, True, False]
+    assert [answer.access.is_allowed for answer in counted] == [True, True, True, False]
     assert limited.check("month").used == Decimal(90)
     assert limited.consume("month", "10").is_allowed
     assert not limited.consume("month", "1").is_allowed

@@ -203,7 +203,8 @@ def by_sql(world: World, questions: list[Question]) -> tuple[int, list[Access]]:
     with world.deps.db.transaction(world.organization) as tx:
         seen = standing_store.of_questions(tx, world.organization, questions, world.clock.now())
     answers = [
-        decide(one, standings, at=seen.at, revision=0) for one, standings in zip(questions, seen.standings, strict=True)
+        decide(question, standings, at=seen.at, revision=0)
+        for question, standings in zip(questions, seen.standings, strict=True)
     ]
     return seen.revision, answers
 
@@ -227,7 +228,11 @@ def test_memory_says_what_the_database_says(world: World, seed: int) -> None:
         questions = random.sample(QUESTIONS, 6)
         revision, expected = by_sql(world, questions)
         for memory in (mine, *others):
-            asked = questions if memory is mine else [replace(one, at_least_revision=revision) for one in questions]
+            asked = (
+                questions
+                if memory is mine
+                else [replace(question, at_least_revision=revision) for question in questions]
+            )
             recalled = memory.recall(world.organization, asked)
             remembered += recalled is not None
             first = told(recalled or memory.ask(world.organization, asked))
@@ -272,10 +277,10 @@ def test_the_barrier(sold: World) -> None:
     """Who names the revision of a Consume at one replica is answered by another with what it counted, at once."""
     other = replace(sold.deps, memory=Memory(sold.deps.db, sold.clock))
     for n in range(1, 6):
-        for one, two in ((sold.deps, other), (other, sold.deps)):
-            revision = consume(one, sold, "1").revision
+        for here, there in ((sold.deps, other), (other, sold.deps)):
+            revision = consume(here, sold, "1").revision
             asked = [Question("acme", "calls", at_least_revision=revision)]
-            answered = two.memory.ask(sold.organization, asked)
+            answered = there.memory.ask(sold.organization, asked)
             assert answered.revision == revision
         assert answered.answers[0].access.used == 2 * n
     with pytest.raises(UnavailableError):

@@ -76,7 +76,7 @@ def test_a_change_that_is_no_number_is_refused(running: Running) -> None:
     request = access_service_pb2.CheckRequest(external_customer_id="acme", feature_code="sso")
     with pytest.raises(grpc.RpcError) as refused:
         running.access.Check(request, metadata=metadata)
-    assert [each.field for each in field_violations(refused.value)] == [AFTER_CHANGE_KEY]
+    assert [violation.field for violation in field_violations(refused.value)] == [AFTER_CHANGE_KEY]
 
 
 def test_repeats_and_disorder(running: Running) -> None:

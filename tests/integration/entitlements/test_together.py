@@ -80,16 +80,16 @@ def test_each_is_answered_as_if_alone(sold: World) -> None:
     calls = [consume_call(sold, units) for units in ("200", "301", "300", "1")]
     commit(sold.deps, calls)
     answers = [call.answer.access for call in calls]
-    assert [(one.allowed, one.used.value, one.remaining.value) for one in answers] == [
+    assert [(answer.allowed, answer.used.value, answer.remaining.value) for answer in answers] == [
         (True, "200", "300"),
         (False, "200", "300"),
         (True, "500", "0"),
         (False, "500", "0"),
     ]
-    assert [one.revision - revision for one in answers] == [1, 1, 2, 2]
+    assert [answer.revision - revision for answer in answers] == [1, 1, 2, 2]
     assert (sold.check("calls").used, sold.check("calls").revision) == (500, revision + 2)
     changes = [change.access for change in sold.changes() if change.access.revision > revision]
-    assert [(one.used, one.revision) for one in changes] == [(500, revision + 2)]
+    assert [(change.used, change.revision) for change in changes] == [(500, revision + 2)]
 
 
 def test_a_repeat_is_answered_as_the_first(sold: World) -> None:
@@ -119,7 +119,7 @@ def test_what_cannot_be_done_leaves_no_trace(sold: World) -> None:
     others = [consume_call(sold, "1"), consume_call(sold, "2")]
     commit(sold.deps, [others[0], call, others[1]])
     assert call.error.reason == "RESERVATION_UNKNOWN"
-    assert [one.answer.access.used.value for one in others] == ["1", "3"]
+    assert [other.answer.access.used.value for other in others] == ["1", "3"]
     with sold.deps.db.transaction(sold.organization) as tx:
         kept = tx.exec_driver_sql("SELECT count(*) FROM requests").scalar_one()
     assert kept == 2
@@ -197,7 +197,7 @@ def test_any_split_into_transactions_gives_the_same(sold: World, seed: int) -> N
     together = Steps(sold, "acme", seed).run(iter(lambda: sizes.randint(1, LATER), None))
     assert together == Steps(sold, "zenith", seed).run(iter(lambda: 1, None))
     assert sold.check("calls").used == sold.check("calls", customer="zenith").used > 0
-    assert any(isinstance(one, tuple) and not one[0] for one in together)
+    assert any(isinstance(call, tuple) and not call[0] for call in together)
 
 
 class Replica:
@@ -239,7 +239,7 @@ def test_twenty_at_once_in_two_replicas(sold: World) -> None:
             )
             calls = [consume_call(sold, "75", customer=customer) for _ in range(20)]
             waiting = [replicas[n % 2].consume(call) for n, call in enumerate(calls)]
-            answers = [one.result(PATIENCE_SECONDS) for one in waiting]
+            answers = [answer.result(PATIENCE_SECONDS) for answer in waiting]
             assert sum(answer.access.allowed for answer in answers) == 6
             revision = max(answer.access.revision for answer in answers)
             for replica in replicas:

@@ -106,7 +106,7 @@ def quarantined(ingest: Ingest, **wanted: str) -> tuple[list[str], int]:
     """What is in quarantine, and how much that is said to be."""
     request = service_pb.ListQuarantinedUsageEventsRequest(page=page_pb2.PageRequest(with_total=True), **wanted)
     listed = ingest.call("ListQuarantinedUsageEvents", request)
-    return [one.event.transaction_id for one in listed.events], listed.page.total_size
+    return [entry.event.transaction_id for entry in listed.events], listed.page.total_size
 
 
 def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
@@ -115,7 +115,7 @@ def test_quarantined_events_are_released_by_themselves(ingest: Ingest) -> None:
     stranger = usage_event(external_customer_id="initech")
     assert ingest.outcomes(early, stranger) == ["quarantined", "quarantined"]
     listed = ingest.call("ListQuarantinedUsageEvents", service_pb.ListQuarantinedUsageEventsRequest())
-    assert {one.reason for one in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
+    assert {entry.reason for entry in listed.events} == {"METRIC_UNKNOWN", "SUBSCRIPTION_NOT_FOUND"}
     nameless = usage_event(code="later_metric", external_customer_id="", external_subscription_id="sub-acme")
     assert ingest.outcomes(nameless) == ["quarantined"]
     assert quarantined(ingest, external_customer_id="acme") == ([early.transaction_id, nameless.transaction_id], 2)

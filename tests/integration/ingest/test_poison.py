@@ -150,8 +150,11 @@ def test_a_shard_that_cannot_be_published_holds_up_no_other(ingest: Ingest, monk
     while len(customers) < SHARD_COUNT:
         customer = new_id()
         customers.setdefault(shard_of(organization, customer, SHARD_COUNT), customer)
-    teach(ingest.db, [SubscriptionUpdate(organization, subscription(each, each)) for each in customers.values()])
-    sent = [usage_event(external_customer_id=each) for each in customers.values()]
+    teach(
+        ingest.db,
+        [SubscriptionUpdate(organization, subscription(customer, customer)) for customer in customers.values()],
+    )
+    sent = [usage_event(external_customer_id=customer) for customer in customers.values()]
     assert set(ingest.outcomes(*sent)) == {"accepted"}
     wait_until(
         lambda: published(ingest) == list(range(1, SHARD_COUNT)), timeout=PATIENCE_SECONDS, what="the other shards"

@@ -222,7 +222,7 @@ def test_cost_events_before_their_parent_belong_to_nobody_until_it_comes(deps: D
     by_customer = {
         m.group: m.figures for m in margin_queries.by_group(deps, ACME, Span(), GroupBy.CUSTOMER, Page()).items
     }
-    assert {group: (found.priced_cost, found.entry_count) for group, found in by_customer.items()} == {
+    assert {group: (figures.priced_cost, figures.entry_count) for group, figures in by_customer.items()} == {
         "cust_9": (WHOLE, 4)
     }
     entries = cost_queries.list_cost_entries(deps, ACME, EntryFilter("cust_9"), Page()).items

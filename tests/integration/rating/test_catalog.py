@@ -191,7 +191,7 @@ def test_a_plan_names_features_that_exist(settings_for: Callable[[str], Settings
         tenant = rating.tenant()
         with pytest.raises(grpc.RpcError) as refused:
             tenant.plan("pro", entitlements=gates("ssso", "calls", "export"))
-        assert [each.field for each in field_violations(refused.value)] == [
+        assert [violation.field for violation in field_violations(refused.value)] == [
             "plan.entitlements[0].feature_code",
             "plan.entitlements[2].feature_code",
         ]

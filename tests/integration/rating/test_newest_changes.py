@@ -31,7 +31,7 @@ def newest(rating: Rating, organizations: Sequence[str]) -> dict[str, int]:
     """What whoever follows the log is told."""
     request = change_service_pb2.ListNewestChangesRequest(organization_ids=organizations)
     answer = ChangeServiceStub(rating.channel).ListNewestChanges(request, timeout=PATIENCE_SECONDS)
-    return {each.organization_id: each.number for each in answer.changes}
+    return {change.organization_id: change.number for change in answer.changes}
 
 
 def announced(rating: Rating, number: int) -> tuple[str, bytes]:
@@ -54,7 +54,7 @@ def test_a_change_is_announced_by_the_number_that_its_answer_says(rating: Rating
         said = list(pool.map(lambda place: change(acme, f"metric-{place}"), range(24)))
     assert max(said) == newest(rating, [acme.organization_id])[acme.organization_id]
     for place, number in enumerate(said):
-        bodies = [announced(rating, each)[1] for each in range(third + 1, number + 1)]
+        bodies = [announced(rating, place)[1] for place in range(third + 1, number + 1)]
         assert any(f"metric-{place}".encode() in body for body in bodies)
 
 
@@ -65,7 +65,10 @@ def test_who_has_changed_nothing_has_no_newest_change(rating: Rating) -> None:
 def test_every_wrong_id_is_named(rating: Rating) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         newest(rating, ["acme", new_id(), ""])
-    assert [each.field for each in field_violations(refused.value)] == ["organization_ids[0]", "organization_ids[2]"]
+    assert [violation.field for violation in field_violations(refused.value)] == [
+        "organization_ids[0]",
+        "organization_ids[2]",
+    ]
     with pytest.raises(grpc.RpcError) as empty:
         newest(rating, [])
-    assert [each.field for each in field_violations(empty.value)] == ["organization_ids"]
+    assert [violation.field for violation in field_violations(empty.value)] == ["organization_ids"]

@@ -60,7 +60,7 @@ class Store:
             alive = self.alive(feature, settling)
             held_until = min((hold.expires_at for hold in alive), default=None)
             read.append(replace(stored, held=sum((hold.units for hold in alive), Decimal(0)), held_until=held_until))
-        by_feature = {one.key[1]: one for one in read}
+        by_feature = {standing.key[1]: standing for standing in read}
         books = Books(AT, read, [self.holds[id_] for id_ in settling if id_ in self.holds])
         answers = [_do(books, command, by_feature) for command in commands]
         for after in books.after():

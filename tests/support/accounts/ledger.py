@@ -70,10 +70,10 @@ class Ledger:
         proven = [ProvenFee(run.base)] if run.base is not None else []
         proven += usage_fees(run, loaded)
         before = self._billed_within(run)
-        beside = [each.fee for each in (*proven, *commitment_fees(run, proven, before))]
+        beside = [fee.fee for fee in (*proven, *commitment_fees(run, proven, before))]
         placed = self._corrections().place(run, beside, {})
         proven += commitment_fees(run, [*proven, *placed], before)
-        fees = [*(InvoiceFee(FeeId(new_id()), each.fee, each.proof) for each in proven), *placed]
+        fees = [*(InvoiceFee(FeeId(new_id()), fee.fee, fee.proof) for fee in proven), *placed]
         if fees:
             draft = make._draft(loaded, run, fees, at)
             self.invoices.append(draft)
@@ -181,10 +181,10 @@ class Ledger:
         agreed = {agreement.subscription_id: agreement for agreement, _ in final}
         ends = {period.subscription_id: period.period.end for _, period in final}
         return {
-            (owner, each.nominal): self._within(each.agreement, each.nominal)
-            for each in committed_periods(agreed, [period.key for _, period in final])
-            if ends[owner := each.agreement.subscription_id]
-            >= min(each.nominal.end, each.agreement.subscription.ended_at or each.nominal.end)
+            (owner, commitment.nominal): self._within(commitment.agreement, commitment.nominal)
+            for commitment in committed_periods(agreed, [period.key for _, period in final])
+            if ends[owner := commitment.agreement.subscription_id]
+            >= min(commitment.nominal.end, commitment.agreement.subscription.ended_at or commitment.nominal.end)
         }
 
     def _corrections(self) -> LateCorrections:

@@ -26,13 +26,13 @@ def call(request_id: str, organization: OrganizationId = OURS) -> Call:
 
 def filled(*calls: Call) -> CallQueue:
     queue = CallQueue()
-    for one in calls:
-        queue.put(one)
+    for waiting in calls:
+        queue.put(waiting)
     return queue
 
 
 def ids(calls: Any) -> list[str]:
-    return [one.request.request_id for one in calls]
+    return [waiting.request.request_id for waiting in calls]
 
 
 def test_what_came_meanwhile_goes_together() -> None:
@@ -40,8 +40,8 @@ def test_what_came_meanwhile_goes_together() -> None:
     queue = filled(call("1"), call("a", THEIRS), call("2"))
     ours, theirs = queue.take(()), queue.take(())
     assert (ids(ours), ids(theirs)) == (["1", "2"], ["a"])
-    for one in (call("3"), call("b", THEIRS), call("4")):
-        queue.put(one)
+    for later in (call("3"), call("b", THEIRS), call("4")):
+        queue.put(later)
     assert ids(queue.take(theirs)) == ["b"]
     assert ids(queue.take(ours)) == ["3", "4"]
 

@@ -30,4 +30,8 @@ def test_of_too_many_organizations_the_longest_known_is_forgotten(monkeypatch: p
     known = Changes()
     for organization in ("first", "second", "first", "third"):
         known.note(organization, 1)
-    assert [bool(known.metadata_of(each)) for each in ("first", "second", "third")] == [True, False, True]
+    assert [bool(known.metadata_of(organization)) for organization in ("first", "second", "third")] == [
+        True,
+        False,
+        True,
+    ]

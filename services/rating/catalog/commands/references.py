@@ -81,8 +81,8 @@ def _features(
     deps: Deps, organization: OrganizationId, draft: PlanVersion, current: PlanVersion | None
 ) -> Collection[str]:
     """The features that a plan may name; entitlements is asked about those that it did not name before."""
-    kept = {each.feature_code for each in current.plan.entitlements} if current is not None else set()
-    new = {each.feature_code for each in draft.plan.entitlements} - kept
+    kept = {terms.feature_code for terms in current.plan.entitlements} if current is not None else set()
+    new = {terms.feature_code for terms in draft.plan.entitlements} - kept
     return kept | set(deps.known_features(organization, new)) if new else kept
 
 

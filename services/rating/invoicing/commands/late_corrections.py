@@ -75,7 +75,7 @@ def _committed(
 ) -> dict[Committed, Sequence[InvoiceFee]]:
     """What was billed of the plans' own periods whose commitment is decided: all their usage is invoiced for good."""
     found: dict[Committed, Sequence[InvoiceFee]] = {}
-    for period in committed_periods(agreed, [each.key for each in changed]):
+    for period in committed_periods(agreed, [correction.key for correction in changed]):
         organization, owner = period.agreement.organization_id, period.agreement.subscription_id
         if periods.are_invoiced(tx, organization, owner, period.nominal):
             found[owner, period.nominal] = fees_within(tx, organization, owner, period.nominal)
@@ -159,10 +159,10 @@ class LateCorrections:
         commitment = commitment_of(agreement, nominal)
         if known is None or commitment is None:
             return []
-        billed = [each.fee for each in known if not each.fee.is_of_commitment]
-        adjusted = [each.fee for key in period.keys for each in owed[key]]
+        billed = [proven.fee for proven in known if not proven.fee.is_of_commitment]
+        adjusted = [proven.fee for key in period.keys for proven in owed[key]]
         fee = commitment_due(agreement, commitment, [*billed, *adjusted])
-        before = [each for each in known if each.fee.is_of_commitment]
+        before = [proven for proven in known if proven.fee.is_of_commitment]
         return adjust_period(before, [ProvenFee(fee)] if fee else [], agreement.plan.currency, watermarks)
 
     def save(self, tx: Connection) -> None:

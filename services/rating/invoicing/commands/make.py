@@ -90,7 +90,7 @@ def _rate(tx: Connection, run: BillingRun, loaded: Loaded, corrections: LateCorr
     fees = [ProvenFee(run.base)] if run.base is not None else []
     fees += usage_fees(run, loaded)
     before = billed_before(tx, run)
-    beside = [each.fee for each in (*fees, *commitment_fees(run, fees, before))]
+    beside = [proven.fee for proven in (*fees, *commitment_fees(run, fees, before))]
     placed = corrections.place(run, beside, loaded.watermarks)
     fees += commitment_fees(run, [*fees, *placed], before)
     return [*(new_fee(fee, run.agreement.subscription.external_id) for fee in fees), *placed]
@@ -110,7 +110,7 @@ def billed_before(tx: Connection, run: BillingRun, but: Collection[FeeId] = ()) 
         return []
     organization, nominal = run.agreement.organization_id, run.commitment.nominal
     within = store.fees_within(tx, organization, run.subscription_id, nominal)
-    return [each.fee for each in within if each.fee_id not in but and not each.fee.is_of_commitment]
+    return [billed.fee for billed in within if billed.fee_id not in but and not billed.fee.is_of_commitment]
 
 
 def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee | InvoiceFee], earlier: Sequence[Fee]) -> list[ProvenFee]:
@@ -119,9 +119,9 @@ def commitment_fees(run: BillingRun, fees: Sequence[ProvenFee | InvoiceFee], ear
         return []
     nominal, own = run.commitment.nominal, run.subscription_id
     belonging = [
-        each.fee
-        for each in fees
-        if each.fee.subscription_id == own and each.fee.period.start in nominal and not each.fee.is_of_commitment
+        proven.fee
+        for proven in fees
+        if proven.fee.subscription_id == own and proven.fee.period.start in nominal and not proven.fee.is_of_commitment
     ]
     fee = commitment_due(run.agreement, run.commitment, [*belonging, *earlier])
     return [ProvenFee(fee)] if fee is not None else []
