@@ -8,7 +8,6 @@ is compared with what was answered at the end of each row.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import psycopg
 
 from benchmarks import null_server
 from benchmarks.entitlements_load import Load
-from benchmarks.harness import ROUNDS, Row, compare, in_threads, rate, report
+from benchmarks.harness import ROUNDS, Row, chosen, compare, in_threads, rate, report
 from benchmarks.ingest import keep_on_one_cpu, null_channel
 from farebox.entitlements.v1 import access_service_pb2 as pb
 from services.chassis.rpc.channel import open_channel
@@ -210,10 +209,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Row]] = {
 
 def main() -> None:
     """Run what is named on the command line, or everything."""
-    names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = set(names) - set(BENCHMARKS)
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    names = chosen(BENCHMARKS)
     rows = []
     for name in names:
         # Each on a database of its own, so that no row pays for what another has stored.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.harness import Row, report
+from benchmarks.offer import sell
 from farebox.testing import Rest, running
 
 EVENTS = 100
@@ -18,27 +19,6 @@ EVENTS = 100
 REACH_SECONDS = 1.0
 # An event that is not visible after this time never will be.
 PATIENCE_SECONDS = 60.0
-FEATURE = {"code": "calls", "name": "Calls", "type": "usage_limit", "billable_metric_code": "api_call"}
-ALLOWED = {"feature_code": "calls", "type": "usage_limit", "limit": 1_000_000, "billable_metric_code": "api_call"}
-PLAN = {
-    "name": "Pro",
-    "code": "pro",
-    "interval": "monthly",
-    "amount_cents": 0,
-    "amount_currency": "USD",
-    "pay_in_advance": False,
-    "charges": [{"billable_metric_id": "api_call", "charge_model": "standard", "properties": {"amount": "0.01"}}],
-    "entitlements": [ALLOWED],
-}
-
-
-def sell(rest: Rest) -> None:
-    """One customer with a charge and a limit on the same metric."""
-    metric = {"name": "API calls", "code": "api_call", "aggregation_type": "count_agg"}
-    rest.post("/billable_metrics", {"billable_metric": metric})
-    rest.post("/features", {"feature": FEATURE})
-    rest.post("/plans", {"plan": PLAN})
-    rest.post("/checkout", {"customer_id": "acme", "plan_code": "pro", "subscription_id": "sub"})
 
 
 def in_usage(rest: Rest) -> int:
@@ -74,7 +54,7 @@ def main() -> None:
     """Measure both and report; the ratio says how many times faster than the target the slowest are."""
     rows = []
     with running() as server, server.new_organization() as organization:
-        sell(organization.rest)
+        sell(organization.rest, {"acme": "sub"})
         measure(organization.rest, in_usage, 1)
         for place, (name, ask) in enumerate([("seen_in_usage", in_usage), ("seen_by_can", in_limit)], start=1):
             seconds = measure(organization.rest, ask, place * EVENTS + 1)

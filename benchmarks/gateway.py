@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 import psycopg
 
 from benchmarks import http_load
-from benchmarks.harness import Row, compare, in_threads, rate, report
+from benchmarks.harness import Row, chosen, compare, in_threads, rate, report
 from benchmarks.http_load import PERCENTILES, Figures
 from benchmarks.ingest_load import Load, copier
-from farebox.testing import Farebox, FareboxServer, Rest
+from benchmarks.offer import sell
+from farebox.testing import Farebox, FareboxServer
 from services.chassis.wait import wait_until
 from services.kernel.ids import new_id
 from services.local.ports import LOOPBACK, Port
@@ -46,29 +47,6 @@ IDLE_SHARE = 0.3
 IDLE_WINDOW_SECONDS = 0.5
 # A round leaves some ten seconds of counting behind at most.
 SETTLE_SECONDS = 120.0
-METRIC = {"name": "Calls", "code": "api_call", "aggregation_type": "count_agg"}
-FEATURE = {"code": "calls", "name": "Calls", "type": "usage_limit", "billable_metric_code": "api_call"}
-ALLOWED = {"feature_code": "calls", "type": "usage_limit", "limit": 1_000_000_000, "billable_metric_code": "api_call"}
-PLAN = {
-    "name": "Pro",
-    "code": "pro",
-    "interval": "monthly",
-    "amount_cents": 0,
-    "amount_currency": "USD",
-    "pay_in_advance": False,
-    "charges": [{"billable_metric_id": "api_call", "charge_model": "standard", "properties": {"amount": "0.01"}}],
-    "entitlements": [ALLOWED],
-}
-
-
-def sell(rest: Rest) -> None:
-    """Customers with a charge and a limit on the same metric."""
-    rest.post("/billable_metrics", {"billable_metric": METRIC})
-    rest.post("/features", {"feature": FEATURE})
-    rest.post("/plans", {"plan": PLAN})
-    for number in range(CUSTOMERS):
-        checkout = {"customer_id": f"customer-{number}", "plan_code": "pro", "subscription_id": f"sub-{number}"}
-        rest.post("/checkout", checkout)
 
 
 class Requests:
@@ -207,10 +185,7 @@ def constant_server() -> Iterator[tuple[str, int]]:
 
 def main() -> None:
     """Run what is named on the command line, or everything, on one system."""
-    names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = set(names) - set(BENCHMARKS)
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    names = chosen(BENCHMARKS)
     rows = []
     with (
         Stack.temporary() as stack,
@@ -218,7 +193,7 @@ def main() -> None:
         server.new_organization() as organization,
         constant_server() as constant,
     ):
-        sell(organization.rest)
+        sell(organization.rest, {f"customer-{number}": f"sub-{number}" for number in range(CUSTOMERS)})
         bench = Bench(stack, organization, constant)
         for name in names:
             rows.append(BENCHMARKS[name](bench))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -52,6 +53,15 @@ class Row:
         return self.ratio <= self.reach if self.is_at_most else self.ratio >= self.reach
 
 
+def chosen(known: Iterable[str]) -> list[str]:
+    """The names on the command line, or all that are known; ends the process for one that is not."""
+    names = list(known)
+    unknown = set(sys.argv[1:]) - set(names)
+    if unknown:
+        sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return sys.argv[1:] or names
+
+
 def compare(
     benchmark: str,
     measured: Callable[[], float],
@@ -73,7 +83,10 @@ def compare(
         figures.append((one, two) if number % 2 else (two, one))
     own = statistics.median(figure for figure, _ in figures)
     raw = statistics.median(figure for _, figure in figures)
-    return Row(benchmark, round(own / raw, 3), round(own, 2), unit, round(raw, 2), rounds, reach, is_at_most)
+    row = Row(benchmark, round(own / raw, 3), round(own, 2), unit, round(raw, 2), rounds, reach, is_at_most)
+    # At once, since a run of all rows takes half an hour and may be cut short.
+    print(f"{benchmark}: {row.ratio} ({row.median} against {row.baseline} {unit})", file=sys.stderr, flush=True)
+    return row
 
 
 def rate(count: int, work: Callable[[], None]) -> float:

@@ -24,7 +24,7 @@ import psycopg
 from pydantic import SecretStr
 
 from benchmarks import null_server
-from benchmarks.harness import Row, compare, in_threads, rate, report
+from benchmarks.harness import Row, chosen, compare, in_threads, rate, report
 from benchmarks.ingest_load import Load, copier, sender
 from services.chassis.config import Settings
 from services.chassis.db import Database
@@ -195,10 +195,7 @@ BENCHMARKS: dict[str, Callable[[], Row]] = {
 
 def main() -> None:
     """Run the benchmarks named on the command line, or all of them."""
-    names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = set(names) - set(BENCHMARKS)
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    names = chosen(BENCHMARKS)
     report([BENCHMARKS[name]() for name in names])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import grpc
 from pydantic import SecretStr
@@ -147,26 +148,11 @@ def main() -> None:
     with PostgresServer.temporary() as server:
         server.provision(("rating", "margin"))
         with world(server) as few, world(server) as many:
-            rows = [
-                compare(
-                    "margin_cost",
-                    lambda: few.drain("margin"),
-                    lambda: few.drain("rating"),
-                    unit="events/s",
-                    reach=0.8,
-                    rounds=ROUNDS,
-                )
-            ]
+            drain = partial(compare, unit="events/s", rounds=ROUNDS)
+            rows = [drain("margin_cost", lambda: few.drain("margin"), lambda: few.drain("rating"), reach=0.8)]
             many.grow(LEDGER)
             rows.append(
-                compare(
-                    "margin_cost_grown",
-                    lambda: many.drain("margin"),
-                    lambda: few.drain("margin"),
-                    unit="events/s",
-                    reach=0.9,
-                    rounds=ROUNDS,
-                )
+                drain("margin_cost_grown", lambda: many.drain("margin"), lambda: few.drain("margin"), reach=0.9)
             )
     report(rows)
 

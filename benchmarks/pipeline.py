@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from benchmarks.harness import Row, compare, rate, report
+from benchmarks.harness import Row, chosen, compare, rate, report
 from benchmarks.ingest import Bench
 from benchmarks.ingest_load import Load, sender
 from benchmarks.pipeline_world import CALL_SECONDS, FEATURE, World, event, world
@@ -209,9 +208,7 @@ NAMES = ("pipeline", "pipeline_sustained", "freshness", "idle_bus")
 
 def main() -> None:
     """Run the benchmarks named on the command line, or all of them."""
-    names = sys.argv[1:] or list(NAMES)
-    if unknown := set(names) - set(NAMES):
-        sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    names = chosen(NAMES)
     rows: list[Row] = []
     with Stack.temporary(services=["ingest"], gateway=False) as ingest_alone, world(CUSTOMERS) as system:
         alone = Bench(ingest_alone, Load())

@@ -15,8 +15,8 @@ from gateway.problem import Problem
 
 # Room for a batch of 100 events of 20 kB each, and half of what a gRPC message holds.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-# More than any operation knows; each parameter costs a little before it is refused by name.
-MAX_QUERY_PARAMETERS = 100
+# More parameters than any operation knows; each costs a little before it is refused by name.
+MAX_PARAMETERS = 100
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -58,15 +58,22 @@ def read_query(raw: bytes) -> Sequence[tuple[str, str]]:
     """
     if not raw:
         return ()
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_PARAMETERS
-        )
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Problem(400, "bad_request", f"the query cannot be read: {error}") from error
+    pairs = read_pairs(raw, "query")
     if any("\0" in name or "\0" in value for name, value in pairs):
         raise Problem(400, "bad_request", "the query holds a NUL")
     return pairs
+
+
+def read_pairs(raw: bytes, thing: str) -> Sequence[tuple[str, str]]:
+    """The names and values of a query or a form, in order.
+
+    Raises:
+        Problem: 400, it cannot be read, or holds more than `MAX_PARAMETERS`.
+    """
+    try:
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise Problem(400, "bad_request", f"the {thing} cannot be read: {error}") from error
 
 
 def own_address(scope: Scope) -> str:

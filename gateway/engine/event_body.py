@@ -6,7 +6,7 @@ it cannot read is read again the slow way, only to name every wrong field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ MAX_ID = 255
 _OBJECT_BEGINS = ord("{")
 _NOTHING = (b"", b"null")
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class UsageEventBody(Struct, forbid_unknown_fields=True):
@@ -86,14 +87,23 @@ def read_many(raw: bytes) -> list[UsageEvent]:
     if len(bodies_sent) > MAX_BATCH:
         refusals.add("events", "too_many_events", f"holds more than {MAX_BATCH} events")
     refusals.raise_any()
+    return read_each(bodies_sent, read_event)
+
+
+def read_each(sent: Sequence[S], read: Callable[[S, Refusals], UsageEvent]) -> list[UsageEvent]:
+    """The events of a batch, each read alone.
+
+    Raises:
+        Problem: names every wrong field of each event by the event's place.
+    """
     events, wrong = [], {}
-    for index, body in enumerate(bodies_sent):
-        of_event = Refusals()
-        events.append(read_event(body, of_event))
-        if of_event.fields:
-            wrong[index] = of_event
+    for index, body in enumerate(sent):
+        refusals = Refusals()
+        events.append(read(body, refusals))
+        if refusals.fields:
+            wrong[index] = refusals.problem()
     if wrong:
-        raise by_place({index: of_event.problem() for index, of_event in wrong.items()})
+        raise by_place(wrong)
     return events
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.dialect import Dialect, Head
 from gateway.dialects.cloudevents.event import OPERATIONS, STRUCTURED, VERSION_HEADER
 from gateway.dialects.lago import problem
+from gateway.dialects.nozle.dialect import BASES
 
 _PATH = "/events"
 
@@ -18,7 +19,7 @@ def claims(head: Head) -> bool:
 
 CLOUDEVENTS = Dialect(
     name="cloudevents",
-    bases=("/api/v1", "/engine/api/v1", "/core/api/v1"),
+    bases=BASES,
     operations=OPERATIONS,
     render_problem=problem.render,
     claims=claims,

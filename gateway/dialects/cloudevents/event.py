@@ -7,21 +7,20 @@ says, and tells no events apart: two sources that use one id for different event
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from farebox.ingest.v1 import usage_event_service_pb2 as rpc
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, UsageEvent
 from gateway.call import Reply
 from gateway.decode import body as bodies
 from gateway.decode.refusals import Refusals
-from gateway.engine.coalescer import Outcome, read_outcomes
-from gateway.engine.event_body import UsageEventBody, by_place, read_event, read_id
-from gateway.engine.event_outcome import refusal
+from gateway.engine.coalescer import Outcome
+from gateway.engine.event_body import UsageEventBody, read_each, read_event, read_id
+from gateway.engine.event_outcome import store, store_all
 from gateway.operation import Nothing, Request, operation
 from gateway.problem import Problem
 from gateway.schema import Code, InstantInput
@@ -100,31 +99,16 @@ async def create(request: Request[Nothing, Nothing, bytes]) -> Reply:
     call = request.call
     media_type = call.headers.get("content-type", "").lower()
     if media_type.startswith(MANY):
-        return await _store_many(request, _read_many(request.body))
+        return _stored(await store_all(call, _read_many(request.body), _NAMES))
     is_structured = media_type.startswith(STRUCTURED)
     sent = _decode(_ONE, request.body) if is_structured else _of_headers(call.headers, media_type, request.body)
     refusals = Refusals()
     event = _usage_event(sent, refusals)
     refusals.raise_any()
-    outcome = await call.coalescer.ingest(call.organization.id, event)
-    problem = refusal(outcome, call.organization, _NAMES)
-    if problem is not None:
-        raise problem
-    return _stored([outcome])
+    return _stored([await store(call, event, _NAMES)])
 
 
-async def _store_many(request: Request[Nothing, Nothing, bytes], events: list[UsageEvent]) -> Reply:
-    call = request.call
-    asked = rpc.IngestUsageEventsRequest(events=events)
-    outcomes = read_outcomes(await call.ask(call.clients.events.IngestUsageEvents, asked))
-    problems = {index: refusal(outcome, call.organization, _NAMES) for index, outcome in enumerate(outcomes)}
-    refused = {index: problem for index, problem in problems.items() if problem is not None}
-    if refused:
-        raise by_place(refused)
-    return _stored(outcomes)
-
-
-def _stored(outcomes: list[Outcome]) -> Reply:
+def _stored(outcomes: Sequence[Outcome]) -> Reply:
     words = [IngestOutcome.Name(outcome.outcome).removeprefix("INGEST_OUTCOME_").lower() for outcome in outcomes]
     counts = ", ".join(f"{word}={words.count(word)}" for word in sorted(set(words)))
     return Reply(b"", 204, headers={OUTCOMES_HEADER: counts})
@@ -136,15 +120,7 @@ def _read_many(raw: bytes) -> list[UsageEvent]:
         raise Problem(
             422, "validation_errors", f"a batch holds 1 to {MAX_EVENTS} events", fields={"base": ["value_is_invalid"]}
         )
-    events, wrong = [], {}
-    for index, cloud_event in enumerate(sent):
-        refusals = Refusals()
-        events.append(_usage_event(cloud_event, refusals))
-        if refusals.fields:
-            wrong[index] = refusals.problem()
-    if wrong:
-        raise by_place(wrong)
-    return events
+    return read_each(sent, _usage_event)
 
 
 def _usage_event(sent: _Sent, refusals: Refusals) -> UsageEvent:

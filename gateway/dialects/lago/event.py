@@ -11,10 +11,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from farebox.common.v1.period_pb2 import Period
 from farebox.ingest.v1 import usage_event_service_pb2 as rpc
 from farebox.ingest.v1.usage_event_pb2 import IngestOutcome, StoredUsageEvent, UsageEvent
-from gateway.engine.coalescer import Outcome, read_outcomes
-from gateway.engine.event_body import by_place, read_many, read_one
-from gateway.engine.event_outcome import refusal
+from gateway.engine.coalescer import Outcome
+from gateway.engine.event_body import read_many, read_one
+from gateway.engine.event_outcome import store, store_all, times
 from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.listing import listed
 from gateway.operation import Listed, Nothing, Request, operation
 from gateway.problem import invalid
 from gateway.projection import aware, exact, project
@@ -117,23 +118,14 @@ async def create(request: Request[Nothing, Nothing, bytes]) -> UsageEventAnswer:
     The answer comes once the event is durably stored. An event that cannot be billed yet is quarantined, and billed as
     soon as it can be.
     """
-    call, event = request.call, read_one(request.body)
-    outcome = await call.coalescer.ingest(call.organization.id, event)
-    problem = refusal(outcome, call.organization)
-    if problem is not None:
-        raise problem
-    return answer_of(event, outcome)
+    event = read_one(request.body)
+    return answer_of(event, await store(request.call, event))
 
 
 async def create_batch(request: Request[Nothing, Nothing, bytes]) -> UsageEventBatchAnswer:
     """Store up to 100 events."""
-    call, events = request.call, read_many(request.body)
-    asked = rpc.IngestUsageEventsRequest(events=events, tells_subscriptions=True)
-    outcomes = read_outcomes(await call.ask(call.clients.events.IngestUsageEvents, asked))
-    problems = {index: refusal(outcome, call.organization) for index, outcome in enumerate(outcomes)}
-    refused = {index: problem for index, problem in problems.items() if problem is not None}
-    if refused:
-        raise by_place(refused)
+    events = read_many(request.body)
+    outcomes = await store_all(request.call, events, with_subscriptions=True)
     return UsageEventBatchAnswer([answer_of(*pair) for pair in zip(events, outcomes, strict=True)])
 
 
@@ -159,14 +151,7 @@ async def find_quarantined(request: Request[Nothing, QuarantineQuery, Nothing]) 
     They are billed automatically once the missing metric, subscription or price appears; a wrong event is voided or
     replaced.
     """
-    call, query = request.call, request.query
-    reason = "" if query.reason is UNSET else query.reason
-    customer = "" if query.external_customer_id is UNSET else query.external_customer_id
-    asked = rpc.ListQuarantinedUsageEventsRequest(
-        page=page_request(query), reason=reason, external_customer_id=customer
-    )
-    answer = await call.ask(call.clients.events.ListQuarantinedUsageEvents, asked)
-    return Listed([logged_event(event) for event in answer.events], page_meta(query, answer.page, len(answer.events)))
+    return await listed(request.call, rpc.ListQuarantinedUsageEventsRequest, request.query, logged_event)
 
 
 async def void(request: Request[ByTransaction, Nothing, TakenBack]) -> LoggedUsageEvent:
@@ -194,9 +179,7 @@ async def replace(request: Request[ByTransaction, Nothing, bytes]) -> LoggedUsag
 
 def answer_of(event: UsageEvent, outcome: Outcome) -> UsageEventAnswer:
     """A sent event as its sender gets it back: a repeat has the times of the first sending."""
-    detail = outcome.detail
-    is_repeat = detail.HasField("received_at")
-    occurred_at = event.occurred_at if event.HasField("occurred_at") else outcome.present_at
+    received_at, occurred_at = times(event, outcome)
     # Field by field and not by `project`: events are the one thing that is answered thousands of times a second.
     return UsageEventAnswer(
         transaction_id=event.transaction_id,
@@ -204,12 +187,12 @@ def answer_of(event: UsageEvent, outcome: Outcome) -> UsageEventAnswer:
         external_subscription_id=event.external_subscription_id,
         lago_subscription_id=outcome.subscription_id or None,
         code=event.code,
-        timestamp=aware(detail.occurred_at if is_repeat else occurred_at),
-        created_at=aware(detail.received_at if is_repeat else outcome.received_at),
+        timestamp=occurred_at,
+        created_at=received_at,
         precise_total_amount_cents=_amount(event),
         properties=_properties(event),
         status=cast("str", OUTCOME.word(outcome.outcome)),
-        reason=detail.reason or None,
+        reason=outcome.detail.reason or None,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from farebox.rating.v1 import invoice_service_pb2 as rpc
 from farebox.rating.v1.set_aside_pb2 import SetAside as SetAsideMessage
-from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.engine.paging import PageQuery
+from gateway.listing import listed
 from gateway.operation import Listed, Nothing, Request, operation
 from gateway.projection import project
 from gateway.schema import Instant, Words, of
@@ -39,10 +41,7 @@ async def find_all(request: Request[Nothing, PageQuery, Nothing]) -> Listed[SetA
 
     `since` and `retry_at` are by the machine's clock; under a test clock it is tried with the first advance after that.
     """
-    call, query = request.call, request.query
-    answer = await call.ask(call.clients.invoices.ListSetAside, rpc.ListSetAsideRequest(page=page_request(query)))
-    entries = [project(SetAside, work) for work in answer.set_aside]
-    return Listed(entries, page_meta(query, answer.page, len(entries)))
+    return await listed(request.call, rpc.ListSetAsideRequest, request.query, partial(project, SetAside))
 
 
 OPERATIONS = (operation("GET", "/set_aside", find_all, answer_root="set_aside"),)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import TypeVar
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from gateway.decode import structs
 from gateway.decode.refusals import Refusals
-from gateway.problem import Problem
+from gateway.exchange import read_pairs
 
-# More than a meter event and its dimensions need; each field costs a little before it is refused by its name.
-MAX_FIELDS = 100
 # One level more than Stripe's own parameters for these routes.
 MAX_DEPTH = 3
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -38,7 +35,7 @@ def read_form(struct: type[S], raw: bytes) -> S:
 
 def _nested(raw: bytes, refusals: Refusals) -> dict[str, object]:
     values: dict[str, object] = {}
-    for name, value in _pairs(raw):
+    for name, value in read_pairs(raw, "form"):
         match = _NAME.fullmatch(name)
         keys = [match[1], *_INNER.findall(match[2])] if match else []
         if not 0 < len(keys) <= MAX_DEPTH:
@@ -59,10 +56,3 @@ def _put(values: dict[str, object], keys: list[str], value: str) -> bool:
         return False
     values[keys[-1]] = value
     return True
-
-
-def _pairs(raw: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Problem(400, "bad_request", f"the form cannot be read: {error}") from error

@@ -7,20 +7,18 @@ clients send with each retry, is the transaction id, so that a retry never count
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.ingest.v1 import usage_event_service_pb2 as rpc
 from farebox.ingest.v1.usage_event_pb2 import UsageEvent
 from gateway.call import Call
 from gateway.dialects.stripe.form import read_form
-from gateway.engine.coalescer import Outcome
 from gateway.engine.event_body import OWN_NAMES
-from gateway.engine.event_outcome import refusal
+from gateway.engine.event_outcome import store, times
 from gateway.operation import Endpoint, Nothing, Request, not_offered, operation
 from gateway.problem import invalid, not_found
 from gateway.schema import Code, Instant, InstantInput
@@ -153,12 +151,8 @@ async def _store(call: Call, sent: NewMeterEvent) -> tuple[UsageEvent, datetime,
         Problem: 422, it names no customer; 409, the identifier is another event's.
     """
     event = _usage_event(call, sent)
-    outcome = await call.coalescer.ingest(call.organization.id, event)
-    problem = refusal(outcome, call.organization, _NAMES)
-    if problem is not None:
-        raise problem
-    created, occurred = _instants(event, outcome)
-    return event, created.ToDatetime(tzinfo=UTC), occurred.ToDatetime(tzinfo=UTC)
+    created, occurred = times(event, await store(call, event, _NAMES))
+    return event, created, occurred
 
 
 def _usage_event(call: Call, sent: NewMeterEvent) -> UsageEvent:
@@ -173,13 +167,6 @@ def _usage_event(call: Call, sent: NewMeterEvent) -> UsageEvent:
         occurred_at=None if sent.timestamp is UNSET else sent.timestamp,
         properties=msgspec.json.encode(properties),
     )
-
-
-def _instants(event: UsageEvent, outcome: Outcome) -> tuple[Timestamp, Timestamp]:
-    """When the log received an event, and when it occurred; a repeat has the instants of the first sending."""
-    if outcome.detail.HasField("received_at"):
-        return outcome.detail.received_at, outcome.detail.occurred_at
-    return outcome.received_at, event.occurred_at if event.HasField("occurred_at") else outcome.present_at
 
 
 async def _cancel(call: Call, sent: NewAdjustment, kind: str) -> Adjustment:
