@@ -55,6 +55,10 @@ class Rest:
         """The JSON of a PUT; every attempt has the same Idempotency-Key. Raises like `get`."""
         return self._send("PUT", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
+    def patch(self, path: str, body: Any) -> Any:
+        """The JSON of a PATCH; every attempt has the same Idempotency-Key. Raises like `get`."""
+        return self._send("PATCH", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+
     def delete(self, path: str, **query: str) -> Any:
         """The JSON of a DELETE; every attempt has the same Idempotency-Key. Raises like `get`."""
         return self._send("DELETE", path, params=query, headers={"Idempotency-Key": str(uuid.uuid4())})

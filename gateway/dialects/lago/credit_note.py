@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.rating.v1 import invoice_service_pb2 as rpc
 from farebox.rating.v1.credit_note_pb2 import CreditNote as CreditNoteMessage
+from gateway.call import Call, Reply
 from gateway.dialects.lago.common import Description, Identified
 from gateway.engine.paging import PageQuery
 from gateway.listing import listed
@@ -20,6 +22,7 @@ REASON = Words(CreditNoteMessage.Reason, "REASON_")
 CREDIT_STATE = Words(CreditNoteMessage.CreditState, "CREDIT_STATE_")
 # More than any invoice has fees.
 MAX_ITEMS = 1000
+PDF = "application/pdf"
 
 Amount = Annotated[int, Meta(ge=0, description="Minor units, with taxes.")]
 
@@ -110,6 +113,7 @@ class CreditNote(Identified, kw_only=True):
     coupons_adjustment_amount_cents: Cents
     items: list[CreditNoteItem]
     applied_taxes: list[CreditNoteTax]
+    file_url: Annotated[str, Meta(description="The address of its PDF.")]
     created_at: Instant | None
     updated_at: Instant | None
 
@@ -151,7 +155,7 @@ async def create(request: Request[Nothing, Nothing, NewCreditNote]) -> CreditNot
     """Give money back on a finalized invoice."""
     call = request.call
     asked, _ = patch(rpc.CreateCreditNoteRequest(request_id=call.mutation_id), request.body)
-    return credit_note_to_api((await call.ask(call.clients.invoices.CreateCreditNote, asked)).credit_note)
+    return credit_note_to_api((await call.ask(call.clients.invoices.CreateCreditNote, asked)).credit_note, call)
 
 
 async def estimate(request: Request[Nothing, Nothing, CreditNoteDraft]) -> EstimatedCreditNote:
@@ -165,27 +169,42 @@ async def estimate(request: Request[Nothing, Nothing, CreditNoteDraft]) -> Estim
 async def find(request: Request[ById, Nothing, Nothing]) -> CreditNote:
     """Find a credit note by its id."""
     call, asked = request.call, rpc.GetCreditNoteRequest(id=request.path.id)
-    return credit_note_to_api((await call.ask(call.clients.invoices.GetCreditNote, asked)).credit_note)
+    return credit_note_to_api((await call.ask(call.clients.invoices.GetCreditNote, asked)).credit_note, call)
 
 
 async def find_all(request: Request[Nothing, CreditNoteQuery, Nothing]) -> Listed[CreditNote]:
     """List credit notes, newest first."""
-    return await listed(request.call, rpc.ListCreditNotesRequest, request.query, credit_note_to_api)
+    to_api = partial(credit_note_to_api, call=request.call)
+    return await listed(request.call, rpc.ListCreditNotesRequest, request.query, to_api)
 
 
 async def find_of_customer(request: Request[ByCustomer, CreditNoteFilters, Nothing]) -> Listed[CreditNote]:
     """List a customer's credit notes, newest first."""
     asked, whose = rpc.ListCreditNotesRequest, request.path.external_customer_id
-    return await listed(request.call, asked, request.query, credit_note_to_api, external_customer_id=whose)
+    to_api = partial(credit_note_to_api, call=request.call)
+    return await listed(request.call, asked, request.query, to_api, external_customer_id=whose)
+
+
+async def download(request: Request[ById, Nothing, Nothing]) -> CreditNote:
+    """Find a credit note with the address of its PDF, `file_url`."""
+    return await find(request)
+
+
+async def draw(request: Request[ById, Nothing, Nothing]) -> Reply:
+    """Render a credit note as PDF."""
+    call, asked = request.call, rpc.RenderCreditNoteRequest(id=request.path.id)
+    answer = await call.ask(call.clients.invoices.RenderCreditNote, asked)
+    shown = {"Content-Disposition": 'inline; filename="credit_note.pdf"'}
+    return Reply(answer.pdf, media_type=PDF, headers=shown)
 
 
 async def void(request: Request[ById, Nothing, Nothing]) -> CreditNote:
     """Take the unused credit of a credit note back."""
     call, asked = request.call, rpc.VoidCreditNoteRequest(request_id=request.call.mutation_id, id=request.path.id)
-    return credit_note_to_api((await call.ask(call.clients.invoices.VoidCreditNote, asked)).credit_note)
+    return credit_note_to_api((await call.ask(call.clients.invoices.VoidCreditNote, asked)).credit_note, call)
 
 
-def credit_note_to_api(note: CreditNoteMessage) -> CreditNote:
+def credit_note_to_api(note: CreditNoteMessage, call: Call) -> CreditNote:
     """A credit note as Lago's clients read it."""
     created = note.created_at if note.HasField("created_at") else None
     changed = note.voided_at if note.HasField("voided_at") else created
@@ -201,6 +220,7 @@ def credit_note_to_api(note: CreditNoteMessage) -> CreditNote:
             )
             for item in note.items
         ],
+        file_url=f"{call.base_url}/api/v1/credit_notes/{note.id}.pdf",
         updated_at=None if changed is None else changed.ToDatetime(tzinfo=UTC),
     )
 
@@ -217,6 +237,8 @@ OPERATIONS = (
         names=_NAMES,
     ),
     operation("GET", "/credit_notes", find_all, answer_root="credit_notes"),
+    operation("GET", "/credit_notes/{id}.pdf", draw, media_type=PDF),
+    operation("POST", "/credit_notes/{id}/download", download, answer_root="credit_note"),
     operation("GET", "/credit_notes/{id}", find, answer_root="credit_note"),
     operation("PUT", "/credit_notes/{id}/void", void, answer_root="credit_note"),
     operation("GET", "/customers/{external_customer_id}/credit_notes", find_of_customer, answer_root="credit_notes"),

@@ -13,6 +13,7 @@ from farebox.entitlements.v1.feature_pb2 import Feature
 from farebox.rating.v1.plan_pb2 import PlanEntitlement as PlanEntitlementMessage
 from gateway.decode.refusals import Refusals
 from gateway.dialects.lago.feature import TYPE
+from gateway.dialects.lago.subscription import BySubscription
 from gateway.operation import ByCustomer, Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
 from gateway.schema import Code, DecimalInput, ExactNumber, Instant, Words, keys, of
@@ -39,14 +40,12 @@ Exactly = Annotated[ExactNumber, Meta(description="Units of the metric.")]
 Value = Annotated[str, Meta(max_length=255, description="The value of a configuration.")]
 
 
-class NewPlanEntitlement(Struct, kw_only=True):
-    """What a plan unlocks of one feature. Without a `type`, the given fields decide it.
+class NewTerms(Struct, kw_only=True):
+    """What is given of one feature: its privileges, as Lago calls them. Without a `type`, the given fields decide it.
 
-    `code` is another name of `feature_code`, `metric_code` of `billable_metric_code`.
+    `metric_code` is another name of `billable_metric_code`.
     """
 
-    feature_code: Code | UnsetType = UNSET
-    code: Annotated[Code, of("feature_code")] | UnsetType = UNSET
     type: Annotated[str, KIND.meta, of("kind")] | UnsetType | None = UNSET
     enabled: Annotated[bool, Meta(description="Whether a gate is on.")] | UnsetType | None = UNSET
     limit: Units | UnsetType | None = UNSET
@@ -55,6 +54,13 @@ class NewPlanEntitlement(Struct, kw_only=True):
     hard: Annotated[bool, Meta(description="Whether usage beyond a limit is refused.")] | UnsetType | None = UNSET
     reset_interval: Annotated[str, PLAN_RESET.meta, of("reset")] | UnsetType | None = UNSET
     value: Value | UnsetType | None = UNSET
+
+
+class NewPlanEntitlement(NewTerms, kw_only=True):
+    """What a plan unlocks of one feature; `code` is another name of `feature_code`."""
+
+    feature_code: Code | UnsetType = UNSET
+    code: Annotated[Code, of("feature_code")] | UnsetType = UNSET
 
 
 class PlanEntitlement(Struct, kw_only=True):
@@ -91,12 +97,6 @@ class Entitlements(Struct, kw_only=True):
     """All entitlements, by subscription and feature."""
 
     entitlements: list[Entitlement]
-
-
-class BySubscription(Struct):
-    """A subscription, by the organization's id."""
-
-    external_id: Code
 
 
 class EntitlementQuery(Struct):
@@ -143,9 +143,7 @@ def plan_entitlement_to_api(entitlement: PlanEntitlementMessage) -> PlanEntitlem
     )
 
 
-def say_plan_entitlement(
-    entitlement: PlanEntitlementMessage, body: NewPlanEntitlement, path: str, refusals: Refusals
-) -> None:
+def say_plan_entitlement(entitlement: PlanEntitlementMessage, body: NewTerms, path: str, refusals: Refusals) -> None:
     """Fill a message from what a body unlocks; by default a gate is on and a limit is hard."""
     patch(entitlement, body)
     entitlement.enabled, entitlement.hard = body.enabled is not False, body.hard is not False
@@ -153,17 +151,21 @@ def say_plan_entitlement(
     if not entitlement.feature_code:
         refusals.add(f"{path}.feature_code", "value_is_mandatory", "is missing")
     for name, same in (("code", "feature_code"), ("metric_code", "billable_metric_code")):
-        if len({value for value in (given(getattr(body, name)), given(getattr(body, same))) if value is not None}) > 1:
+        both = (given(getattr(body, name, None)), given(getattr(body, same, None)))
+        if len({value for value in both if value is not None}) > 1:
             refusals.add(f"{path}.{name}", "value_is_invalid", f"differs from {same}, which it is another name of")
-    for kind, names in _FIELDS.items():
-        for name in names if kind != entitlement.kind else ():
+    refuse_others_fields(body, entitlement.kind, path, refusals)
+
+
+def refuse_others_fields(body: NewTerms, kind: PlanEntitlementMessage.Kind, path: str, refusals: Refusals) -> None:
+    """Refuse what entitlements of this type do not have."""
+    for other, names in _FIELDS.items():
+        for name in names if other != kind else ():
             if given(getattr(body, name)) is not None:
-                refusals.add(
-                    f"{path}.{name}", "value_is_invalid", f"does not belong to a {KIND.word(entitlement.kind)}"
-                )
+                refusals.add(f"{path}.{name}", "value_is_invalid", f"does not belong to a {KIND.word(kind)}")
 
 
-def _assumed(body: NewPlanEntitlement) -> PlanEntitlementMessage.Kind:
+def _assumed(body: NewTerms) -> PlanEntitlementMessage.Kind:
     """The type of an entitlement without one, by the fields that it has."""
     if any(given(value) is not None for value in (body.limit, body.billable_metric_code, body.metric_code)):
         return PlanEntitlementMessage.KIND_USAGE_LIMIT

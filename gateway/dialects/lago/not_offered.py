@@ -6,7 +6,6 @@ from gateway.operation import NotOffered, not_offered
 
 _PAYMENTS = "Farebox collects no payments; whoever does reports them (`POST /payments`, `PUT /invoices/{id}`)"
 _WALLETS = "there are no wallets; what is given is a coupon, what is given back a credit note"
-_WITH_THE_PLAN = "it is read and changed with its plan, `/plans/{code}`"
 _ESTIMATES = (
     "fees of single events are not estimated; `GET /customers/{external_customer_id}/current_usage` prices usage"
 )
@@ -32,14 +31,10 @@ _REASONS = {
         POST /billable_metrics/evaluate_expression
     """,
     "an organization is its one billing entity": """
-        GET POST /billing_entities
-        GET PUT /billing_entities/{code}
+        POST /billing_entities
     """,
     "a credit note does not change, but for being used up or voided": """
         PUT /credit_notes/{id}
-    """,
-    "credit notes are not drawn": """
-        POST /credit_notes/{id}/download
     """,
     "it has no metadata; customers have": """
         DELETE PATCH POST /credit_notes/{id}/metadata
@@ -120,10 +115,6 @@ _REASONS = {
         GET /quotes/{id}
         GET /quotes/{id}/versions
     """,
-    _WITH_THE_PLAN: """
-        GET PATCH POST /plans/{code}/entitlements
-        DELETE GET /plans/{code}/entitlements/{feature_code}
-    """,
     "there are no fixed charges; a recurring metric counts seats, the base price is what never changes": """
         GET POST /plans/{code}/fixed_charges
         DELETE GET PUT /plans/{code}/fixed_charges/{charge_code}
@@ -138,10 +129,6 @@ _REASONS = {
         PUT /subscriptions/{external_id}/charges/{charge_code}
         POST /subscriptions/{external_id}/charges/{charge_code}/filters
         DELETE PUT /subscriptions/{external_id}/charges/{charge_code}/filters/{id}
-    """,
-    "overrides are set by gRPC (`farebox.entitlements.v1.FeatureService`)": """
-        PATCH /subscriptions/{external_id}/entitlements
-        DELETE /subscriptions/{external_id}/entitlements/{feature_code}
     """,
     "usage is added up by billing period, not over a subscription's life": """
         GET PUT /subscriptions/{external_id}/lifetime_usage

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.rating.v1 import organization_service_pb2 as rpc
 from farebox.rating.v1.organization_pb2 import Organization as OrganizationMessage
+from gateway.call import Call
 from gateway.dialects.lago.common import Identified, Name
 from gateway.operation import Nothing, Request, operation
 from gateway.projection import callers_names, given, patch, project
@@ -37,12 +38,26 @@ Zone = Annotated[str, Meta(max_length=255, description="IANA zone, e.g. `Europe/
 class OrganizationBilling(Struct, kw_only=True):
     """How customers without terms of their own are billed."""
 
-    NOT_OFFERED: ClassVar = keys("document_locale invoice_footer")
+    NOT_OFFERED: ClassVar = keys(
+        "document_locale invoice_footer subscription_invoice_issuing_date_adjustment "
+        "subscription_invoice_issuing_date_anchor"
+    )
 
     invoice_grace_period: Annotated[GraceDays, of("invoice_grace_period_days")] | UnsetType = UNSET
 
 
-class OrganizationChange(Struct, kw_only=True):
+class OrganizationSettings(Struct, kw_only=True):
+    """Settings that an organization shares with its billing entity."""
+
+    name: Name | UnsetType = UNSET
+    default_currency: CurrencyCode | UnsetType = UNSET
+    timezone: Zone | UnsetType = UNSET
+    net_payment_term: Annotated[TermDays, of("net_payment_term_days")] | UnsetType = UNSET
+    document_number_prefix: Annotated[Prefix, of("invoice_prefix")] | UnsetType = UNSET
+    billing_configuration: OrganizationBilling | UnsetType = UNSET
+
+
+class OrganizationChange(OrganizationSettings, kw_only=True):
     """Changes of the organization; what is not named stays as it is."""
 
     NOT_OFFERED: ClassVar = keys(
@@ -51,12 +66,6 @@ class OrganizationChange(Struct, kw_only=True):
     )
     FIXED: ClassVar = {"document_numbering": "per_organization", "finalize_zero_amount_invoice": True}
 
-    name: Name | UnsetType = UNSET
-    default_currency: CurrencyCode | UnsetType = UNSET
-    timezone: Zone | UnsetType = UNSET
-    net_payment_term: Annotated[TermDays, of("net_payment_term_days")] | UnsetType = UNSET
-    document_number_prefix: Annotated[Prefix, of("invoice_prefix")] | UnsetType = UNSET
-    billing_configuration: OrganizationBilling | UnsetType = UNSET
     duplicate_events: Duplicates | UnsetType = UNSET
     late_events: Late | UnsetType = UNSET
 
@@ -94,13 +103,18 @@ async def change(request: Request[Nothing, Nothing, OrganizationChange]) -> Orga
     What the body does not name stays as it is. Keys are cached for a second, so it may take that long until every
     gateway knows the change.
     """
-    call, message = request.call, rpc.UpdateOrganizationRequest(request_id=request.call.mutation_id)
-    _, paths = patch(message.organization, request.body, skip=("billing_configuration",))
-    billing = given(request.body.billing_configuration)
+    return organization_to_api(await update_organization(request.call, request.body))
+
+
+async def update_organization(call: Call, body: OrganizationSettings) -> OrganizationMessage:
+    """The organization after a change of its settings."""
+    message = rpc.UpdateOrganizationRequest(request_id=call.mutation_id)
+    _, paths = patch(message.organization, body, skip=("billing_configuration",))
+    billing = given(body.billing_configuration)
     if billing is not None:
         paths += patch(message.organization, billing)[1]
     message.update_mask.paths.extend(paths)
-    return organization_to_api((await call.ask(call.clients.organizations.UpdateOrganization, message)).organization)
+    return (await call.ask(call.clients.organizations.UpdateOrganization, message)).organization
 
 
 def organization_to_api(organization: OrganizationMessage) -> Organization:
@@ -108,10 +122,10 @@ def organization_to_api(organization: OrganizationMessage) -> Organization:
     return project(Organization, organization, billing_configuration=project(OrganizationBillingTerms, organization))
 
 
-_NAMES = callers_names(OrganizationChange, OrganizationMessage, "organization.") | {
+SETTING_NAMES = callers_names(OrganizationChange, OrganizationMessage, "organization.") | {
     "organization.invoice_grace_period_days": "billing_configuration.invoice_grace_period"
 }
 OPERATIONS = (
     operation("GET", "/organizations", find, answer_root="organization"),
-    operation("PUT", "/organizations", change, root="organization", names=_NAMES),
+    operation("PUT", "/organizations", change, root="organization", names=SETTING_NAMES),
 )

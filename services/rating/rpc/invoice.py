@@ -130,7 +130,7 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
     def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:
         """Render the invoice as PDF."""
         found = queries.printable_invoice(self.deps, organization_of(context), request.id)
-        return pb.RenderInvoiceResponse(pdf=pdf.render(found.invoice, found.seller))
+        return pb.RenderInvoiceResponse(pdf=pdf.render(pdf.invoice_document(found.invoice, found.seller)))
 
     @answers
     def RebuildInvoice(self, request: pb.RebuildInvoiceRequest, context: Context) -> pb.RebuildInvoiceResponse:
@@ -174,6 +174,13 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         listed = queries.list_credit_notes(self.deps, organization_of(context), wanted, page)
         found = [credit_note_to_pb(note) for note in listed.items]
         return pb.ListCreditNotesResponse(credit_notes=found, page=page_to_pb(listed))
+
+    @answers
+    def RenderCreditNote(self, request: pb.RenderCreditNoteRequest, context: Context) -> pb.RenderCreditNoteResponse:
+        """Render the credit note as PDF."""
+        note, found = queries.printable_credit_note(self.deps, organization_of(context), request.id)
+        content = pdf.credit_note_document(note, found.invoice, found.seller)
+        return pb.RenderCreditNoteResponse(pdf=pdf.render(content))
 
     @command(pb.VoidCreditNoteRequest, pb.VoidCreditNoteResponse)
     def VoidCreditNote(

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from lago_python_client.models.applied_coupon import AppliedCouponResponse
 from lago_python_client.models.billable_metric import BillableMetricResponse
+from lago_python_client.models.billing_entity import BillingEntityResponse
 from lago_python_client.models.coupon import CouponResponse
 from lago_python_client.models.credit_note import CreditNoteEstimatedResponse, CreditNoteResponse
 from lago_python_client.models.customer import CustomerResponse
@@ -26,6 +27,7 @@ from farebox.rating.v1 import (
     catalog_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    organization_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
 )
@@ -36,6 +38,7 @@ from farebox.rating.v1.credit_note_pb2 import CreditNote
 from farebox.rating.v1.customer_pb2 import Customer
 from farebox.rating.v1.fee_pb2 import Fee, FeeLine
 from farebox.rating.v1.invoice_pb2 import AppliedTax, Invoice
+from farebox.rating.v1.organization_pb2 import Organization
 from farebox.rating.v1.plan_pb2 import BillingInterval, Plan
 from farebox.rating.v1.subscription_pb2 import Subscription
 from farebox.rating.v1.tax_pb2 import Tax
@@ -174,6 +177,8 @@ def gateway() -> Gateway:
     on("ListAppliedCoupons", customer_service_pb2.ListAppliedCouponsResponse(applied_coupons=[held], page=ONE))
     tax = Tax(id="t1", code="vat", name="VAT", rate_percent=Decimal(value="20"), created_at=CREATED)
     on("GetTax", catalog_service_pb2.GetTaxResponse(tax=tax))
+    organization = Organization(id="o1", name="Acme", default_currency="EUR", created_at=CREATED)
+    on("GetOrganization", organization_service_pb2.GetOrganizationResponse(organization=organization))
     on("GetCreditNote", invoice_service_pb2.GetCreditNoteResponse(credit_note=NOTE))
     on("CreateCreditNote", invoice_service_pb2.CreateCreditNoteResponse(credit_note=NOTE))
     usage = usage_service_pb2.UsageSummary(period=JANUARY, currency="USD", amount_cents=126, fees=[FEE])
@@ -195,6 +200,7 @@ def gateway() -> Gateway:
         ("/coupons/ten", "coupon", CouponResponse),
         ("/taxes/vat", "tax", TaxResponse),
         ("/credit_notes/n1", "credit_note", CreditNoteResponse),
+        ("/billing_entities/default", "billing_entity", BillingEntityResponse),
         ("/customers/acme/current_usage?external_subscription_id=acme-pro", "customer_usage", CustomerUsageResponse),
         (
             "/customers/acme/projected_usage?external_subscription_id=acme-pro",
@@ -255,6 +261,29 @@ def test_the_drawing_of_an_invoice(gateway: Gateway) -> None:
     gateway.services.on("RenderInvoice", invoice_service_pb2.RenderInvoiceResponse(pdf=b"%PDF-1.7"))
     response = gateway.get("/api/v1/invoices/i1.pdf")
     assert (response.content, response.headers["Content-Type"]) == (b"%PDF-1.7", "application/pdf")
+
+
+def test_the_drawing_of_a_credit_note(gateway: Gateway) -> None:
+    note = gateway.post("/api/v1/credit_notes/n1/download").json()["credit_note"]
+    assert note["file_url"] == "http://farebox/api/v1/credit_notes/n1.pdf"
+    gateway.services.on("RenderCreditNote", invoice_service_pb2.RenderCreditNoteResponse(pdf=b"%PDF-1.7"))
+    response = gateway.get("/api/v1/credit_notes/n1.pdf")
+    assert (response.content, response.headers["Content-Type"]) == (b"%PDF-1.7", "application/pdf")
+
+
+def test_an_organization_is_its_one_billing_entity(gateway: Gateway) -> None:
+    listed = gateway.get("/api/v1/billing_entities").json()
+    assert ([entity["code"] for entity in listed["billing_entities"]], listed["meta"]["total_count"]) == (
+        ["default"],
+        1,
+    )
+    assert gateway.get("/api/v1/billing_entities/other").status_code == 404
+    changed = organization_service_pb2.UpdateOrganizationResponse(organization=Organization(id="o1", name="Acme"))
+    gateway.services.on("UpdateOrganization", changed)
+    body = {"name": "Acme", "billing_configuration": {"invoice_grace_period": 3}}
+    assert gateway.send("PUT", "/api/v1/billing_entities/default", json={"billing_entity": body}).is_success
+    (asked,) = gateway.services.requests("UpdateOrganization")
+    assert sorted(asked.update_mask.paths) == ["invoice_grace_period_days", "name"]
 
 
 def test_the_shape_of_the_react_components(gateway: Gateway) -> None:

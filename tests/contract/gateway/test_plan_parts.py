@@ -11,7 +11,7 @@ from farebox.common.v1.decimal_pb2 import Decimal
 from farebox.rating.v1 import catalog_service_pb2 as rpc
 from farebox.rating.v1 import subscription_service_pb2
 from farebox.rating.v1.charge_pb2 import Charge, ChargeModel
-from farebox.rating.v1.plan_pb2 import Plan
+from farebox.rating.v1.plan_pb2 import Plan, PlanEntitlement
 from farebox.rating.v1.subscription_pb2 import Subscription
 from services.kernel import errors
 from services.kernel.errors import FieldViolation
@@ -98,6 +98,42 @@ def test_a_price_without_a_model_is_of_the_charges_model(gateway: Gateway) -> No
     assert (changed_filter.id, list(changed_filter.update_mask.paths)) == ("f1", ["model"])
     removed = edited(gateway, "DELETE", "/calls/filters/f1").remove_filter
     assert (removed.charge_code, removed.id) == ("calls", "f1")
+
+
+UNLOCKED = [
+    PlanEntitlement(feature_code="sso", kind=PlanEntitlement.KIND_GATE, enabled=True),
+    PlanEntitlement(feature_code="calls", kind=PlanEntitlement.KIND_USAGE_LIMIT, metric_code="calls", hard=True),
+]
+
+
+def test_what_a_plan_unlocks_is_changed_feature_by_feature(gateway: Gateway) -> None:
+    """All of it, some of it or one of it; Lago's privileges are the fields of a feature's type."""
+    plan = Plan(code="pro", entitlements=UNLOCKED)
+    gateway.services.on("GetPlan", rpc.GetPlanResponse(plan=plan))
+    gateway.services.on("EditPlan", rpc.EditPlanResponse(plan=plan, entitlement=UNLOCKED[0]))
+    base = "/api/v1/plans/pro/entitlements"
+    listed = gateway.get(base).json()["entitlements"]
+    assert [(unlocked["feature_code"], unlocked["type"]) for unlocked in listed] == [
+        ("sso", "gate"),
+        ("calls", "usage_limit"),
+    ]
+    assert gateway.get(f"{base}/calls").json()["entitlement"] == listed[1]
+    assert gateway.get(f"{base}/none").status_code == 404
+
+    body = {"entitlements": {"sso": {}, "calls": {"limit": 10, "metric_code": "calls", "reset_interval": "day"}}}
+    for method, is_whole in (("POST", True), ("PATCH", False)):
+        assert gateway.send(method, base, json=body).json()["entitlements"] == listed
+        put = gateway.services.requests("EditPlan")[-1].put_entitlements
+        assert (put.replace, [given.feature_code for given in put.entitlements]) == (is_whole, ["sso", "calls"])
+        assert (put.entitlements[0].enabled, put.entitlements[1].limit.value) == (True, "10")
+        assert put.entitlements[1].reset == PlanEntitlement.RESET_DAY
+    assert gateway.send("DELETE", f"{base}/sso").json()["entitlement"] == listed[0]
+    assert gateway.services.requests("EditPlan")[-1].remove_entitlement == "sso"
+
+    wrong = gateway.send("PATCH", base, json={"entitlements": {"sso": {"limit": 1, "value": "x"}, "a": {"colour": 1}}})
+    assert list(wrong.json()["error_details"]) == ["entitlements.a.colour"]
+    wrong = gateway.send("PATCH", base, json={"entitlements": {"sso": {"limit": 1, "value": "x"}}})
+    assert list(wrong.json()["error_details"]) == ["entitlements.sso.value"]
 
 
 def test_names_in_refusals_are_the_callers(gateway: Gateway) -> None:

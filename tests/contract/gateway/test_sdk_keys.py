@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 from lago_python_client.models import add_on as add_ons
-from lago_python_client.models import applied_coupon, billable_metric, charge, coupon, organization, subscription
+from lago_python_client.models import (
+    applied_coupon,
+    billable_metric,
+    billing_entity,
+    charge,
+    coupon,
+    organization,
+    subscription,
+)
 from lago_python_client.models import customer as customers
 from lago_python_client.models import invoice as invoices
 from lago_python_client.models import payment as payments
@@ -20,6 +28,7 @@ from msgspec import Struct
 
 from gateway.dialects.lago import applied_coupon as held
 from gateway.dialects.lago.add_on import AddOnChange
+from gateway.dialects.lago.billing_entity import BillingEntityChange
 from gateway.dialects.lago.charge import NewCharge, NewChargeFilter
 from gateway.dialects.lago.coupon import CouponChange, CouponLimits
 from gateway.dialects.lago.customer import CustomerBilling, CustomerQuery, CustomerUpsert, MetadataEntry
@@ -54,6 +63,8 @@ BODIES: list[tuple[Any, type[Struct]]] = [
     (billable_metric.BillableMetric, MetricChange),
     (billable_metric.BillableMetricFilter, MetricFilter),
     (taxes.Tax, TaxChange),
+    (billing_entity.BillingEntityUpdate, BillingEntityChange),
+    (billing_entity.BillingEntityBillingConfiguration, OrganizationBilling),
     (add_ons.AddOn, AddOnChange),
     (payments.Payment, NewPayment),
     (invoices.OneOffInvoice, NewInvoice),

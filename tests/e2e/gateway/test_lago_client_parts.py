@@ -10,6 +10,7 @@ from lago_python_client.models import (
     BillableMetric,
     BillableMetricFilter,
     BillableMetricFilters,
+    BillingEntityUpdate,
     Charge,
     ChargeFilter,
     Charges,
@@ -24,6 +25,8 @@ from lago_python_client.models import (
 )
 
 from farebox.testing import Farebox, Rest
+from services.chassis.wait import wait_until
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -133,6 +136,35 @@ def test_a_one_off_invoice_of_add_ons_is_paid_in_parts(story: Client) -> None:
     assert story.payment_receipts.find(receipts[0].lago_id).number == f"{invoice.number}-P2"
     assert story.add_ons.destroy("setup").code == "setup"
     assert story.add_ons.find_all()["add_ons"] == []
+
+
+def test_the_organization_is_its_billing_entity(lago: Client, farebox: Farebox) -> None:
+    (entity,) = lago.billing_entities.find_all()["billing_entities"]
+    assert (entity.code, entity.is_default) == ("default", True)
+    changed = lago.billing_entities.update(BillingEntityUpdate(name="Acme SARL", net_payment_term=14), "default")
+    assert (changed.name, changed.net_payment_term) == ("Acme SARL", 14)
+    assert lago.billing_entities.find("default") == changed
+
+
+def test_a_subscription_gets_other_terms_than_its_plan(story: Client, rest: Rest) -> None:
+    """A feature of the plan is taken from one subscription, and given back with the plan's terms."""
+
+    def may() -> bool:
+        return bool(rest.get("/can", customer_id="acme", feature="sso")["allowed"])
+
+    rest.post("/features", {"feature": {"code": "sso"}})
+    rest.patch("/plans/pro/entitlements", {"entitlements": {"sso": {}}})
+    story.subscriptions.destroy("acme-pro")
+    story.subscriptions.create(Subscription(external_customer_id="acme", plan_code="pro", external_id="acme-2"))
+    assert may()
+    path = "/subscriptions/acme-2/entitlements"
+    (told,) = rest.patch(path, {"entitlements": {"sso": {"enabled": False}}})["entitlements"]
+    assert (told["enabled"], told["source"]) == (False, "override")
+    # What an override changes, a check may see up to 100 ms later.
+    wait_until(lambda: not may(), timeout=PATIENCE_SECONDS, what="the override")
+    restored = rest.delete(f"{path}/sso")["entitlement"]
+    assert (restored["enabled"], restored["source"]) == (True, "plan")
+    wait_until(may, timeout=PATIENCE_SECONDS, what="the plan's terms")
 
 
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:

@@ -178,6 +178,10 @@ def test_credit_notes_are_estimated_given_used_and_voided(billing: Billing) -> N
     too_much = [credit_note_pb2.CreditNote.Item(fee_id=invoice.fees[0].id, amount_cents=8000)]
     over = invoice_service_pb2.CreateCreditNoteRequest(invoice_id=invoice.id, items=too_much, validate_only=True)
     assert refusal(lambda: billing.tenant.call(create, over))[1] == "CREDIT_EXCEEDS_FEE"
+    drawn = billing.tenant.call(
+        billing.invoicing.RenderCreditNote, invoice_service_pb2.RenderCreditNoteRequest(id=note.id)
+    )
+    assert drawn.pdf.startswith(b"%PDF-")
     voided = billing.tenant.call(
         billing.invoicing.VoidCreditNote, invoice_service_pb2.VoidCreditNoteRequest(id=note.id)
     ).credit_note

@@ -74,6 +74,11 @@ def current_charge(tenant: Tenant) -> Charge:
     return tenant.call(tenant.rating.catalog.GetPlan, pb.GetPlanRequest(code="pro")).plan.charges[0]
 
 
+def gate(feature_code: str, *, enabled: bool = True) -> PlanEntitlement:
+    """A gate that a plan unlocks."""
+    return PlanEntitlement(feature_code=feature_code, kind=PlanEntitlement.KIND_GATE, enabled=enabled)
+
+
 def priced_in(region: str, unit_amount: str) -> Charge.FilteredPrice:
     """A price for the events of a region."""
     values = {"region": Charge.PropertyValues(values=[region])}
@@ -206,6 +211,20 @@ def test_a_filter_keeps_its_id_over_all_versions(tenant: Tenant) -> None:
     removal = pb.EditPlanRequest.FilterRemoval(charge_code="calls", id=first)
     assert edit_plan(tenant, remove_filter=removal).filter.model.standard.unit_amount.value == "5"
     assert [list(price.values["region"].values) for price in current_charge(tenant).filters] == [["ap"]]
+
+
+def test_what_a_plan_unlocks_is_put_feature_by_feature(tenant: Tenant) -> None:
+    """Others stay, unless the whole is replaced; what is put twice the same makes no version."""
+    tenant.plan("pro", entitlements=[gate("sso"), gate("beta")])
+    subscribe(tenant, "pro")
+    off = gate("beta", enabled=False)
+    put = pb.EditPlanRequest.EntitlementsChange(entitlements=[off, gate("export")])
+    for _ in range(2):
+        merged = edit_plan(tenant, put_entitlements=put).plan
+        assert (merged.version, list(merged.entitlements)) == (2, [gate("sso"), off, gate("export")])
+    whole = pb.EditPlanRequest.EntitlementsChange(entitlements=[gate("export")], replace=True)
+    assert list(edit_plan(tenant, put_entitlements=whole).plan.entitlements) == [gate("export")]
+    assert edit_plan(tenant, remove_entitlement="export").entitlement == gate("export")
 
 
 def test_a_part_of_a_plan_is_checked_as_in_a_whole_one(tenant: Tenant) -> None:

@@ -163,6 +163,8 @@ class PlanEdit:
             )
         if len({entitlement.feature_code for entitlement in put}) != len(put):
             raise InvalidArgumentError.of_field("entitlements", "value_already_exist", "name each feature once")
+        if self._request.put_entitlements.replace:
+            del plan.entitlements[:]
         places = {entitlement.feature_code: place for place, entitlement in enumerate(plan.entitlements)}
         for entitlement in put:
             place = places.get(entitlement.feature_code)

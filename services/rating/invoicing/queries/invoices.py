@@ -68,6 +68,20 @@ def printable_invoice(deps: Deps, organization: OrganizationId, invoice_id: str)
         return Printable(store.invoice(tx, organization, invoice_id), organization_of(tx, organization).name)
 
 
+def printable_credit_note(
+    deps: Deps, organization: OrganizationId, credit_note_id: str
+) -> tuple[CreditNote, Printable]:
+    """A credit note with what is needed to render it: its invoice, and the name of its sender.
+
+    Raises:
+        NotFoundError: `CREDIT_NOTE_UNKNOWN`.
+    """
+    with deps.db.transaction(organization) as tx:
+        note = credit_notes.credit_note(tx, organization, credit_note_id)
+        invoice = store.invoice(tx, organization, note.invoice_id)
+        return note, Printable(invoice, organization_of(tx, organization).name)
+
+
 def list_invoices(
     deps: Deps, organization: OrganizationId, wanted: listing.InvoicesWanted, page: Page
 ) -> Listed[DatedInvoice]:
