@@ -19,12 +19,7 @@ _REASONS = {
         GET /api_logs
         GET /api_logs/{id}
     """,
-    "the only figures over many invoices are those of `/margin/…`": """
-        GET /analytics/gross_revenue
-        GET /analytics/invoice_collection
-        GET /analytics/invoiced_usage
-        GET /analytics/mrr
-        GET /analytics/overdue_balance
+    "usage is counted by billing period; `/customers/{external_customer_id}/past_usage` has a customer's": """
         GET /analytics/usage
     """,
     "metrics have no expressions; an event brings what is counted as a property": """

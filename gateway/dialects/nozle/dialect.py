@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.dialect import Dialect
 from gateway.dialects.lago import (
     add_on,
+    analytics,
     applied_coupon,
     billing_entity,
     coupon,
@@ -59,6 +60,7 @@ OFFERED = (
     *usage.OPERATIONS,
     *invoice.OPERATIONS,
     *fee.OPERATIONS,
+    *analytics.OPERATIONS,
     *payment.OPERATIONS,
     *credit_note.OPERATIONS,
     *access.OPERATIONS,

@@ -31,6 +31,7 @@ from services.rating.invoicing.convert.fees import (
     fees_wanted_from_pb,
     invoice_fee_to_pb,
 )
+from services.rating.invoicing.convert.figures import figure_to_pb, figures_wanted_from_pb
 from services.rating.invoicing.convert.invoices import (
     invoice_to_pb,
     invoices_wanted_from_pb,
@@ -41,8 +42,8 @@ from services.rating.invoicing.convert.payments import payment_to_pb, payments_w
 from services.rating.invoicing.convert.set_aside import set_aside_to_pb
 from services.rating.invoicing.invoice import Invoice, PaymentState
 from services.rating.invoicing.payment import ReportedPayment
+from services.rating.invoicing.queries import figures, payments
 from services.rating.invoicing.queries import invoices as queries
-from services.rating.invoicing.queries import payments
 from services.rating.invoicing.queries.rebuild import rebuild_invoice
 from services.rating.organizations.clock_store import now_of
 from services.wire.values import page_from_pb, page_to_pb
@@ -125,6 +126,14 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         listed = payments.list_payments(self.deps, organization_of(context), page, *whose)
         found = [payment_to_pb(payment) for payment in listed.items]
         return pb.ListPaymentsResponse(payments=found, page=page_to_pb(listed))
+
+    @answers
+    def ListMonthlyFigures(
+        self, request: pb.ListMonthlyFiguresRequest, context: Context
+    ) -> pb.ListMonthlyFiguresResponse:
+        """Add up what was invoiced, is overdue or recurs, by month."""
+        found = figures.list_figures(self.deps, organization_of(context), figures_wanted_from_pb(request))
+        return pb.ListMonthlyFiguresResponse(figures=[figure_to_pb(figure) for figure in found])
 
     @answers
     def RenderInvoice(self, request: pb.RenderInvoiceRequest, context: Context) -> pb.RenderInvoiceResponse:

@@ -167,6 +167,17 @@ def test_a_subscription_gets_other_terms_than_its_plan(story: Client, rest: Rest
     wait_until(may, timeout=PATIENCE_SECONDS, what="the plan's terms")
 
 
+def test_figures_by_month(story: Client, rest: Rest) -> None:
+    rest.post("/test_clock/advance", {"to": "2024-02-02T00:00:00Z"})
+    (revenue,) = story.gross_revenues.find_all({"currency": "EUR"})["gross_revenues"]
+    assert (revenue.month, revenue.amount_cents, revenue.invoices_count) == ("2024-02-01", 1000, 1)
+    (collection,) = story.invoice_collections.find_all()["invoice_collections"]
+    assert (collection.payment_status, collection.amount_cents) == ("pending", 1000)
+    assert [mrr.amount_cents for mrr in story.mrrs.find_all({"months": 3})["mrrs"]] == [0, 1000, 1000]
+    assert story.overdue_balances.find_all()["overdue_balances"] == []
+    assert [usage.code for usage in story.invoiced_usages.find_all()["invoiced_usages"]] == ["calls"]
+
+
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:
     """By ids that stay valid while others change."""
     for region, amount in (("eu", "2"), ("us", "3")):

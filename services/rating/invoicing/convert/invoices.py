@@ -151,6 +151,11 @@ def one_off_from_pb(request: service_pb2.CreateOneOffInvoiceRequest) -> tuple[st
         return request.external_customer_id, request.currency, items
 
 
+def payment_state_to_pb(state: PaymentState) -> pb.Invoice.PaymentState:
+    """The payment state of an invoice."""
+    return _PAYMENT_STATES[state]
+
+
 def payment_state_from_pb(state: int) -> PaymentState:
     """The outcome of a payment."""
     if state not in _PAYMENT_STATES_FROM:

@@ -26,7 +26,7 @@ _OF_CUSTOMER = (
 )
 _OPEN = "i.state = 'finalized' AND i.total_amount_cents > i.paid_amount_cents"
 # The day is the customer's; the first half lets the index be used, since no zone is a day behind another.
-_OVERDUE = (
+OVERDUE = (
     f"({_OPEN} AND i.payment_due_date <= %(at)s::timestamptz::date + 1 "
     "AND i.payment_due_date < (%(at)s::timestamptz AT TIME ZONE i.timezone)::date)"
 )
@@ -44,8 +44,8 @@ _INVOICES = NewestFirst(
     currency="i.currency = %(currency)s",
     amount_from="i.total_amount_cents >= %(amount_from)s",
     amount_until="i.total_amount_cents <= %(amount_until)s",
-    overdue=_OVERDUE,
-    not_overdue=f"NOT {_OVERDUE}",
+    overdue=OVERDUE,
+    not_overdue=f"NOT {OVERDUE}",
     # The customer's invoices are found by an index; among them, the subscription's are found by searching.
     subscription="i.customer_id = (SELECT s.customer_id FROM subscriptions s "
     "WHERE s.organization_id = i.organization_id AND s.id = %(subscription)s) "
