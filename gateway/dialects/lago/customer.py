@@ -225,8 +225,8 @@ def customer_from_api(customer: CustomerMessage, body: CustomerUpsert) -> list[s
     said = [_say_name(customer, body, refusals), _say_address(customer, body, refusals)]
     said += [_say_metadata(customer, body, refusals), _say_grace(customer, body)]
     refusals.raise_any()
-    paths.remove("external_id")
-    return [*paths, *(path for path in said if path)]
+    named = (path for path in paths if path != "external_id")
+    return [*named, *(path for path in said if path)]
 
 
 def customer_to_api(customer: CustomerMessage, organization: Organization) -> Customer:
@@ -291,7 +291,7 @@ def _is_said(body: CustomerUpsert, names: Iterable[str]) -> bool:
     return any(getattr(body, name) is not UNSET for name in names)
 
 
-_UPSERTED = callers_names(CustomerUpsert, CustomerMessage, "customer.") | {
+UPSERTED = callers_names(CustomerUpsert, CustomerMessage, "customer.") | {
     "customer.invoice_grace_period_days": "billing_configuration.invoice_grace_period"
 }
 OPERATIONS = (
@@ -302,7 +302,7 @@ OPERATIONS = (
         root="customer",
         is_root_optional=True,
         is_bare_answered_bare=True,
-        names=_UPSERTED,
+        names=UPSERTED,
     ),
     operation("GET", "/customers", find_all, answer_root="customers"),
     operation("GET", "/customers/{external_customer_id}", find, answer_root="customer"),

@@ -82,9 +82,6 @@ _REASONS = {
     "a fee changes with its invoice, and never by itself": """
         DELETE PUT /fees/{id}
     """,
-    "invoices are not previewed; `GET /customers/{external_customer_id}/projected_usage` prices what is to come": """
-        POST /invoices/preview
-    """,
     "an invoice is voided, never deleted": """
         DELETE /invoices/{id}
     """,

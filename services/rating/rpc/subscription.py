@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import subscription_service_pb2 as pb
 from farebox.rating.v1 import subscription_service_pb2_grpc as grpc_pb
-from services.chassis.idempotency import answer_once
+from services.chassis.idempotency import answer_once, undone
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.changes import says_change
@@ -16,7 +16,9 @@ from services.rating.agreements import convert, queries
 from services.rating.agreements.agreement import EndTerms
 from services.rating.clock.commands import catch_up
 from services.rating.deps import Deps
+from services.rating.invoicing.convert.invoices import invoice_to_pb
 from services.rating.subscriptions import commands
+from services.rating.subscriptions.convert import preview_from_pb
 from services.wire.values import page_from_pb, page_to_pb
 
 
@@ -115,6 +117,18 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
             terms=EndTerms(convert.resolution_from_pb(request.credit_action), request.skip_final_invoice),
         )
         return pb.CancelSubscriptionResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
+
+    @answers
+    def PreviewInvoice(self, request: pb.PreviewInvoiceRequest, context: Context) -> pb.PreviewInvoiceResponse:
+        """Preview an invoice: it is made, and then everything is undone."""
+        organization, wanted = organization_of(context), preview_from_pb(request)
+
+        def work(tx: Connection) -> pb.PreviewInvoiceResponse:
+            invoice = commands.preview_invoice(self.deps, tx, organization, wanted)
+            return pb.PreviewInvoiceResponse(invoice=invoice_to_pb(invoice, invoice.created_at))
+
+        with self.deps.db.transaction(organization) as tx:
+            return undone(tx, work)
 
     @says_change
     @command(pb.WithdrawSubscriptionChangeRequest, pb.WithdrawSubscriptionChangeResponse)

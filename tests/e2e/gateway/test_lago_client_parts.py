@@ -17,12 +17,14 @@ from lago_python_client.models import (
     Customer,
     InvoiceFee,
     InvoiceFeesList,
+    InvoicePreview,
     OneOffInvoice,
     Payment,
     Plan,
     Subscription,
     Tax,
 )
+from lago_python_client.models.subscription import Subscriptions
 
 from farebox.testing import Farebox, Rest
 from services.chassis.wait import wait_until
@@ -174,8 +176,20 @@ def test_figures_by_month(story: Client, rest: Rest) -> None:
     (collection,) = story.invoice_collections.find_all()["invoice_collections"]
     assert (collection.payment_status, collection.amount_cents) == ("pending", 1000)
     assert [mrr.amount_cents for mrr in story.mrrs.find_all({"months": 3})["mrrs"]] == [0, 1000, 1000]
-    assert story.overdue_balances.find_all()["overdue_balances"] == []
+    (overdue,) = story.overdue_balances.find_all()["overdue_balances"]
+    assert (overdue.amount_cents, len(overdue.lago_invoice_ids)) == (1000, 1)
     assert [usage.code for usage in story.invoiced_usages.find_all()["invoiced_usages"]] == ["calls"]
+
+
+def test_an_invoice_is_previewed(story: Client, rest: Rest) -> None:
+    """For somebody new, and as the next one of a subscription; the real one comes to the same."""
+    seen = story.invoices.preview(InvoicePreview(plan_code="pro", customer=Customer(external_id="new", name="New")))
+    assert (seen.status, seen.number, seen.total_amount_cents) == ("draft", "", 1000)
+    coming = story.invoices.preview(InvoicePreview(subscriptions=Subscriptions(external_ids=["acme-pro"])))
+    assert [customer.external_id for customer in story.customers.find_all()["customers"]] == ["acme"]
+    rest.post("/test_clock/advance", {"to": "2024-02-01T00:00:00Z"})
+    (invoice,) = story.invoices.find_all()["invoices"]
+    assert (coming.total_amount_cents, coming.issuing_date) == (invoice.total_amount_cents, invoice.issuing_date)
 
 
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:

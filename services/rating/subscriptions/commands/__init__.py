@@ -8,6 +8,7 @@ from services.rating.subscriptions.commands.create import create_subscription
 from services.rating.subscriptions.commands.delete_customer import delete_customer
 from services.rating.subscriptions.commands.due import apply_due_changes
 from services.rating.subscriptions.commands.migrate import migrate_plan_version
+from services.rating.subscriptions.commands.preview_invoice import preview_invoice
 from services.rating.subscriptions.commands.update import update_subscription
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "create_subscription",
     "delete_customer",
     "migrate_plan_version",
+    "preview_invoice",
     "update_subscription",
     "withdraw_change",
 ]
