@@ -19,10 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from farebox.rating.v1.organization_pb2 import Organization
 from gateway import reference
 from gateway.auth import scopes
-from gateway.auth.keys import Keys
+from gateway.auth.keys import NOBODY, Caller, Keys
 from gateway.call import Call, Reply
 from gateway.changes import Changes
 from gateway.clients import Clients
@@ -112,12 +111,12 @@ class Gateway:
         endpoint: Endpoint,
         parameters: Mapping[str, str],
     ) -> Reply:
-        organization = await self._organization(head, dialect, endpoint)
+        caller = await self._caller(head, dialect, endpoint)
         call = Call(
             clients=self._clients,
             coalescer=self._coalescer,
             questions=self._questions,
-            organization=organization,
+            caller=caller,
             path=parameters,
             query=read_query(scope["query_string"]),
             headers=head.headers,
@@ -133,13 +132,13 @@ class Gateway:
     def _own_address(self, scope: Scope) -> str:
         return self.public_url or own_address(scope)
 
-    async def _organization(self, head: Head, dialect: Dialect, endpoint: Endpoint) -> Organization:
+    async def _caller(self, head: Head, dialect: Dialect, endpoint: Endpoint) -> Caller:
         """Whose request it is; nobody's where an operation takes anybody."""
         if endpoint.scope is scopes.Scope.NONE:
-            return Organization()
+            return NOBODY
         caller = await dialect.authenticate(head, self._keys)
-        scopes.require(caller, endpoint.scope)
-        return caller.organization
+        scopes.require(caller, endpoint)
+        return caller
 
 
 class Application:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from farebox.entitlements.v1.access_service_pb2 import CheckRequest
 from farebox.entitlements.v1.entitlement_pb2 import Access
 from farebox.rating.v1.organization_pb2 import Organization
+from gateway.auth.keys import Caller
 from gateway.changes import Changes
 from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, begin
 from gateway.engine.coalescer import Coalescer
@@ -50,7 +51,7 @@ class Call:
         clients: the services.
         coalescer: the way of single events into the log.
         questions: the way of single questions about access to entitlements.
-        organization: the organization whose key was used.
+        caller: whose key was used.
         path: the parameters of the path, decoded.
         query: the parameters after the question mark, in order.
         headers: the headers of the request.
@@ -64,7 +65,7 @@ class Call:
     clients: Clients
     coalescer: Coalescer
     questions: Questions
-    organization: Organization
+    caller: Caller
     path: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     headers: Headers
@@ -73,6 +74,11 @@ class Call:
     address: Callable[[], str]
     changes: Changes
     behind: list[str] = field(default_factory=list)
+
+    @property
+    def organization(self) -> Organization:
+        """The organization whose key was used."""
+        return self.caller.organization
 
     @cached_property
     def base_url(self) -> str:

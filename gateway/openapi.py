@@ -211,6 +211,8 @@ def _operation(operation: AnyOperation, refusal: Refusal) -> Json:
         described["description"] = operation.description
     if operation.scope is Scope.NONE:
         described["security"] = []
+    elif operation.permission:
+        described["x-farebox-scope"] = operation.permission
     if operation.body_type is not Nothing:
         described["requestBody"] = {"required": True, "content": _bodies(operation)}
     return described
@@ -242,7 +244,7 @@ def _parameters(operation: AnyOperation) -> list[Json]:
         # Lists are written as `a[]=1&a[]=2`.
         written = f"{name}[]" if schema.get("type") == "array" else name
         described.append({"name": written, "in": "query", "required": name in needed, "schema": schema})
-    if operation.method in CHANGING and not operation.is_event:
+    if operation.method in CHANGING and not operation.is_event and not operation.shows_secret:
         described.append({"$ref": "#/components/parameters/IdempotencyKey"})
     return described
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import UnionType
 from typing import (
     Any,
@@ -33,7 +34,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.auth.scopes import Scope
+from gateway.auth.scopes import Scope, permission_of
 from gateway.call import Call, Reply
 from gateway.decode import structs
 from gateway.decode.body import parse, unwrap
@@ -136,6 +137,10 @@ class Endpoint(Protocol):
         """Who may ask."""
 
     @property
+    def permission(self) -> str:
+        """The scope that a restricted key needs; empty if it needs none."""
+
+    @property
     def keeps_answer(self) -> bool:
         """Whether an Idempotency-Key keeps its answer (gateway.kept_answers)."""
 
@@ -171,6 +176,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
         media_type: the media type of an answer that is not JSON.
         is_event: whether what is posted is an event, whose own identity makes a repeat safe, so that an Idempotency-Key
             keeps no answer.
+        shows_secret: whether the answer shows what is stored nowhere, so that it is not kept either.
     """
 
     method: str
@@ -196,11 +202,17 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     bodies: Mapping[str, type] = field(default_factory=dict)
     media_type: str = "application/json"
     is_event: bool = False
+    shows_secret: bool = False
+
+    @cached_property
+    def permission(self) -> str:
+        """See `Endpoint`."""
+        return permission_of(self.method, self.path)
 
     @property
     def keeps_answer(self) -> bool:
         """See `Endpoint`: every POST that is no event. What another verb does is known by the thing's own state."""
-        return self.method == "POST" and not self.is_event
+        return self.method == "POST" and not self.is_event and not self.shows_secret
 
     async def answer(self, call: Call) -> Reply:
         """Read the request, handle it and write the answer.
@@ -268,6 +280,8 @@ class NotOffered:
 
     scope: ClassVar[Scope] = Scope.SECRET
     keeps_answer: ClassVar[bool] = False
+    # Every secret key hears that there is nothing here.
+    permission: ClassVar[str] = ""
     method: str
     path: str
     reason: str
@@ -303,6 +317,7 @@ class Options(TypedDict, total=False):
     bodies: Mapping[str, type]
     media_type: str
     is_event: bool
+    shows_secret: bool
 
 
 def operation(

@@ -144,6 +144,8 @@ def _of_existing(error: grpc.RpcError, callers_field: Naming) -> Problem:
     reason, metadata = error_info(error)
     if reason == "REQUEST_ID_REUSED":
         return Problem(409, "idempotency_conflict", "this Idempotency-Key was used with another request")
+    if reason == "API_KEY_SHOWN":
+        return Problem(409, "api_key_shown", "this request made a key, which was shown then and is stored nowhere")
     field = metadata.get("field") or next((name for name in _IDENTITIES if name in metadata), "code")
     return Problem(422, "validation_errors", _detail(error), fields={callers_field(field): ["value_already_exist"]})
 

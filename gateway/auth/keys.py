@@ -31,10 +31,18 @@ class Caller:
     Attributes:
         organization: the organization that owns it.
         publishable: whether it is a `pk_` key, which may read plans and nothing else.
+        scopes: what a restricted key may do; empty for everything that its kind may.
+        key_id: the Farebox id of the key.
     """
 
     organization: Organization
     publishable: bool
+    scopes: frozenset[str] = frozenset()
+    key_id: str = ""
+
+
+# Who calls an operation that takes anybody.
+NOBODY = Caller(Organization(), publishable=True)
 
 
 @dataclass
@@ -119,7 +127,8 @@ class Keys:
                 # Remembered too, so that a wrong key costs rating one call each second, not one for each request.
                 return None
             raise
-        return Caller(answer.organization, answer.api_key.kind == ApiKey.KIND_PUBLISHABLE)
+        found = answer.api_key
+        return Caller(answer.organization, found.kind == ApiKey.KIND_PUBLISHABLE, frozenset(found.scopes), found.id)
 
     def _forget(self, now: float) -> None:
         """Drop answers that are no longer valid, and everything if that makes no room."""

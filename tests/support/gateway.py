@@ -25,6 +25,7 @@ from services.kernel import errors
 
 SECRET, PUBLISHABLE, REVOKED = "sk_test_right", "pk_test_right", "sk_test_revoked"
 ORGANIZATION_ID = "0198c0de-0000-7000-8000-000000000001"
+KEY_ID = "0198c0de-0000-7000-8000-00000000000a"
 STUBS = (
     "events catalog customers subscriptions usage invoices organizations kept_answers test_clock access features "
     "cost_models margins"
@@ -49,14 +50,21 @@ class Asked:
 class FakeServices:
     """A substitute for `gateway.clients.Clients`. `services.on("GetPlan", response or error)` sets a method's answer.
 
-    A method without an answer is one that the service does not know. `trailing` is what a method's answers carry beside
-    the message.
+    A method without an answer is one that the service does not know. `keys` holds the keys that work, and `owners` the
+    organizations of those that belong to another than `organization`. `trailing` is what a method's answers carry
+    beside the message.
     """
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
         self.asked: list[Asked] = []
         self.trailing: dict[str, tuple[tuple[str, str], ...]] = {}
+        self.keys = {
+            SECRET: ApiKey(id=KEY_ID, kind=ApiKey.KIND_SECRET),
+            PUBLISHABLE: ApiKey(kind=ApiKey.KIND_PUBLISHABLE),
+        }
+        self.everything_else: Exception = bare(grpc.StatusCode.UNIMPLEMENTED)
+        self.owners: dict[str, Organization] = {}
         self._answers: dict[str, Any] = {
             "AuthenticateApiKey": self._authenticate,
             "IngestUsageEvents": accept_all,
@@ -79,7 +87,7 @@ class FakeServices:
         told = dict(metadata or ())
         self.asked.append(Asked(method, request, told.get(ORGANIZATION_KEY, ""), told.get(AFTER_CHANGE_KEY, "")))
         await asyncio.sleep(0)
-        answer = self._answers.get(method, bare(grpc.StatusCode.UNIMPLEMENTED))
+        answer = self._answers.get(method, self.everything_else)
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, errors.FareboxError):
@@ -89,12 +97,10 @@ class FakeServices:
         return answer
 
     def _authenticate(self, request: organization_service_pb2.AuthenticateApiKeyRequest) -> Any:
-        kinds = {SECRET: ApiKey.KIND_SECRET, PUBLISHABLE: ApiKey.KIND_PUBLISHABLE}
-        if request.token not in kinds:
+        key, owner = self.keys.get(request.token), self.owners.get(request.token, self.organization)
+        if key is None:
             return errors.UnauthenticatedError("API_KEY_INVALID", "no such key")
-        return organization_service_pb2.AuthenticateApiKeyResponse(
-            api_key=ApiKey(kind=kinds[request.token]), organization=self.organization
-        )
+        return organization_service_pb2.AuthenticateApiKeyResponse(api_key=key, organization=owner)
 
 
 class MemoryOfAnswers:

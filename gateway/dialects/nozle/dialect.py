@@ -33,7 +33,17 @@ from gateway.dialects.lago import (
     tax,
     usage,
 )
-from gateway.dialects.nozle import access, checkout, cost, margin, plan_version, set_aside, test_clock, transition
+from gateway.dialects.nozle import (
+    access,
+    api_key,
+    checkout,
+    cost,
+    margin,
+    plan_version,
+    set_aside,
+    test_clock,
+    transition,
+)
 from gateway.dialects.nozle.not_offered import NOT_OFFERED
 
 BASES = ("/api/v1", "/engine/api/v1", "/core/api/v1")
@@ -52,6 +62,7 @@ OFFERED = (
     *customer.OPERATIONS,
     *organization.OPERATIONS,
     *billing_entity.OPERATIONS,
+    *api_key.OPERATIONS,
     *entitlement.OPERATIONS,
     *entitlement_change.OPERATIONS,
     *event.OPERATIONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.rating.deps import Deps
 from services.rating.organizations.commands import create_organization, keep_api_key
-from services.rating.organizations.organization import ApiKeyKind, token_digest
+from services.rating.organizations.organization import ApiKeyKind, KeyTerms, token_digest
 from services.rating.organizations.store import api_key_by_digest
 
 ORGANIZATION_NAME = "Farebox development"
@@ -20,4 +20,4 @@ def ensure_bootstrap_key(deps: Deps, token: str) -> None:
         if api_key_by_digest(tx, token_digest(token, deps.pepper)) is not None:
             return
         owner = create_organization(deps, tx, {"name": ORGANIZATION_NAME, "test_mode": True})
-        keep_api_key(deps, tx, owner.organization_id, ApiKeyKind.SECRET, KEY_NAME, token)
+        keep_api_key(deps, tx, owner.organization_id, KeyTerms(ApiKeyKind.SECRET, KEY_NAME), token)

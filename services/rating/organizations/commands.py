@@ -21,8 +21,10 @@ from services.rating.organizations.organization import (
     MIN_TOKEN,
     TOKEN_BYTES,
     ApiKey,
-    ApiKeyKind,
+    KeyTerms,
     Organization,
+    Rotation,
+    require_expiry,
     token_digest,
     token_of,
 )
@@ -39,6 +41,19 @@ class ShownKey:
 
     api_key: ApiKey
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedKey:
+    """A key and its successor.
+
+    Attributes:
+        made: the successor, which is shown now.
+        replaced: the key, with its end.
+    """
+
+    made: ShownKey
+    replaced: ApiKey
 
 
 def create_organization(deps: Deps, tx: Connection, settings: Mapping[str, Any]) -> Organization:
@@ -62,16 +77,19 @@ def update_organization(
     return changed
 
 
-def create_api_key(deps: Deps, tx: Connection, organization: OrganizationId, kind: ApiKeyKind, name: str) -> ShownKey:
-    """Make a random key; only its digest is stored."""
+def create_api_key(deps: Deps, tx: Connection, organization: OrganizationId, wanted: KeyTerms) -> ShownKey:
+    """Make a random key; only its digest is stored.
+
+    Raises:
+        InvalidArgumentError: its end has passed or is too far away.
+    """
+    require_expiry(wanted.expires_at, deps.clock.now())
     owner = store.organization(tx, organization)
-    token = token_of(kind, secrets.token_bytes(TOKEN_BYTES), test_mode=owner.test_mode)
-    return ShownKey(keep_api_key(deps, tx, organization, kind, name, token), token)
+    token = token_of(wanted.kind, secrets.token_bytes(TOKEN_BYTES), test_mode=owner.test_mode)
+    return ShownKey(keep_api_key(deps, tx, organization, wanted, token), token)
 
 
-def keep_api_key(
-    deps: Deps, tx: Connection, organization: OrganizationId, kind: ApiKeyKind, name: str, token: str
-) -> ApiKey:
+def keep_api_key(deps: Deps, tx: Connection, organization: OrganizationId, wanted: KeyTerms, token: str) -> ApiKey:
     """Store a key that was chosen elsewhere.
 
     Raises:
@@ -80,14 +98,50 @@ def keep_api_key(
     """
     if not MIN_TOKEN <= len(token) <= MAX_TOKEN:
         raise InvalidArgumentError.of_field("token", "invalid_format", f"has {MIN_TOKEN} to {MAX_TOKEN} characters")
-    key = ApiKey(new_id(), organization, kind, token[:HINT_LENGTH], name, now_of(deps, tx, organization))
+    key = ApiKey(
+        api_key_id=new_id(),
+        organization_id=organization,
+        kind=wanted.kind,
+        hint=token[:HINT_LENGTH],
+        name=wanted.name,
+        created_at=now_of(deps, tx, organization),
+        scopes=wanted.scopes,
+        expires_at=wanted.expires_at,
+        replaces_id=wanted.replaces_id,
+    )
     if not store.insert_api_key(tx, key, token_digest(token, deps.pepper)):
         raise FailedPreconditionError("API_KEY_TAKEN", "this key exists already")
     return key
 
 
+def rotate_api_key(deps: Deps, tx: Connection, organization: OrganizationId, wanted: Rotation) -> RotatedKey:
+    """Make a key that may do what another may, which works on for the overlap.
+
+    Raises:
+        NotFoundError: `API_KEY_UNKNOWN`.
+        FailedPreconditionError: `API_KEY_INACTIVE`, the key does not work any more.
+        PermissionDeniedError: `API_KEY_BEYOND_SCOPES`, the key may do more than the caller.
+        InvalidArgumentError: the new key has no end although the other has one.
+    """
+    _require_id(wanted.api_key_id)
+    now, old = deps.clock.now(), store.api_key(tx, organization, wanted.api_key_id)
+    if not old.is_working(now):
+        raise FailedPreconditionError("API_KEY_INACTIVE", "the key does not work any more; make a new one")
+    if old.expires_at is not None and wanted.expires_at is None:
+        raise InvalidArgumentError.of_field("expires_at", "value_is_mandatory", "is needed, since the key expires")
+    terms = KeyTerms(old.kind, old.name, old.scopes, wanted.expires_at, old.api_key_id, wanted.within)
+    made = create_api_key(deps, tx, organization, terms)
+    replaced = old.replaced_at(now + wanted.overlap)
+    store.save_expiry(tx, replaced)
+    return RotatedKey(made, replaced)
+
+
 def revoke_api_key(deps: Deps, tx: Connection, organization: OrganizationId, api_key_id: str) -> ApiKey:
     """Revoke a key; doing so twice changes nothing."""
+    _require_id(api_key_id)
+    return store.revoke_api_key(tx, organization, api_key_id, now_of(deps, tx, organization))
+
+
+def _require_id(api_key_id: str) -> None:
     if uuid_or_none(api_key_id) is None:
         raise InvalidArgumentError.of_field("api_key_id", "invalid_format", "is not an id")
-    return store.revoke_api_key(tx, organization, api_key_id, now_of(deps, tx, organization))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import timedelta
 from typing import Any
 
 from farebox.rating.v1 import change_service_pb2, organization_service_pb2
@@ -15,12 +16,15 @@ from services.rating.organizations.organization import (
     ApiKey,
     ApiKeyKind,
     DuplicateUsageEvents,
+    KeyTerms,
     LateUsageEvents,
     Organization,
+    Rotation,
+    scopes_of,
 )
 from services.rating.shared.newest_changes import MAX_ORGANIZATIONS
 from services.wire.masks import patched
-from services.wire.values import instant_to_pb
+from services.wire.values import instant_or_none_of, instant_to_pb
 
 PATH = "organization"
 # The fields that Farebox sets and nobody can change.
@@ -99,6 +103,19 @@ def kind_from_pb(kind: int) -> ApiKeyKind:
     return found
 
 
+def key_terms_from_pb(request: organization_service_pb2.CreateApiKeyRequest) -> KeyTerms:
+    """What a new key shall be."""
+    scopes, within = scopes_of(request.scopes), frozenset(request.within_scopes)
+    expires_at = instant_or_none_of(request, "expires_at")
+    return KeyTerms(kind_from_pb(request.kind), request.name, scopes, expires_at, within=within)
+
+
+def rotation_from_pb(request: organization_service_pb2.RotateApiKeyRequest) -> Rotation:
+    """How a key is replaced."""
+    overlap, expires_at = timedelta(seconds=request.overlap_seconds), instant_or_none_of(request, "expires_at")
+    return Rotation(request.api_key_id, overlap, expires_at, frozenset(request.within_scopes))
+
+
 def api_key_to_pb(key: ApiKey) -> pb.ApiKey:
     """What is stored of a key."""
     return pb.ApiKey(
@@ -109,6 +126,10 @@ def api_key_to_pb(key: ApiKey) -> pb.ApiKey:
         name=key.name,
         created_at=instant_to_pb(key.created_at),
         revoked_at=instant_to_pb(key.revoked_at),
+        scopes=key.scopes,
+        expires_at=instant_to_pb(key.expires_at),
+        last_used_at=instant_to_pb(key.last_used_at),
+        replaces_id=key.replaces_id or "",
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from datetime import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.kernel.cadence import zone
 from services.kernel.checks import inside
-from services.kernel.errors import InvalidArgumentError
+from services.kernel.errors import InvalidArgumentError, PermissionDeniedError
 from services.kernel.ids import OrganizationId
 from services.kernel.money import CURRENCIES
 from services.rating.shared.limits import MAX_NAME, require_name, require_payment_term, require_text
@@ -32,6 +34,16 @@ HINT_LENGTH = 14
 # A key that a person chose for development may be shorter than a generated one, but must not be guessable at once.
 MIN_TOKEN = 16
 MAX_TOKEN = 255
+# More than there are scopes; a longer list repeats itself.
+MAX_SCOPES = 50
+# What a scope looks like; which there are is the gateway's matter (gateway/auth/scopes.py).
+_SCOPE = re.compile(r"[a-z_]{1,40}(:[a-z_]{1,40})?")
+# A key that shall work longer than this is one without an end.
+MAX_KEY_LIFE = timedelta(days=3660)
+# Longer than any roll-out takes; who needs longer makes a second key.
+MAX_OVERLAP = timedelta(days=30)
+# How exactly the last use of a key is known: a call each millisecond must not be a write each millisecond.
+USE_RESOLUTION = timedelta(minutes=1)
 
 
 class DuplicateUsageEvents(StrEnum):
@@ -118,6 +130,10 @@ class ApiKey:
         name: for people.
         created_at: when it was made.
         revoked_at: when it was revoked; None while it works.
+        scopes: what a restricted key may do, sorted; empty for everything that its kind may.
+        expires_at: when it stops working by itself, by the machine's clock; None if never.
+        last_used_at: when it was last used, to `USE_RESOLUTION`; None if never.
+        replaces_id: the key that it replaced; None if it replaced none.
     """
 
     api_key_id: str
@@ -127,10 +143,100 @@ class ApiKey:
     name: str
     created_at: datetime
     revoked_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    replaces_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a name that is too long."""
-        require_text("name", self.name, MAX_NAME)
+        """Refuse a name that is too long and scopes that are none; the InvalidArgumentError names the fields."""
+        with inside() as checks:
+            checks(require_text, "name", self.name, MAX_NAME)
+            checks(_require_scopes, self.kind, self.scopes)
+
+    def is_working(self, now: datetime) -> bool:
+        """Whether it opens the door at an instant of the machine's clock."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def is_use_news(self, now: datetime) -> bool:
+        """Whether a use at this instant is worth noting."""
+        return self.last_used_at is None or now - self.last_used_at >= USE_RESOLUTION
+
+    def replaced_at(self, instant: datetime) -> ApiKey:
+        """The same key, which works until an instant at most."""
+        ends = instant if self.expires_at is None else min(instant, self.expires_at)
+        return replace(self, expires_at=ends)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """What a new key shall be.
+
+    Attributes:
+        kind, name, scopes, expires_at, replaces_id: see `ApiKey`.
+        within: what the maker of the key may do itself; empty if that is everything.
+    """
+
+    kind: ApiKeyKind
+    name: str
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    replaces_id: str | None = None
+    within: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse a key that may do more than its maker."""
+        is_narrow = self.kind is ApiKeyKind.PUBLISHABLE or (self.scopes and self.within.issuperset(self.scopes))
+        if self.within and not is_narrow:
+            raise PermissionDeniedError(
+                "API_KEY_BEYOND_SCOPES", "a restricted key makes and replaces only keys with some of its own scopes"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How a key is replaced.
+
+    Attributes:
+        api_key_id: the key.
+        overlap: for how long it works on.
+        expires_at: when the new one stops working; None if never.
+        within: see `KeyTerms`.
+    """
+
+    api_key_id: str
+    overlap: timedelta
+    expires_at: datetime | None
+    within: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse an overlap that is too long; the InvalidArgumentError names the field."""
+        if not timedelta(0) <= self.overlap <= MAX_OVERLAP:
+            what = f"is 0 to {MAX_OVERLAP // timedelta(seconds=1)}"
+            raise InvalidArgumentError.of_field("overlap_seconds", "value_is_out_of_range", what)
+
+
+def _require_scopes(kind: ApiKeyKind, scopes: tuple[str, ...]) -> None:
+    if scopes and kind is ApiKeyKind.PUBLISHABLE:
+        raise InvalidArgumentError.of_field("scopes", "value_is_invalid", "belong to secret keys")
+    if len(scopes) > MAX_SCOPES:
+        raise InvalidArgumentError.of_field("scopes", "value_is_out_of_range", f"are at most {MAX_SCOPES}")
+
+
+def scopes_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Scopes as they are stored, sorted and each once; the InvalidArgumentError names every text that is none."""
+    with inside() as checks:
+        for place, text in enumerate(texts[:MAX_SCOPES]):
+            if not _SCOPE.fullmatch(text):
+                checks.refuse(f"scopes[{place}]", "invalid_format", "is no scope")
+    return tuple(sorted(set(texts)))
+
+
+def require_expiry(expires_at: datetime | None, now: datetime) -> None:
+    """Refuse an end that has passed or is too far away; None means that there is none."""
+    if expires_at is not None and not now < expires_at <= now + MAX_KEY_LIFE:
+        detail = f"is in the future, at most {MAX_KEY_LIFE.days} days ahead"
+        raise InvalidArgumentError.of_field("expires_at", "value_is_out_of_range", detail)
 
 
 def token_of(kind: ApiKeyKind, random: bytes, *, test_mode: bool) -> str:

@@ -33,16 +33,18 @@ def list_api_keys(deps: Deps, organization: OrganizationId, page: Page) -> Liste
 
 
 def authenticate(deps: Deps, token: str) -> Authenticated:
-    """The organization to which a presented key belongs.
+    """The organization to which a presented key belongs; once a minute its use is noted.
 
     Uses a worker transaction, since the caller does not name an organization.
 
     Raises:
-        UnauthenticatedError: `API_KEY_INVALID`, for an unknown and for a revoked key alike.
+        UnauthenticatedError: `API_KEY_INVALID`, for an unknown, a revoked and an expired key alike.
     """
-    digest = token_digest(token[:MAX_TOKEN], deps.pepper)
+    digest, now = token_digest(token[:MAX_TOKEN], deps.pepper), deps.clock.now()
     with deps.db.worker_transaction() as tx:
         key = store.api_key_by_digest(tx, digest)
-        if key is None or key.revoked_at is not None:
-            raise UnauthenticatedError("API_KEY_INVALID", "the key is unknown or was revoked")
+        if key is None or not key.is_working(now):
+            raise UnauthenticatedError("API_KEY_INVALID", "the key is unknown, was revoked or has expired")
+        if key.is_use_news(now):
+            store.note_use(tx, key, now)
         return Authenticated(key, store.organization(tx, key.organization_id))

@@ -85,6 +85,9 @@ def insert_api_key(tx: Connection, key: ApiKey, digest: bytes) -> bool:
         name=key.name,
         created_at=key.created_at,
         revoked_at=key.revoked_at,
+        scopes=list(key.scopes),
+        expires_at=key.expires_at,
+        replaces_id=key.replaces_id,
     )
     statement = statement.on_conflict_do_nothing(index_elements=[API_KEYS.c.digest])
     return tx.execute(statement.returning(API_KEYS.c.id)).first() is not None
@@ -94,6 +97,32 @@ def api_key_by_digest(tx: Connection, digest: bytes) -> ApiKey | None:
     """The key with this digest, of any organization, revoked or not; needs a worker transaction."""
     row = tx.execute(sa.select(API_KEYS).where(API_KEYS.c.digest == digest)).first()
     return _api_key(row) if row is not None else None
+
+
+def api_key(tx: Connection, organization: OrganizationId, api_key_id: str) -> ApiKey:
+    """A key of the organization, locked until the transaction ends.
+
+    Raises:
+        NotFoundError: `API_KEY_UNKNOWN`.
+    """
+    own = (API_KEYS.c.organization_id == organization) & (API_KEYS.c.id == api_key_id)
+    row = tx.execute(sa.select(API_KEYS).where(own).with_for_update()).first()
+    if row is None:
+        raise _unknown(api_key_id)
+    return _api_key(row)
+
+
+def save_expiry(tx: Connection, key: ApiKey) -> None:
+    """Store when a key stops working."""
+    own = (API_KEYS.c.organization_id == key.organization_id) & (API_KEYS.c.id == key.api_key_id)
+    tx.execute(API_KEYS.update().where(own).values(expires_at=key.expires_at))
+
+
+def note_use(tx: Connection, key: ApiKey, at: datetime) -> None:
+    """Note that a key was used, unless a later use is noted; needs a worker transaction."""
+    own = (API_KEYS.c.organization_id == key.organization_id) & (API_KEYS.c.id == key.api_key_id)
+    is_older = API_KEYS.c.last_used_at.is_(None) | (API_KEYS.c.last_used_at < at)
+    tx.execute(API_KEYS.update().where(own & is_older).values(last_used_at=at))
 
 
 def list_api_keys(tx: Connection, organization: OrganizationId, page: Page) -> Listed[ApiKey]:
@@ -112,8 +141,12 @@ def revoke_api_key(tx: Connection, organization: OrganizationId, api_key_id: str
     ended = API_KEYS.update().where(own).values(revoked_at=sa.func.coalesce(API_KEYS.c.revoked_at, at))
     row = tx.execute(ended.returning(API_KEYS)).first()
     if row is None:
-        raise NotFoundError("API_KEY_UNKNOWN", "no key has this id", api_key_id=api_key_id)
+        raise _unknown(api_key_id)
     return _api_key(row)
+
+
+def _unknown(api_key_id: str) -> NotFoundError:
+    return NotFoundError("API_KEY_UNKNOWN", "no key has this id", api_key_id=api_key_id)
 
 
 def _api_key(row: Row[Any]) -> ApiKey:
@@ -125,4 +158,8 @@ def _api_key(row: Row[Any]) -> ApiKey:
         name=row.name,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        scopes=tuple(row.scopes),
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        replaces_id=row.replaces_id,
     )

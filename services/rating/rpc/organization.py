@@ -68,12 +68,24 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
     @answers
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a key. Its request_id is stored without an answer, so that the key itself is stored nowhere."""
-        organization, kind = organization_of(context), convert.kind_from_pb(request.kind)
+        organization, terms = organization_of(context), convert.key_terms_from_pb(request)
         with self.deps.db.transaction(organization) as tx:
-            if idempotency.claim(tx, organization, request) is not None:
-                raise AlreadyExistsError("API_KEY_SHOWN", "this request made a key, and it was shown then")
-            made = commands.create_api_key(self.deps, tx, organization, kind, request.name)
+            _claim(tx, organization, request)
+            made = commands.create_api_key(self.deps, tx, organization, terms)
         return pb.CreateApiKeyResponse(api_key=convert.api_key_to_pb(made.api_key), token=made.token)
+
+    @answers
+    def RotateApiKey(self, request: pb.RotateApiKeyRequest, context: Context) -> pb.RotateApiKeyResponse:
+        """Replace a key. As with CreateApiKey, the answer is stored nowhere."""
+        organization, rotation = organization_of(context), convert.rotation_from_pb(request)
+        with self.deps.db.transaction(organization) as tx:
+            _claim(tx, organization, request)
+            rotated = commands.rotate_api_key(self.deps, tx, organization, rotation)
+        return pb.RotateApiKeyResponse(
+            api_key=convert.api_key_to_pb(rotated.made.api_key),
+            token=rotated.made.token,
+            replaced=convert.api_key_to_pb(rotated.replaced),
+        )
 
     @answers
     def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
@@ -102,3 +114,13 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
             api_key=convert.api_key_to_pb(found.api_key),
             organization=convert.organization_to_pb(found.organization),
         )
+
+
+def _claim(tx: Connection, organization: OrganizationId, request: idempotency.Request) -> None:
+    """Take the id of a request whose answer is shown once.
+
+    Raises:
+        AlreadyExistsError: `API_KEY_SHOWN`.
+    """
+    if idempotency.claim(tx, organization, request) is not None:
+        raise AlreadyExistsError("API_KEY_SHOWN", "this request made a key, and it was shown then")

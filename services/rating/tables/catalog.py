@@ -48,6 +48,10 @@ API_KEYS = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     instant("created_at"),
     instant("revoked_at", nullable=True),
+    sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    instant("expires_at", nullable=True),
+    instant("last_used_at", nullable=True),
+    sa.Column("replaces_id", ID, nullable=True),
     sa.Index("api_keys_by_digest", "digest", unique=True),
 )
 

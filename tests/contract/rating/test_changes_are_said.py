@@ -24,11 +24,13 @@ SERVICERS = {
     SubscriptionServicer: subscription_service_pb2,
     TestClockServicer: test_clock_service_pb2,
 }
-# Taxes, coupons and keys are rating's alone; a new organization and an advanced clock are waited for in other ways.
+# Taxes, add-ons, coupons and keys are rating's alone; a new organization and an advanced clock are waited for in other ways.
 UNFOLLOWED = {
     *(f"{verb}Tax" for verb in ("Create", "Update", "Delete", "Upsert")),
+    *(f"{verb}AddOn" for verb in ("Create", "Update", "Delete")),
     *(f"{verb}Coupon" for verb in ("Create", "Update", "Delete", "Apply")),
-    *("TerminateAppliedCoupon", "CreateApiKey", "RevokeApiKey", "CreateOrganization", "AdvanceTestClock"),
+    *(f"{verb}ApiKey" for verb in ("Create", "Rotate", "Revoke")),
+    *("TerminateAppliedCoupon", "CreateOrganization", "AdvanceTestClock"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -155,9 +156,27 @@ def test_memory_stays_bounded_whoever_knocks(monkeypatch: pytest.MonkeyPatch) ->
     run(Rating(KNOWN), story)
 
 
+@dataclass(frozen=True)
+class Route:
+    """What is known of an operation before it is answered."""
+
+    scope: Scope
+    permission: str
+
+
 def test_a_publishable_key_goes_only_where_it_may() -> None:
     caller = auth.Caller(Organization(), publishable=True)
-    require(caller, Scope.PUBLISHABLE)
+    require(caller, Route(Scope.PUBLISHABLE, "catalog:read"))
     with pytest.raises(Problem) as problem:
-        require(caller, Scope.SECRET)
-    assert problem.value.status == 403
+        require(caller, Route(Scope.SECRET, "catalog:read"))
+    assert (problem.value.status, problem.value.reason) == (403, "secret_key_required")
+
+
+def test_a_restricted_key_goes_only_where_its_scopes_say() -> None:
+    """What needs no scope is open to it, too."""
+    caller = auth.Caller(Organization(), publishable=False, scopes=frozenset({"catalog:read"}))
+    for permission in ("catalog:read", ""):
+        require(caller, Route(Scope.SECRET, permission))
+    with pytest.raises(Problem) as problem:
+        require(caller, Route(Scope.SECRET, "catalog:write"))
+    assert (problem.value.status, problem.value.reason) == (403, "scope_missing")
