@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import reference
+from gateway import reference, security
 from gateway.auth import scopes
 from gateway.auth.keys import NOBODY, Caller, Keys
 from gateway.call import Call, Reply
@@ -28,11 +28,14 @@ from gateway.clients import Clients
 from gateway.dialect import Dialect, Head
 from gateway.engine.coalescer import Coalescer
 from gateway.engine.questions import Questions
-from gateway.exchange import own_address, raw_path, read_body, read_query, send_answer
+from gateway.exchange import Lines, own_address, raw_path, read_body, read_query, send_answer
 from gateway.kept_answers import REPLAYED_HEADER, answer_once
+from gateway.limit_terms import Terms
+from gateway.limits import RATE_HEADERS, Limits
 from gateway.operation import ENCODER, Endpoint
 from gateway.problem import Problem, internal, of_rpc
 from gateway.routing import RouteTable
+from gateway.security import Guarded
 from services.chassis.log import logger
 from services.kernel.ids import new_id
 
@@ -45,6 +48,8 @@ BEHIND_HEADER = "Farebox-Behind"
 # What a page in a browser may send, and for how long a browser remembers that it may.
 CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id"]
 CORS_SECONDS = 600
+# What it may read of an answer beside the body.
+CORS_ANSWERS = ["X-Request-Id", "Retry-After", BEHIND_HEADER, REPLAYED_HEADER, *RATE_HEADERS]
 _SECONDS = Histogram(
     "farebox_http_seconds",
     "Time to answer a request, by route and status.",
@@ -68,8 +73,12 @@ class Gateway:
         public_url: what links begin with; empty takes the caller's own.
     """
 
-    def __init__(self, dialects: Sequence[Dialect], services: Clients, public_url: str = "") -> None:
+    def __init__(
+        self, dialects: Sequence[Dialect], services: Clients, public_url: str = "", limits: Terms | None = None
+    ) -> None:
         self.public_url = public_url.rstrip("/")
+        self._security = security.lines_of(public_url)
+        self._limits = Limits(limits)
         self._served = [_Served(dialect, _table(dialect)) for dialect in dialects]
         self._clients = services
         self._keys = Keys(services.organizations)
@@ -81,13 +90,13 @@ class Gateway:
         """Answer one HTTP request; whatever goes wrong is answered too."""
         started, endpoint = time.perf_counter(), None
         head = Head(scope["method"], raw_path(scope), Headers(raw=scope["headers"]))
-        request_id, served = _request_id(head.headers), self._claiming(head)
+        request_id, served, lines = _request_id(head.headers), self._claiming(head), self._security.copy()
         try:
             endpoint, parameters = served.table.find(head.method, head.path)
-            reply = await self._answer(scope, receive, head, served.dialect, endpoint, parameters)
+            reply = await self._answer(scope, receive, head, served.dialect, endpoint, parameters, lines)
         except Exception as error:  # noqa: BLE001 - every error leaves through this one door
             reply = _refuse(served.dialect, _problem(error, endpoint, request_id), request_id)
-        await send_answer(send, reply.status, reply.content, reply.media_type, reply.headers, request_id)
+        await send_answer(send, reply, request_id, lines)
         _note(head.method, endpoint, reply.status, request_id, started)
 
     async def drain(self) -> None:
@@ -110,8 +119,11 @@ class Gateway:
         dialect: Dialect,
         endpoint: Endpoint,
         parameters: Mapping[str, str],
+        lines: Lines,
     ) -> Reply:
         caller = await self._caller(head, dialect, endpoint)
+        if caller is not NOBODY:
+            self._limits.take(caller, endpoint.budget, lines)
         call = Call(
             clients=self._clients,
             coalescer=self._coalescer,
@@ -144,17 +156,19 @@ class Gateway:
 class Application:
     """The gateway and the pages beside it."""
 
-    def __init__(self, connect: Callable[[], Clients], dialects: Sequence[Dialect], public_url: str) -> None:
+    def __init__(
+        self, connect: Callable[[], Clients], dialects: Sequence[Dialect], public_url: str, limits: Terms | None
+    ) -> None:
         """See `create_app`."""
         routes = [
             StarletteRoute("/healthz", _healthz),
             StarletteRoute("/readyz", self._readyz),
             *reference.routes(dialects),
         ]
-        self._connect, self._dialects, self._public_url = connect, dialects, public_url
+        self._connect, self._dialects, self._public_url, self._limits = connect, dialects, public_url, limits
         self._clients: Clients | None = None
         self._gateway: ASGIApp | None = None
-        self._pages = Starlette(routes=routes, lifespan=self._lifespan)
+        self._pages = Guarded(Starlette(routes=routes, lifespan=self._lifespan), security.lines_of(public_url))
         # A page's path is looked up, since the pages' own router would try each of them for each event.
         self._paths = frozenset(route.path for route in routes)
 
@@ -169,7 +183,7 @@ class Application:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """The time between start and end; what was taken is answered before the end."""
         self._clients = self._connect()
-        gateway = self._gateway = Gateway(self._dialects, self._clients, self._public_url)
+        gateway = self._gateway = Gateway(self._dialects, self._clients, self._public_url, self._limits)
         yield
         await gateway.drain()
         await self._clients.close()
@@ -185,6 +199,7 @@ def create_app(
     dialects: Sequence[Dialect],
     public_url: str = "",
     cors_origins: Sequence[str] = (),
+    limits: Terms | None = None,
 ) -> ASGIApp:
     """The whole gateway.
 
@@ -193,18 +208,21 @@ def create_app(
         dialects: that are spoken, in the order in which they are asked whether a request is theirs.
         public_url: what links in answers begin with; empty takes the caller's own.
         cors_origins: origins whose pages may call from a browser; none by default.
+        limits: how much a key and an organization may ask; the defaults of `Terms` if None.
     """
-    app = Application(connect, dialects, public_url)
+    app = Application(connect, dialects, public_url, limits)
     if not cors_origins:
         return app
-    return CORSMiddleware(
+    with_cors = CORSMiddleware(
         app,
         allow_origins=list(cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=CORS_HEADERS,
-        expose_headers=["X-Request-Id", "Retry-After", BEHIND_HEADER, REPLAYED_HEADER],
+        expose_headers=CORS_ANSWERS,
         max_age=CORS_SECONDS,
     )
+    # Preflights are answered before the application is asked.
+    return Guarded(with_cors, security.lines_of(public_url))
 
 
 def _table(dialect: Dialect) -> RouteTable:

@@ -5,14 +5,17 @@ It is written by hand, since a framework's objects cost more than everything els
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
+from gateway.call import Reply
 from gateway.problem import Problem
 
+# Headers as they are sent.
+Lines = list[tuple[bytes, bytes]]
 # Room for a batch of 100 events of 20 kB each, and half of what a gRPC message holds.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 # More parameters than any operation knows; each costs a little before it is refused by name.
@@ -81,11 +84,11 @@ def own_address(scope: Scope) -> str:
     return str(HTTPConnection(scope).base_url).rstrip("/")
 
 
-async def send_answer(
-    send: Send, status: int, content: bytes, media_type: str, headers: Mapping[str, str], request_id: str
-) -> None:
-    """Send an answer, whole."""
+async def send_answer(send: Send, reply: Reply, request_id: str, further: Lines) -> None:
+    """Send an answer, whole, with further headers."""
+    status, content, media_type, headers = reply.status, reply.content, reply.media_type, reply.headers
     lines = [
+        *further,
         (b"content-length", b"%d" % len(content)),
         (b"content-type", media_type.encode("latin-1")),
         (b"x-request-id", request_id.encode("latin-1")),

@@ -34,7 +34,7 @@ def server_config(settings: GatewaySettings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     host, _, port = settings.http_bind.rpartition(":")
     return uvicorn.Config(
-        create_app(lambda: Clients(settings), DIALECTS, settings.public_url, settings.allowed_origins),
+        create_app(lambda: Clients(settings), DIALECTS, settings.public_url, settings.allowed_origins, settings.limits),
         host=host,
         port=int(port),
         loop="uvloop",

@@ -40,6 +40,7 @@ from gateway.decode import structs
 from gateway.decode.body import parse, unwrap
 from gateway.decode.query import query_values
 from gateway.decode.refusals import Refusals
+from gateway.limit_terms import Budget
 from gateway.problem import not_implemented
 
 PathT = TypeVar("PathT")
@@ -141,6 +142,10 @@ class Endpoint(Protocol):
         """The scope that a restricted key needs; empty if it needs none."""
 
     @property
+    def budget(self) -> Budget | None:
+        """The budget of expensive calls from which it takes, if it is one."""
+
+    @property
     def keeps_answer(self) -> bool:
         """Whether an Idempotency-Key keeps its answer (gateway.kept_answers)."""
 
@@ -156,7 +161,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     """A typed operation; see `gateway.operation.operation` for the short way to declare one.
 
     Attributes:
-        method, path, scope: see `Endpoint`.
+        method, path, scope, budget: see `Endpoint`.
         handle: the function that answers a request.
         path_type, query_type, body_type: the Structs that are read; `body_type` is `bytes` if the operation reads the
             body itself.
@@ -203,6 +208,7 @@ class Operation(Generic[PathT, QueryT, BodyT, AnswerT]):
     media_type: str = "application/json"
     is_event: bool = False
     shows_secret: bool = False
+    budget: Budget | None = None
 
     @cached_property
     def permission(self) -> str:
@@ -282,6 +288,7 @@ class NotOffered:
     keeps_answer: ClassVar[bool] = False
     # Every secret key hears that there is nothing here.
     permission: ClassVar[str] = ""
+    budget: ClassVar[None] = None
     method: str
     path: str
     reason: str
@@ -318,6 +325,7 @@ class Options(TypedDict, total=False):
     media_type: str
     is_event: bool
     shows_secret: bool
+    budget: Budget
 
 
 def operation(

@@ -13,6 +13,7 @@ from farebox.rating.v1.fee_pb2 import Fee as FeeMessage
 from farebox.rating.v1.fee_pb2 import FeeLine as FeeLineMessage
 from gateway.dialects.lago.common import Identified, first_instant, last_second
 from gateway.engine.paging import PageQuery, page_meta, page_request
+from gateway.limit_terms import Budget
 from gateway.listing import listed
 from gateway.operation import ById, Listed, Nothing, PageMeta, Request, operation
 from gateway.problem import not_found
@@ -229,5 +230,5 @@ def _unit_amount(line: FeeLineMessage) -> str | None:
 OPERATIONS = (
     operation("GET", "/fees", find_all, answer_root="fees"),
     operation("GET", "/fees/{id}", find, answer_root="fee"),
-    operation("GET", "/fees/{id}/explanation", explain),
+    operation("GET", "/fees/{id}/explanation", explain, budget=Budget.FORECASTS),
 )

@@ -24,6 +24,7 @@ from gateway.dialects.lago.invoice_shapes import (
     whole_invoice_to_api,
 )
 from gateway.engine.paging import PAGING, PageQuery, page_request
+from gateway.limit_terms import Budget
 from gateway.listing import listed
 from gateway.operation import ENCODER, ByCustomer, ById, Listed, Nothing, Request, operation
 from gateway.problem import refuse_both_names
@@ -252,13 +253,13 @@ _ONE = "/invoices/{id}"
 OPERATIONS = (
     operation("POST", "/invoices", create, root="invoice", names=_ONE_OFF_NAMES),
     operation("GET", "/invoices", find_all, answer_root="invoices"),
-    operation("GET", f"{_ONE}.pdf", draw, media_type=_PDF),
+    operation("GET", f"{_ONE}.pdf", draw, media_type=_PDF, budget=Budget.DOCUMENTS),
     operation("GET", _ONE, find, answer_root="invoice"),
     operation("PUT", _ONE, record_payment, root="invoice", names=_PAYMENT_NAMES),
     operation("PUT", f"{_ONE}/finalize", finalize, answer_root="invoice"),
     operation("PUT", f"{_ONE}/refresh", refresh, answer_root="invoice"),
     operation("POST", f"{_ONE}/void", void, answer_root="invoice"),
     operation("POST", f"{_ONE}/download", download, answer_root="invoice"),
-    operation("POST", f"{_ONE}/rebuild", rebuild, answer_root="rebuild"),
+    operation("POST", f"{_ONE}/rebuild", rebuild, answer_root="rebuild", budget=Budget.FORECASTS),
     operation("GET", "/customers/{external_customer_id}/invoices", find_of_customer, answer_root="invoices"),
 )

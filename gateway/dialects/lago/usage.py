@@ -14,6 +14,7 @@ from gateway.dialects.lago.common import Identified, first_instant, last_second
 from gateway.dialects.lago.fee import Values, filter_values
 from gateway.dialects.lago.metric import AGGREGATION
 from gateway.engine.paging import one_page
+from gateway.limit_terms import Budget
 from gateway.operation import ByCustomer, Nothing, PageMeta, Request, operation
 from gateway.projection import exact
 from gateway.schema import Cents, Code, DecimalText, Instant, keys
@@ -281,6 +282,7 @@ OPERATIONS = (
         f"{_CUSTOMER}/projected_usage",
         projected,
         answer_root="customer_projected_usage",
+        budget=Budget.FORECASTS,
         also=_NONE_MEANT,
     ),
 )

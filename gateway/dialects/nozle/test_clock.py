@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from farebox.rating.v1 import test_clock_service_pb2 as rpc
 from gateway.clients import ADVANCE_DEADLINE_SECONDS
+from gateway.limit_terms import Budget
 from gateway.operation import Nothing, Request, operation
 from gateway.projection import project
 from gateway.schema import Instant, InstantInput, of
@@ -75,5 +76,5 @@ async def find(request: Request[Nothing, Nothing, Nothing]) -> TestClock:
 OPERATIONS = (
     operation("POST", "/test_clock", start, answer_root="test_clock"),
     operation("GET", "/test_clock", find, answer_root="test_clock"),
-    operation("POST", "/test_clock/advance", advance, answer_root="test_clock"),
+    operation("POST", "/test_clock/advance", advance, answer_root="test_clock", budget=Budget.CLOCK),
 )

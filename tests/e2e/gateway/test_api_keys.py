@@ -25,6 +25,6 @@ def test_a_restricted_key_lives_and_ends(farebox: Farebox, rest: Rest) -> None:
     rest.delete(f"/api_keys/{key['lago_id']}")
     wait_until(lambda: status(farebox, key["token"], "/plans") == 401, timeout=PATIENCE_SECONDS, what="the revocation")
     assert status(farebox, successor["token"], "/plans") == 200
-    listed = {one["lago_id"]: one for one in rest.get("/api_keys")["keys"]}
+    listed = {key["lago_id"]: key for key in rest.get("/api_keys")["keys"]}
     assert listed[key["lago_id"]]["revoked_at"]
     assert listed[successor["lago_id"]]["last_used_at"]
