@@ -24,7 +24,7 @@ SERVICERS = {
     SubscriptionServicer: subscription_service_pb2,
     TestClockServicer: test_clock_service_pb2,
 }
-# Taxes, add-ons, coupons and keys are rating's alone; a new organization and an advanced clock are waited for otherwise.
+# Taxes, add-ons, coupons and keys are rating's; a new organization and an advanced clock are waited for otherwise.
 UNFOLLOWED = {
     *(f"{verb}Tax" for verb in ("Create", "Update", "Delete", "Upsert")),
     *(f"{verb}AddOn" for verb in ("Create", "Update", "Delete")),
