@@ -53,7 +53,7 @@ class Payment:
         Raises:
             AlreadyExistsError: `PAYMENT_REFERENCE_REUSED`.
         """
-        if reported.amount_cents != self.amount_cents or reported.paid_at not in {None, self.paid_at}:
+        if reported.amount_cents not in {0, self.amount_cents} or reported.paid_at not in {None, self.paid_at}:
             raise AlreadyExistsError(
                 "PAYMENT_REFERENCE_REUSED",
                 "another payment of this invoice has the reference",

@@ -69,6 +69,8 @@ def _sell(rest: Rest) -> None:
     rest.post("/test_clock", {"now": "2024-01-01T00:00:00Z"})
     for metric in price_sheet.METRICS:
         rest.post("/billable_metrics", {"billable_metric": metric})
+    for feature in price_sheet.FEATURES:
+        rest.post("/features", {"feature": feature})
     rest.post("/plans", {"plan": price_sheet.PLAN})
     for customer, subscription in traffic.CUSTOMERS.items():
         plan = {"customer_id": customer, "plan_code": price_sheet.PLAN_CODE, "subscription_id": subscription}

@@ -20,6 +20,8 @@ def subscribed(rest: Rest) -> Rest:
     rest.post("/test_clock", {"now": "2024-01-01T00:00:00Z"})
     for metric in price_sheet.METRICS:
         rest.post("/billable_metrics", {"billable_metric": metric})
+    for feature in price_sheet.FEATURES:
+        rest.post("/features", {"feature": feature})
     rest.post("/plans", {"plan": price_sheet.PLAN})
     rest.post("/checkout", {"customer_id": "customer_123", "plan_code": "pro", "subscription_id": "sub_abc"})
     rest.post("/test_clock/advance", {"to": "2024-01-20T00:00:00Z"})
