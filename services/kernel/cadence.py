@@ -254,13 +254,13 @@ def _boundary(cadence: Cadence, index: int) -> datetime:
     """The first instant of period number `index`."""
     origin, count = _origin(cadence), cadence.interval.every * index
     if cadence.interval.unit is CadenceUnit.MONTH:
-        day = _plus_months(origin, count)
+        day = plus_months(origin, count)
     else:
         day = origin + count * _DAY * (_DAYS_PER_WEEK if cadence.interval.unit is CadenceUnit.WEEK else 1)
     return midnight(day, cadence.timezone)
 
 
-def _plus_months(day: date, months: int) -> date:
+def plus_months(day: date, months: int) -> date:
     """The same day of another month, or that month's last day when it is shorter."""
     year, month0 = divmod(day.year * _MONTHS_PER_YEAR + day.month - 1 + months, _MONTHS_PER_YEAR)
     last = calendar.monthrange(year, month0 + 1)[1]
