@@ -113,6 +113,7 @@ class CreditNote(Identified, kw_only=True):
     coupons_adjustment_amount_cents: Cents
     items: list[CreditNoteItem]
     applied_taxes: list[CreditNoteTax]
+    metadata: dict[str, str]
     file_url: Annotated[str, Meta(description="The address of its PDF.")]
     created_at: Instant | None
     updated_at: Instant | None
@@ -220,6 +221,7 @@ def credit_note_to_api(note: CreditNoteMessage, call: Call) -> CreditNote:
             )
             for item in note.items
         ],
+        metadata=dict(note.metadata),
         file_url=f"{call.base_url}/api/v1/credit_notes/{note.id}.pdf",
         updated_at=None if changed is None else changed.ToDatetime(tzinfo=UTC),
     )

@@ -31,12 +31,6 @@ _REASONS = {
     "a credit note does not change, but for being used up or voided": """
         PUT /credit_notes/{id}
     """,
-    "it has no metadata; customers have": """
-        DELETE PATCH POST /credit_notes/{id}/metadata
-        DELETE /credit_notes/{id}/metadata/{key}
-        DELETE PATCH POST /plans/{code}/metadata
-        DELETE /plans/{code}/metadata/{key}
-    """,
     "there is no portal for customers": """
         GET /customers/{external_customer_id}/portal_url
     """,

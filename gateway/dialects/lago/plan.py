@@ -20,6 +20,7 @@ from gateway.dialects.lago.entitlement import (
     plan_entitlement_to_api,
     say_plan_entitlement,
 )
+from gateway.dialects.lago.metadata import Entries
 from gateway.projection import aware, given, patch, project
 from gateway.resource import Listing, resource
 from gateway.schema import MAX_COUNT, Cents, Code, Count, CurrencyCode, Instant, keys, of
@@ -60,7 +61,7 @@ class NewCommitment(Struct, kw_only=True):
 class PlanChange(Struct, kw_only=True):
     """The content of a plan. Lists are replaced as a whole, and charges that keep their code keep their identity."""
 
-    NOT_OFFERED: ClassVar = keys("fixed_charges invoice_display_name metadata usage_thresholds")
+    NOT_OFFERED: ClassVar = keys("fixed_charges invoice_display_name usage_thresholds")
     FIXED: ClassVar = {"bill_fixed_charges_monthly": False, "cascade_updates": False}
 
     code: Code | UnsetType = UNSET
@@ -80,6 +81,7 @@ class PlanChange(Struct, kw_only=True):
     charges: Annotated[list[NewCharge], _MOST] | UnsetType | None = UNSET
     entitlements: Annotated[list[NewPlanEntitlement], _MOST] | UnsetType | None = UNSET
     tax_codes: Annotated[list[Code], _MOST] | UnsetType | None = UNSET
+    metadata: Entries | UnsetType | None = UNSET
 
 
 class NewPlan(PlanChange, kw_only=True):
@@ -124,6 +126,7 @@ class Plan(Identified, kw_only=True):
     usage_thresholds: tuple[str, ...] = ()
     entitlements: list[PlanEntitlement]
     tax_codes: list[str]
+    metadata: dict[str, str]
     active_subscriptions_count: Annotated[int, of("active_subscription_count")]
     created_at: Instant | None
     deleted_at: Instant | None
@@ -146,6 +149,7 @@ def plan_to_api(plan: PlanMessage) -> Plan:
         interval_unit=next((word for word, unit in _UNITS.items() if unit == plan.interval.unit), None),
         interval_count=plan.interval.count,
         bill_usage_in_trial=plan.bill_usage_in_trial or not plan.HasField("bill_usage_in_trial"),
+        metadata=dict(plan.metadata),
         minimum_commitment=project(MinimumCommitment, plan, interval=word) if plan.minimum_commitment_cents else None,
         charges=[charge_to_api(charge, created_at) for charge in plan.charges],
         entitlements=[plan_entitlement_to_api(entitlement) for entitlement in plan.entitlements],
@@ -164,11 +168,22 @@ def plan_from_api(plan: PlanMessage, body: PlanChange) -> list[str]:
         Problem: 422, the body contradicts itself, or has a field that its kind of thing does not have.
     """
     refusals = Refusals()
-    by_hand = ("interval", "interval_unit", "interval_count", "minimum_commitment", "charges", "entitlements")
+    by_hand = (
+        "metadata",
+        "interval",
+        "interval_unit",
+        "interval_count",
+        "minimum_commitment",
+        "charges",
+        "entitlements",
+    )
     _, paths = patch(plan, body, skip=by_hand)
     if body.minimum_commitment is not UNSET:
         plan.minimum_commitment_cents = body.minimum_commitment.amount_cents if body.minimum_commitment else 0
         paths.append("minimum_commitment_cents")
+    if body.metadata is not UNSET:
+        plan.metadata.update(body.metadata or {})
+        paths.append("metadata")
     if _say_interval(plan.interval, body, refusals):
         paths.append("interval")
     if body.charges is not UNSET:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from types import MappingProxyType
 
 from services.kernel.cadence import zone
@@ -14,7 +13,14 @@ from services.kernel.checks import Checks, inside
 from services.kernel.ids import CustomerId
 from services.kernel.money import CURRENCIES
 from services.rating.organizations.organization import require_grace
-from services.rating.shared.limits import MAX_NAME, MAX_TAX_CODES, require_code, require_payment_term, require_text
+from services.rating.shared.limits import (
+    MAX_NAME,
+    MAX_TAX_CODES,
+    require_code,
+    require_metadata,
+    require_payment_term,
+    require_text,
+)
 
 # RFC 5321: a path has at most 256 characters, two of which are angle brackets.
 MAX_EMAIL = 254
@@ -22,9 +28,6 @@ MAX_EMAIL = 254
 MAX_ADDRESS_LINES = 6
 MAX_ADDRESS_LINE = 120
 MAX_TAX_NUMBER = 60
-MAX_METADATA = 50
-MAX_METADATA_KEY = 100
-MAX_METADATA_VALUE = 500
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -96,7 +99,6 @@ class Customer:
         for name, entries, most in (
             ("address_lines", self.address_lines, MAX_ADDRESS_LINES),
             ("tax_codes", self.tax_codes, MAX_TAX_CODES),
-            ("metadata", self.metadata, MAX_METADATA),
         ):
             if len(entries) > most:
                 checks.refuse(name, "value_is_invalid", f"are at most {most}")
@@ -104,6 +106,4 @@ class Customer:
             checks.refuse("tax_codes", "value_already_exist", "name each once")
         for number, line in enumerate(self.address_lines[:MAX_ADDRESS_LINES]):
             checks(require_text, f"address_lines[{number}]", line, MAX_ADDRESS_LINE)
-        for key, text in islice(self.metadata.items(), MAX_METADATA):
-            checks(require_text, "metadata", key, MAX_METADATA_KEY)
-            checks(require_text, f"metadata.{key[:MAX_METADATA_KEY]}", text, MAX_METADATA_VALUE)
+        checks(require_metadata, "metadata", self.metadata)

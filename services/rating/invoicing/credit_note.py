@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from services.kernel.cadence import local_date
 from services.kernel.errors import FailedPreconditionError
@@ -26,6 +27,9 @@ class CreditState(StrEnum):
     AVAILABLE = "available"
     CONSUMED = "consumed"
     VOIDED = "voided"
+
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class CreditReason(StrEnum):
@@ -56,6 +60,7 @@ class CreditNote:
         created_at: when it was given.
         voided_at: when it was voided: the unused rest is no longer available.
         timezone: the zone in which the invoice's days are counted.
+        metadata: free text by key.
     """
 
     organization_id: OrganizationId
@@ -73,6 +78,7 @@ class CreditNote:
     created_at: datetime
     voided_at: datetime | None = None
     timezone: str = "UTC"
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     @property
     def number(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from services.kernel.checks import inside
 from services.kernel.ids import BillableMetricId, CustomerId, PlanId
@@ -18,6 +20,7 @@ from services.rating.shared.limits import (
     MAX_TAX_CODES,
     require_cents,
     require_code,
+    require_metadata,
     require_name,
     require_payment_term,
     require_text,
@@ -37,6 +40,7 @@ MAX_GROUP_KEYS = 5
 # Ten years of months; a coupon that lasts longer may as well last forever.
 MAX_COUPON_DURATION = 120
 MAX_COUPON_LIMITS = 100
+_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class PlanVersion:
         active_subscription_count: how many subscriptions to this version were active when it was read.
         net_payment_term_days: days from issue until its invoices are due, for customers without a term of their own;
             None means the organization's.
+        metadata: free text by key, which is no term of the plan.
     """
 
     plan_id: PlanId
@@ -115,10 +120,12 @@ class PlanVersion:
     deleted_at: datetime | None = None
     active_subscription_count: int = 0
     net_payment_term_days: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse texts and lists beyond the limits; the InvalidArgumentError names the fields."""
         with inside() as checks:
+            checks(require_metadata, "metadata", self.metadata)
             checks(require_code, "code", self.plan.code)
             checks(require_name, "name", self.plan.name)
             checks(require_text, "description", self.description, MAX_DESCRIPTION)

@@ -11,6 +11,7 @@ from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.command import command
 from services.kernel.ids import OrganizationId
+from services.rating.catalog.convert.metadata import metadata_edit_from_pb
 from services.rating.deps import Deps
 from services.rating.invoicing import pdf
 from services.rating.invoicing.commands import credit_notes
@@ -183,6 +184,15 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         listed = queries.list_credit_notes(self.deps, organization_of(context), wanted, page)
         found = [credit_note_to_pb(note) for note in listed.items]
         return pb.ListCreditNotesResponse(credit_notes=found, page=page_to_pb(listed))
+
+    @command(pb.EditCreditNoteMetadataRequest, pb.EditCreditNoteMetadataResponse)
+    def EditCreditNoteMetadata(
+        self, tx: Connection, organization: OrganizationId, request: pb.EditCreditNoteMetadataRequest
+    ) -> pb.EditCreditNoteMetadataResponse:
+        """Change the metadata of a credit note."""
+        edit = metadata_edit_from_pb(request.edit)
+        changed = credit_notes.edit_metadata(tx, organization, request.id, edit)
+        return pb.EditCreditNoteMetadataResponse(credit_note=credit_note_to_pb(changed))
 
     @answers
     def RenderCreditNote(self, request: pb.RenderCreditNoteRequest, context: Context) -> pb.RenderCreditNoteResponse:

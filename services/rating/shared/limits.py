@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
+
+from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError
 
 # Codes and external ids are keys of indexes and parts of page tokens; other systems of this kind allow as much.
@@ -16,6 +20,22 @@ MAX_TAX_CODES = 20
 MAX_AMOUNT_CENTS = 10**12
 # Days from issue until an invoice is due; nobody grants more than a year.
 MAX_PAYMENT_TERM_DAYS = 365
+
+
+# Free text by key, for the organization's own use: as much as fits on a page.
+MAX_METADATA = 50
+MAX_METADATA_KEY = 100
+MAX_METADATA_VALUE = 500
+
+
+def require_metadata(field: str, metadata: Mapping[str, str]) -> None:
+    """Refuse metadata with too many keys, or with keys or texts that are too long."""
+    with inside() as checks:
+        if len(metadata) > MAX_METADATA:
+            checks.refuse(field, "value_is_invalid", f"are at most {MAX_METADATA}")
+        for key, text in islice(metadata.items(), MAX_METADATA):
+            checks(require_text, field, key, MAX_METADATA_KEY)
+            checks(require_text, f"{field}.{key[:MAX_METADATA_KEY]}", text, MAX_METADATA_VALUE)
 
 
 def require_code(field: str, code: str) -> None:

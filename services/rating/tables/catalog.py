@@ -97,6 +97,7 @@ PLANS = sa.Table(
     sa.Column("is_current", sa.Boolean, nullable=False),
     instant("created_at"),
     instant("deleted_at", nullable=True),
+    sa.Column("metadata", JSONB, nullable=False, server_default="{}"),
     sa.Index("plans_by_version", "organization_id", "code", "version", unique=True),
     sa.Index(
         "plans_by_code",

@@ -192,6 +192,14 @@ def test_an_invoice_is_previewed(story: Client, rest: Rest) -> None:
     assert (coming.total_amount_cents, coming.issuing_date) == (invoice.total_amount_cents, invoice.issuing_date)
 
 
+def test_metadata_of_a_plan(story: Client) -> None:
+    assert story.plans.update(Plan(metadata={"team": "red"}), "pro").metadata == {"team": "red"}
+    assert story.plans.merge_metadata("pro", {"owner": "ada"}) == {"owner": "ada", "team": "red"}
+    assert story.plans.delete_metadata_key("pro", "team") == {"owner": "ada"}
+    assert story.plans.replace_metadata("pro", {"a": "1"}) == {"a": "1"}
+    assert story.plans.delete_all_metadata("pro") == {}
+
+
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:
     """By ids that stay valid while others change."""
     for region, amount in (("eu", "2"), ("us", "3")):

@@ -19,6 +19,7 @@ from farebox.rating.v1 import (
     invoice_service_pb2,
     tax_pb2,
 )
+from farebox.rating.v1.metadata_pb2 import MetadataEdit
 from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info
 from tests.support.rating.billing import Billing, fees_of, running_billing
@@ -182,6 +183,14 @@ def test_credit_notes_are_estimated_given_used_and_voided(billing: Billing) -> N
         billing.invoicing.RenderCreditNote, invoice_service_pb2.RenderCreditNoteRequest(id=note.id)
     )
     assert drawn.pdf.startswith(b"%PDF-")
+    for edit, left in (
+        (MetadataEdit(entries={"a": "1", "b": "2"}), {"a": "1", "b": "2"}),
+        (MetadataEdit(entries={"c": "3"}, remove=["a"]), {"b": "2", "c": "3"}),
+        (MetadataEdit(entries={"d": "4"}, replace=True), {"d": "4"}),
+    ):
+        request = invoice_service_pb2.EditCreditNoteMetadataRequest(id=note.id, edit=edit)
+        edited = billing.tenant.call(billing.invoicing.EditCreditNoteMetadata, request).credit_note
+        assert (dict(edited.metadata), edited.balance_amount_cents) == (left, 2600)
     voided = billing.tenant.call(
         billing.invoicing.VoidCreditNote, invoice_service_pb2.VoidCreditNoteRequest(id=note.id)
     ).credit_note

@@ -19,6 +19,7 @@ from farebox.rating.v1.billable_metric_pb2 import BillableMetric
 from farebox.rating.v1.charge_pb2 import Charge, ChargeModel
 from farebox.rating.v1.coupon_pb2 import Coupon
 from farebox.rating.v1.customer_pb2 import Customer
+from farebox.rating.v1.metadata_pb2 import MetadataEdit
 from farebox.rating.v1.organization_pb2 import Organization
 from farebox.rating.v1.plan_pb2 import Plan, PlanEntitlement
 from farebox.rating.v1.tax_pb2 import Tax
@@ -225,6 +226,26 @@ def test_what_a_plan_unlocks_is_put_feature_by_feature(tenant: Tenant) -> None:
     whole = pb.EditPlanRequest.EntitlementsChange(entitlements=[gate("export")], replace=True)
     assert list(edit_plan(tenant, put_entitlements=whole).plan.entitlements) == [gate("export")]
     assert edit_plan(tenant, remove_entitlement="export").entitlement == gate("export")
+
+
+def test_metadata_of_a_plan_is_no_term_of_it(tenant: Tenant) -> None:
+    """It changes in place, key by key, also where somebody has the plan; the next version has it too."""
+    tenant.plan("pro", metadata={"team": "red"})
+    subscribe(tenant, "pro")
+    together(
+        tenant,
+        "plans",
+        [
+            lambda: edit_plan(tenant, edit_metadata=MetadataEdit(entries={"a": "1"})),
+            lambda: edit_plan(tenant, edit_metadata=MetadataEdit(entries={"b": "2"}, remove=["team", "none"])),
+        ],
+    )
+    changed = update_plan(tenant, "pro", Plan(name="Professional"), "name")
+    assert (changed.version, dict(changed.metadata)) == (2, {"a": "1", "b": "2"})
+    whole = edit_plan(tenant, edit_metadata=MetadataEdit(entries={"c": "3"}, replace=True)).plan
+    assert (whole.version, dict(whole.metadata)) == (2, {"c": "3"})
+    long = MetadataEdit(entries={"k": "x" * 501})
+    assert refused(lambda: edit_plan(tenant, edit_metadata=long)) == ["plan.metadata.k"]
 
 
 def test_a_part_of_a_plan_is_checked_as_in_a_whole_one(tenant: Tenant) -> None:

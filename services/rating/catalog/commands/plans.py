@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ def update_plan(
     current = store.current_plan(tx, organization, code, lock=True)
     draft = settle_references(deps, tx, organization, revise(current), current)
     if _content(draft) == _content(current):
-        return current
+        return _with_metadata(deps, tx, organization, current, draft.metadata)
     if not store.is_sold(tx, organization, current.plan_id):
         changed = replace(
             draft,
@@ -78,6 +78,18 @@ def update_plan(
         deps.announce(tx, PlanChanged(organization, changed))
         return changed
     return _make_next_version(deps, tx, organization, current, draft)
+
+
+def _with_metadata(
+    deps: Deps, tx: Connection, organization: OrganizationId, current: PlanVersion, metadata: Mapping[str, str]
+) -> PlanVersion:
+    """The same version with other metadata, which is no term of what was sold."""
+    if dict(metadata) == dict(current.metadata):
+        return current
+    changed = replace(current, metadata=metadata)
+    store.save_plan(tx, organization, changed)
+    deps.announce(tx, PlanChanged(organization, changed))
+    return changed
 
 
 def delete_plan(deps: Deps, tx: Connection, organization: OrganizationId, code: str) -> PlanVersion:
@@ -121,4 +133,5 @@ def _content(version: PlanVersion) -> PlanVersion:
         created_at=_ANY_TIME,
         is_current=True,
         active_subscription_count=0,
+        metadata={},
     )

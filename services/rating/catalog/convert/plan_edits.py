@@ -19,6 +19,7 @@ from farebox.rating.v1 import charge_pb2 as pb
 from farebox.rating.v1.plan_pb2 import Plan, PlanEntitlement
 from services.kernel.checks import inside
 from services.kernel.errors import InvalidArgumentError, NotFoundError
+from services.rating.catalog.convert.metadata import metadata_edit_from_pb
 from services.rating.catalog.convert.plans import plan_from_pb, plan_to_pb
 from services.rating.pricing.catalog import MAX_PLAN_ENTITLEMENTS, PlanVersion
 from services.wire.masks import patched
@@ -112,6 +113,10 @@ class PlanEdit:
                 self._put_entitlements(plan)
             case "remove_entitlement":
                 self._remove_entitlement(plan)
+            case "edit_metadata":
+                changed = metadata_edit_from_pb(self._request.edit_metadata).apply(plan.metadata)
+                plan.metadata.clear()
+                plan.metadata.update(changed)
 
     def _callers(self, field: str) -> str:
         named = _ENTITLEMENT.match(field)

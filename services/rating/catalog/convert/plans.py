@@ -99,6 +99,7 @@ def plan_from_pb(message: pb.Plan, path: str = PATH) -> PlanVersion:
             tax_codes=tuple(message.tax_codes),
             bill_usage_in_trial=message.bill_usage_in_trial if message.HasField("bill_usage_in_trial") else True,
             net_payment_term_days=optional_int_of(message, "net_payment_term_days"),
+            metadata=dict(message.metadata),
         )
 
 
@@ -186,6 +187,7 @@ def plan_to_pb(version: PlanVersion) -> pb.Plan:
         deleted_at=instant_to_pb(version.deleted_at),
         active_subscription_count=version.active_subscription_count,
         net_payment_term_days=version.net_payment_term_days,
+        metadata=version.metadata,
     )
 
 

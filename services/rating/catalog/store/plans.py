@@ -51,6 +51,7 @@ def _content(version: PlanVersion) -> dict[str, Any]:
         "version": plan.version,
         "currency": plan.currency.code,
         "content": document,
+        "metadata": dict(version.metadata),
         "metric_codes": sorted({charge.metric_code for charge in plan.charges} | limited),
         "is_current": version.is_current,
         "deleted_at": version.deleted_at,
@@ -188,4 +189,5 @@ def plan_of_row(row: Row[Any]) -> PlanVersion:
         active_subscription_count=row.active_subscription_count,
         # Documents from before this term existed have none.
         net_payment_term_days=content.get("net_payment_term_days"),
+        metadata=row.metadata,
     )

@@ -23,7 +23,8 @@ from services.rating.invoicing.invoice import Invoice, InvoiceState, record_paym
 from services.rating.invoicing.store import credit_notes as store
 from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.clock_store import now_of
-from services.rating.shared.limits import MAX_DESCRIPTION, require_text
+from services.rating.shared.limits import MAX_DESCRIPTION, require_metadata, require_text
+from services.rating.shared.metadata import MetadataEdit
 
 # More than the fees that a person would pick one by one.
 MAX_ITEMS = 1000
@@ -192,6 +193,20 @@ def credit_payment(
     amounts = replace(amounts, credit_amount_cents=min(amounts.total_amount_cents, left_amount_cents))
     note = _estimate(invoice, amounts, CreditReason.OTHER, "the invoice was voided", at)
     return _keep(deps, tx, invoice, note, earlier)
+
+
+def edit_metadata(tx: Connection, organization: OrganizationId, credit_note_id: str, edit: MetadataEdit) -> CreditNote:
+    """Change the metadata of a credit note, which is locked meanwhile.
+
+    Raises:
+        NotFoundError: `CREDIT_NOTE_UNKNOWN`.
+        InvalidArgumentError: the metadata would be too much.
+    """
+    note = store.credit_note(tx, organization, credit_note_id, lock=True)
+    changed = replace(note, metadata=edit.apply(note.metadata))
+    require_metadata("metadata", changed.metadata)
+    store.save_metadata(tx, changed)
+    return changed
 
 
 def void_credit_note(deps: Deps, tx: Connection, organization: OrganizationId, credit_note_id: str) -> CreditNote:

@@ -92,4 +92,5 @@ def credit_note_to_pb(note: CreditNote) -> pb.CreditNote:
         credit_state=_CREDIT_STATES[note.credit_state] if note.credit_state is not None else None,
         taxes_rate_percent=decimal_to_pb(note.taxes_rate_percent),
         issuing_date=note.issuing_date.isoformat(),
+        metadata=note.metadata,
     )

@@ -47,7 +47,7 @@ _COLUMNS_READ = (
     "c.organization_id::text, c.credit_note_id::text, c.invoice_id::text, c.sequence, c.customer_id::text, "
     "c.external_customer_id, c.currency, c.reason, c.description, c.items::text, c.sub_total_amount_cents, "
     "c.taxes_amount_cents, c.credit_amount_cents, c.refund_amount_cents, c.offset_amount_cents, c.used_amount_cents, "
-    "c.created_at, c.voided_at, i.number AS invoice_number, i.timezone"
+    "c.created_at, c.voided_at, c.metadata, i.number AS invoice_number, i.timezone"
 )
 _SOURCE = "credit_notes c JOIN invoices i USING (organization_id, invoice_id)"
 _SELECT = f"SELECT {_COLUMNS_READ} FROM {_SOURCE}"
@@ -80,6 +80,14 @@ def save(tx: Connection, notes: Iterable[CreditNote]) -> None:
             "WHERE organization_id = %s AND credit_note_id = %s",
             (note.amounts.used_amount_cents, note.voided_at, note.organization_id, note.credit_note_id),
         )
+
+
+def save_metadata(tx: Connection, note: CreditNote) -> None:
+    """Store a credit note after its metadata has changed."""
+    tx.exec_driver_sql(
+        "UPDATE credit_notes SET metadata = %s::jsonb WHERE organization_id = %s AND credit_note_id = %s",
+        (msgspec.json.encode(dict(note.metadata)).decode(), note.organization_id, note.credit_note_id),
+    )
 
 
 def credit_note(tx: Connection, organization: OrganizationId, credit_note_id: str, *, lock: bool = False) -> CreditNote:
@@ -272,4 +280,5 @@ def _credit_note(row: Row[Any]) -> CreditNote:
         created_at=row.created_at,
         voided_at=row.voided_at,
         timezone=row.timezone,
+        metadata=row.metadata,
     )

@@ -57,12 +57,6 @@ _OVERDUE = Filtered(
     customer=_CUSTOMER,
     currency=_CURRENCY,
 )
-_STATEMENTS = {
-    Figures.GROSS_REVENUE: _GROSS_REVENUE,
-    Figures.INVOICE_COLLECTION: _COLLECTION,
-    Figures.INVOICED_USAGE: _USAGE,
-    Figures.OVERDUE_BALANCE: _OVERDUE,
-}
 # Each subscription once, however many months are wanted: where its revenue begins, and where it ends.
 _MOVEMENTS = Filtered(
     "WITH held AS (SELECT s.plan_id, s.ended_at, greatest(s.starts_at, "
@@ -96,7 +90,17 @@ def figures_of_invoices(
         "currency": currency,
         "customer": external_customer_id,
     }
-    rows = tx.exec_driver_sql(_STATEMENTS[wanted].text(values), values)
+    match wanted:
+        case Figures.GROSS_REVENUE:
+            rows = tx.exec_driver_sql(_GROSS_REVENUE.text(values), values)
+        case Figures.INVOICE_COLLECTION:
+            rows = tx.exec_driver_sql(_COLLECTION.text(values), values)
+        case Figures.INVOICED_USAGE:
+            rows = tx.exec_driver_sql(_USAGE.text(values), values)
+        case Figures.OVERDUE_BALANCE:
+            rows = tx.exec_driver_sql(_OVERDUE.text(values), values)
+        case Figures.RECURRING_REVENUE:
+            raise ValueError("recurring revenue is of subscriptions, not of invoices")
     return [_figure(row) for row in rows]
 
 
