@@ -93,7 +93,7 @@ class Gateway:
         request_id, served, lines = _request_id(head.headers), self._claiming(head), self._security.copy()
         try:
             endpoint, parameters = served.table.find(head.method, head.path)
-            reply = await self._answer(scope, receive, head, served.dialect, endpoint, parameters, lines)
+            reply = await self._answer(scope, receive, head, served.dialect, endpoint, parameters, request_id, lines)
         except Exception as error:  # noqa: BLE001 - every error leaves through this one door
             reply = _refuse(served.dialect, _problem(error, endpoint, request_id), request_id)
         await send_answer(send, reply, request_id, lines)
@@ -119,6 +119,7 @@ class Gateway:
         dialect: Dialect,
         endpoint: Endpoint,
         parameters: Mapping[str, str],
+        request_id: str,
         lines: Lines,
     ) -> Reply:
         caller = await self._caller(head, dialect, endpoint)
@@ -135,6 +136,7 @@ class Gateway:
             body=await read_body(receive),
             route=endpoint.path,
             address=partial(self._own_address, scope),
+            request_id=request_id,
             changes=self._changes,
         )
         is_once = endpoint.keeps_answer and call.idempotency_key

@@ -19,6 +19,7 @@ from gateway.clients import DEADLINE_SECONDS, Clients, Request, Response, begin
 from gateway.engine.coalescer import Coalescer
 from gateway.engine.questions import Questions
 from gateway.problem import invalid
+from services.chassis.audit import ACTOR_KEY, CALLERS_REQUEST_KEY
 from services.chassis.rpc.changes import BEHIND_KEY, CHANGE_KEY
 from services.kernel.ids import new_id
 
@@ -58,6 +59,7 @@ class Call:
         body: the body of the request, as sent.
         route: the template of the path, e.g. `/customers/{id}`.
         address: how the caller addressed us; a function, since few operations need it.
+        request_id: the id of the request.
         changes: the recent changes of organizations.
         behind: filled if a service answered without a change that it should have known.
     """
@@ -72,6 +74,7 @@ class Call:
     body: bytes
     route: str
     address: Callable[[], str]
+    request_id: str
     changes: Changes
     behind: list[str] = field(default_factory=list)
 
@@ -114,7 +117,8 @@ class Call:
         deadline: float = DEADLINE_SECONDS,
     ) -> Response:
         """Call a service for this organization; see `gateway.clients.begin`."""
-        call = begin(method, request, self.organization.id, self.changes, deadline=deadline)
+        further = ((ACTOR_KEY, self.caller.key_id), (CALLERS_REQUEST_KEY, self.request_id))
+        call = begin(method, request, self.organization.id, self.changes, deadline=deadline, further=further)
         response = await call
         for key, value in await call.trailing_metadata():
             if key == CHANGE_KEY:

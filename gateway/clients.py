@@ -14,6 +14,7 @@ from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2
 from farebox.ingest.v1 import usage_event_service_pb2_grpc
 from farebox.margin.v1 import cost_model_service_pb2_grpc, margin_service_pb2_grpc
 from farebox.rating.v1 import (
+    audit_log_service_pb2_grpc,
     catalog_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
@@ -50,6 +51,7 @@ STUBS = {
     "InvoiceService": "invoices",
     "OrganizationService": "organizations",
     "KeptAnswerService": "kept_answers",
+    "AuditLogService": "audit_log",
     "TestClockService": "test_clock",
     "AccessService": "access",
     "FeatureService": "features",
@@ -63,7 +65,7 @@ class Clients:
 
     Attributes:
         events: the usage-event log (ingest).
-        catalog, customers, subscriptions, usage, invoices, organizations, kept_answers, test_clock: rating.
+        catalog, customers, subscriptions, usage, invoices, organizations, kept_answers, audit_log, test_clock: rating.
         access, features: entitlements.
         cost_models, margins: margin.
     """
@@ -84,6 +86,7 @@ class Clients:
         self.invoices = invoice_service_pb2_grpc.InvoiceServiceStub(rating)
         self.organizations = organization_service_pb2_grpc.OrganizationServiceStub(rating)
         self.kept_answers = kept_answer_service_pb2_grpc.KeptAnswerServiceStub(rating)
+        self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(rating)
         self.test_clock = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
         self.access = access_service_pb2_grpc.AccessServiceStub(entitlements)
         self.features = feature_service_pb2_grpc.FeatureServiceStub(entitlements)
@@ -108,6 +111,7 @@ def begin(
     changes: Changes,
     *,
     deadline: float = DEADLINE_SECONDS,
+    further: tuple[tuple[str, str], ...] = (),
 ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
     """Begin a call of `method` on behalf of an organization; await it for the answer.
 
@@ -117,11 +121,12 @@ def begin(
         organization_id: the organization for which the call is made.
         changes: the changes that the answer must take into account.
         deadline: seconds until the call is given up.
+        further: further metadata.
 
     Awaiting it raises:
         grpc.RpcError: the service refused or could not be reached; `gateway.problem` translates it.
     """
-    metadata = ((ORGANIZATION_KEY, organization_id), *changes.metadata_of(organization_id))
+    metadata = ((ORGANIZATION_KEY, organization_id), *changes.metadata_of(organization_id), *further)
     return method(request, metadata=metadata, timeout=deadline)
 
 

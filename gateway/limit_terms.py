@@ -34,6 +34,6 @@ class Terms:
     """
 
     seconds: int = 10
-    key: int = 50_000
-    organization: int = 100_000
+    key: int = 100_000
+    organization: int = 200_000
     budgets: tuple[tuple[Budget, int], ...] = tuple((budget, BUDGET) for budget in Budget)

@@ -37,6 +37,7 @@ class Deps:
         shard_positions: asks ingest for the newest batch of each shard; raises UnavailableError.
         known_features: asks entitlements which of some codes are codes of features; raises UnavailableError.
         usage_log: lists usage events from ingest.
+        is_audited: whether commands are noted in the audit log (chassis.audit).
         clock_followers: services that must have reached a test clock's time before its advance is answered.
         newest_change: the number in rating's log by which every change of an organization until now is announced;
             None where it cannot be said.
@@ -52,5 +53,6 @@ class Deps:
     usage_log: UsageLog
     known_features: KnownFeatures
     newest_change: Callable[[OrganizationId], int | None]
+    is_audited: bool = True
     clock_followers: tuple[str, ...] = ("ingest", "entitlements", "margin")
     long_calls: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_LONG_CALLS))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from services.chassis import audit
 from services.chassis.job import PRUNE_SECONDS, Job, forget_old_requests
 from services.chassis.log import logger
 from services.rating.calls.commands import forget_old_answers
@@ -17,6 +18,8 @@ log = logger(__name__)
 
 # An invoice appears within about a second after its period's end.
 CLOSE_SECONDS = 1.0
+# An entry of the audit log has its place in the chain about a second after the change.
+CHAIN_SECONDS = 1.0
 # Margin shows revenue this much later than usage; announcing more often would repeat the same totals.
 ACCRUE_SECONDS = 1.0
 # After each turn the job pauses for this many times its duration. With thousands of periods with constant new usage it
@@ -64,4 +67,17 @@ def _old_answers(deps: Deps) -> Job:
     return Job("old-answers", turn, pause_seconds=PRUNE_SECONDS)
 
 
-JOBS: tuple[Callable[[Deps], Job], ...] = (close_periods, accrue_revenue, _old_requests, _old_answers)
+def _audit_chain(deps: Deps) -> Job:
+    """Closes the chains of the audit log over what was noted since."""
+
+    def turn(stopping: threading.Event) -> bool:
+        while not stopping.is_set():
+            with deps.db.worker_transaction(quiet=True) as tx:
+                if audit.chain(tx) < audit.CHAIN_BATCH:
+                    break
+        return True
+
+    return Job("audit-chain", turn, pause_seconds=CHAIN_SECONDS)
+
+
+JOBS: tuple[Callable[[Deps], Job], ...] = (close_periods, accrue_revenue, _old_requests, _old_answers, _audit_chain)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from farebox.rating.v1 import (
+    audit_log_service_pb2_grpc,
     catalog_service_pb2_grpc,
     change_service_pb2_grpc,
     customer_service_pb2_grpc,
@@ -36,6 +37,7 @@ from services.rating.deps import Deps
 from services.rating.ingest_log import IngestLog
 from services.rating.jobs import JOBS
 from services.rating.organizations.bootstrap import ensure_bootstrap_key
+from services.rating.rpc.audit_log import AuditLogServicer
 from services.rating.rpc.catalog import CatalogServicer
 from services.rating.rpc.change import ChangeServicer
 from services.rating.rpc.customer import CustomerServicer
@@ -57,7 +59,7 @@ SERVICE_NAMES = tuple(
     f"farebox.rating.v1.{name}Service"
     for name in (
         *("Organization", "Catalog", "Customer", "Subscription", "TestClock", "Usage", "Invoice", "Change"),
-        "KeptAnswer",
+        *("KeptAnswer", "AuditLog"),
     )
 )
 
@@ -94,6 +96,7 @@ def add_servicers(server: Any, deps: Deps) -> None:
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageServicer(deps), server)
     invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server(InvoiceServicer(deps), server)
     kept_answer_service_pb2_grpc.add_KeptAnswerServiceServicer_to_server(KeptAnswerServicer(deps), server)
+    audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(AuditLogServicer(deps), server)
     change_service_pb2_grpc.add_ChangeServiceServicer_to_server(ChangeServicer(NewestChanges(deps.db, RATING)), server)
 
 

@@ -26,6 +26,8 @@ SERVICES = ("ingest", "rating", "entitlements", "margin")
 NOT_OF_A_SCHEMA = {"migrate.py", "provision.py", "schema.py"}
 # Ingest's commands carry their own identities and keep no answers of requests.
 WITHOUT_REQUESTS = {"ingest"}
+# Rating alone has an audit log.
+WITHOUT_AUDIT = {"ingest", "entitlements", "margin"}
 # Statements of SQLAlchemy Core, which is checked by its tables (ADR 10). Nobody else composes statements as they run.
 CORE = {
     "rating": {
@@ -57,7 +59,9 @@ def sources_of(service: str) -> list[Source]:
         for path in sorted((ROOT / "services" / room).rglob("*.py"))
         if "migrations" not in path.parts and path.name not in NOT_OF_A_SCHEMA
     ]
-    return [Source(path) for path in paths if not (path.name == "idempotency.py" and service in WITHOUT_REQUESTS)]
+    absent = {"idempotency.py"} if service in WITHOUT_REQUESTS else set()
+    absent |= {"audit.py"} if service in WITHOUT_AUDIT else set()
+    return [Source(path) for path in paths if path.name not in absent]
 
 
 def numbered(text: str) -> str:

@@ -27,8 +27,8 @@ SECRET, PUBLISHABLE, REVOKED = "sk_test_right", "pk_test_right", "sk_test_revoke
 ORGANIZATION_ID = "0198c0de-0000-7000-8000-000000000001"
 KEY_ID = "0198c0de-0000-7000-8000-00000000000a"
 STUBS = (
-    "events catalog customers subscriptions usage invoices organizations kept_answers test_clock access features "
-    "cost_models margins"
+    "events catalog customers subscriptions usage invoices organizations kept_answers audit_log test_clock access "
+    "features cost_models margins"
 )
 
 
@@ -45,6 +45,7 @@ class Asked:
     request: Any
     organization: str
     after_change: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class FakeServices:
@@ -85,7 +86,7 @@ class FakeServices:
     async def answer(self, method: str, request: Any, metadata: Any) -> Any:
         """Remember a call and answer it."""
         told = dict(metadata or ())
-        self.asked.append(Asked(method, request, told.get(ORGANIZATION_KEY, ""), told.get(AFTER_CHANGE_KEY, "")))
+        self.asked.append(Asked(method, request, told.get(ORGANIZATION_KEY, ""), told.get(AFTER_CHANGE_KEY, ""), told))
         await asyncio.sleep(0)
         answer = self._answers.get(method, self.everything_else)
         if callable(answer):

@@ -37,6 +37,7 @@ from gateway.dialects.lago import (
 from gateway.dialects.nozle import (
     access,
     api_key,
+    audit_log,
     checkout,
     cost,
     margin,
@@ -65,6 +66,7 @@ OFFERED = (
     *organization.OPERATIONS,
     *billing_entity.OPERATIONS,
     *api_key.OPERATIONS,
+    *audit_log.OPERATIONS,
     *entitlement.OPERATIONS,
     *entitlement_change.OPERATIONS,
     *event.OPERATIONS,

@@ -6,8 +6,9 @@
         return pb.CreatePlanResponse(plan=plan_to_pb(plans.create_plan(self.deps, tx, organization, draft)))
 
 The request is read before the transaction begins, so a faulty request costs the database nothing. A repeat with the
-same `request_id` gets the first answer (chassis.idempotency), and errors leave as `answers` lets them. A command that
-needs more than one transaction, or one of the worker role, is written with `answers`.
+same `request_id` gets the first answer (chassis.idempotency), and errors leave as `answers` lets them. A service whose
+`Deps` say `is_audited` notes each command in its transaction (chassis.audit). A command that needs more than one
+transaction, or one of the worker role, is written with `answers`, and calls `note` itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Protocol, TypeVar, overload
 from google.protobuf.message import Message
 from sqlalchemy.engine import Connection
 
-from services.chassis import idempotency
+from services.chassis import audit, idempotency
 from services.chassis.db import Database
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
@@ -49,6 +50,12 @@ R = TypeVar("R")
 
 Work = Callable[[S, Connection, OrganizationId, R], A]
 Method = Callable[[S, Q, Context], A]
+
+
+def note(servicer: CommandServicer, tx: Connection, context: Context, command: str, answer: Message) -> None:
+    """Note a command in the audit log of a service that has one; also for commands that are written with `answers`."""
+    if getattr(servicer.deps, "is_audited", False):
+        audit.note(tx, organization_of(context), context, command, answer)
 
 
 @overload
@@ -85,9 +92,13 @@ def command(
         def method(self: S, request: Q, context: Context) -> A:
             organization = organization_of(context)
             read: R | Q = request if reads is None else reads(request)
-            return idempotency.answer_once(
-                self.deps.db, organization, request, answer_type, lambda tx: work(self, tx, organization, read)
-            )
+
+            def noted(tx: Connection) -> A:
+                answer = work(self, tx, organization, read)
+                note(self, tx, context, work.__name__, answer)
+                return answer
+
+            return idempotency.answer_once(self.deps.db, organization, request, answer_type, noted)
 
         return answers(method)
 

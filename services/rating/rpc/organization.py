@@ -10,7 +10,7 @@ from services.chassis import idempotency
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.changes import says_change
-from services.chassis.rpc.command import command
+from services.chassis.rpc.command import command, note
 from services.kernel.checks import inside
 from services.kernel.errors import AlreadyExistsError
 from services.kernel.ids import OrganizationId
@@ -72,7 +72,9 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
         with self.deps.db.transaction(organization) as tx:
             _claim(tx, organization, request)
             made = commands.create_api_key(self.deps, tx, organization, terms)
-        return pb.CreateApiKeyResponse(api_key=convert.api_key_to_pb(made.api_key), token=made.token)
+            told = convert.api_key_to_pb(made.api_key)
+            note(self, tx, context, "CreateApiKey", pb.CreateApiKeyResponse(api_key=told))
+        return pb.CreateApiKeyResponse(api_key=told, token=made.token)
 
     @answers
     def RotateApiKey(self, request: pb.RotateApiKeyRequest, context: Context) -> pb.RotateApiKeyResponse:
@@ -81,11 +83,10 @@ class OrganizationServicer(grpc_pb.OrganizationServiceServicer):
         with self.deps.db.transaction(organization) as tx:
             _claim(tx, organization, request)
             rotated = commands.rotate_api_key(self.deps, tx, organization, rotation)
-        return pb.RotateApiKeyResponse(
-            api_key=convert.api_key_to_pb(rotated.made.api_key),
-            token=rotated.made.token,
-            replaced=convert.api_key_to_pb(rotated.replaced),
-        )
+            told = convert.api_key_to_pb(rotated.made.api_key)
+            note(self, tx, context, "RotateApiKey", pb.RotateApiKeyResponse(api_key=told))
+        replaced = convert.api_key_to_pb(rotated.replaced)
+        return pb.RotateApiKeyResponse(api_key=told, token=rotated.made.token, replaced=replaced)
 
     @answers
     def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:

@@ -10,7 +10,7 @@ from services.chassis.idempotency import answer_once, undone
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
 from services.chassis.rpc.changes import says_change
-from services.chassis.rpc.command import command
+from services.chassis.rpc.command import command, note
 from services.kernel.ids import OrganizationId
 from services.rating.agreements import convert, queries
 from services.rating.agreements.agreement import EndTerms
@@ -38,7 +38,10 @@ class SubscriptionServicer(grpc_pb.SubscriptionServiceServicer):
 
         def work(tx: Connection) -> pb.CreateSubscriptionResponse:
             change = commands.create_subscription(self.deps, tx, organization, wanted)
-            return pb.CreateSubscriptionResponse(change=convert.change_to_pb(change, is_preview=request.validate_only))
+            told = convert.change_to_pb(change, is_preview=request.validate_only)
+            answer = pb.CreateSubscriptionResponse(change=told)
+            note(self, tx, context, "CreateSubscription", answer)
+            return answer
 
         answer = answer_once(self.deps.db, organization, request, pb.CreateSubscriptionResponse, work)
         catch_up(self.deps, organization)
