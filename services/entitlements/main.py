@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.engine import Connection
 
-from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2_grpc
+from farebox.entitlements.v1 import access_service_pb2_grpc, credit_service_pb2_grpc, feature_service_pb2_grpc
 from services.chassis import outbox, process
 from services.chassis.bus import Bus
 from services.chassis.db import Database
@@ -25,13 +25,18 @@ from services.entitlements.jobs import JOBS
 from services.entitlements.memory.memory import Memory
 from services.entitlements.queries.watch import Watches
 from services.entitlements.rpc.access import AccessServicer
+from services.entitlements.rpc.credit import CreditServicer
 from services.entitlements.rpc.feature import FeatureServicer
 from services.entitlements.settings import EntitlementsSettings
 from services.kernel.clock import Clock, SystemClock
 from services.wire.changes import NewestChangesClient
 from services.wire.streams import ENTITLEMENTS
 
-SERVICE_NAMES = ("farebox.entitlements.v1.FeatureService", "farebox.entitlements.v1.AccessService")
+SERVICE_NAMES = (
+    "farebox.entitlements.v1.FeatureService",
+    "farebox.entitlements.v1.AccessService",
+    "farebox.entitlements.v1.CreditService",
+)
 
 
 def announce(tx: Connection, events: Sequence[DomainEvent]) -> None:
@@ -64,6 +69,7 @@ def build(settings: EntitlementsSettings, clock: Clock | None = None) -> Parts[D
     features, access = FeatureServicer(deps, freshness), AccessServicer(deps, watches, counting, freshness)
     add_servicer(server.grpc, feature_service_pb2_grpc.add_FeatureServiceServicer_to_server, features)
     add_servicer(server.grpc, access_service_pb2_grpc.add_AccessServiceServicer_to_server, access)
+    add_servicer(server.grpc, credit_service_pb2_grpc.add_CreditServiceServicer_to_server, CreditServicer(deps))
     workers: list[Worker] = [
         counting,
         Relay(db, bus, stream=ENTITLEMENTS),

@@ -12,6 +12,12 @@ MAX_DESCRIPTION = 4096
 MAX_VALUE = 1024
 # A page of an organization's features, and the largest resolution of one subscription, fit into memory.
 MAX_FEATURES = 5000
+# An organization sells a handful of kinds of credits.
+MAX_CREDIT_SYSTEMS = 100
+# What an account is evaluated from stays some milliseconds of work: grants that have not ended, and the deductions or
+# ended grants after which its figures are stored.
+MAX_GRANTS = 1000
+CHANGES_PER_SNAPSHOT = 50
 # One call is one query: with more questions it would hold its connection for longer than other calls should wait.
 MAX_CHECKS = 1000
 # For more customers than this, a gateway watches the organization.
