@@ -39,6 +39,7 @@ WITH head AS (SELECT last_number FROM outbox_head WHERE singleton FOR UPDATE),
         WHERE outbox.id = fresh.id RETURNING outbox.number)
 UPDATE outbox_head SET last_number = GREATEST(last_number, (SELECT max(number) FROM given))
 WHERE singleton AND EXISTS (SELECT 1 FROM given)
+RETURNING (SELECT count(*) FROM given)
 """
 # Messages that can never be sent are found before they get a number, because consumers wait for every number.
 _SET_ASIDE_SQL = """
@@ -63,12 +64,15 @@ class Numbering:
     def __init__(self, stream: Stream) -> None:
         self._sendable = subject_pattern(stream.subjects)
 
-    def give(self, tx: Connection) -> None:
-        """Number the oldest `BATCH` rows that have no number yet."""
+    def give(self, tx: Connection) -> int:
+        """Number the oldest `BATCH` rows that have no number yet; returns how many.
+
+        After fewer than `BATCH`, every row that was committed before has its number.
+        """
         # Before the statement that numbers, not within it: one that waits for another's numbers sees rows as they were.
         hold_head(tx)
         self._set_aside(tx)
-        tx.exec_driver_sql(_NUMBER_SQL, (BATCH,))
+        return tx.exec_driver_sql(_NUMBER_SQL, (BATCH,)).scalar_one_or_none() or 0
 
     def _set_aside(self, tx: Connection) -> None:
         """Set aside the messages that can never be sent, and report them."""

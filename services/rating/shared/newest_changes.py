@@ -9,10 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Collection
 
+from sqlalchemy.engine import Connection
+
 from services.chassis.bus import Stream
 from services.chassis.db import DATABASE_ERRORS, Database
 from services.chassis.log import logger
-from services.chassis.numbering import Numbering
+from services.chassis.numbering import BATCH, Numbering
 from services.kernel.ids import OrganizationId
 
 log = logger(__name__)
@@ -44,14 +46,18 @@ class NewestChanges:
     def of(self, organizations: Collection[OrganizationId]) -> dict[OrganizationId, int]:
         """The newest change of each organization that has made any, of those that were committed before this."""
         with self._db.worker_transaction(quiet=True) as tx:
-            for _ in range(MAX_BATCHES):
+            rows = tx.exec_driver_sql(_NEWEST_SQL, (list(organizations),)).all()
+            if any(row.waits for row in rows):
+                if not self._number_all(tx):
+                    log.warning("changes_without_numbers", batches=MAX_BATCHES)
+                    return {}
+                # What has no number now was committed later, and is nobody's question.
                 rows = tx.exec_driver_sql(_NEWEST_SQL, (list(organizations),)).all()
-                if not any(row.waits for row in rows):
-                    break
-                self._numbers.give(tx)
-            else:
-                log.warning("changes_without_numbers", batches=MAX_BATCHES)
-        return {OrganizationId(row.organization): row.number for row in rows if row.number and not row.waits}
+        return {OrganizationId(row.organization): row.number for row in rows if row.number}
+
+    def _number_all(self, tx: Connection) -> bool:
+        """Give numbers to everything that was committed before; False if that is too much for one answer."""
+        return any(self._numbers.give(tx) < BATCH for _ in range(MAX_BATCHES))
 
     def of_one(self, organization: OrganizationId) -> int | None:
         """The newest change of an organization; None where that cannot be said. Calls at once share a transaction."""

@@ -54,7 +54,7 @@ def test_a_change_is_announced_by_the_number_that_its_answer_says(rating: Rating
         said = list(pool.map(lambda place: change(acme, f"metric-{place}"), range(24)))
     assert max(said) == newest(rating, [acme.organization_id])[acme.organization_id]
     for place, number in enumerate(said):
-        bodies = [announced(rating, place)[1] for place in range(third + 1, number + 1)]
+        bodies = [announced(rating, later)[1] for later in range(third + 1, number + 1)]
         assert any(f"metric-{place}".encode() in body for body in bodies)
 
 

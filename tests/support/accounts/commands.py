@@ -28,6 +28,7 @@ from services.rating.invoicing.commands.payment import record_payment
 from services.rating.invoicing.commands.refresh import refresh_invoice
 from services.rating.invoicing.commands.void import void_invoice
 from services.rating.invoicing.invoice import PaymentState
+from services.rating.invoicing.payment import ReportedPayment
 from services.rating.invoicing.queries.invoices import get_invoice, list_credit_notes, list_invoices
 from services.rating.invoicing.queries.priced_usage import (
     MAX_PERIODS,
@@ -189,7 +190,7 @@ class CommandsAccount:
         run_due(self._deps, to, self._organization)
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        self._run(record_payment, invoice.identity, PaymentState.SUCCEEDED, cents)
+        self._run(record_payment, invoice.identity, PaymentState.SUCCEEDED, ReportedPayment(cents))
 
     def void_invoice(self, invoice: Invoice) -> None:
         self._run(void_invoice, invoice.identity)
