@@ -13,9 +13,11 @@ _OVERRIDES = "a subscription has its plan's terms; whoever needs other terms get
 
 # Methods and paths by reason, one on each line.
 _REASONS = {
-    "what callers did is kept in no log that could be read here": """
+    "`GET /audit_log` says who changed what; its entries name commands and things as we do, not by Lago's ids": """
         GET /activity_logs
         GET /activity_logs/{id}
+    """,
+    "requests are not logged with their bodies; `GET /audit_log` says who changed what": """
         GET /api_logs
         GET /api_logs/{id}
     """,
