@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from farebox.entitlements.v1 import access_service_pb2_grpc, feature_service_pb2_grpc
+from farebox.entitlements.v1 import access_service_pb2_grpc, credit_service_pb2_grpc, feature_service_pb2_grpc
 from farebox.ingest.v1 import usage_event_service_pb2_grpc
 from farebox.margin.v1 import cost_model_service_pb2_grpc, margin_service_pb2_grpc
 from farebox.rating.v1 import (
@@ -55,6 +55,7 @@ STUBS = {
     "TestClockService": "test_clock",
     "AccessService": "access",
     "FeatureService": "features",
+    "CreditService": "credits",
     "CostModelService": "cost_models",
     "MarginService": "margins",
 }
@@ -66,7 +67,7 @@ class Clients:
     Attributes:
         events: the usage-event log (ingest).
         catalog, customers, subscriptions, usage, invoices, organizations, kept_answers, audit_log, test_clock: rating.
-        access, features: entitlements.
+        access, features, credits: entitlements.
         cost_models, margins: margin.
     """
 
@@ -90,6 +91,7 @@ class Clients:
         self.test_clock = test_clock_service_pb2_grpc.TestClockServiceStub(rating)
         self.access = access_service_pb2_grpc.AccessServiceStub(entitlements)
         self.features = feature_service_pb2_grpc.FeatureServiceStub(entitlements)
+        self.credits = credit_service_pb2_grpc.CreditServiceStub(entitlements)
         self.cost_models = cost_model_service_pb2_grpc.CostModelServiceStub(margin)
         self.margins = margin_service_pb2_grpc.MarginServiceStub(margin)
 

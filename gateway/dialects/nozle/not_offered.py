@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from gateway.dialects.lago.not_offered import absent
 
-_CREDITS = "there are no credit systems; usage limits of the plan are checked by `GET /can`"
+_CREDITS = (
+    "credits are deducted by `/customers/{id}/credit-systems/{code}/deductions`; limits are checked by `GET /can`"
+)
 
 NOT_OFFERED = absent(
     {
@@ -25,12 +27,9 @@ NOT_OFFERED = absent(
     """,
         _CREDITS: """
         POST /check-and-deduct
-        GET /credit-systems
         POST /credit-top-up-purchases
         GET /credits/{id}/balance
         GET /customers/{external_customer_id}/credit-operations
-        GET /customers/{external_customer_id}/credit-systems
-        GET /customers/{external_customer_id}/credit-systems/{code}/balance
         POST /usage/check
         POST /usage/track
         GET /usage/{external_customer_id}/{code}

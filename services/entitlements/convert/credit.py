@@ -175,9 +175,11 @@ def deducted_to_pb(deducted: Deducted) -> credit_service_pb2.DeductCreditsRespon
     )
 
 
-def balances_to_pb(balances: Sequence[Balance]) -> credit_service_pb2.ListCreditBalancesResponse:
-    """What is left of a customer's credits."""
-    return credit_service_pb2.ListCreditBalancesResponse(balances=[_balance_to_pb(balance) for balance in balances])
+def balances_to_pb(balances: Sequence[Balance], at: datetime) -> credit_service_pb2.ListCreditBalancesResponse:
+    """What is left of a customer's credits, at an instant."""
+    return credit_service_pb2.ListCreditBalancesResponse(
+        balances=[_balance_to_pb(balance) for balance in balances], as_of=instant_to_pb(at)
+    )
 
 
 def _balance_to_pb(balance: Balance) -> credit_pb2.CreditBalance:

@@ -43,8 +43,13 @@ def list_systems(deps: Deps, organization: OrganizationId, page: Page) -> Listed
     return Listed.of(systems, page, lambda system: (system.code,), total=total)
 
 
-def list_balances(deps: Deps, organization: OrganizationId, customer: str, system_code: str) -> list[Balance]:
+def list_balances(
+    deps: Deps, organization: OrganizationId, customer: str, system_code: str
+) -> tuple[list[Balance], datetime]:
     """What is left of a customer's credits: of one kind, or of all that it was ever given if `system_code` is empty.
+
+    Returns:
+        The balances by code, and the latest instant of their figures.
 
     Raises:
         InvalidArgumentError: no customer is named.
@@ -69,4 +74,4 @@ def list_balances(deps: Deps, organization: OrganizationId, customer: str, syste
             alive = [grant for grant in account.grants if grant.ends_at is None or grant.ends_at > at]
             left = account.figures(at).balances
             balances.append(Balance(system, customer, at, [by_id[grant.id] for grant in alive], left))
-    return balances
+    return balances, max((balance.at for balance in balances), default=now)

@@ -69,7 +69,7 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         self, request: pb.ListCreditBalancesRequest, context: Context
     ) -> pb.ListCreditBalancesResponse:
         """What is left of a customer's credits."""
-        balances = queries.list_balances(
+        balances, at = queries.list_balances(
             self.deps, organization_of(context), request.external_customer_id, request.credit_system_code
         )
-        return convert.balances_to_pb(balances)
+        return convert.balances_to_pb(balances, at)
