@@ -164,6 +164,12 @@ async def record_payment(request: Request[ById, Nothing, PaymentReport]) -> Whol
     return _whole(call, (await call.ask(call.clients.invoices.RecordPayment, asked)).invoice)
 
 
+async def lose_dispute(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
+    """Report that a dispute about an invoice's payment was lost: it is neither overdue nor revenue any more."""
+    call, asked = request.call, rpc.LoseDisputeRequest(request_id=request.call.mutation_id, id=request.path.id)
+    return _whole(call, (await call.ask(call.clients.invoices.LoseDispute, asked)).invoice)
+
+
 async def refresh(request: Request[ById, Nothing, Nothing]) -> WholeInvoice:
     """Compute a draft again from the usage known now."""
     call, asked = request.call, rpc.RefreshInvoiceRequest(request_id=request.call.mutation_id, id=request.path.id)
@@ -258,6 +264,8 @@ OPERATIONS = (
     operation("PUT", _ONE, record_payment, root="invoice", names=_PAYMENT_NAMES),
     operation("PUT", f"{_ONE}/finalize", finalize, answer_root="invoice"),
     operation("PUT", f"{_ONE}/refresh", refresh, answer_root="invoice"),
+    operation("POST", f"{_ONE}/lose_dispute", lose_dispute, answer_root="invoice"),
+    operation("PUT", f"{_ONE}/lose_dispute", lose_dispute, answer_root="invoice"),
     operation("POST", f"{_ONE}/void", void, answer_root="invoice"),
     operation("POST", f"{_ONE}/download", download, answer_root="invoice"),
     operation("POST", f"{_ONE}/rebuild", rebuild, answer_root="rebuild", budget=Budget.FORECASTS),

@@ -104,6 +104,7 @@ class Invoice(Identified, kw_only=True):
     customer: Customer
     applied_taxes: list[InvoiceTax]
     voided_at: Instant | None
+    payment_dispute_lost_at: Annotated[Instant | None, of("dispute_lost_at")]
     finalized_at: Instant | None
     grace_ends_at: Instant | None
     created_at: Instant | None

@@ -81,9 +81,6 @@ _REASONS = {
     "an invoice is voided, never deleted": """
         DELETE /invoices/{id}
     """,
-    "disputes are not kept": """
-        POST PUT /invoices/{id}/lose_dispute
-    """,
     "no invoice fails: nobody else has a part in making it": """
         POST /invoices/{id}/retry
     """,

@@ -85,6 +85,7 @@ class Invoice:
         voided_at: when it was voided.
         payment_state: pending until a payment succeeds or fails.
         paid_amount_cents: how much was paid, in minor units.
+        dispute_lost_at: when a dispute about its payment was lost, which writes it off; None if none was.
     """
 
     invoice_id: InvoiceId
@@ -108,6 +109,7 @@ class Invoice:
     voided_at: datetime | None = None
     payment_state: PaymentState = PaymentState.PENDING
     paid_amount_cents: int = 0
+    dispute_lost_at: datetime | None = None
 
     @property
     def customer_id(self) -> CustomerId:
@@ -125,7 +127,12 @@ class Invoice:
         return self.open_amount_cents if self.state is InvoiceState.FINALIZED else 0
 
     def is_overdue(self, at: datetime) -> bool:
-        """Whether something is due and the customer's due day has passed; on that day itself it is still in time."""
+        """Whether something is due and the customer's due day has passed; on that day itself it is still in time.
+
+        What a lost dispute is about is written off, and not overdue.
+        """
+        if self.dispute_lost_at is not None:
+            return False
         return self.due_amount_cents > 0 and local_date(at, self.timezone) > self.payment_due_date
 
     @property
@@ -227,12 +234,25 @@ def void(invoice: Invoice, *, at: datetime) -> Invoice:
     """Void a finalized invoice; it keeps its number.
 
     Raises:
-        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, or `INVOICE_PAID` if money was received for it.
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`, `INVOICE_PAID` if money was received for it, or
+            `DISPUTE_LOST` if it was written off.
     """
     require_finalized(invoice)
+    if invoice.dispute_lost_at is not None:
+        raise FailedPreconditionError("DISPUTE_LOST", "an invoice whose dispute was lost stays as it was")
     if invoice.paid_amount_cents:
         raise FailedPreconditionError("INVOICE_PAID", "an invoice that was paid is credited, not voided")
     return replace(invoice, state=InvoiceState.VOIDED, voided_at=at)
+
+
+def lose_dispute(invoice: Invoice, *, at: datetime) -> Invoice:
+    """The invoice after a dispute about its payment was lost; losing it twice changes nothing.
+
+    Raises:
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`.
+    """
+    require_finalized(invoice)
+    return invoice if invoice.dispute_lost_at is not None else replace(invoice, dispute_lost_at=at)
 
 
 def record_payment(invoice: Invoice, amount_cents: int) -> Invoice:

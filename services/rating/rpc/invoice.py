@@ -18,7 +18,7 @@ from services.rating.invoicing.commands import credit_notes
 from services.rating.invoicing.commands.credit_notes import CreditWanted
 from services.rating.invoicing.commands.finalize import finalize_invoice
 from services.rating.invoicing.commands.one_off import OneOffItem, create_one_off_invoice
-from services.rating.invoicing.commands.payment import record_payment
+from services.rating.invoicing.commands.payment import lose_dispute, record_payment
 from services.rating.invoicing.commands.refresh import refresh_invoice
 from services.rating.invoicing.commands.void import void_invoice
 from services.rating.invoicing.convert.credit_notes import (
@@ -113,6 +113,14 @@ class InvoiceServicer(grpc_pb.InvoiceServiceServicer):
         recorded = record_payment(self.deps, tx, organization, *paid)
         payment = payment_to_pb(recorded.payment) if recorded.payment is not None else None
         return pb.RecordPaymentResponse(invoice=self._as_of_now(tx, recorded.invoice), payment=payment)
+
+    @command(pb.LoseDisputeRequest, pb.LoseDisputeResponse)
+    def LoseDispute(
+        self, tx: Connection, organization: OrganizationId, request: pb.LoseDisputeRequest
+    ) -> pb.LoseDisputeResponse:
+        """Report that a dispute about an invoice's payment was lost."""
+        lost = lose_dispute(self.deps, tx, organization, request.id)
+        return pb.LoseDisputeResponse(invoice=self._as_of_now(tx, lost))
 
     @answers
     def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:

@@ -200,6 +200,14 @@ def test_metadata_of_a_plan(story: Client) -> None:
     assert story.plans.delete_all_metadata("pro") == {}
 
 
+def test_a_dispute_is_lost(story: Client, rest: Rest) -> None:
+    rest.post("/test_clock/advance", {"to": "2024-02-02T00:00:00Z"})
+    (invoice,) = story.invoices.find_all()["invoices"]
+    assert invoice.payment_overdue
+    lost = story.invoices.lose_dispute(invoice.lago_id)
+    assert (lost.payment_overdue, lost.payment_dispute_lost_at) == (False, "2024-02-02T00:00:00Z")
+
+
 def test_filters_of_a_charge_one_by_one(story: Client) -> None:
     """By ids that stay valid while others change."""
     for region, amount in (("eu", "2"), ("us", "3")):

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from farebox.rating.v1 import credit_note_pb2, invoice_pb2, payment_pb2
+from farebox.rating.v1 import credit_note_pb2, figures_pb2, invoice_pb2, payment_pb2
 from farebox.rating.v1 import invoice_service_pb2 as pb
 from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info, field_violations
@@ -102,6 +102,31 @@ def test_what_was_set_off_is_no_payment(billing: Billing, invoice: invoice_pb2.I
     billing.tenant.call(billing.invoicing.CreateCreditNote, credited)
     paid = pay(billing, invoice)
     assert (paid.payment.amount_cents, paid.invoice.paid_amount_cents) == (7500, 10000)
+
+
+def test_a_lost_dispute_is_written_off(billing: Billing, invoice: invoice_pb2.Invoice) -> None:
+    """It is not overdue, not revenue, not voided any more; losing it again changes nothing."""
+
+    def lost() -> invoice_pb2.Invoice:
+        return billing.tenant.call(billing.invoicing.LoseDispute, pb.LoseDisputeRequest(id=invoice.id)).invoice
+
+    def revenue() -> list[int]:
+        asked = pb.ListMonthlyFiguresRequest(figures=figures_pb2.FIGURES_GROSS_REVENUE)
+        return [
+            figure.amount_cents for figure in billing.tenant.call(billing.invoicing.ListMonthlyFigures, asked).figures
+        ]
+
+    billing.advance(JANUARY + timedelta(days=9))
+    overdue = pb.ListInvoicesRequest(is_overdue=True)
+    assert [late.id for late in billing.tenant.call(billing.invoicing.ListInvoices, overdue).invoices] == [invoice.id]
+    assert revenue() == [10000]
+    first = lost()
+    assert (first.dispute_lost_at, first.is_overdue) == (timestamp(JANUARY + timedelta(days=9)), False)
+    assert lost() == first
+    assert list(billing.tenant.call(billing.invoicing.ListInvoices, overdue).invoices) == []
+    assert revenue() == []
+    void = pb.VoidInvoiceRequest(id=invoice.id)
+    assert refusal(lambda: billing.tenant.call(billing.invoicing.VoidInvoice, void)) == "DISPUTE_LOST"
 
 
 def test_what_cannot_be_said_of_a_payment_is_named(billing: Billing, invoice: invoice_pb2.Invoice) -> None:

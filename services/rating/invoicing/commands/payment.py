@@ -68,6 +68,21 @@ def record_payment(
     return Recorded(moved, payment)
 
 
+def lose_dispute(deps: Deps, tx: Connection, organization: OrganizationId, invoice_id: str) -> Invoice:
+    """Record that a dispute about an invoice's payment was lost: it is neither overdue nor revenue any more.
+
+    Raises:
+        NotFoundError: `INVOICE_UNKNOWN`.
+        FailedPreconditionError: `INVOICE_NOT_FINALIZED`.
+    """
+    invoice = store.invoice(tx, organization, invoice_id, lock=True)
+    moved = verbs.lose_dispute(invoice, at=now_of(deps, tx, organization))
+    if moved != invoice:
+        store.save(tx, [moved])
+        deps.announce(tx, InvoiceChanged(organization, moved))
+    return moved
+
+
 def _require_paid(payment_state: PaymentState, reported: ReportedPayment) -> None:
     """Refuse what is said of a payment although nothing was paid."""
     if payment_state is not PaymentState.SUCCEEDED and reported != ReportedPayment():

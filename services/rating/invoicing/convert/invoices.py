@@ -64,6 +64,7 @@ def invoice_to_pb(invoice: Invoice, at: datetime) -> pb.Invoice:
         grace_ends_at=instant_to_pb(invoice.grace_ends_at),
         finalized_at=instant_to_pb(invoice.finalized_at),
         voided_at=instant_to_pb(invoice.voided_at),
+        dispute_lost_at=instant_to_pb(invoice.dispute_lost_at),
         issuing_date=invoice.issuing_date.isoformat(),
         payment_due_date=invoice.payment_due_date.isoformat(),
         applied_taxes=[_tax_to_pb(tax, invoice) for tax in totals.taxes],

@@ -27,7 +27,7 @@ _GROSS_REVENUE = Filtered(
     "AS amount_cents, count(*) AS invoice_count, '' AS metric_code, '' AS payment_state, '{}'::text[] AS invoice_ids "
     "FROM invoices i LEFT JOIN LATERAL (SELECT sum(c.refund_amount_cents) AS refund_amount_cents FROM credit_notes c "
     "WHERE c.organization_id = i.organization_id AND c.invoice_id = i.invoice_id) AS r ON true "
-    "WHERE " + _ISSUED + " {filters} GROUP BY 1, 2 ORDER BY 1, 2",
+    "WHERE " + _ISSUED + " AND i.dispute_lost_at IS NULL {filters} GROUP BY 1, 2 ORDER BY 1, 2",
     customer=_CUSTOMER,
     currency=_CURRENCY,
 )

@@ -24,7 +24,7 @@ _OF_CUSTOMER = (
     "i.customer_id = (SELECT c.id FROM customers c WHERE c.organization_id = i.organization_id "
     "AND c.external_id = %(customer)s)"
 )
-_OPEN = "i.state = 'finalized' AND i.total_amount_cents > i.paid_amount_cents"
+_OPEN = "i.state = 'finalized' AND i.total_amount_cents > i.paid_amount_cents AND i.dispute_lost_at IS NULL"
 # The day is the customer's; the first half lets the index be used, since no zone is a day behind another.
 OVERDUE = (
     f"({_OPEN} AND i.payment_due_date <= %(at)s::timestamptz::date + 1 "

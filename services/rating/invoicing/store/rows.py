@@ -63,6 +63,7 @@ INVOICE_COLUMNS = {
     "grace_ends_at": "timestamptz",
     "finalized_at": "timestamptz",
     "voided_at": "timestamptz",
+    "dispute_lost_at": "timestamptz",
 }
 FEE_COLUMNS = {
     "organization_id": "uuid",
@@ -155,6 +156,7 @@ def invoice_row(invoice: Invoice) -> dict[str, Any]:
         "grace_ends_at": invoice.grace_ends_at,
         "finalized_at": invoice.finalized_at,
         "voided_at": invoice.voided_at,
+        "dispute_lost_at": invoice.dispute_lost_at,
     }
 
 
@@ -282,4 +284,5 @@ def invoice_of_row(row: Row[Any], fees: tuple[InvoiceFee, ...]) -> Invoice:
         voided_at=row.voided_at,
         payment_state=PaymentState(row.payment_state),
         paid_amount_cents=row.paid_amount_cents,
+        dispute_lost_at=row.dispute_lost_at,
     )
