@@ -39,9 +39,13 @@ class Changes:
 
     def announce(self, deps: Deps, tx: Connection) -> None:
         """Give every altered row its own revision and announce its new answer; the last thing before the commit."""
-        seen = _locked(tx, {one: keys for one, keys in self._keys.items() if keys}, deps.clock.now())
-        altered = {organization: [one.key for one in read.standings[0]] for organization, read in seen.items()}
-        firsts = organization_store.next_revisions(tx, {one: len(keys) for one, keys in altered.items()})
+        seen = _locked(tx, {organization: keys for organization, keys in self._keys.items() if keys}, deps.clock.now())
+        altered = {
+            organization: [standing.key for standing in read.standings[0]] for organization, read in seen.items()
+        }
+        firsts = organization_store.next_revisions(
+            tx, {organization: len(keys) for organization, keys in altered.items()}
+        )
         revised = {
             organization: _revised(read.standings[0], altered[organization], firsts[organization])
             for organization, read in seen.items()
@@ -53,7 +57,7 @@ class Changes:
 def announce_counted(deps: Deps, tx: Connection, organization: OrganizationId, books: Books) -> int:
     """Write what was counted against locked rows, and announce it; the first revision, of as many as alterations."""
     standings = books.after()
-    entitlement_store.save_consumed(tx, organization, {one.key: one.consumed for one in standings})
+    entitlement_store.save_consumed(tx, organization, {standing.key: standing.consumed for standing in standings})
     first = organization_store.next_revisions(tx, {organization: len(books.altered)})[organization]
     _tell(deps, tx, {organization: _revised(standings, books.altered, first)}, {organization: books.at}, {})
     return first
@@ -73,7 +77,9 @@ def _locked(
 def _revised(standings: Sequence[Standing], altered: Sequence[Key], first: int) -> list[Standing]:
     """Standings with the revision of their last alteration, in the order of these."""
     newest = {key: revision for revision, key in enumerate(altered, first)}
-    return sorted((one.revised(newest[one.key]) for one in standings), key=lambda one: one.revision)
+    return sorted(
+        (standing.revised(newest[standing.key]) for standing in standings), key=lambda standing: standing.revision
+    )
 
 
 def _tell(
@@ -94,14 +100,18 @@ def _tell(
     """
     everybody = {organization: set(altered) for organization, altered in customers.items() if altered}
     for organization, standings in revised.items():
-        owners = {one.subscription.external_customer_id for one in standings}
+        owners = {standing.subscription.external_customer_id for standing in standings}
         everybody.setdefault(organization, set()).update(owners)
     if not everybody:
         return
     if revised:
         entitlement_store.stamp(
             tx,
-            {(organization, one.key): one.revision for organization, standings in revised.items() for one in standings},
+            {
+                (organization, standing.key): standing.revision
+                for organization, standings in revised.items()
+                for standing in standings
+            },
         )
     change_store.add(
         tx, everybody, {organization: standings[-1].revision for organization, standings in revised.items()}

@@ -47,7 +47,9 @@ Result = Counted | FareboxError
 
 def count(deps: Deps, tx: Connection, organization: OrganizationId, commands: Sequence[Command]) -> list[Result]:
     """Do commands, each as if it were alone; an error of one is its answer and no other's. In no certain order."""
-    holds = ledger_store.find_holds(tx, organization, [one.hold_id for one in commands if isinstance(one, Settling)])
+    holds = ledger_store.find_holds(
+        tx, organization, [command.hold_id for command in commands if isinstance(command, Settling)]
+    )
     # A hold of a subscription that has ended counts for whoever continues it, whose numbers must be read anew after it.
     late = [
         place
@@ -66,8 +68,12 @@ def count(deps: Deps, tx: Connection, organization: OrganizationId, commands: Se
 def _count_together(
     deps: Deps, tx: Connection, organization: OrganizationId, commands: Sequence[Command]
 ) -> list[Result]:
-    hold_ids = [one.hold_id for one in commands if isinstance(one, Settling)]
-    questions = list({_asked(one.question): one.question for one in commands if not isinstance(one, Settling)}.values())
+    hold_ids = [command.hold_id for command in commands if isinstance(command, Settling)]
+    questions = list(
+        {
+            _asked(command.question): command.question for command in commands if not isinstance(command, Settling)
+        }.values()
+    )
     locked = entitlement_store.lock_asked(tx, organization, questions, hold_ids)
     facts = _read(deps, tx, organization, questions, hold_ids)
     if len(commands) > 1 and not all(standing.subscription.is_active for standing in facts.of_holds):
@@ -77,12 +83,15 @@ def _count_together(
     if not books.altered:
         # What is refused says a state that memory has to know, too, before it answers the same caller.
         after_commit(tx, deps.memory.catch_up_if_it_can)
-        return [_revised(one, facts.revision) for one in counted]
+        return [_revised(result, facts.revision) for result in counted]
     ledger_store.add(tx, organization, books.consumptions, at=books.at)
     ledger_store.add_holds(tx, organization, books.reserved, at=books.at)
     ledger_store.settle_holds(tx, organization, books.settled, at=books.at)
     first = announce_counted(deps, tx, organization, books)
-    return [_revised(one, first - 1 if isinstance(one, Counted) and one.place else facts.revision) for one in counted]
+    return [
+        _revised(result, first - 1 if isinstance(result, Counted) and result.place else facts.revision)
+        for result in counted
+    ]
 
 
 class _Facts(NamedTuple):
@@ -105,7 +114,9 @@ class _Facts(NamedTuple):
     def open_books(self, locked: Collection[Key]) -> Books:
         """Books of what is locked."""
         standings = chain(self.of_holds, *self.of_questions.values())
-        return Books(self.at, (one for one in standings if one.entitlement and one.key in locked), self.holds)
+        return Books(
+            self.at, (standing for standing in standings if standing.entitlement and standing.key in locked), self.holds
+        )
 
 
 def _read(
@@ -116,7 +127,7 @@ def _read(
     hold_ids: Sequence[str],
 ) -> _Facts:
     now = deps.clock.now()
-    holds = [found.hold for found in ledger_store.find_holds(tx, organization, hold_ids).values()]
+    holds = [held.hold for held in ledger_store.find_holds(tx, organization, hold_ids).values()]
     asked = standing_store.of_questions(tx, organization, questions, now, settling=hold_ids)
     of_holds = standing_store.of_keys(tx, organization, {hold.key for hold in holds}, now, settling=hold_ids)
     of_questions = dict(zip(map(_asked, questions), asked.standings, strict=True))

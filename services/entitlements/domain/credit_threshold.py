@@ -60,7 +60,7 @@ def crossed_by_usage(thresholds: Sequence[CreditThreshold], figures: Figures) ->
         for place, threshold in enumerate(thresholds)
         if not threshold.is_on_balance and figures.used > _in_credits(threshold, figures)
     ]
-    return max(crossed, key=lambda found: found[:2])[2] if crossed else None
+    return max(crossed, key=lambda crossing: crossing[:2])[2] if crossed else None
 
 
 def crossed_by_balance(thresholds: Sequence[CreditThreshold], figures: Figures) -> CreditThreshold | None:

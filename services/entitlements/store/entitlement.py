@@ -121,8 +121,8 @@ def save_consumed(tx: Connection, organization: OrganizationId, consumed: Mappin
         (
             [key[0] for key in consumed],
             [key[1] for key in consumed],
-            [one.units for one in consumed.values()],
-            [one.since for one in consumed.values()],
+            [counted.units for counted in consumed.values()],
+            [counted.since for counted in consumed.values()],
             organization,
         ),
     )

@@ -37,16 +37,16 @@ def add(tx: Connection, organization: OrganizationId, consumptions: Sequence[Led
             organization,
             at,
             [new_id() for _ in consumptions],
-            [one.key[0] for one in consumptions],
-            [one.key[1] for one in consumptions],
-            [one.units for one in consumptions],
-            [one.request_id for one in consumptions],
-            [one.hold_id for one in consumptions],
+            [consumption.key[0] for consumption in consumptions],
+            [consumption.key[1] for consumption in consumptions],
+            [consumption.units for consumption in consumptions],
+            [consumption.request_id for consumption in consumptions],
+            [consumption.hold_id for consumption in consumptions],
         ),
     )
     days: defaultdict[tuple[Key, date], Decimal] = defaultdict(lambda: ZERO)
-    for one in consumptions:
-        days[one.key, one.day] += one.units
+    for consumption in consumptions:
+        days[consumption.key, consumption.day] += consumption.units
     tx.exec_driver_sql(
         "INSERT INTO consumed_days AS d (organization_id, subscription_id, feature_code, day, units) "
         "SELECT %s::uuid, * FROM unnest(%s::uuid[], %s::text[], %s::date[], %s::numeric[]) "
