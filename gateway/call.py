@@ -20,7 +20,7 @@ from gateway.engine.coalescer import Coalescer
 from gateway.engine.questions import Questions
 from gateway.problem import invalid
 from services.chassis.audit import ACTOR_KEY, CALLERS_REQUEST_KEY
-from services.chassis.rpc.changes import BEHIND_KEY, CHANGE_KEY
+from services.chassis.rpc.changes import BEHIND_KEY, CHANGE_KEY, REVISION_KEY
 from services.kernel.ids import new_id
 
 # A database column and a header can easily hold this; Nozle's SDK has the same limit.
@@ -123,6 +123,8 @@ class Call:
         for key, value in await call.trailing_metadata():
             if key == CHANGE_KEY:
                 self.changes.note(self.organization.id, int(value))
+            elif key == REVISION_KEY:
+                self.questions.note_revision(self.organization.id, int(value))
             elif key == BEHIND_KEY:
                 self.behind.append(str(value))
         return response

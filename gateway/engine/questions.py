@@ -59,6 +59,10 @@ class Questions:
         """
         return await self._gathering.ask(organization_id, question)
 
+    def note_revision(self, organization_id: str, revision: int) -> None:
+        """Answer nothing older than this revision, at which a change of the organization is found."""
+        self._revisions.note(organization_id, revision)
+
     async def drain(self) -> None:
         """Wait until every question is answered."""
         await self._gathering.drain()

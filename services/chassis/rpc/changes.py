@@ -3,6 +3,7 @@
     farebox-change          answered by rating: the number of the newest change of the organization in rating's log
     farebox-after-change    sent to a service that follows this log: answer as of this number or a later one
     farebox-behind          answered by such a service: it did not hear of that change in time, and answers without it
+    farebox-revision        answered by entitlements to its own changes: a check at this revision finds them
 
 A method that answers from what it has heard is decorated:
 
@@ -31,6 +32,7 @@ from services.kernel.ids import OrganizationId
 CHANGE_KEY = "farebox-change"
 AFTER_CHANGE_KEY = "farebox-after-change"
 BEHIND_KEY = "farebox-behind"
+REVISION_KEY = "farebox-revision"
 # What a bigint holds.
 _MAX_DIGITS = 18
 

@@ -51,7 +51,7 @@ class Watches:
             UnavailableError: `DRAINING`; resume after the last revision.
         """
         with self._place():
-            newest = newest_revision(self._deps, organization, resumed_after=after)
+            newest = _begin(self._deps, organization, resumed_after=after)
             snapshot_until = 0 if after else newest
             while is_active():
                 changes = changes_after(self._deps, organization, customers, after)
@@ -75,14 +75,19 @@ class Watches:
             self._places.release()
 
 
-def newest_revision(deps: Deps, organization: OrganizationId, *, resumed_after: int) -> int:
+def newest_revision(deps: Deps, organization: OrganizationId) -> int:
+    """The newest revision of an organization."""
+    with deps.db.transaction(organization) as tx:
+        return organization_store.revision(tx, organization)
+
+
+def _begin(deps: Deps, organization: OrganizationId, *, resumed_after: int) -> int:
     """The revision a watch begins at.
 
     Raises:
         FailedPreconditionError: `REVISION_UNKNOWN`, the watcher resumes after one that was never given here.
     """
-    with deps.db.transaction(organization) as tx:
-        newest = organization_store.revision(tx, organization)
+    newest = newest_revision(deps, organization)
     if resumed_after > newest:
         raise FailedPreconditionError(
             "REVISION_UNKNOWN", f"the newest revision is {newest}; begin with a snapshot", revision=newest

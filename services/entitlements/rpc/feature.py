@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -11,7 +13,7 @@ from farebox.entitlements.v1 import feature_service_pb2_grpc
 from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.chassis.rpc.changes import current
+from services.chassis.rpc.changes import REVISION_KEY, current
 from services.chassis.rpc.command import command
 from services.entitlements.commands import feature as feature_commands
 from services.entitlements.commands import override as override_commands
@@ -20,8 +22,22 @@ from services.entitlements.deps import Deps
 from services.entitlements.domain.feature import Feature
 from services.entitlements.domain.feature_terms import Override
 from services.entitlements.queries import feature as queries
+from services.entitlements.queries.watch import newest_revision
 from services.kernel.ids import OrganizationId
 from services.wire.values import page_from_pb, page_to_pb
+
+
+def says_revision(method: Callable[[Any, Any, Context], Any]) -> Callable[[Any, Any, Context], Any]:
+    """Wrap a method that alters answers: its own carries the revision at which checks find the alteration."""
+
+    @functools.wraps(method)
+    def answer(self: FeatureServicer, request: Any, context: Context) -> Any:
+        reply = method(self, request, context)
+        revision = newest_revision(self.deps, organization_of(context))
+        context.set_trailing_metadata(((REVISION_KEY, str(revision)),))
+        return reply
+
+    return answer
 
 
 class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
@@ -41,6 +57,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         feature = feature_commands.create_feature(self.deps, tx, organization, draft)
         return pb.CreateFeatureResponse(feature=convert.feature_to_pb(feature))
 
+    @says_revision
     @command(pb.UpdateFeatureRequest, pb.UpdateFeatureResponse, reads=convert.feature_change_from_pb)
     def UpdateFeature(
         self, tx: Connection, organization: OrganizationId, change: tuple[str, Callable[[Feature], Feature]]
@@ -68,6 +85,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
             features=[convert.feature_to_pb(feature) for feature in listed.items], page=page_to_pb(listed)
         )
 
+    @says_revision
     @command(pb.DeleteFeatureRequest, pb.DeleteFeatureResponse)
     def DeleteFeature(
         self, tx: Connection, organization: OrganizationId, request: pb.DeleteFeatureRequest
@@ -87,12 +105,14 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
             entitlements=[convert.entitlement_to_pb(standing, at) for standing in standings]
         )
 
+    @says_revision
     @command(pb.SetOverrideRequest, pb.SetOverrideResponse, reads=convert.override_from_pb)
     def SetOverride(self, tx: Connection, organization: OrganizationId, override: Override) -> pb.SetOverrideResponse:
         """Give a customer or a subscription terms that replace its plan's."""
         in_force = override_commands.set_override(self.deps, tx, organization, override)
         return pb.SetOverrideResponse(entitlement=convert.override_result_to_pb(override, in_force))
 
+    @says_revision
     @command(pb.RemoveOverrideRequest, pb.RemoveOverrideResponse)
     def RemoveOverride(
         self, tx: Connection, organization: OrganizationId, request: pb.RemoveOverrideRequest
