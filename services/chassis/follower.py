@@ -44,6 +44,12 @@ log = logger(__name__)
 BATCH = 256
 # Bytes applied in one transaction, a larger message by itself: some 8,000 usage events, a third of a second.
 BATCH_BYTES = 2 * 1024 * 1024
+# A transaction costs some milliseconds whatever it holds. So after one that held few bytes (fewer than some 250 usage
+# events have), the next ones are left to gather for a while: so many times as long as that one took, and at most so
+# long. Events that come singly, hundreds a second, then cost a third; one that comes alone waits for nothing.
+FEW_BYTES = 64 * 1024
+GATHER_TIMES = 2.0
+MAX_GATHER_SECONDS = 0.03
 # Longest wait for a message before the follower checks for missing ones.
 FETCH_SECONDS = 1.0
 # A number that is missing this long, while later ones are here, is fetched from the source. A relay that died between
@@ -150,13 +156,21 @@ class _StreamFollower:
             self._take(reader.fetch(BATCH, 0))
             due = self._due()
         if due:
-            for name, position in self._applier.apply(due, stopping).items():
-                self._orderings[name].applied(position.number, position.sequence)
-            self._turns += 1
+            self._apply(due, stopping)
         self._find_lost(reader)
         self._replay_lost()
         is_waiting = any(ordering.is_waiting for ordering in self._orderings.values())
         self._progress.require(reader, self._read_up_to, self._turns, is_waiting=is_waiting)
+
+    def _apply(self, due: Sequence[Due], stopping: threading.Event) -> None:
+        """Apply messages in one transaction; after few, leave the next ones time to gather."""
+        began = time.monotonic()
+        for name, position in self._applier.apply(due, stopping).items():
+            self._orderings[name].applied(position.number, position.sequence)
+        self._turns += 1
+        messages = [message for log_due in due for message in log_due.messages]
+        size = sum(len(message.body) for message in messages)
+        stopping.wait(gather_seconds(len(messages), size, time.monotonic() - began))
 
     def _take(self, incoming: Sequence[Incoming]) -> None:
         """Hand each message to its log."""
@@ -265,6 +279,17 @@ def _replayed(log_: Log, first: int, last: int) -> list[Message]:
         raise UnavailableError("LOG_SOURCE_GAP", f"{log_.name}: the source lacks number {first}")
     metrics.REPLAYED.labels(log_.name).inc(len(messages))
     return messages
+
+
+def gather_seconds(count: int, size: int, took: float) -> float:
+    """How long the next messages are left to gather after a transaction.
+
+    Args:
+        count: how many messages it held.
+        size: their bytes.
+        took: how many seconds it took.
+    """
+    return min(GATHER_TIMES * took, MAX_GATHER_SECONDS) if count > 1 and size < FEW_BYTES else 0.0
 
 
 def matches(pattern: str, subject: str) -> bool:
