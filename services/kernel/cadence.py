@@ -3,6 +3,9 @@
 Every boundary is a local date, computed from the cadence's origin and never from the previous boundary, so
 that a month end clamps and recovers (31 Jan, 28 Feb, 31 Mar). A local date becomes the first instant of that
 day in UTC, so that a day of 23 or 25 hours is still one day. Days are counted, not hours.
+
+When a customer's zone changes, the local dates of its boundaries stay. One of them is a seam: it is where the last
+period of the old zone ended, and where the first of the new zone begins, some hours before or after its own midnight.
 """
 
 from __future__ import annotations
@@ -102,6 +105,19 @@ INTERVALS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Seam:
+    """The boundary between the calendars of two zones.
+
+    Attributes:
+        day: its local date, in both zones.
+        at: the instant that it has: the first one of that day in the old zone.
+    """
+
+    day: date
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Cadence:
     """Everything that decides where billing periods begin.
 
@@ -110,12 +126,15 @@ class Cadence:
         alignment: calendar or anniversary.
         anchor: the instant the anniversary is counted from; it survives changes of plan.
         timezone: IANA name of the customer's zone, in which days begin at local midnight.
+        seam: where another zone's calendar passes into this one; None if there was no other. Only the periods from
+            there on are meant.
     """
 
     interval: Interval
     alignment: Alignment
     anchor: datetime
     timezone: str = "UTC"
+    seam: Seam | None = None
 
     def __post_init__(self) -> None:
         """Keep the anchor in UTC and refuse an unknown zone."""
@@ -153,6 +172,11 @@ def start_of_day(at: datetime, timezone: str) -> datetime:
 def start_of_next_day(at: datetime, timezone: str) -> datetime:
     """The first instant of the local day after that of `at`: the end of a day that is billed whole."""
     return midnight(local_date(at, timezone) + _DAY, timezone)
+
+
+def same_wall_time(at: datetime, before: str, after: str) -> datetime:
+    """The instant at which clocks in the zone `after` show what those in the zone `before` show at `at`, in UTC."""
+    return at.astimezone(zone(before)).replace(tzinfo=zone(after)).astimezone(UTC)
 
 
 def days_between(period: Period, timezone: str) -> int:
@@ -257,7 +281,16 @@ def _boundary(cadence: Cadence, index: int) -> datetime:
         day = plus_months(origin, count)
     else:
         day = origin + count * _DAY * (_DAYS_PER_WEEK if cadence.interval.unit is CadenceUnit.WEEK else 1)
-    return midnight(day, cadence.timezone)
+    if cadence.seam is None:
+        return midnight(day, cadence.timezone)
+    return _beside_seam(cadence.seam, day, cadence.timezone)
+
+
+def _beside_seam(seam: Seam, day: date, timezone: str) -> datetime:
+    """The first instant of a boundary's day. Zones differ by up to 26 hours, so a neighbour may lie beyond the seam."""
+    if day == seam.day:
+        return seam.at
+    return (min if day < seam.day else max)(seam.at, midnight(day, timezone))
 
 
 def plus_months(day: date, months: int) -> date:

@@ -49,6 +49,8 @@ class Agreement:
         ending_at: when it is agreed to end; None for never.
         trial_end_due_at: the future end of its trial; None if there is none.
         end_terms: what was asked for with a pending cancellation or change, or for the end that has come.
+        next_timezone: the zone that its customer has now, or the organization for it, if that is another: its next
+            period is counted in it.
     """
 
     organization_id: OrganizationId
@@ -61,6 +63,7 @@ class Agreement:
     ending_at: datetime | None = None
     trial_end_due_at: datetime | None = None
     end_terms: EndTerms = EndTerms()
+    next_timezone: str | None = None
 
     @property
     def subscription_id(self) -> SubscriptionId:
@@ -165,6 +168,13 @@ class Agreement:
         candidates = (change.effective_at if change else None, self.trial_end_due_at, self.ending_at)
         return min((instant for instant in candidates if instant is not None), default=None)
 
+    def changes_zone_at(self, at: datetime) -> bool:
+        """Whether a subscription that goes on after the end of a billing period goes on in another time zone.
+
+        A zone changes where a period of the plan ends, never within it.
+        """
+        return self.next_timezone is not None and period_containing(self.cadence, at).start == at
+
     def require_customer(self, external_customer_id: str) -> None:
         """Refuse a subscription of any other customer as if it did not exist; an empty id accepts every customer.
 
@@ -202,7 +212,13 @@ class Agreement:
         return replace(self, subscription=subscription)
 
     def succeeded_by(self, subscription: Subscription, plan_version: PlanVersion) -> Agreement:
-        """The agreement of the subscription that takes over after a change of plan."""
+        """The agreement of the subscription that takes over after a change of plan or of the time zone."""
+        has_changed_zone = subscription.seam != self.subscription.seam
         return replace(
-            self, subscription=subscription, plan_version=plan_version, trial_end_due_at=None, end_terms=EndTerms()
+            self,
+            subscription=subscription,
+            plan_version=plan_version,
+            timezone=self.next_timezone if has_changed_zone and self.next_timezone else self.timezone,
+            trial_end_due_at=None,
+            end_terms=EndTerms(),
         )

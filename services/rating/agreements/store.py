@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
 from services.chassis.page import Listed, Page
-from services.kernel.cadence import Alignment
+from services.kernel.cadence import Alignment, Seam
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, OrganizationId, PlanId, SubscriptionId
 from services.rating.agreements.agreement import Agreement, EndTerms
@@ -280,6 +280,8 @@ def _values(agreement: Agreement) -> dict[str, Any]:
         "previous_id": subscription.previous_id,
         "previous_plan_code": subscription.previous_plan_code,
         "next_id": subscription.next_id,
+        "seam_day": subscription.seam.day if subscription.seam else None,
+        "seam_at": subscription.seam.at if subscription.seam else None,
         "created_at": agreement.created_at,
     }
 
@@ -290,12 +292,14 @@ def _select() -> sa.Select[Any]:
             SUBSCRIPTIONS,
             CUSTOMERS.c.external_id.label("external_customer_id"),
             CUSTOMERS.c.tax_codes.label("customer_tax_codes"),
+            sa.func.coalesce(sa.func.nullif(CUSTOMERS.c.timezone, ""), ORGANIZATIONS.c.timezone).label("home_timezone"),
         )
         .join(
             CUSTOMERS,
             (CUSTOMERS.c.organization_id == SUBSCRIPTIONS.c.organization_id)
             & (CUSTOMERS.c.id == SUBSCRIPTIONS.c.customer_id),
         )
+        .join(ORGANIZATIONS, ORGANIZATIONS.c.organization_id == SUBSCRIPTIONS.c.organization_id)
         .join(
             PLANS,
             (PLANS.c.organization_id == SUBSCRIPTIONS.c.organization_id) & (PLANS.c.id == SUBSCRIPTIONS.c.plan_id),
@@ -357,6 +361,7 @@ def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:
         previous_id=SubscriptionId(row.previous_id) if row.previous_id else None,
         previous_plan_code=row.previous_plan_code,
         next_id=SubscriptionId(row.next_id) if row.next_id else None,
+        seam=Seam(row.seam_day, row.seam_at) if row.seam_at else None,
     )
     return Agreement(
         organization_id=OrganizationId(row.organization_id),
@@ -369,4 +374,5 @@ def _agreement(row: Row[Any], version: PlanVersion) -> Agreement:
         ending_at=row.ending_at,
         trial_end_due_at=row.trial_end_due_at,
         end_terms=EndTerms(Resolution(row.end_resolution), row.end_skips_invoice),
+        next_timezone=row.home_timezone if row.home_timezone != row.timezone else None,
     )

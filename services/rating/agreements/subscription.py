@@ -4,7 +4,7 @@
        └──────cancel────▶ canceled
 
 A change of plan ends one subscription and starts another with the same external id, anchor and first start, so that
-usage before and after the change never mixes.
+usage before and after the change never mixes. A change of the time zone does the same at the end of a period.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.kernel.cadence import Alignment, Cadence, Interval, clip, start_of_day, start_of_next_day, zone
+from services.kernel.cadence import (
+    Alignment,
+    Cadence,
+    Interval,
+    Seam,
+    clip,
+    local_date,
+    same_wall_time,
+    start_of_day,
+    start_of_next_day,
+    zone,
+)
 from services.kernel.errors import FailedPreconditionError
 from services.kernel.ids import CustomerId, SubscriptionId
 from services.kernel.period import Period
@@ -61,6 +72,7 @@ class Subscription:
         previous_id: the subscription that this one continues.
         previous_plan_code: the plan of the previous subscription.
         next_id: the subscription that continues this one after a change of plan; None if there is none.
+        seam: where the calendar of another time zone passed into its own; None if it always had this one.
     """
 
     subscription_id: SubscriptionId
@@ -79,6 +91,7 @@ class Subscription:
     previous_id: SubscriptionId | None = None
     previous_plan_code: str | None = None
     next_id: SubscriptionId | None = None
+    seam: Seam | None = None
 
     def covers(self, at: datetime) -> bool:
         """Whether usage at this instant belongs to the subscription, given its start and its end if it has ended."""
@@ -88,7 +101,7 @@ class Subscription:
 
     def cadence(self, interval: Interval, timezone: str) -> Cadence:
         """The billing calendar under a plan's interval, in the customer's zone."""
-        return Cadence(interval, self.alignment, self.anchor, timezone)
+        return Cadence(interval, self.alignment, self.anchor, timezone, self.seam)
 
     def trial_ends_at(self, plan: Plan, timezone: str) -> datetime | None:
         """When the plan's trial ends, the same local time of day as it began; None without a trial."""
@@ -193,6 +206,30 @@ def apply_change(
         return ended, None
     ended = replace(ended, next_id=new_id)
     return ended, _successor(subscription, new_id, change.plan_code, change.plan_version, change.effective_at)
+
+
+def change_zone(
+    subscription: Subscription, *, new_id: SubscriptionId, at: datetime, before: str, after: str
+) -> tuple[Subscription, Subscription]:
+    """Continue the same plan in another time zone from the end of a period on: what ends there, and what follows.
+
+    Raises:
+        FailedPreconditionError: `SUBSCRIPTION_NOT_ACTIVE`.
+    """
+    _require(subscription, SubscriptionState.ACTIVE)
+    ended = replace(_end(subscription, at=at, base_ends_at=start_of_day(at, before)), next_id=new_id)
+    successor = _successor(subscription, new_id, subscription.plan_code, subscription.plan_version, at)
+    return ended, in_zone(successor, before, after)
+
+
+def in_zone(successor: Subscription, before: str, after: str) -> Subscription:
+    """A subscription that begins at a boundary of its predecessor's zone and counts its days in another one.
+
+    Its boundaries keep their local dates, so each period's base price is billed once: the first period begins where the
+    last one ended, and ends at its own zone's midnight.
+    """
+    seam = Seam(local_date(successor.starts_at, before), successor.starts_at)
+    return replace(successor, anchor=same_wall_time(successor.anchor, before, after), seam=seam)
 
 
 def change_now(

@@ -29,7 +29,7 @@ from services.rating.invoicing.invoice import Invoice
 from services.rating.invoicing.store import invoices
 from services.rating.organizations.store import organization as organization_of
 from services.rating.shared.set_aside import Work, set_aside
-from services.rating.subscriptions.commands.due import apply_due_changes
+from services.rating.subscriptions.commands.due import apply_due_changes, change_zone
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.store import periods
 
@@ -150,15 +150,18 @@ def _close(
 ) -> DueReport:
     """Close the periods of one organization that nothing else closes."""
     agreed = agreements(tx, organization, {period.subscription_id for period in due})
-    runs = [
-        period_end_run(agreed[period.subscription_id], period)
-        for period in due
-        if not _ends_itself(agreed[period.subscription_id], period.period.end)
-    ]
-    if not runs:
-        return NOTHING
-    made = close_runs(deps, tx, organization_of(tx, organization), runs, at)
-    return DueReport(len(runs), sum(invoice.sequential_id is not None for invoice in made))
+    runs, moved = [], 0
+    for period in due:
+        agreement, ends_at = agreed[period.subscription_id], period.period.end
+        if _ends_itself(agreement, ends_at):
+            continue
+        if agreement.changes_zone_at(ends_at):
+            change_zone(deps, tx, agreement, ends_at)
+            moved += 1
+        else:
+            runs.append(period_end_run(agreement, period))
+    made = close_runs(deps, tx, organization_of(tx, organization), runs, at) if runs else []
+    return DueReport(len(runs) + moved, sum(invoice.sequential_id is not None for invoice in made))
 
 
 def _ends_itself(agreement: Agreement, at: datetime) -> bool:

@@ -79,8 +79,8 @@ SUBSCRIPTIONS = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("alignment", sa.Text, nullable=False),
-    # The zone in which its days are counted. It is kept from the start, so that its periods have neither gap nor
-    # overlap when the customer moves.
+    # The zone in which its days are counted. When the customer moves, another subscription continues this one at the
+    # end of its period, so that periods have neither gap nor overlap.
     sa.Column("timezone", sa.Text, nullable=False),
     instant("anchor"),
     instant("starts_at"),
@@ -99,6 +99,9 @@ SUBSCRIPTIONS = sa.Table(
     sa.Column("previous_id", ID),
     sa.Column("previous_plan_code", sa.Text),
     sa.Column("next_id", ID),
+    # The boundary at which the calendar of another zone passed into this one's, if there was another.
+    sa.Column("seam_day", sa.Date),
+    instant("seam_at", nullable=True),
     instant("created_at"),
     sa.ForeignKeyConstraint(["organization_id", "customer_id"], ["customers.organization_id", "customers.id"]),
     sa.ForeignKeyConstraint(["organization_id", "plan_id"], ["plans.organization_id", "plans.id"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -14,12 +15,14 @@ from services.kernel.cadence import (
     Cadence,
     CadenceUnit,
     Interval,
+    Seam,
     days_between,
     local_date,
     midnight,
     monthly_charges,
     period_containing,
     previous_period,
+    same_wall_time,
 )
 
 ZONES = st.sampled_from(
@@ -90,3 +93,37 @@ def test_months_of_charges_fill_a_year_exactly(
     for _ in range(11):
         month = period_containing(monthly_charges(yearly), month.end)
     assert month.end == year.end
+
+
+@given(CADENCES, INSTANTS, st.lists(st.tuples(ZONES, st.integers(1, 4)), min_size=1, max_size=4))
+def test_a_new_zone_leaves_no_gap_and_no_overlap(cadence: Cadence, at: datetime, moves: list[tuple[str, int]]) -> None:
+    """However often the zone changes: each period begins where the one before ended, in the zone of that one."""
+    period = period_containing(cadence, at)
+    for timezone, count in moves:
+        seam = Seam(local_date(period.end, cadence.timezone), period.end)
+        anchor = same_wall_time(cadence.anchor, cadence.timezone, timezone)
+        cadence = replace(cadence, anchor=anchor, timezone=timezone, seam=seam)
+        for _ in range(count):
+            following = period_containing(cadence, period.end)
+            assert following.start == period.end < following.end
+            assert period_containing(cadence, following.end - timedelta(microseconds=1)) == following
+            period = following
+
+
+# Zones in which every date exists.
+WITHOUT_SKIPPED_DAYS = st.sampled_from(["UTC", "America/New_York", "Asia/Kathmandu", "America/Sao_Paulo", "Etc/GMT+12"])
+
+
+@given(INTERVALS, st.sampled_from(Alignment), INSTANTS, INSTANTS, WITHOUT_SKIPPED_DAYS, WITHOUT_SKIPPED_DAYS)
+def test_a_new_zone_keeps_the_dates_of_boundaries(
+    interval: Interval, alignment: Alignment, anchor: datetime, at: datetime, before: str, after: str
+) -> None:
+    """Periods end on the dates on which they would have ended; none is left out, and there is none of a few hours."""
+    cadence = Cadence(interval, alignment, anchor, before)
+    old = period_containing(cadence, at)
+    seam = Seam(local_date(old.end, before), old.end)
+    moved = replace(cadence, anchor=same_wall_time(anchor, before, after), timezone=after, seam=seam)
+    old, new = period_containing(cadence, old.end), period_containing(moved, old.end)
+    for _ in range(3):
+        assert local_date(new.end, after) == local_date(old.end, before)
+        old, new = period_containing(cadence, old.end), period_containing(moved, new.end)

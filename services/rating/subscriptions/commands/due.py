@@ -81,9 +81,30 @@ def _change(deps: Deps, tx: Connection, agreement: Agreement, change: PendingCha
     if successor is None:
         end_agreement(deps, tx, ended, reason=ChangeKind.CANCELLATION, terms=terms, now=at)
         return
+    if agreement.next_timezone is not None and agreement.changes_zone_at(change.effective_at):
+        successor = verbs.in_zone(successor, agreement.timezone, agreement.next_timezone)
     version = plan_version(tx, agreement.organization_id, successor.plan_code, successor.plan_version)
     reason = direction(agreement.plan, version.plan)
     replace_agreement(deps, tx, ended, successor, version, reason=reason, terms=terms, now=change.effective_at)
+
+
+def change_zone(deps: Deps, tx: Connection, agreement: Agreement, at: datetime) -> None:
+    """Let a subscription go on in its customer's new time zone where its period has ended; the caller locks the period.
+
+    Nothing else is due for it at that instant (`Agreement.changes_zone_at`).
+    """
+    if agreement.next_timezone is None:
+        raise ValueError(f"subscription {agreement.subscription_id} stays in its time zone")
+    ended, successor = verbs.change_zone(
+        agreement.subscription,
+        new_id=SubscriptionId(new_id()),
+        at=at,
+        before=agreement.timezone,
+        after=agreement.next_timezone,
+    )
+    version, terms = agreement.plan_version, agreement.end_terms
+    reason = ChangeKind.SIDEGRADE
+    replace_agreement(deps, tx, agreement.moved(ended), successor, version, reason=reason, terms=terms, now=at)
 
 
 def _end(deps: Deps, tx: Connection, agreement: Agreement, ending_at: datetime) -> None:

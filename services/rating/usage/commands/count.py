@@ -155,7 +155,8 @@ class Batch:
 
     Attributes:
         ahead: counted events, by key, that their subscription may still lose, because they are ahead of their
-            organization's time or the subscription has not begun; remembered until their period is closed.
+            organization's time, or the subscription or their period has not begun; remembered until their period is
+            closed.
         counted: what was gathered for each aggregate.
         late: events of closed periods.
         refusals: what is announced to the log.
@@ -239,11 +240,14 @@ class Batch:
         return agreement if agreement and agreement.organization_id == entry.organization_id else None
 
     def _may_be_lost(self, entry: UsageEntry, period: BillingPeriod) -> bool:
-        """Whether the subscription may still end, or be canceled, before the event's time."""
+        """Whether the subscription may still end, or be canceled, before the event's time.
+
+        Where a period ends, the next may be another subscription's: one in its customer's new time zone.
+        """
         if period.state is PeriodState.CLOSED:
             return False
         is_ahead = entry.occurred_at >= self._times[entry.organization_id]
-        return is_ahead or self._places.is_pending(entry.subscription_id)
+        return is_ahead or self._places.is_pending(entry.subscription_id) or not self._places.is_opened(period)
 
     def _gather(
         self,

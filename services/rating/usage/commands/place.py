@@ -59,6 +59,11 @@ class Places:
         agreement = self._held.get(subscription)
         return agreement is not None and agreement.subscription.state is SubscriptionState.PENDING
 
+    def is_opened(self, period: BillingPeriod) -> bool:
+        """Whether a period that was found here is stored already, and not still to come."""
+        known = self._known.get(period.subscription_id, ())
+        return len(known) > 0 and period.period.start <= known[-1].period.start
+
     def is_billable(self, period: BillingPeriod) -> bool:
         """Whether an invoice will bill what is counted in a period: its own, or a later one that adjusts it."""
         if period.state is not PeriodState.CLOSED:
