@@ -9,7 +9,7 @@ import pytest
 
 from services.margin.convert import price_catalog
 from services.margin.domain.costing import cost_of_request
-from services.margin.domain.price import ModelCall, PriceBook, Prices
+from services.margin.domain.price import ModelCall, PriceBook, Prices, ProviderPrice
 from services.margin.domain.token import TokenType
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,3 +67,12 @@ def test_an_unknown_variant_is_unpriced_under_its_own_name(prices: Prices, provi
     """A variant without a price has no amount (not 0, not the plain model's) and keeps the name that was sent."""
     (line,) = cost_of_request(prices, ModelCall(provider, model), {TokenType.INPUT: Decimal(1_000_000)}, at=_AT)
     assert (line.model, line.unit_amount, line.amount) == (model, None, None)
+
+
+@pytest.mark.parametrize(("provider", "model"), UNPRICED)
+def test_an_own_price_ends_that_a_variant_is_unpriced(prices: Prices, provider: str, model: str) -> None:
+    """An organization prices an unlisted variant by the very name that it sends."""
+    own = ProviderPrice("1", provider, model, TokenType.INPUT, Decimal(7), "USD")
+    call = ModelCall(provider, model)
+    (line,) = cost_of_request(Prices(prices.book, [own]), call, {TokenType.INPUT: Decimal(1_000_000)}, at=_AT)
+    assert (line.model, line.amount) == (model, Decimal(7))
