@@ -134,10 +134,14 @@ def overloaded(detail: str) -> Problem:
 
 def _of_violations(error: grpc.RpcError, callers_field: Naming) -> Problem:
     fields: dict[str, list[str]] = {}
-    for violation in field_violations(error):
+    violations, detail = field_violations(error), _detail(error)
+    for violation in violations:
         fields.setdefault(callers_field(violation.field), []).append(violation.reason or "value_is_invalid")
+    # A service's message describes only the first field, and under the service's name.
+    if violations and detail == f"{violations[0].field}: {violations[0].description}":
+        detail = "; ".join(f"{callers_field(violation.field)}: {violation.description}" for violation in violations)
     whole = {"base": [_word(error) or "value_is_invalid"]}
-    return Problem(422, "validation_errors", _detail(error), fields=fields or whole)
+    return Problem(422, "validation_errors", detail, fields=fields or whole)
 
 
 def _of_existing(error: grpc.RpcError, callers_field: Naming) -> Problem:

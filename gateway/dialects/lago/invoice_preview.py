@@ -92,6 +92,9 @@ def _of_plan(body: NewPreview) -> rpc.PreviewInvoiceRequest:
 
 
 _NAMES = {"started_at": "subscription_at", "coupon_codes": "coupons", "external_subscription_id": "subscriptions"} | {
-    name: f"customer.{field}" for name, field in UPSERTED.items()
+    # Some of what is wrong with a customer is named within it.
+    part: f"customer.{field}"
+    for name, field in UPSERTED.items()
+    for part in (name, name.removeprefix("customer."))
 }
 OPERATIONS = (operation("POST", "/invoices/preview", preview, answer_root="invoice", names=_NAMES),)

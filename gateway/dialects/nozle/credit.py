@@ -274,7 +274,7 @@ OPERATIONS = (
         "/customers/{external_customer_id}/credit-grants",
         give,
         root="credit_grant",
-        names=callers_names(NewGrant, credit_pb2.CreditGrant),
+        names=callers_names(NewGrant, credit_pb2.CreditGrant, "grant."),
     ),
     operation(
         "POST",

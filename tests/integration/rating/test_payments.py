@@ -68,6 +68,28 @@ def test_an_invoice_is_paid_once_its_payments_come_to_its_total(billing: Billing
     assert found.payment == first.payment
 
 
+def test_an_estimate_says_how_much_may_be_paid_back_and_taken_off(
+    billing: Billing, invoice: invoice_pb2.Invoice
+) -> None:
+    """Each is at most what the items come to, what was received, and what is open; a cent more is refused."""
+    pay(billing, invoice, 4000, reference="wire-1")
+    item = credit_note_pb2.CreditNote.Item(fee_id=invoice.fees[0].id, amount_cents=5000)
+    request = pb.CreateCreditNoteRequest(invoice_id=invoice.id, items=[item])
+
+    def noted(**fields: Any) -> credit_note_pb2.CreditNote:
+        asked = pb.CreateCreditNoteRequest(**fields)
+        asked.MergeFrom(request)
+        return billing.tenant.call(billing.invoicing.CreateCreditNote, asked).credit_note
+
+    most = noted(validate_only=True)
+    assert (most.credit_amount_cents, most.refund_amount_cents, most.offset_amount_cents) == (5000, 4000, 5000)
+    excess = refusal(lambda: noted(validate_only=True, refund_amount_cents=4001, credit_amount_cents=999))
+    assert excess == "CREDIT_EXCEEDS_PAYMENT"
+    noted(refund_amount_cents=4000, credit_amount_cents=1000)
+    rest = noted(validate_only=True)
+    assert (rest.credit_amount_cents, rest.refund_amount_cents, rest.offset_amount_cents) == (5000, 0, 5000)
+
+
 def test_a_payment_is_reported_once_under_its_reference(billing: Billing, invoice: invoice_pb2.Invoice) -> None:
     """A repeat is answered with the payment that is there; other content under the reference is refused."""
     with ThreadPoolExecutor(5) as pool:

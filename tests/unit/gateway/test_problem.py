@@ -8,7 +8,9 @@ import grpc
 import msgspec
 import pytest
 
+from gateway.dialects.lago import invoice_preview
 from gateway.dialects.lago.problem import render
+from gateway.dialects.nozle import credit
 from gateway.operation import callers_field
 from gateway.problem import TITLES, Problem, of_rpc
 from services.kernel import errors
@@ -70,6 +72,27 @@ def test_fields_of_services_are_named_by_the_operation() -> None:
     error = refused(errors.InvalidArgumentError("FIELD_INVALID", "bad", violations=violations))
     assert of_rpc(error).fields == {"tax.rate_percent": ["value_is_invalid"]}
     assert of_rpc(error, {"tax.rate_percent": "rate"}.__getitem__).fields == {"rate": ["value_is_invalid"]}
+
+
+def test_what_is_wrong_is_told_of_every_field_by_the_callers_names() -> None:
+    violations = [
+        FieldViolation("tax.rate_percent", "value_is_invalid", "below 0"),
+        FieldViolation("tax.code", "value_is_mandatory", "is missing"),
+    ]
+    error = refused(errors.InvalidArgumentError.of_fields(violations))
+    names = {"tax.rate_percent": "rate", "tax.code": "code"}
+    assert of_rpc(error, names.__getitem__).detail == "rate: below 0; code: is missing"
+
+
+def test_the_dates_of_a_grant_are_called_as_the_caller_wrote_them() -> None:
+    give = next(operation for operation in credit.OPERATIONS if operation.path.endswith("/credit-grants"))
+    assert give.callers_field("grant.expires_at") == "expires_at"
+    assert give.callers_field("grant.credit_system_code") == "credit_system"
+
+
+@pytest.mark.parametrize("field", ["timezone", "customer.timezone"])
+def test_the_customer_of_a_preview_is_called_as_the_caller_wrote_it(field: str) -> None:
+    assert invoice_preview.OPERATIONS[0].callers_field(field) == "customer.timezone"
 
 
 def test_fields_are_called_as_the_caller_wrote_them() -> None:

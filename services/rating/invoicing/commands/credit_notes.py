@@ -74,7 +74,7 @@ def create_credit_note(deps: Deps, tx: Connection, organization: OrganizationId,
     at = now_of(deps, tx, organization)
     estimate = _estimate(invoice, amounts, wanted.reason, wanted.description, at)
     if wanted.is_estimate and not wanted.is_distributed:
-        return estimate
+        return replace(estimate, amounts=_most(invoice, amounts, earlier))
     _check_distribution(invoice, amounts, wanted, earlier)
     distributed = replace(
         amounts,
@@ -119,6 +119,16 @@ def _check_distribution(
         raise FailedPreconditionError("CREDIT_EXCEEDS_PAYMENT", "more than was paid cannot be paid back")
     if wanted.offset_amount_cents > invoice.open_amount_cents:
         raise FailedPreconditionError("CREDIT_EXCEEDS_OPEN", "more than is open cannot be taken off the invoice")
+
+
+def _most(invoice: Invoice, amounts: CreditAmounts, earlier: Sequence[CreditNote]) -> CreditAmounts:
+    """The amounts with the most that may be paid back, and the most that may be taken off the invoice."""
+    total = amounts.total_amount_cents
+    return replace(
+        amounts,
+        refund_amount_cents=min(total, received_amount_cents(invoice, earlier)),
+        offset_amount_cents=min(total, invoice.open_amount_cents),
+    )
 
 
 def received_amount_cents(invoice: Invoice, notes: Sequence[CreditNote]) -> int:
