@@ -13,7 +13,9 @@ from farebox.rating.v1 import billable_metric_pb2, domain_events_pb2, subscripti
 from services.chassis.config import Settings
 from services.chassis.wait import wait_until
 from services.rating.shared.usage_log import UsageEntry
+from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.commands.count import Memory, count_usage
+from services.rating.usage.store import periods
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rating.billing import Billing, fees_of, running_billing
 from tests.support.rating.server import standard_charge, timestamp
@@ -240,3 +242,23 @@ def test_events_that_nothing_can_cut_any_more_are_forgotten(billing: Billing) ->
     april, may = billing.invoices()
     assert fees_of(april)["calls"] == 100
     assert may.fees_amount_cents == 3100 + 200 - 100, "adjusted"
+
+
+def test_an_end_finds_the_open_period_however_fast_periods_are_closed(
+    billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that waited for a period which was closed meanwhile finds none; then the next one is looked for."""
+    billing.subscribe("small")
+    lock_open, waits = periods.lock_open, iter(range(4))
+
+    def lock_in_vain(*key: Any) -> BillingPeriod | None:
+        return None if next(waits, None) is not None else lock_open(*key)
+
+    monkeypatch.setattr(periods, "lock_open", lock_in_vain)
+    cancel(billing, timing=NOW)
+    billing.advance(JUNE)
+    with billing.rating.deps.db.worker_transaction() as tx:
+        states = tx.exec_driver_sql(
+            "SELECT state FROM billing_periods WHERE organization_id = %s", (billing.tenant.organization_id,)
+        )
+        assert set(states.scalars()) == {"closed"}

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from services.kernel.cadence import period_containing
+from services.kernel.errors import UnavailableError
 from services.kernel.period import Period
 from services.rating.agreements.agreement import Agreement
 from services.rating.agreements.billing_outcome import NOTHING_BILLED, BillingOutcome
@@ -32,6 +33,7 @@ from services.rating.invoicing.store import invoices as invoice_store
 from services.rating.organizations.store import organization
 from services.rating.usage.billing_period import BillingPeriod
 from services.rating.usage.commands.carry_over import carry_from_predecessor
+from services.rating.usage.commands.place import MAX_LOOKS
 from services.rating.usage.commands.refuse_usage_after_end import refuse_usage_after_end
 from services.rating.usage.store import periods
 
@@ -102,11 +104,19 @@ def _close_ended_periods(
 def lock_open_period(tx: Connection, agreement: Agreement) -> BillingPeriod | None:
     """The open period, locked so that nothing is counted in it until the transaction ends; None if there is none.
 
-    It is asked for twice: a transaction that waited for a period while it was being closed cannot see the next one in
-    the same statement.
+    A transaction that waited for a period while it was being closed cannot see the next one in the same statement, and
+    while years of periods are closed one after another it may wait for each. So it looks again as long as one is open:
+    a subscription that ended beside its open period would leave that one open for ever.
+
+    Raises:
+        UnavailableError: the periods change too fast to be locked; try again.
     """
     key = (agreement.organization_id, agreement.subscription_id)
-    return periods.lock_open(tx, *key) or periods.lock_open(tx, *key)
+    for _ in range(MAX_LOOKS):
+        period = periods.lock_open(tx, *key)
+        if period is not None or not periods.has_open(tx, *key):
+            return period
+    raise UnavailableError("PERIODS_MOVE", f"the billing periods of subscription {key[1]} are being closed")
 
 
 def _finalize_base(deps: Deps, tx: Connection, agreement: Agreement, nominal: Period | None, at: datetime) -> None:

@@ -126,6 +126,16 @@ def lock_open(tx: Connection, organization: OrganizationId, subscription: Subscr
     return _period(row) if row is not None else None
 
 
+def has_open(tx: Connection, organization: OrganizationId, subscription: SubscriptionId) -> bool:
+    """Whether a subscription has an open period at this moment, whoever locks it."""
+    is_open: bool = tx.exec_driver_sql(
+        "SELECT EXISTS (SELECT FROM billing_periods WHERE organization_id = %s AND subscription_id = %s "
+        "AND state = 'open')",
+        (organization, subscription),
+    ).scalar_one()
+    return is_open
+
+
 def find(
     tx: Connection, organization: OrganizationId, subscription: SubscriptionId, start: datetime, *, lock: bool = False
 ) -> BillingPeriod | None:
