@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
 import yaml
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 
@@ -38,18 +39,26 @@ def organization(farebox_server: FareboxServer) -> Farebox:
     return farebox_server.new_organization()
 
 
-@OFFERED.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-)
-def test_every_operation_answers_as_it_says(case: schemathesis.Case, organization: Farebox) -> None:
+# Parametrized here and not by schemathesis, whose tests all have one name: of those, xdist runs only one.
+OPERATIONS = [result.ok() for result in OFFERED.get_all_operations()]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.label for operation in OPERATIONS])
+def test_every_operation_answers_as_it_says(operation: Any, organization: Farebox) -> None:
     """No 5xx, and no status that the document does not name."""
-    servers = RAW["paths"][case.operation.path].get("servers") or RAW["servers"]
-    response = case.call(
-        base_url=organization.url + servers[0]["url"], headers={"Authorization": f"Bearer {organization.secret_key}"}
+    servers = RAW["paths"][operation.path].get("servers") or RAW["servers"]
+    base_url, headers = organization.url + servers[0]["url"], {"Authorization": f"Bearer {organization.secret_key}"}
+
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
     )
-    case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
+    def answers_as_it_says(case: schemathesis.Case) -> None:
+        response = case.call(base_url=base_url, headers=headers)
+        case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
+
+    answers_as_it_says()
