@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # What a proto change is compared with: the newest release, or the last commit while there is none.
 BREAKING_BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo HEAD)
 PYTEST := $(BIN)/python -m pytest
-# Two workers more than there are cores, since half of a worker's time is waiting for processes and followers, and at
+# One worker more than there are cores, since a third of a worker's time is waiting for processes and followers, and at
 # most eight: each runs a PostgreSQL and a NATS, and the longest file sets the time. A file stays in one worker; files
 # go out in the order of their paths, so that the long ones of the end-to-end tier come early.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 2))')
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 BENCH ?= all
 
