@@ -26,7 +26,10 @@ class Rest:
             secret_key: whose requests these are.
         """
         headers = {"Authorization": f"Bearer {secret_key}"}
-        self._client = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+        # Without the environment's proxies: the system is on this machine, and pytest changes the environment.
+        self._client = httpx.Client(
+            base_url=f"{base_url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self
