@@ -22,9 +22,9 @@ from google.protobuf.message import Message
 from sqlalchemy.engine import Connection, Row
 
 from services.chassis import schema
-from services.chassis.page import MAX_TOTAL, Listed, Page
+from services.chassis.newest_first import NewestFirst, read_newest, within
+from services.chassis.page import Listed, Page
 from services.chassis.rpc.calls import Context
-from services.chassis.statement import Filtered
 from services.kernel.errors import InvalidArgumentError
 from services.kernel.ids import OrganizationId
 
@@ -44,6 +44,7 @@ ADVISORY_LOCK = 0x6175_6469
 FIRST_HASH = bytes(32)
 # What a thing is called by its owner, in the order of preference.
 _IDENTITIES = ("external_id", "code", "id")
+# What a bigint certainly holds.
 _MOST_DIGITS = 18
 
 _COLUMNS = "id, noted_at, actor, request_id, action, subject, subject_id, after"
@@ -73,28 +74,13 @@ SELECT {_COLUMNS}, number, hash FROM audit_entries
 WHERE organization_id = %s AND number >= %s ORDER BY number LIMIT %s
 """
 # What a thing was before is what the entry before it left of the same thing.
-_LIST = Filtered(
-    """
-    SELECT e.id, e.noted_at, e.actor, e.request_id, e.action, e.subject, e.subject_id, e.after, e.number, e.hash,
-        (SELECT p.after FROM audit_entries p WHERE p.organization_id = e.organization_id AND p.subject = e.subject
-            AND p.subject_id = e.subject_id AND p.id < e.id ORDER BY p.id DESC LIMIT 1) AS before
-    FROM audit_entries e WHERE e.organization_id = %(organization)s {filters}
-    ORDER BY e.id DESC OFFSET %(skip)s LIMIT %(limit)s
-    """,
-    actor="e.actor = %(actor)s",
-    action="e.action = %(action)s",
-    subject="e.subject = %(subject)s",
-    subject_id="e.subject_id = %(subject_id)s",
-    noted_from="e.noted_at >= %(noted_from)s",
-    noted_until="e.noted_at < %(noted_until)s",
-    before_id="e.id < %(before_id)s",
-)
-_COUNT = Filtered(
-    """
-    SELECT count(*) FROM (
-        SELECT 1 FROM audit_entries e WHERE e.organization_id = %(organization)s {filters} LIMIT %(most)s
-    ) AS counted
-    """,
+_LIST = NewestFirst(
+    "e.id, e.noted_at, e.actor, e.request_id, e.action, e.subject, e.subject_id, e.after, e.number, e.hash, "
+    "(SELECT p.after FROM audit_entries p WHERE p.organization_id = e.organization_id AND p.subject = e.subject "
+    "AND p.subject_id = e.subject_id AND p.id < e.id ORDER BY p.id DESC LIMIT 1) AS before",
+    "audit_entries e WHERE e.organization_id = %(organization)s",
+    "e.id",
+    key_type="bigint",
     actor="e.actor = %(actor)s",
     action="e.action = %(action)s",
     subject="e.subject = %(subject)s",
@@ -262,17 +248,12 @@ def _links(rows: Sequence[Row[Any]], after_number: int) -> Iterator[tuple[int, b
 
 def list_entries(tx: Connection, organization: OrganizationId, filters: Mapping[str, Any], page: Page) -> Listed[Entry]:
     """The organization's entries, newest first; `filters` are `actor`, `action`, `subject`, `subject_id`, `noted_…`."""
-    before_id = page.after[0] if page.after else ""
-    if before_id and not (before_id.isascii() and before_id.isdigit() and len(before_id) <= _MOST_DIGITS):
-        raise InvalidArgumentError.of_field("page.page_token", "value_is_invalid", "is not a token of this list")
-    values = {**filters, "organization": organization, "before_id": before_id, "skip": page.skip}
-    values |= {"limit": page.size + 1, "most": MAX_TOTAL + 1}
-    counted: int | None = None
-    if page.with_total:
-        counted = tx.exec_driver_sql(_COUNT.text(values), values).scalar_one()
-    rows = tx.exec_driver_sql(_LIST.text(values), values).all()
-    total = counted if counted is not None and counted <= MAX_TOTAL else None
-    return Listed.of(rows, page, lambda row: (str(row.id),), total=total).map(_entry)
+    values = {**filters, "organization": organization, **within(page, is_key=_is_id)}
+    return read_newest(tx, _LIST.rows.text(values), _LIST.count.text(values), values, page).map(_entry)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _entry(row: Row[Any]) -> Entry:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from farebox.common.v1.period_pb2 import Period
+from gateway.projection import aware
 from gateway.schema import of
 
 Name = Annotated[str, Meta(min_length=1, max_length=255, description="Name for people.")]
@@ -27,9 +28,9 @@ _SECOND = timedelta(seconds=1)
 
 def first_instant(period: Period) -> datetime:
     """The beginning of a span."""
-    return period.start.ToDatetime(tzinfo=UTC)
+    return aware(period.start)
 
 
 def last_second(period: Period) -> datetime:
     """The last second of a span, as Lago writes its end; for an empty span its only instant."""
-    return max(period.end.ToDatetime(tzinfo=UTC) - _SECOND, period.start.ToDatetime(tzinfo=UTC))
+    return max(aware(period.end) - _SECOND, aware(period.start))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from gateway.dialects.lago.common import Description, Identified
 from gateway.engine.paging import PageQuery
 from gateway.listing import listed
 from gateway.operation import ByCustomer, ById, Listed, Nothing, Request, operation
-from gateway.projection import callers_names, patch, project
+from gateway.projection import aware, callers_names, patch, project
 from gateway.schema import Cents, Code, Date, ExactNumber, Instant, Words, keys, of
 
 REASON = Words(CreditNoteMessage.Reason, "REASON_")
@@ -223,7 +222,7 @@ def credit_note_to_api(note: CreditNoteMessage, call: Call) -> CreditNote:
         ],
         metadata=dict(note.metadata),
         file_url=f"{call.base_url}/api/v1/credit_notes/{note.id}.pdf",
-        updated_at=None if changed is None else changed.ToDatetime(tzinfo=UTC),
+        updated_at=None if changed is None else aware(changed),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Annotated, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +13,7 @@ from gateway.dialects.lago.common import Description, Identified, Name
 from gateway.engine.paging import PageQuery
 from gateway.listing import listed
 from gateway.operation import ByCustomer, Listed, Nothing, Request, operation
-from gateway.projection import callers_names, exact, patch, project
+from gateway.projection import aware, callers_names, exact, instant_or_none, patch, project
 from gateway.schema import Code, DecimalInput, DecimalText, Instant, InstantInput, Words, of
 from services.kernel.money import plain
 
@@ -220,7 +219,7 @@ async def find_balances(request: Request[ByCustomer, Nothing, Nothing]) -> Balan
     asked = rpc.ListCreditBalancesRequest(external_customer_id=customer)
     answer = await call.ask(call.clients.credits.ListCreditBalances, asked)
     balances = [_balance(balance) for balance in answer.balances]
-    return Balances(customer_id=customer, as_of=answer.as_of.ToDatetime(tzinfo=UTC), balances=balances)
+    return Balances(customer_id=customer, as_of=aware(answer.as_of), balances=balances)
 
 
 def _system(system: credit_pb2.CreditSystem) -> CreditSystem:
@@ -236,15 +235,15 @@ def _balance(balance: credit_pb2.CreditBalance) -> Balance:
         credit_system_name=system.name,
         unit_name=system.unit_name,
         available=plain(exact(balance.available)),
-        as_of=balance.as_of.ToDatetime(tzinfo=UTC),
+        as_of=aware(balance.as_of),
         sources=[_source(entry, balance.as_of) for entry in balance.grants],
     )
 
 
 def _source(entry: credit_pb2.GrantBalance, as_of: Timestamp) -> Source:
     grant, remaining = entry.grant, exact(entry.remaining)
-    begins_at = grant.effective_at.ToDatetime(tzinfo=UTC)
-    is_pending = begins_at > as_of.ToDatetime(tzinfo=UTC)
+    begins_at = aware(grant.effective_at)
+    is_pending = begins_at > aware(as_of)
     return Source(
         id=grant.id,
         type=_TYPES[grant.source],
@@ -252,7 +251,7 @@ def _source(entry: credit_pb2.GrantBalance, as_of: Timestamp) -> Source:
         initial=plain(exact(grant.amount)),
         remaining=plain(remaining),
         valid_from=begins_at,
-        expires_at=grant.expires_at.ToDatetime(tzinfo=UTC) if grant.HasField("expires_at") else None,
+        expires_at=instant_or_none(grant, "expires_at"),
         priority=grant.priority,
         status="pending" if is_pending else "active",
         available=bool(remaining),

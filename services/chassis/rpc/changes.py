@@ -57,20 +57,35 @@ class Hears(Protocol):
         """What the service has heard of the log."""
 
 
-def says_change(method: M) -> M:
-    """Wrap a method that changes what other services follow: its answer carries the number of the change."""
+def says(key: str, newest: Callable[[Any, OrganizationId], int | None]) -> Callable[[M], M]:
+    """Wrap a method that changes something: its answer carries a number by which the change is found.
 
-    @functools.wraps(method)
-    def answer(self: Any, request: Any, context: Context) -> Any:
-        reply = method(self, request, context)
-        deps: Announces = self.deps
-        number = deps.newest_change(organization_of(context))
-        if number is not None:
-            context.set_trailing_metadata(((CHANGE_KEY, str(number)),))
-        return reply
+    Args:
+        key: of the metadata.
+        newest: the number of the newest change of an organization, given the service's dependencies; None for none.
+    """
 
-    answer.says_change = True  # type: ignore[attr-defined]
-    return answer  # type: ignore[return-value]
+    def decorate(method: M) -> M:
+        @functools.wraps(method)
+        def answer(self: Any, request: Any, context: Context) -> Any:
+            reply = method(self, request, context)
+            number = newest(self.deps, organization_of(context))
+            if number is not None:
+                context.set_trailing_metadata(((key, str(number)),))
+            return reply
+
+        answer.said = key  # type: ignore[attr-defined]
+        return answer  # type: ignore[return-value]
+
+    return decorate
+
+
+def _newest_change(deps: Announces, organization: OrganizationId) -> int | None:
+    return deps.newest_change(organization)
+
+
+# For a method that changes what other services follow.
+says_change = says(CHANGE_KEY, _newest_change)
 
 
 def current(lacks: Callable[[Any], bool] | None = None) -> Callable[[M], M]:

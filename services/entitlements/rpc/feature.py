@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -13,7 +11,7 @@ from farebox.entitlements.v1 import feature_service_pb2_grpc
 from services.chassis.freshness import Freshness
 from services.chassis.rpc.answers import answers
 from services.chassis.rpc.calls import Context, organization_of
-from services.chassis.rpc.changes import REVISION_KEY, current
+from services.chassis.rpc.changes import REVISION_KEY, current, says
 from services.chassis.rpc.command import command
 from services.entitlements.commands import feature as feature_commands
 from services.entitlements.commands import override as override_commands
@@ -26,18 +24,8 @@ from services.entitlements.queries.watch import newest_revision
 from services.kernel.ids import OrganizationId
 from services.wire.values import page_from_pb, page_to_pb
 
-
-def says_revision(method: Callable[[Any, Any, Context], Any]) -> Callable[[Any, Any, Context], Any]:
-    """Wrap a method that alters answers: its own carries the revision at which checks find the alteration."""
-
-    @functools.wraps(method)
-    def answer(self: FeatureServicer, request: Any, context: Context) -> Any:
-        reply = method(self, request, context)
-        revision = newest_revision(self.deps, organization_of(context))
-        context.set_trailing_metadata(((REVISION_KEY, str(revision)),))
-        return reply
-
-    return answer
+# For a method that alters answers: checks find the alteration at this revision.
+says_revision = says(REVISION_KEY, newest_revision)
 
 
 class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):

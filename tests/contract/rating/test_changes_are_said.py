@@ -11,11 +11,13 @@ from farebox.rating.v1 import (
     subscription_service_pb2,
     test_clock_service_pb2,
 )
+from services.chassis.rpc.changes import CHANGE_KEY
 from services.rating.rpc.catalog import CatalogServicer
 from services.rating.rpc.customer import CustomerServicer
 from services.rating.rpc.organization import OrganizationServicer
 from services.rating.rpc.subscription import SubscriptionServicer
 from services.rating.rpc.test_clock import TestClockServicer
+from tests.support.rating.commands import commands_of
 
 SERVICERS = {
     CatalogServicer: catalog_service_pb2,
@@ -37,11 +39,6 @@ UNFOLLOWED = {
 @pytest.mark.parametrize("servicer", SERVICERS, ids=lambda servicer: servicer.__name__)
 def test_a_command_says_its_change(servicer: type) -> None:
     """Commands have a request with an identity; a new one is decorated, or named above for a reason."""
-    name = servicer.__name__.replace("Servicer", "Service")
-    commands = {
-        method.name
-        for method in SERVICERS[servicer].DESCRIPTOR.services_by_name[name].methods
-        if "request_id" in method.input_type.fields_by_name
-    }
-    silent = {method for method in commands if not getattr(getattr(servicer, method), "says_change", False)}
+    commands = commands_of(servicer, SERVICERS[servicer])
+    silent = {method for method in commands if getattr(getattr(servicer, method), "said", "") != CHANGE_KEY}
     assert silent == commands & UNFOLLOWED

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection, Row
 
+from services.chassis.newest_first import NewestFirst, read_newest, within
 from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, FeeId, InvoiceId, OrganizationId, uuid_or_none
@@ -18,7 +19,6 @@ from services.rating.invoicing.credit_amounts import CreditAmounts, CreditItem, 
 from services.rating.invoicing.credit_note import CreditNote, CreditReason, CreditState
 from services.rating.invoicing.totals import Balance
 from services.rating.shared.bulk import rows_json
-from services.rating.shared.newest_first import NewestFirst, read_newest, within
 
 _COLUMNS = {
     "organization_id": "uuid",

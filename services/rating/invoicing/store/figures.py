@@ -11,14 +11,10 @@ from services.chassis.statement import Filtered
 from services.kernel.ids import InvoiceId, OrganizationId, PlanId
 from services.rating.invoicing.figures import Figures, MonthlyFigure, Movement
 from services.rating.invoicing.invoice import PaymentState
-from services.rating.invoicing.store.listing import OVERDUE
+from services.rating.invoicing.store.listing import OF_CUSTOMER, OVERDUE
 
 # How many invoices an overdue balance names; all of them are a list of its own.
 MAX_NAMED_INVOICES = 1000
-_CUSTOMER = (
-    "i.customer_id = (SELECT c.id FROM customers c WHERE c.organization_id = i.organization_id "
-    "AND c.external_id = %(customer)s)"
-)
 _CURRENCY = "i.currency = %(currency)s"
 _ISSUED = "i.organization_id = %(organization)s AND i.state = 'finalized' AND i.issuing_date >= %(since)s"
 _MONTH = "date_trunc('month', i.issuing_date)::date"
@@ -28,14 +24,14 @@ _GROSS_REVENUE = Filtered(
     "FROM invoices i LEFT JOIN LATERAL (SELECT sum(c.refund_amount_cents) AS refund_amount_cents FROM credit_notes c "
     "WHERE c.organization_id = i.organization_id AND c.invoice_id = i.invoice_id) AS r ON true "
     "WHERE " + _ISSUED + " AND i.dispute_lost_at IS NULL {filters} GROUP BY 1, 2 ORDER BY 1, 2",
-    customer=_CUSTOMER,
+    customer=OF_CUSTOMER,
     currency=_CURRENCY,
 )
 _COLLECTION = Filtered(
     f"SELECT {_MONTH} AS month, i.currency, sum(i.total_amount_cents)::bigint AS amount_cents, "
     "count(*) AS invoice_count, '' AS metric_code, i.payment_state, '{}'::text[] AS invoice_ids "
     "FROM invoices i WHERE " + _ISSUED + " {filters} GROUP BY 1, 2, 6 ORDER BY 1, 2, 6",
-    customer=_CUSTOMER,
+    customer=OF_CUSTOMER,
     currency=_CURRENCY,
 )
 _USAGE = Filtered(
@@ -44,7 +40,7 @@ _USAGE = Filtered(
     "FROM invoices i JOIN fees f ON f.organization_id = i.organization_id AND f.invoice_id = i.invoice_id "
     "WHERE " + _ISSUED + " AND f.kind IN ('charge', 'adjustment') AND f.metric_code IS NOT NULL {filters} "
     "GROUP BY 1, 2, 5 ORDER BY 1, 2, 5",
-    customer=_CUSTOMER,
+    customer=OF_CUSTOMER,
     currency=_CURRENCY,
 )
 _OVERDUE = Filtered(
@@ -54,7 +50,7 @@ _OVERDUE = Filtered(
     f"(array_agg(i.invoice_id::text ORDER BY i.invoice_id DESC))[1:{MAX_NAMED_INVOICES}] AS invoice_ids "
     "FROM invoices i WHERE i.organization_id = %(organization)s AND " + OVERDUE + " {filters} "
     "GROUP BY 1, 2 ORDER BY 1, 2",
-    customer=_CUSTOMER,
+    customer=OF_CUSTOMER,
     currency=_CURRENCY,
 )
 # Each subscription once, however many months are wanted: where its revenue begins, and where it ends.

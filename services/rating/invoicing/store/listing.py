@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from sqlalchemy.engine import Connection
 
+from services.chassis.newest_first import NewestFirst, read_newest, within
 from services.chassis.page import Listed, Page
 from services.kernel.ids import InvoiceId, OrganizationId, SubscriptionId
 from services.rating.invoicing.invoice import Invoice, InvoiceKind, InvoiceState, PaymentState
@@ -15,12 +16,11 @@ from services.rating.invoicing.invoice_fee import InvoiceFee
 from services.rating.invoicing.store.invoices import invoices_by_id
 from services.rating.invoicing.store.rows import FEE_SELECT, fee_of_row
 from services.rating.pricing.fee import FeeKind
-from services.rating.shared.newest_first import NewestFirst, read_newest, within
 
 # How many fees a page of invoices has, so that it is some 4 to 20 MB however many groups their usage falls into. A page
 # ends before it has more, unless its first invoice alone does.
 MAX_FEES_OF_PAGE = 10_000
-_OF_CUSTOMER = (
+OF_CUSTOMER = (
     "i.customer_id = (SELECT c.id FROM customers c WHERE c.organization_id = i.organization_id "
     "AND c.external_id = %(customer)s)"
 )
@@ -35,7 +35,7 @@ _INVOICES = NewestFirst(
     "AND f.invoice_id = i.invoice_id) AS fee_count",
     "invoices i WHERE i.organization_id = %(organization)s",
     "i.invoice_id",
-    customer=_OF_CUSTOMER,
+    customer=OF_CUSTOMER,
     states="i.state = ANY(%(states)s)",
     payment_states="i.payment_state = ANY(%(payment_states)s)",
     kinds="i.kind = ANY(%(kinds)s)",
@@ -65,7 +65,7 @@ _FEES = NewestFirst(
     FEE_SELECT,
     "fees f WHERE f.organization_id = %(organization)s",
     "f.fee_id",
-    customer=_on_invoice(_OF_CUSTOMER),
+    customer=_on_invoice(OF_CUSTOMER),
     subscription="f.subscription_id IN (SELECT s.id FROM subscriptions s "
     "WHERE s.organization_id = f.organization_id AND s.external_id = %(subscription)s)",
     metric="f.metric_code = %(metric)s",

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, Row
 
+from services.chassis.newest_first import NewestFirst, read_newest, within
 from services.chassis.page import Listed, Page
 from services.kernel.errors import NotFoundError
 from services.kernel.ids import CustomerId, InvoiceId, OrganizationId, uuid_or_none
 from services.kernel.money import CURRENCIES
 from services.rating.invoicing.payment import Payment
-from services.rating.shared.newest_first import NewestFirst, read_newest, within
 
 _COLUMNS = (
     "p.organization_id::text, p.payment_id::text, p.invoice_id::text, i.number AS invoice_number, p.customer_id::text, "
