@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from lago_python_client.client import Client
+from nozle import Nozle
 
 from farebox.testing import Farebox, Rest, ServerOptions
 from tests.support.patience import PATIENCE_SECONDS
@@ -22,3 +24,15 @@ def farebox_options() -> ServerOptions:
 def rest(farebox: Farebox) -> Rest:
     """The REST interface with the secret key of the test's organization."""
     return farebox.rest
+
+
+@pytest.fixture
+def lago(farebox: Farebox) -> Client:
+    """Lago's own client."""
+    return Client(api_key=farebox.secret_key, api_url=farebox.url)
+
+
+@pytest.fixture
+def nozle(farebox: Farebox) -> Nozle:
+    """Nozle's own SDK."""
+    return Nozle(api_key=farebox.secret_key, host=farebox.url)

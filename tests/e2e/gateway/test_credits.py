@@ -8,14 +8,9 @@ import pytest
 from nozle import Nozle
 from nozle.errors import NozleAPIError
 
-from farebox.testing import Farebox, Rest
+from farebox.testing import Rest
 
 BALANCE = "/customers/cust%2F1/credit-systems/ai/balance"
-
-
-@pytest.fixture
-def nozle(farebox: Farebox) -> Nozle:
-    return Nozle(api_key=farebox.secret_key, host=farebox.url)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from lago_python_client.models import (
 )
 
 from benchmarks import lago_story
-from farebox.testing import Farebox, FareboxServer, Rest
+from farebox.testing import FareboxServer, Rest
 from services.chassis.wait import wait_until
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -31,11 +31,6 @@ GRADUATED = [
     {"from_value": 0, "to_value": 10, "per_unit_amount": "1", "flat_amount": "2"},
     {"from_value": 11, "to_value": None, "per_unit_amount": "0.5", "flat_amount": "0"},
 ]
-
-
-@pytest.fixture
-def lago(farebox: Farebox) -> Client:
-    return Client(api_key=farebox.secret_key, api_url=farebox.url)
 
 
 @pytest.fixture

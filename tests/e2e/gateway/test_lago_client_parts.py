@@ -30,11 +30,6 @@ from farebox.testing import Farebox, Rest
 
 
 @pytest.fixture
-def lago(farebox: Farebox) -> Client:
-    return Client(api_key=farebox.secret_key, api_url=farebox.url)
-
-
-@pytest.fixture
 def story(lago: Client, rest: Rest) -> Client:
     """A metric, a plan and a subscription, made with the client, in January 2024."""
     rest.post("/test_clock", {"now": "2024-01-01T00:00:00Z"})

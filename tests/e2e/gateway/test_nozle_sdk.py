@@ -10,16 +10,11 @@ from nozle import Nozle
 from nozle.errors import NozleAPIError
 
 from examples.story import price_sheet
-from farebox.testing import Farebox, Rest
+from farebox.testing import Rest
 from services.chassis.wait import wait_until
 from tests.support.patience import PATIENCE_SECONDS
 
 CALLS = 30
-
-
-@pytest.fixture
-def nozle(farebox: Farebox) -> Nozle:
-    return Nozle(api_key=farebox.secret_key, host=farebox.url)
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from services.chassis.config import Settings
 from services.chassis.db import Database
 from tests.support.accounts.commands import CommandsAccount
-from tests.support.rating.billing import MemoryLog
+from tests.support.rating.billing import Billing, MemoryLog, running_billing
 from tests.support.rating.server import Rating, Tenant, running_rating
 from tests.support.servers import Templates, settings_of
 
@@ -28,6 +29,16 @@ def rating(settings_for: Callable[[str], Settings]) -> Iterator[Rating]:
 def tenant(rating: Rating) -> Tenant:
     """An organization in test mode."""
     return rating.tenant()
+
+
+@pytest.fixture
+def billing(settings_for: Callable[[str], Settings]) -> Iterator[Billing]:
+    """A seller with one plan, to which a customer has subscribed in January 2024."""
+    with running_billing(settings_for("rating")) as running:
+        running.clock(datetime(2024, 1, 1, tzinfo=UTC))
+        running.tenant.plan()
+        running.subscribe()
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,23 +12,13 @@ import pytest
 
 from farebox.rating.v1 import credit_note_pb2, figures_pb2, invoice_pb2, payment_pb2
 from farebox.rating.v1 import invoice_service_pb2 as pb
-from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info, field_violations
-from tests.support.rating.billing import Billing, running_billing
+from tests.support.rating.billing import Billing
 from tests.support.rating.server import decimal, timestamp
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 PAID = invoice_pb2.Invoice.PAYMENT_STATE_SUCCEEDED
 PENDING = invoice_pb2.Invoice.PAYMENT_STATE_PENDING
-
-
-@pytest.fixture
-def billing(settings_for: Callable[[str], Settings]) -> Iterator[Billing]:
-    with running_billing(settings_for("rating")) as running:
-        running.clock(JANUARY)
-        running.tenant.plan()
-        running.subscribe()
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import grpc
@@ -17,22 +16,12 @@ from farebox.rating.v1 import (
     invoice_pb2,
     invoice_service_pb2,
 )
-from services.chassis.config import Settings
 from services.chassis.rpc.errors import error_info
-from tests.support.rating.billing import Billing, running_billing
+from tests.support.rating.billing import Billing
 from tests.support.rating.server import decimal
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 PAID = invoice_pb2.Invoice.PAYMENT_STATE_SUCCEEDED
-
-
-@pytest.fixture
-def billing(settings_for: Callable[[str], Settings]) -> Iterator[Billing]:
-    with running_billing(settings_for("rating")) as running:
-        running.clock(JANUARY)
-        running.tenant.plan()
-        running.subscribe()
-        yield running
 
 
 def one_off(billing: Billing, cents: int = 1000) -> invoice_pb2.Invoice:
